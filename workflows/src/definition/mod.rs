@@ -1,0 +1,92 @@
+//! A workflow definition, parsed and validated. Whoever holds a [`Definition`] holds one that obeys every rule.
+
+pub mod limits;
+
+use crate::retry::Retry;
+use serde::Serialize;
+use std::time::Duration;
+
+/// One version of a workflow. Immutable once stored.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Definition {
+    /// The workflow's name.
+    pub workflow: String,
+    /// 1 to 2³¹−1; a saga keeps the version it began with.
+    pub version: u32,
+    /// From a saga's start; then it is cancelled with reason `deadline`, if it still can be.
+    #[serde(with = "crate::humane")]
+    pub deadline: Duration,
+    /// Paths such as `input.payment.token`: stored and sent to workers, shown as `•••` everywhere else.
+    pub sensitive: Vec<String>,
+    /// In the order written. Indexes into this list are what `needs` and `dependents` hold.
+    pub steps: Vec<Step>,
+}
+
+/// One unit of work.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// Unique in its workflow.
+    pub name: String,
+    /// Who does it: the command goes to the topic `saga.commands.<worker>`.
+    pub worker: String,
+    /// The steps that must be completed or skipped before this one starts.
+    pub needs: Vec<usize>,
+    /// The steps that name this one in their `needs`: derived, for the way back.
+    pub dependents: Vec<usize>,
+    /// For one attempt.
+    #[serde(with = "crate::humane")]
+    pub timeout: Duration,
+    /// When a failed attempt is followed by another. Behind the pivot `attempts` is not looked at.
+    pub retry: Retry,
+    /// A CEL expression; the step is skipped if it is false.
+    pub when: Option<String>,
+    /// Where the step stands to the pivot.
+    pub position: Position,
+    /// How it is undone; `None`: there is nothing to undo.
+    pub compensation: Option<Compensation>,
+}
+
+/// Where a step stands to the pivot, by needs. In a workflow without a pivot every step is before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// The pivot needs it, directly or through others.
+    Before,
+    /// After its completion the saga can no longer be compensated.
+    Pivot,
+    /// It needs the pivot; it is retried until done.
+    Behind,
+}
+
+/// How a step is undone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Compensation {
+    /// For one attempt.
+    #[serde(with = "crate::humane")]
+    pub timeout: Duration,
+    /// After the last attempt the saga is parked.
+    pub retry: Retry,
+}
+
+impl Definition {
+    /// The index of the step with that name.
+    pub fn index(&self, step: &str) -> Option<usize> {
+        self.steps.iter().position(|candidate| candidate.name == step)
+    }
+
+    /// The index of the pivot, if the workflow has one.
+    pub fn pivot(&self) -> Option<usize> {
+        self.steps.iter().position(|step| step.position == Position::Pivot)
+    }
+}
+
+impl Step {
+    /// Retried without end: behind the pivot, and a pivot that cannot be undone.
+    pub fn tries_without_end(&self) -> bool {
+        match self.position {
+            Position::Before => false,
+            Position::Pivot => self.compensation.is_none(),
+            Position::Behind => true,
+        }
+    }
+}

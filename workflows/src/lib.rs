@@ -1,0 +1,13 @@
+//! What a saga is and how it moves. Pure: no I/O, no clock, no randomness; `now` is an argument.
+
+pub mod definition;
+pub mod humane;
+pub mod message;
+mod payload;
+pub mod retry;
+pub mod saga;
+mod time;
+pub mod transition;
+
+pub use payload::Payload;
+pub use time::Time;

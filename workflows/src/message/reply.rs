@@ -1,0 +1,142 @@
+//! Worker → orchestrator, on `saga.replies`, keyed by saga.
+
+use super::{Action, Command, ERROR_CODE_CHARS, ERROR_MESSAGE_CHARS};
+use crate::Payload;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The saga, and the record's key.
+    pub saga_id: Uuid,
+    /// The step.
+    pub step: String,
+    /// Which way the command went.
+    pub action: Action,
+    /// The attempt that is answered.
+    pub attempt: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// With `completed` and `accepted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Payload>,
+    /// A compensation that found nothing to undo.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty: bool,
+    /// With `deferred`: 1s to 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::humane::option")]
+    pub retry_after: Option<Duration>,
+    /// With `failed` and `deferred`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+/// The four answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is done.
+    Completed,
+    /// It is taken on, and finishes later. Not for a compensation.
+    Accepted,
+    /// Not now; nothing has happened.
+    Deferred,
+    /// It could not be done; nothing has happened.
+    Failed,
+}
+
+impl Outcome {
+    /// As it is written everywhere.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Accepted => "accepted",
+            Self::Deferred => "deferred",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why something failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// For programs: `declined`, `timed_out`.
+    pub code: String,
+    /// For people.
+    #[serde(default)]
+    pub message: String,
+    /// Whether another attempt may end otherwise.
+    #[serde(default)]
+    pub retryable: bool,
+}
+
+/// Codes that the protocol itself uses; all others are the workers' own.
+pub mod code {
+    /// No answer within the step's timeout.
+    pub const TIMED_OUT: &str = "timed_out";
+    /// An action that came after its compensation: forbidden for ever.
+    pub const REVOKED: &str = "revoked";
+    /// A compensation whose action is known to have happened, yet the worker has no row of it.
+    pub const LEDGER_LOST: &str = "ledger_lost";
+    /// A handler panicked.
+    pub const PANICKED: &str = "panicked";
+    /// The outcome of an effect outside the database is not known yet.
+    pub const UNKNOWN: &str = "unknown";
+    /// Kafka refuses the command for good.
+    pub const UNDELIVERABLE: &str = "undeliverable";
+    /// An output over its limit, or a compensation that answers `accepted`.
+    pub const INVALID_REPLY: &str = "invalid_reply";
+    /// A step's `when` could not be evaluated.
+    pub const CONDITION_FAILED: &str = "condition_failed";
+}
+
+impl Failure {
+    /// One that another attempt may mend. Code and message are cut to their limits.
+    pub fn retryable(code: &str, message: impl Into<String>) -> Self {
+        Self { code: cut(code, ERROR_CODE_CHARS), message: cut(&message.into(), ERROR_MESSAGE_CHARS), retryable: true }
+    }
+
+    /// One that no attempt will mend. Code and message are cut to their limits.
+    pub fn last(code: &str, message: impl Into<String>) -> Self {
+        Self { retryable: false, ..Self::retryable(code, message) }
+    }
+
+    /// The same, cut to the limits of code and message, and free of NUL, which no database text takes.
+    #[must_use]
+    pub fn cut_to_limits(&self) -> Self {
+        Self {
+            code: cut(&self.code, ERROR_CODE_CHARS),
+            message: cut(&self.message, ERROR_MESSAGE_CHARS),
+            retryable: self.retryable,
+        }
+    }
+}
+
+fn cut(text: &str, chars: usize) -> String {
+    text.chars().filter(|c| *c != '\0').take(chars).collect()
+}
+
+impl Reply {
+    /// The reply to that command, without output or error yet.
+    pub fn to(command: &Command, outcome: Outcome) -> Self {
+        Self {
+            saga_id: command.saga_id,
+            step: command.step.clone(),
+            action: command.action,
+            attempt: command.attempt,
+            outcome,
+            output: None,
+            empty: false,
+            retry_after: None,
+            error: None,
+        }
+    }
+
+    /// `saga:step:action:attempt:outcome`: what this record is called (`ce_id`).
+    pub fn id(&self) -> String {
+        let Self { saga_id, step, action, attempt, outcome, .. } = self;
+        format!("{saga_id}:{step}:{action}:{attempt}:{}", outcome.as_str())
+    }
+}

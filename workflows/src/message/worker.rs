@@ -1,0 +1,48 @@
+//! Worker → everyone, on `saga.workers`, keyed by member, every 2 s: who is there, and how busy. A tombstone on leaving.
+
+use crate::Time;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One member of a worker, as it was a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The worker's name.
+    pub worker: String,
+    /// This member of it: unique for each process and worker.
+    pub member: String,
+    /// When this was said.
+    pub at: Time,
+    /// Commands taken and not yet answered.
+    pub in_hand: u64,
+    /// How many it takes at once.
+    pub limit: u64,
+    /// The build it runs.
+    pub build: String,
+    /// What it can do.
+    pub serves: Vec<Serves>,
+    /// Its circuit breakers, by name.
+    #[serde(default)]
+    pub breakers: BTreeMap<String, BreakerState>,
+}
+
+/// A step that a worker can do; `*` stands for any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serves {
+    /// The workflow.
+    pub workflow: String,
+    /// The step.
+    pub step: String,
+}
+
+/// A circuit breaker's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// Calls go through.
+    Closed,
+    /// Calls are refused at once.
+    Open,
+    /// One call is let through to see.
+    HalfOpen,
+}

@@ -1,0 +1,5 @@
+//! How a saga moves.
+
+pub mod input;
+
+pub use input::Input;
