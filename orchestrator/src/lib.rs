@@ -1,1 +1,5 @@
-//! orchestrator
+//! The one that remembers: keeps each saga as a persisted state machine, sends its steps, undoes them when it must.
+
+pub mod bus;
+pub mod db;
+pub mod engine;

@@ -1,0 +1,88 @@
+//! What HTTP asks for.
+
+use uuid::Uuid;
+use workflows::Time;
+use workflows::saga::Status;
+
+/// One saga as stored.
+#[derive(Clone, Debug)]
+pub struct StoredSaga {
+    /// The whole state: [`workflows::saga::Saga::from_json`].
+    pub state: Vec<u8>,
+    /// What it was started with.
+    pub input: Vec<u8>,
+}
+
+/// Which sagas a list shows. All conditions hold together.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Any of these; empty: any.
+    pub status: Vec<Status>,
+    /// Exactly this workflow.
+    pub workflow: Option<String>,
+    /// This step is under way.
+    pub step: Option<String>,
+    /// Exactly this business key.
+    pub key: Option<String>,
+    /// A prefix of the id, of the key or of the correlation id.
+    pub q: Option<String>,
+    /// Started at or after.
+    pub since: Option<Time>,
+    /// Started before.
+    pub until: Option<Time>,
+    /// Only those older than this saga: the last of the page before.
+    pub before: Option<Uuid>,
+    /// 1 to 500.
+    pub limit: u32,
+}
+
+/// A page of sagas, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct SagaPage {
+    /// States only: a list shows no input.
+    pub states: Vec<Vec<u8>>,
+    /// The last id, if there are more.
+    pub next: Option<Uuid>,
+}
+
+/// What one input did, as stored.
+#[derive(Clone, Debug)]
+pub struct HistoryEntry {
+    /// The revision it made, or was ignored at.
+    pub revision: u64,
+    /// 0 for what moved; from 1 for what was ignored.
+    pub n: u32,
+    /// When.
+    pub at: Time,
+    /// See [`super::HistoryRow::entry`].
+    pub entry: Vec<u8>,
+}
+
+/// A page of history, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryPage {
+    /// The entries.
+    pub entries: Vec<HistoryEntry>,
+    /// Where to go on, if there are more.
+    pub next: Option<(u64, u32)>,
+}
+
+/// Sagas per workflow and status.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// (workflow, status, how many): unfinished ones exactly; finished ones too, up to what can be counted cheaply.
+    pub by_status: Vec<(String, Status, u64)>,
+    /// When the oldest unfinished one started.
+    pub oldest_in_flight: Option<Time>,
+}
+
+/// How many unfinished sagas run on a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionUse {
+    /// The workflow.
+    pub workflow: String,
+    /// The version.
+    pub version: u32,
+    /// How many.
+    pub unfinished: u64,
+}
