@@ -1,0 +1,5 @@
+//! Commands in, replies out: two traits, and Kafka behind them (the only rdkafka in this crate).
+
+mod port;
+
+pub use port::{Ack, CommandSource, DeadLetter, Delivered, Origin, ReplySink, SendError};
