@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+use workflows::definition::Definition;
 use workflows::{Payload, Time};
 use workflows::saga::Saga;
 use workflows::transition::{Input, Refusal, Reason};
@@ -42,8 +43,8 @@ pub struct Idempotency {
     pub key: String,
     /// SHA-256 of the body.
     pub body_hash: Vec<u8>,
-    /// Makes the answer without waiting, out of the saga as of its start.
-    pub answer: fn(&Saga, &Payload) -> Vec<u8>,
+    /// Makes the answer without waiting, out of the saga as of its start, its definition, and what it was started with.
+    pub answer: fn(&Definition, &Saga, &Payload) -> Vec<u8>,
 }
 
 /// What an input did.
