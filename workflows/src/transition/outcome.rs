@@ -49,8 +49,8 @@ pub enum Effect {
 pub struct Move {
     /// The step; null for the saga.
     pub step: Option<String>,
-    /// The status before; empty for a saga that begins.
-    pub from: String,
+    /// The status before; null for a saga that begins.
+    pub from: Option<String>,
     /// The status since.
     pub to: String,
 }
