@@ -18,11 +18,8 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 /// If the text is not such a duration.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = Cow::<'de, str>::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|error| {
-        de::Error::custom(format!(
-            "{text:?} is not a duration such as 30s or 1h 30m: {error}"
-        ))
-    })
+    humantime::parse_duration(&text)
+        .map_err(|error| de::Error::custom(format!("{text:?} is not a duration such as 30s or 1h 30m: {error}")))
 }
 
 /// The same for a duration that may be missing.
@@ -33,10 +30,7 @@ pub mod option {
     ///
     /// # Errors
     /// Those of the serializer.
-    pub fn serialize<S: Serializer>(
-        duration: &Option<Duration>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match duration {
             Some(duration) => super::serialize(duration, serializer),
             None => serializer.serialize_none(),
@@ -47,9 +41,7 @@ pub mod option {
     ///
     /// # Errors
     /// If the text is not a duration.
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Duration>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         #[derive(Deserialize)]
         struct Humane(#[serde(with = "super")] Duration);
         Ok(Option::<Humane>::deserialize(deserializer)?.map(|Humane(duration)| duration))

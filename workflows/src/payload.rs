@@ -47,11 +47,7 @@ impl Payload {
 
     /// `{}`.
     pub fn empty() -> Self {
-        Self(
-            RawValue::from_string("{}".to_owned())
-                .expect("{} is JSON")
-                .into(),
-        )
+        Self(RawValue::from_string("{}".to_owned()).expect("{} is JSON").into())
     }
 }
 
@@ -77,10 +73,6 @@ impl fmt::Debug for Payload {
 
 impl From<serde_json::Value> for Payload {
     fn from(value: serde_json::Value) -> Self {
-        Self(
-            RawValue::from_string(value.to_string())
-                .expect("a Value prints as JSON")
-                .into(),
-        )
+        Self(RawValue::from_string(value.to_string()).expect("a Value prints as JSON").into())
     }
 }

@@ -28,32 +28,18 @@ pub struct Retry {
 
 impl Retry {
     /// What a step has unless its definition says otherwise.
-    pub const STEP: Self = Self {
-        attempts: 5,
-        first: Duration::from_millis(200),
-        factor: 2.0,
-        max: Duration::from_secs(30),
-        jitter: 0.2,
-    };
+    pub const STEP: Self =
+        Self { attempts: 5, first: Duration::from_millis(200), factor: 2.0, max: Duration::from_secs(30), jitter: 0.2 };
 
     /// What a compensation has unless its definition says otherwise: 20 attempts over 58 minutes.
-    pub const COMPENSATION: Self = Self {
-        attempts: 20,
-        first: Duration::from_secs(1),
-        factor: 2.0,
-        max: Duration::from_secs(300),
-        jitter: 0.2,
-    };
+    pub const COMPENSATION: Self =
+        Self { attempts: 20, first: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(300), jitter: 0.2 };
 
     /// The delay after the `failures`th failure (from 1), without jitter.
     pub fn plain_delay(&self, failures: u32) -> Duration {
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let micros = as_f64(self.first) * self.factor.powi(exponent);
-        if micros >= as_f64(self.max) {
-            self.max
-        } else {
-            from_f64(micros)
-        }
+        if micros >= as_f64(self.max) { self.max } else { from_f64(micros) }
     }
 
     /// The delay after the `failures`th failure, with the jitter of that attempt.
@@ -84,12 +70,7 @@ impl Attempt<'_> {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let action = [self.action as u8];
         let attempt = self.attempt.to_le_bytes();
-        for part in [
-            self.saga.as_bytes().as_slice(),
-            self.step.as_bytes(),
-            &action,
-            &attempt,
-        ] {
+        for part in [self.saga.as_bytes().as_slice(), self.step.as_bytes(), &action, &attempt] {
             for byte in part {
                 hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
             }
@@ -102,19 +83,12 @@ impl Attempt<'_> {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "365 days of microseconds need 45 of the 53 bits"
-)]
+#[expect(clippy::cast_precision_loss, reason = "365 days of microseconds need 45 of the 53 bits")]
 fn as_f64(duration: Duration) -> f64 {
     duration.as_micros() as f64
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "delays are positive and under 2⁵³ µs"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "delays are positive and under 2⁵³ µs")]
 fn from_f64(micros: f64) -> Duration {
     Duration::from_micros(micros.round() as u64)
 }
@@ -125,46 +99,26 @@ mod tests {
     use proptest::prelude::*;
 
     fn attempt(saga: u128, attempt: u32) -> Attempt<'static> {
-        Attempt {
-            saga: Uuid::from_u128(saga),
-            step: "pay",
-            action: Action::Execute,
-            attempt,
-        }
+        Attempt { saga: Uuid::from_u128(saga), step: "pay", action: Action::Execute, attempt }
     }
 
     #[test]
     fn delays_double_up_to_the_maximum() {
-        let delays: Vec<_> = (1..=9)
-            .map(|n| Retry::STEP.plain_delay(n).as_millis())
-            .collect();
-        assert_eq!(
-            delays,
-            [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000]
-        );
+        let delays: Vec<_> = (1..=9).map(|n| Retry::STEP.plain_delay(n).as_millis()).collect();
+        assert_eq!(delays, [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000]);
     }
 
     #[test]
     fn a_compensation_is_tried_for_about_an_hour() {
-        let total: u64 = (1..20)
-            .map(|n| Retry::COMPENSATION.plain_delay(n).as_secs())
-            .sum();
+        let total: u64 = (1..20).map(|n| Retry::COMPENSATION.plain_delay(n).as_secs()).sum();
         assert_eq!(total, 3511);
     }
 
     #[test]
     fn a_thousand_sagas_spread_over_the_whole_jitter() {
-        let delays: Vec<_> = (0..1000)
-            .map(|saga| Retry::STEP.delay(1, &attempt(saga, 1)).as_millis())
-            .collect();
-        assert!(
-            delays.iter().any(|ms| *ms < 165) && delays.iter().any(|ms| *ms > 235),
-            "{delays:?}"
-        );
-        assert!(
-            delays.iter().all(|ms| (160..=240).contains(ms)),
-            "{delays:?}"
-        );
+        let delays: Vec<_> = (0..1000).map(|saga| Retry::STEP.delay(1, &attempt(saga, 1)).as_millis()).collect();
+        assert!(delays.iter().any(|ms| *ms < 165) && delays.iter().any(|ms| *ms > 235), "{delays:?}");
+        assert!(delays.iter().all(|ms| (160..=240).contains(ms)), "{delays:?}");
     }
 
     proptest! {

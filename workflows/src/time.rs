@@ -42,20 +42,13 @@ impl std::ops::Add<Duration> for Time {
     type Output = Self;
 
     fn add(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 }
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            &self
-                .to_datetime()
-                .to_rfc3339_opts(SecondsFormat::Micros, true),
-        )
+        f.write_str(&self.to_datetime().to_rfc3339_opts(SecondsFormat::Micros, true))
     }
 }
 
@@ -76,9 +69,7 @@ impl<'de> Deserialize<'de> for Time {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         DateTime::parse_from_rfc3339(&text)
             .map(|at| Self::from(at.to_utc()))
-            .map_err(|error| {
-                de::Error::custom(format!("{text:?} is not an RFC 3339 time: {error}"))
-            })
+            .map_err(|error| de::Error::custom(format!("{text:?} is not an RFC 3339 time: {error}")))
     }
 }
 
@@ -91,9 +82,6 @@ mod tests {
         let at = Time::from_micros(1_700_000_000_123_456);
         let text = serde_json::to_string(&at).expect("a time is JSON");
         assert_eq!(text, "\"2023-11-14T22:13:20.123456Z\"");
-        assert_eq!(
-            serde_json::from_str::<Time>(&text).expect("it was just written"),
-            at
-        );
+        assert_eq!(serde_json::from_str::<Time>(&text).expect("it was just written"), at);
     }
 }

@@ -108,8 +108,7 @@ impl Definitions {
     }
 
     fn insert(&self, definition: Definition, stored: StoredDefinition) -> Known {
-        let known =
-            Known { definition: Arc::new(definition), source: stored.source.into(), digest: stored.digest };
+        let known = Known { definition: Arc::new(definition), source: stored.source.into(), digest: stored.digest };
         let mut all = self.known.write().expect("no holder of this lock panics");
         all.entry((stored.workflow, stored.version)).or_insert(known).clone()
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 use workflows::definition::Definition;
-use workflows::{Payload, Time};
 use workflows::saga::Saga;
-use workflows::transition::{Input, Refusal, Reason};
+use workflows::transition::{Input, Reason, Refusal};
+use workflows::{Payload, Time};
 
 /// One input for one saga.
 #[derive(Clone, Debug)]

@@ -71,16 +71,12 @@ pub struct Compensation {
 impl Definition {
     /// The index of the step with that name.
     pub fn index(&self, step: &str) -> Option<usize> {
-        self.steps
-            .iter()
-            .position(|candidate| candidate.name == step)
+        self.steps.iter().position(|candidate| candidate.name == step)
     }
 
     /// The index of the pivot, if the workflow has one.
     pub fn pivot(&self) -> Option<usize> {
-        self.steps
-            .iter()
-            .position(|step| step.position == Position::Pivot)
+        self.steps.iter().position(|step| step.position == Position::Pivot)
     }
 }
 

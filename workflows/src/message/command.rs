@@ -54,10 +54,7 @@ pub struct CommandInput {
 impl Command {
     /// `saga:step:action:attempt`: what this record is called (`ce_id`).
     pub fn id(&self) -> String {
-        format!(
-            "{}:{}:{}:{}",
-            self.saga_id, self.step, self.action, self.attempt
-        )
+        format!("{}:{}:{}:{}", self.saga_id, self.step, self.action, self.attempt)
     }
 
     /// `saga:step:action`: the same for every attempt, for whatever must happen only once.

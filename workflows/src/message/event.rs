@@ -83,9 +83,6 @@ impl Event {
 
     /// Every step's status of that saga.
     pub fn steps_of(saga: &Saga) -> BTreeMap<String, StepStatus> {
-        saga.steps
-            .iter()
-            .map(|step| (step.name.clone(), step.status))
-            .collect()
+        saga.steps.iter().map(|step| (step.name.clone(), step.status)).collect()
     }
 }

@@ -99,11 +99,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// None in practice: a command always has a JSON form.
-    pub fn command(
-        worker: &str,
-        command: &Command,
-        envelope: Envelope,
-    ) -> Result<Self, serde_json::Error> {
+    pub fn command(worker: &str, command: &Command, envelope: Envelope) -> Result<Self, serde_json::Error> {
         Ok(Self {
             topic: Topic::Commands(worker.to_owned()),
             key: command.saga_id.to_string(),

@@ -26,11 +26,7 @@ pub struct Reply {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
     /// With `deferred`: 1s to 5m.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "crate::humane::option"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::humane::option")]
     pub retry_after: Option<Duration>,
     /// With `failed` and `deferred`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,19 +95,12 @@ pub mod code {
 impl Failure {
     /// One that another attempt may mend. Code and message are cut to their limits.
     pub fn retryable(code: &str, message: impl Into<String>) -> Self {
-        Self {
-            code: cut(code, ERROR_CODE_CHARS),
-            message: cut(&message.into(), ERROR_MESSAGE_CHARS),
-            retryable: true,
-        }
+        Self { code: cut(code, ERROR_CODE_CHARS), message: cut(&message.into(), ERROR_MESSAGE_CHARS), retryable: true }
     }
 
     /// One that no attempt will mend. Code and message are cut to their limits.
     pub fn last(code: &str, message: impl Into<String>) -> Self {
-        Self {
-            retryable: false,
-            ..Self::retryable(code, message)
-        }
+        Self { retryable: false, ..Self::retryable(code, message) }
     }
 
     /// The same, cut to the limits of code and message, and free of NUL, which no database text takes.
@@ -147,14 +136,7 @@ impl Reply {
 
     /// `saga:step:action:attempt:outcome`: what this record is called (`ce_id`).
     pub fn id(&self) -> String {
-        let Self {
-            saga_id,
-            step,
-            action,
-            attempt,
-            outcome,
-            ..
-        } = self;
+        let Self { saga_id, step, action, attempt, outcome, .. } = self;
         format!("{saga_id}:{step}:{action}:{attempt}:{}", outcome.as_str())
     }
 }

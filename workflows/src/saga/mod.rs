@@ -153,10 +153,7 @@ pub struct Tries {
     pub error: Option<Failure>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if passes a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -187,9 +184,7 @@ impl Tries {
 impl Saga {
     /// The index of the step with that name.
     pub fn index(&self, step: &str) -> Option<usize> {
-        self.steps
-            .iter()
-            .position(|candidate| candidate.name == step)
+        self.steps.iter().position(|candidate| candidate.name == step)
     }
 
     /// The step with that name.
@@ -240,10 +235,7 @@ impl Step {
         match self.status {
             StepStatus::Pending | StepStatus::Skipped | StepStatus::Compensated => true,
             StepStatus::Failed => self.undo.as_ref().is_some_and(|undo| undo.settled),
-            StepStatus::Running
-            | StepStatus::Waiting
-            | StepStatus::Completed
-            | StepStatus::Compensating => false,
+            StepStatus::Running | StepStatus::Waiting | StepStatus::Completed | StepStatus::Compensating => false,
         }
     }
 

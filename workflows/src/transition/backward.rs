@@ -9,10 +9,7 @@ use crate::saga::{Cause, StepStatus, Turn, Undo, Wait};
 use std::time::Duration;
 
 /// For the compensation of a step that has none declared, and is only forbidden.
-const FORBID: Compensation = Compensation {
-    timeout: Duration::from_secs(30),
-    retry: Retry::COMPENSATION,
-};
+const FORBID: Compensation = Compensation { timeout: Duration::from_secs(30), retry: Retry::COMPENSATION };
 
 impl Machine<'_> {
     /// From here on the saga goes backwards. No forward reply is waited for any longer.
@@ -22,10 +19,7 @@ impl Machine<'_> {
             Cause::Failure(_) => EventType::SagaCompensating,
         };
         self.tell_above_all(event_type, data);
-        self.saga.turn = Some(Turn {
-            revision: self.saga.revision,
-            cause,
-        });
+        self.saga.turn = Some(Turn { revision: self.saga.revision, cause });
         self.saga.paused = false;
         for step in &mut self.saga.steps {
             step.execute.wait = None;
@@ -54,11 +48,7 @@ impl Machine<'_> {
     fn is_to_undo(&self, step: usize) -> bool {
         let state = self.step(step);
         let dependents = &self.step_definition(step).dependents;
-        !state.settled()
-            && state.undo.is_none()
-            && dependents
-                .iter()
-                .all(|dependent| self.step(*dependent).settled())
+        !state.settled() && state.undo.is_none() && dependents.iter().all(|dependent| self.step(*dependent).settled())
     }
 
     fn undo(&mut self, step: usize) {
@@ -67,22 +57,11 @@ impl Machine<'_> {
         let state = self.step_mut(step);
         if !state.execute.decided() {
             // Its condition could not be evaluated: nothing was ever sent.
-            state.undo = Some(Undo {
-                settled: true,
-                empty: true,
-                ..Undo::default()
-            });
+            state.undo = Some(Undo { settled: true, empty: true, ..Undo::default() });
         } else if needless && state.status == StepStatus::Completed {
             state.status = StepStatus::Compensated;
             state.finished_at = Some(now);
-            self.tell(
-                EventType::StepCompensated,
-                Some(step),
-                Data {
-                    empty: true,
-                    ..Data::default()
-                },
-            );
+            self.tell(EventType::StepCompensated, Some(step), Data { empty: true, ..Data::default() });
         } else {
             state.status = StepStatus::Compensating;
             state.finished_at = None;
@@ -91,10 +70,7 @@ impl Machine<'_> {
     }
 
     pub(super) fn compensation(&self, step: usize) -> &Compensation {
-        self.step_definition(step)
-            .compensation
-            .as_ref()
-            .unwrap_or(&FORBID)
+        self.step_definition(step).compensation.as_ref().unwrap_or(&FORBID)
     }
 
     /// An attempt of the compensation failed: another follows, or the saga is parked.
@@ -131,22 +107,11 @@ impl Machine<'_> {
         // The step whose failure turned the saga, and of which nothing was found, is shown as failed.
         let failed = undo.empty && cause == Some(&Cause::Failure(self.step(step).name.clone()));
         let state = self.step_mut(step);
-        state.status = if failed {
-            StepStatus::Failed
-        } else {
-            StepStatus::Compensated
-        };
+        state.status = if failed { StepStatus::Failed } else { StepStatus::Compensated };
         state.finished_at = Some(now);
-        let data = Data {
-            attempt: Some(undo.tries.attempt),
-            empty: undo.empty,
-            reason: undo.note.clone(),
-            ..Data::default()
-        };
-        state.undo = Some(Undo {
-            settled: true,
-            ..undo
-        });
+        let data =
+            Data { attempt: Some(undo.tries.attempt), empty: undo.empty, reason: undo.note.clone(), ..Data::default() };
+        state.undo = Some(Undo { settled: true, ..undo });
         self.tell(EventType::StepCompensated, Some(step), data);
     }
 }

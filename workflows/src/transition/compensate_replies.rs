@@ -15,10 +15,7 @@ impl Machine<'_> {
         if undo.settled {
             return Err(Decision::Ignored(Reason::Duplicate));
         }
-        if state.status != StepStatus::Compensating
-            || reply.attempt == 0
-            || reply.attempt > undo.tries.attempt
-        {
+        if state.status != StepStatus::Compensating || reply.attempt == 0 || reply.attempt > undo.tries.attempt {
             return Err(Decision::Ignored(Reason::Stale));
         }
         if reply.outcome == Outcome::Completed {
@@ -43,23 +40,11 @@ impl Machine<'_> {
 
     fn compensate_completed(&mut self, step: usize, reply: &Reply) {
         // An output that is too large is let go: the undoing itself is done, and must not be held up by words about it.
-        let output = reply
-            .output
-            .clone()
-            .filter(|output| output.get().len() <= OUTPUT_BYTES);
+        let output = reply.output.clone().filter(|output| output.get().len() <= OUTPUT_BYTES);
         let undo = self.step_mut(step).undo.take().unwrap_or_default();
         let mut tries = undo.tries;
         tries.wait = None;
         tries.error = None;
-        self.settle(
-            step,
-            Undo {
-                tries,
-                settled: true,
-                empty: reply.empty,
-                output,
-                note: None,
-            },
-        );
+        self.settle(step, Undo { tries, settled: true, empty: reply.empty, output, note: None });
     }
 }

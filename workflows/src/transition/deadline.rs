@@ -6,18 +6,14 @@ use crate::saga::{Saga, Status, StepStatus};
 /// Why the saga cannot be turned any more, if so: its pivot is completed or skipped, or, if the pivot cannot be undone, has
 /// once been sent.
 pub(super) fn no_way_back(definition: &Definition, saga: &Saga) -> Option<String> {
-    let index = definition
-        .steps
-        .iter()
-        .position(|step| step.position == Position::Pivot)?;
+    let index = definition.steps.iter().position(|step| step.position == Position::Pivot)?;
     let (pivot, state) = (&definition.steps[index], &saga.steps[index]);
     match state.status {
         StepStatus::Completed => Some(format!("{} is completed, and it is the pivot", pivot.name)),
         StepStatus::Skipped => Some(format!("{} is the pivot, and it was skipped", pivot.name)),
-        _ if pivot.compensation.is_none() && state.execute.decided() => Some(format!(
-            "{} is the pivot, cannot be undone, and is under way",
-            pivot.name
-        )),
+        _ if pivot.compensation.is_none() && state.execute.decided() => {
+            Some(format!("{} is the pivot, cannot be undone, and is under way", pivot.name))
+        }
         _ => None,
     }
 }

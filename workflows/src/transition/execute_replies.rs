@@ -29,26 +29,21 @@ impl Machine<'_> {
                 self.step_mut(step).happened = true;
                 match self.output_over_limit(reply) {
                     None => self.complete_step(step, reply.output.clone()),
-                    Some(sentence) => {
-                        self.fail_finally(step, Failure::last(code::INVALID_REPLY, sentence))
-                    }
+                    Some(sentence) => self.fail_finally(step, Failure::last(code::INVALID_REPLY, sentence)),
                 }
                 Ok(())
             }
             StepStatus::Completed => Err(Decision::Ignored(Reason::Duplicate)),
-            StepStatus::Pending
-            | StepStatus::Skipped
-            | StepStatus::Compensating
-            | StepStatus::Compensated => Err(Decision::Ignored(Reason::Stale)),
+            StepStatus::Pending | StepStatus::Skipped | StepStatus::Compensating | StepStatus::Compensated => {
+                Err(Decision::Ignored(Reason::Stale))
+            }
         }
     }
 
     fn output_over_limit(&self, reply: &Reply) -> Option<String> {
         let bytes = reply.output.as_ref()?.get().len();
         if bytes > OUTPUT_BYTES {
-            return Some(format!(
-                "the output is {bytes} bytes; at most {OUTPUT_BYTES} are taken"
-            ));
+            return Some(format!("the output is {bytes} bytes; at most {OUTPUT_BYTES} are taken"));
         }
         let all = self.payload_bytes() + bytes;
         (all > PAYLOAD_BYTES)
@@ -68,27 +63,15 @@ impl Machine<'_> {
                 state.execute.wait = Some(Wait::Reply(until));
                 state.execute.error = None;
                 let attempt = Some(reply.attempt);
-                self.tell(
-                    EventType::StepWaiting,
-                    Some(step),
-                    Data {
-                        attempt,
-                        ..Data::default()
-                    },
-                );
+                self.tell(EventType::StepWaiting, Some(step), Data { attempt, ..Data::default() });
                 Ok(())
             }
             StepStatus::Waiting if state.asked && reply.attempt == state.execute.attempt => {
-                let message = format!(
-                    "accepted, and not finished within {}",
-                    humantime::format_duration(timeout)
-                );
+                let message = format!("accepted, and not finished within {}", humantime::format_duration(timeout));
                 self.fail_finally(step, Failure::last(code::TIMED_OUT, message));
                 Ok(())
             }
-            StepStatus::Waiting | StepStatus::Completed => {
-                Err(Decision::Ignored(Reason::Duplicate))
-            }
+            StepStatus::Waiting | StepStatus::Completed => Err(Decision::Ignored(Reason::Duplicate)),
             StepStatus::Pending
             | StepStatus::Running
             | StepStatus::Failed
@@ -100,8 +83,7 @@ impl Machine<'_> {
 
     fn execute_deferred(&mut self, step: usize, reply: &Reply) -> Verdict {
         let state = self.step(step);
-        if state.status != StepStatus::Running || !self.is_out(step, Action::Execute, reply.attempt)
-        {
+        if state.status != StepStatus::Running || !self.is_out(step, Action::Execute, reply.attempt) {
             return Err(Decision::Ignored(Reason::Stale));
         }
         self.deferred(step, reply);
@@ -116,16 +98,8 @@ impl Machine<'_> {
         match state.status {
             StepStatus::Running if out => self.attempt_failed(step, failure),
             // Given up by its timeout a moment ago, but not yet followed: a definite answer still counts.
-            StepStatus::Running if current && !failure.retryable => {
-                self.fail_finally(step, failure)
-            }
-            StepStatus::Waiting if current => self.fail_finally(
-                step,
-                Failure {
-                    retryable: false,
-                    ..failure
-                },
-            ),
+            StepStatus::Running if current && !failure.retryable => self.fail_finally(step, failure),
+            StepStatus::Waiting if current => self.fail_finally(step, Failure { retryable: false, ..failure }),
             StepStatus::Running
             | StepStatus::Waiting
             | StepStatus::Pending
@@ -141,17 +115,12 @@ impl Machine<'_> {
     /// Whether that attempt of that direction is the current one, and its answer is waited for.
     pub(super) fn is_out(&self, step: usize, action: Action, attempt: u32) -> bool {
         let (under_way, tries) = self.step(step).under_way();
-        under_way == action
-            && tries.attempt == attempt
-            && matches!(tries.wait, Some(Wait::Reply(_)))
+        under_way == action && tries.attempt == attempt && matches!(tries.wait, Some(Wait::Reply(_)))
     }
 
     /// Not now: the next attempt goes out later, and this one does not count.
     pub(super) fn deferred(&mut self, step: usize, reply: &Reply) {
-        let after = reply
-            .retry_after
-            .unwrap_or(DEFER_LEAST)
-            .clamp(DEFER_LEAST, DEFER_MOST);
+        let after = reply.retry_after.unwrap_or(DEFER_LEAST).clamp(DEFER_LEAST, DEFER_MOST);
         let error = reply.error.as_ref().map(Failure::cut_to_limits);
         self.put_off(step, reply.action, self.now + after, error, reply.attempt);
     }

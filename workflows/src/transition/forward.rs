@@ -28,11 +28,7 @@ impl Machine<'_> {
             let due = self.retry_is_due(step, Action::Execute);
             if due {
                 let asked = self.step(step).asked;
-                let timeout = if asked {
-                    super::ASK_TIMEOUT
-                } else {
-                    self.step_definition(step).timeout
-                };
+                let timeout = if asked { super::ASK_TIMEOUT } else { self.step_definition(step).timeout };
                 self.send(step, Action::Execute, timeout);
             } else if self.is_ready(step) {
                 self.begin(step);
@@ -44,23 +40,14 @@ impl Machine<'_> {
 
     /// Pending, and all it needs is completed or skipped.
     fn is_ready(&self, step: usize) -> bool {
-        let over = |need: &usize| {
-            matches!(
-                self.step(*need).status,
-                StepStatus::Completed | StepStatus::Skipped
-            )
-        };
-        self.step(step).status == StepStatus::Pending
-            && self.step_definition(step).needs.iter().all(over)
+        let over = |need: &usize| matches!(self.step(*need).status, StepStatus::Completed | StepStatus::Skipped);
+        self.step(step).status == StepStatus::Pending && self.step_definition(step).needs.iter().all(over)
     }
 
     pub(super) fn retry_is_due(&self, step: usize, action: Action) -> bool {
         let (under_way, tries) = self.step(step).under_way();
         let now = self.now;
-        under_way == action
-            && tries
-                .wait
-                .is_some_and(|wait| matches!(wait, Wait::Retry(at) if at <= now))
+        under_way == action && tries.wait.is_some_and(|wait| matches!(wait, Wait::Retry(at) if at <= now))
     }
 
     fn begin(&mut self, step: usize) {
@@ -96,8 +83,7 @@ impl Machine<'_> {
         let tries = self.tries_mut(step, Action::Execute);
         tries.failures += 1;
         let attempt = tries.attempt;
-        let exhausted =
-            !definition.tries_without_end() && tries.failures >= definition.retry.attempts;
+        let exhausted = !definition.tries_without_end() && tries.failures >= definition.retry.attempts;
         if exhausted || !failure.retryable {
             self.fail_finally(step, failure);
             return;
@@ -107,24 +93,12 @@ impl Machine<'_> {
     }
 
     /// The next attempt goes out at that moment.
-    pub(super) fn put_off(
-        &mut self,
-        step: usize,
-        action: Action,
-        at: Time,
-        error: Option<Failure>,
-        attempt: u32,
-    ) {
+    pub(super) fn put_off(&mut self, step: usize, action: Action, at: Time, error: Option<Failure>, attempt: u32) {
         let tries = self.tries_mut(step, action);
         tries.wait = Some(Wait::Retry(at));
         tries.error.clone_from(&error);
-        let data = Data {
-            action: Some(action),
-            attempt: Some(attempt),
-            error,
-            next_attempt_at: Some(at),
-            ..Data::default()
-        };
+        let data =
+            Data { action: Some(action), attempt: Some(attempt), error, next_attempt_at: Some(at), ..Data::default() };
         self.tell(EventType::StepFailed, Some(step), data);
     }
 
@@ -160,13 +134,6 @@ impl Machine<'_> {
         state.execute.wait = None;
         state.execute.error = None;
         let attempt = Some(state.execute.attempt);
-        self.tell(
-            EventType::StepCompleted,
-            Some(step),
-            Data {
-                attempt,
-                ..Data::default()
-            },
-        );
+        self.tell(EventType::StepCompleted, Some(step), Data { attempt, ..Data::default() });
     }
 }

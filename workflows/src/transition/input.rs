@@ -136,10 +136,7 @@ impl Input {
     pub fn by(&self) -> Option<&str> {
         match self {
             Self::Start(start) => Some(&start.by),
-            Self::Cancel(reason)
-            | Self::Retry(reason)
-            | Self::Pause(reason)
-            | Self::Resume(reason) => Some(&reason.by),
+            Self::Cancel(reason) | Self::Retry(reason) | Self::Pause(reason) | Self::Resume(reason) => Some(&reason.by),
             Self::Complete(complete) => Some(&complete.by),
             Self::Fail(fail) => Some(&fail.by),
             Self::Resolve(resolve) => Some(&resolve.by),

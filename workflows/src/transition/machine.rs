@@ -56,14 +56,7 @@ impl<'a> Machine<'a> {
         let mut saga = before.clone();
         saga.revision += 1;
         saga.updated_at = now;
-        Self {
-            subject,
-            before,
-            saga,
-            now,
-            commands: Vec::new(),
-            headline: None,
-        }
+        Self { subject, before, saga, now, commands: Vec::new(), headline: None }
     }
 
     pub fn definition(&self) -> &'a Definition {
@@ -93,20 +86,12 @@ impl<'a> Machine<'a> {
 
     /// What the event speaks of. The first word stands: what an input did comes before what follows from it.
     pub fn tell(&mut self, event_type: EventType, step: Option<usize>, data: Data) {
-        self.headline.get_or_insert(Headline {
-            event_type,
-            step,
-            data,
-        });
+        self.headline.get_or_insert(Headline { event_type, step, data });
     }
 
     /// The same for what outweighs all else in this transition.
     pub fn tell_above_all(&mut self, event_type: EventType, data: Data) {
-        self.headline = Some(Headline {
-            event_type,
-            step: None,
-            data,
-        });
+        self.headline = Some(Headline { event_type, step: None, data });
     }
 
     /// Decides the next attempt of a step in that direction, and sends its command.
@@ -117,22 +102,12 @@ impl<'a> Machine<'a> {
         tries.wait = Some(Wait::Reply(until));
         let attempt = tries.attempt;
         let command = self.command(step, action, attempt);
-        self.commands.push(Effect::Send {
-            worker: self.step_definition(step).worker.clone(),
-            command,
-        });
+        self.commands.push(Effect::Send { worker: self.step_definition(step).worker.clone(), command });
         let event_type = match action {
             Action::Execute => EventType::StepStarted,
             Action::Compensate => EventType::StepCompensating,
         };
-        self.tell(
-            event_type,
-            Some(step),
-            Data {
-                attempt: Some(attempt),
-                ..Data::default()
-            },
-        );
+        self.tell(event_type, Some(step), Data { attempt: Some(attempt), ..Data::default() });
     }
 
     fn command(&self, step: usize, action: Action, attempt: u32) -> Command {
@@ -157,24 +132,13 @@ impl<'a> Machine<'a> {
 
     /// What the saga was started with, and the outputs of the steps whose action is done.
     pub fn command_input(&self) -> CommandInput {
-        let outputs = self
-            .saga
-            .steps
-            .iter()
-            .filter_map(|step| Some((step.name.clone(), step.output.clone()?)));
-        CommandInput {
-            input: self.subject.input.clone(),
-            steps: outputs.collect(),
-        }
+        let outputs = self.saga.steps.iter().filter_map(|step| Some((step.name.clone(), step.output.clone()?)));
+        CommandInput { input: self.subject.input.clone(), steps: outputs.collect() }
     }
 
     /// Bytes of the saga's input and of all outputs so far.
     pub fn payload_bytes(&self) -> usize {
-        let outputs = self
-            .saga
-            .steps
-            .iter()
-            .filter_map(|step| step.output.as_ref());
+        let outputs = self.saga.steps.iter().filter_map(|step| step.output.as_ref());
         self.subject.input.get().len() + outputs.map(|output| output.get().len()).sum::<usize>()
     }
 
@@ -185,34 +149,21 @@ impl<'a> Machine<'a> {
             _ => &self.saga.steps[step].execute,
         };
         let name = &self.saga.steps[step].name;
-        let of = Attempt {
-            saga: self.saga.id,
-            step: name,
-            action,
-            attempt: tries.attempt,
-        };
+        let of = Attempt { saga: self.saga.id, step: name, action, attempt: tries.attempt };
         self.now + retry.delay(tries.failures, &of)
     }
 
     /// Brings the saga as far as it can go, and closes the transition.
     pub fn finish(mut self) -> Moved {
         if !self.saga.steps.iter().any(Step::stuck) {
-            if self.saga.turned() {
-                self.advance_back()
-            } else {
-                self.advance()
-            }
+            if self.saga.turned() { self.advance_back() } else { self.advance() }
         }
         self.settle_status();
         let event = self.event();
         let mut effects = self.commands;
         effects.extend(super::wake_at(&self.saga).map(Effect::WakeAt));
         effects.push(Effect::Publish(event));
-        Moved {
-            moves: moves(Some(self.before), &self.saga),
-            saga: self.saga,
-            effects,
-        }
+        Moved { moves: moves(Some(self.before), &self.saga), saga: self.saga, effects }
     }
 
     /// The saga's status follows from its steps.
@@ -241,19 +192,9 @@ impl<'a> Machine<'a> {
             Status::Completed => self.tell_above_all(EventType::SagaCompleted, Data::default()),
             Status::Compensated => self.tell_above_all(EventType::SagaCompensated, Data::default()),
             Status::Parked if changed => {
-                let error = self
-                    .saga
-                    .steps
-                    .iter()
-                    .find(|step| step.stuck())
-                    .and_then(|step| step.under_way().1.error.clone());
-                self.tell_above_all(
-                    EventType::SagaParked,
-                    Data {
-                        error,
-                        ..Data::default()
-                    },
-                );
+                let error =
+                    self.saga.steps.iter().find(|step| step.stuck()).and_then(|step| step.under_way().1.error.clone());
+                self.tell_above_all(EventType::SagaParked, Data { error, ..Data::default() });
             }
             Status::Parked | Status::Running | Status::Compensating => {}
         }
@@ -265,12 +206,7 @@ impl<'a> Machine<'a> {
             step: None,
             data: Data::default(),
         });
-        event(
-            &self.saga,
-            headline.event_type,
-            headline.step,
-            &headline.data,
-        )
+        event(&self.saga, headline.event_type, headline.step, &headline.data)
     }
 }
 
@@ -297,20 +233,12 @@ pub(super) fn moves(before: Option<&Saga>, after: &Saga) -> Vec<Move> {
     let mut moves = Vec::new();
     if before.map(|saga| saga.status) != Some(after.status) {
         let from = before.map(|saga| text(&saga.status));
-        moves.push(Move {
-            step: None,
-            from,
-            to: text(&after.status),
-        });
+        moves.push(Move { step: None, from, to: text(&after.status) });
     }
     for (index, step) in after.steps.iter().enumerate() {
         let from = before.map_or(StepStatus::Pending, |saga| saga.steps[index].status);
         if from != step.status {
-            moves.push(Move {
-                step: Some(step.name.clone()),
-                from: Some(text(&from)),
-                to: text(&step.status),
-            });
+            moves.push(Move { step: Some(step.name.clone()), from: Some(text(&from)), to: text(&step.status) });
         }
     }
     moves

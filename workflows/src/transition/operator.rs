@@ -11,11 +11,7 @@ pub(super) fn not_now(sentence: impl Into<String>) -> Decision {
 }
 
 fn data_of(reason: &input::Reason) -> Data {
-    Data {
-        reason: Some(reason.reason.clone()),
-        by: Some(reason.by.clone()),
-        ..Data::default()
-    }
+    Data { reason: Some(reason.reason.clone()), by: Some(reason.by.clone()), ..Data::default() }
 }
 
 impl Machine<'_> {
@@ -26,11 +22,7 @@ impl Machine<'_> {
         if let Some(why) = too_late_to_cancel(self.definition(), &self.saga) {
             return Err(Decision::Refused(Refusal::TooLate(why)));
         }
-        let cancel = Cancel {
-            reason: reason.reason.clone(),
-            by: reason.by.clone(),
-            at: self.now,
-        };
+        let cancel = Cancel { reason: reason.reason.clone(), by: reason.by.clone(), at: self.now };
         self.saga.cancel = Some(cancel);
         if self.saga.turned() {
             // It goes backwards already, after a failure: the wish is kept, nothing else changes.
@@ -71,11 +63,7 @@ impl Machine<'_> {
                 Some(Wait::Retry(_) | Wait::Reply(_)) | None => {}
             }
         }
-        if any {
-            Ok(())
-        } else {
-            Err(not_now("nothing waits to be retried: every command is out"))
-        }
+        if any { Ok(()) } else { Err(not_now("nothing waits to be retried: every command is out")) }
     }
 
     /// A step that failed behind the pivot runs again; one whose condition failed is asked its condition again.
@@ -94,9 +82,7 @@ impl Machine<'_> {
     pub(super) fn pause(&mut self, reason: &input::Reason) -> Verdict {
         self.refuse_if_finished()?;
         if self.saga.turned() {
-            return Err(not_now(
-                "the saga goes backwards; only forward commands can be withheld",
-            ));
+            return Err(not_now("the saga goes backwards; only forward commands can be withheld"));
         }
         if self.saga.paused {
             return Err(Decision::Ignored(Reason::Duplicate));
@@ -129,30 +115,17 @@ impl Machine<'_> {
             return Err(Decision::Ignored(Reason::Duplicate));
         }
         if !state.stuck() {
-            return Err(not_now(format!(
-                "the compensation of {} is still being tried",
-                resolve.step
-            )));
+            return Err(not_now(format!("the compensation of {} is still being tried", resolve.step)));
         }
         let undo = self.step_mut(step).undo.take().unwrap_or_default();
         let mut tries = undo.tries;
         tries.wait = None;
-        self.settle(
-            step,
-            Undo {
-                tries,
-                note: Some(resolve.note.clone()),
-                empty: false,
-                ..undo
-            },
-        );
+        self.settle(step, Undo { tries, note: Some(resolve.note.clone()), empty: false, ..undo });
         Ok(())
     }
 
     pub(super) fn known_step(&self, name: &str) -> Result<usize, Decision> {
-        self.saga
-            .index(name)
-            .ok_or_else(|| Decision::Refused(Refusal::UnknownStep(name.to_owned())))
+        self.saga.index(name).ok_or_else(|| Decision::Refused(Refusal::UnknownStep(name.to_owned())))
     }
 
     fn refuse_if_finished(&self) -> Verdict {
@@ -164,12 +137,7 @@ impl Machine<'_> {
 
     fn tries_of(&mut self, step: usize, action: Action) -> &mut crate::saga::Tries {
         match (action, &mut self.saga.steps[step]) {
-            (
-                Action::Compensate,
-                crate::saga::Step {
-                    undo: Some(undo), ..
-                },
-            ) => &mut undo.tries,
+            (Action::Compensate, crate::saga::Step { undo: Some(undo), .. }) => &mut undo.tries,
             (_, state) => &mut state.execute,
         }
     }

@@ -12,30 +12,22 @@ impl Machine<'_> {
         let step = self.known_step(&complete.step)?;
         let status = self.step(step).status;
         if self.saga.turned() {
-            return Err(not_now(
-                "the saga goes backwards; a completion would change nothing",
-            ));
+            return Err(not_now("the saga goes backwards; a completion would change nothing"));
         }
         match status {
             // Failed and not turned: parked behind the pivot.
             StepStatus::Running | StepStatus::Waiting | StepStatus::Failed => {
                 let bytes = complete.output.get().len();
                 if bytes > OUTPUT_BYTES || self.payload_bytes() + bytes > PAYLOAD_BYTES {
-                    return Err(not_now(format!(
-                        "the output is {bytes} bytes; at most {OUTPUT_BYTES} are taken"
-                    )));
+                    return Err(not_now(format!("the output is {bytes} bytes; at most {OUTPUT_BYTES} are taken")));
                 }
                 self.complete_step(step, Some(complete.output.clone()));
                 Ok(())
             }
             StepStatus::Completed => Err(Decision::Ignored(Reason::Duplicate)),
-            StepStatus::Pending
-            | StepStatus::Skipped
-            | StepStatus::Compensating
-            | StepStatus::Compensated => Err(not_now(format!(
-                "{} is {status}; only a step that runs or waits can be completed",
-                complete.step
-            ))),
+            StepStatus::Pending | StepStatus::Skipped | StepStatus::Compensating | StepStatus::Compensated => {
+                Err(not_now(format!("{} is {status}; only a step that runs or waits can be completed", complete.step)))
+            }
         }
     }
 
@@ -44,19 +36,12 @@ impl Machine<'_> {
         if let Some(turn) = &self.saga.turn {
             let same = turn.cause == Cause::Failure(fail.step.clone());
             let again = Decision::Ignored(Reason::Duplicate);
-            return Err(if same {
-                again
-            } else {
-                not_now("the saga goes backwards already")
-            });
+            return Err(if same { again } else { not_now("the saga goes backwards already") });
         }
         let status = self.step(step).status;
         match status {
             StepStatus::Running | StepStatus::Waiting => {
-                let failure = Failure {
-                    retryable: false,
-                    ..fail.error.cut_to_limits()
-                };
+                let failure = Failure { retryable: false, ..fail.error.cut_to_limits() };
                 self.fail_finally(step, failure);
                 Ok(())
             }
@@ -65,10 +50,9 @@ impl Machine<'_> {
             | StepStatus::Completed
             | StepStatus::Skipped
             | StepStatus::Compensating
-            | StepStatus::Compensated => Err(not_now(format!(
-                "{} is {status}; only a step that runs or waits can fail",
-                fail.step
-            ))),
+            | StepStatus::Compensated => {
+                Err(not_now(format!("{} is {status}; only a step that runs or waits can fail", fail.step)))
+            }
         }
     }
 

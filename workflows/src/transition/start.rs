@@ -25,21 +25,10 @@ pub fn start(subject: Subject<'_>, start: &Start, now: Time) -> Moved {
         paused: false,
         cancel: None,
         turn: None,
-        steps: definition
-            .steps
-            .iter()
-            .map(|step| Step::pending(&step.name))
-            .collect(),
+        steps: definition.steps.iter().map(|step| Step::pending(&step.name)).collect(),
     };
     let mut machine = Machine::new(subject, &unborn, now);
-    machine.tell(
-        EventType::SagaStarted,
-        None,
-        Data {
-            by: Some(start.by.clone()),
-            ..Data::default()
-        },
-    );
+    machine.tell(EventType::SagaStarted, None, Data { by: Some(start.by.clone()), ..Data::default() });
     let mut moved = machine.finish();
     moved.moves = machine::moves(None, &moved.saga);
     moved

@@ -18,11 +18,7 @@ impl Machine<'_> {
                 due |= self.step_timer(step, timer);
             }
         }
-        if due {
-            Ok(())
-        } else {
-            Err(Decision::Ignored(Reason::Stale))
-        }
+        if due { Ok(()) } else { Err(Decision::Ignored(Reason::Stale)) }
     }
 
     /// The deadline turns the saga, or is noted once where it can't.
@@ -32,29 +28,12 @@ impl Machine<'_> {
         }
         self.saga.past_deadline = true;
         if no_way_back(self.definition(), &self.saga).is_some() {
-            self.tell(
-                EventType::StepReminder,
-                None,
-                Data {
-                    past_deadline: true,
-                    ..Data::default()
-                },
-            );
+            self.tell(EventType::StepReminder, None, Data { past_deadline: true, ..Data::default() });
             return true;
         }
         let reason = "deadline".to_owned();
-        self.saga.cancel = Some(Cancel {
-            reason: reason.clone(),
-            by: reason.clone(),
-            at: self.now,
-        });
-        self.turn(
-            Cause::Deadline,
-            Data {
-                reason: Some(reason),
-                ..Data::default()
-            },
-        );
+        self.saga.cancel = Some(Cancel { reason: reason.clone(), by: reason.clone(), at: self.now });
+        self.turn(Cause::Deadline, Data { reason: Some(reason), ..Data::default() });
         true
     }
 
@@ -69,9 +48,7 @@ impl Machine<'_> {
                 }
                 true
             }
-            Some(Wait::Retry(at)) => {
-                at <= self.now && !(self.saga.paused && action == Action::Execute)
-            }
+            Some(Wait::Retry(at)) => at <= self.now && !(self.saga.paused && action == Action::Execute),
             Some(Wait::Reply(_) | Wait::Operator) | None => false,
         }
     }
@@ -86,22 +63,14 @@ impl Machine<'_> {
         let tries = self.tries_mut(step, action);
         tries.wait = Some(Wait::Reply(until));
         let attempt = Some(tries.attempt);
-        let data = Data {
-            action: Some(action),
-            attempt,
-            unread: true,
-            ..Data::default()
-        };
+        let data = Data { action: Some(action), attempt, unread: true, ..Data::default() };
         self.tell(EventType::StepReminder, Some(step), data);
     }
 
     fn timed_out(&mut self, step: usize, action: Action) {
         let status = self.step(step).status;
         let (attempt, asked) = (self.step(step).under_way().1.attempt, self.step(step).asked);
-        let failure = Failure::retryable(
-            code::TIMED_OUT,
-            format!("no answer to attempt {attempt} in time"),
-        );
+        let failure = Failure::retryable(code::TIMED_OUT, format!("no answer to attempt {attempt} in time"));
         match (action, status) {
             (Action::Compensate, _) => self.compensation_failed(step, failure),
             (Action::Execute, StepStatus::Waiting) if !asked => {
@@ -112,13 +81,7 @@ impl Machine<'_> {
                 state.execute.wait = Some(Wait::Retry(now));
             }
             (Action::Execute, StepStatus::Waiting) => {
-                self.fail_finally(
-                    step,
-                    Failure {
-                        retryable: false,
-                        ..failure
-                    },
-                );
+                self.fail_finally(step, Failure { retryable: false, ..failure });
             }
             (Action::Execute, _) => self.attempt_failed(step, failure),
         }

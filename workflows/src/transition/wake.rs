@@ -13,11 +13,7 @@ pub fn wake_at(saga: &Saga) -> Option<Time> {
     if saga.status == Status::Parked {
         return deadline;
     }
-    saga.steps
-        .iter()
-        .filter_map(|step| step_wakes_at(saga, step))
-        .chain(deadline)
-        .min()
+    saga.steps.iter().filter_map(|step| step_wakes_at(saga, step)).chain(deadline).min()
 }
 
 fn step_wakes_at(saga: &Saga, step: &Step) -> Option<Time> {
