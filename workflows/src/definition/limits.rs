@@ -14,9 +14,30 @@ pub const DURATION_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 pub const ATTEMPTS_MOST: u32 = 1000;
 /// A schedule that grows faster reaches its maximum at once.
 pub const FACTOR_MOST: f64 = 10.0;
+/// The jitter is a share of the delay.
+pub const JITTER_MOST: f64 = 1.0;
+/// Databases keep it in a signed integer of 32 bits.
+pub const VERSION_MOST: u32 = i32::MAX as u32;
 /// A name becomes part of a topic, a schema and a metric label; 63 is what all of them take.
 pub const NAME_CHARS: usize = 63;
 /// An expression is a condition, not a program.
 pub const EXPRESSION_BYTES: usize = 1024;
 /// For the same reason, and because evaluation has no other bound.
 pub const EXPRESSION_NODES: usize = 100;
+/// As many as there may be steps: more than one path a step is a payload that should not be shown at all.
+pub const SENSITIVE_PATHS: usize = 100;
+/// The deepest payloads have paths of a tenth of this.
+pub const SENSITIVE_PATH_CHARS: usize = 256;
+
+/// Lists and maps within each other: a definition needs five.
+pub const DEPTH: usize = 16;
+/// Events of the YAML parser: a file of 100 steps with every key needs 6,000.
+pub const EVENTS: usize = 100_000;
+/// Aliases and anchors: a step has some five values worth sharing.
+pub const ALIASES: usize = 1_000;
+/// What aliases may add: 100 steps that share their retry schedule add 1,200 events.
+pub const REPLAYED_EVENTS: usize = 20_000;
+/// Mistakes told at once; the rest is counted. Nobody reads more in one go.
+pub const MISTAKES: usize = 100;
+/// How much of a value is quoted in a mistake.
+pub const QUOTED_CHARS: usize = 60;

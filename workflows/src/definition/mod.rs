@@ -1,6 +1,20 @@
 //! A workflow definition, parsed and validated. Whoever holds a [`Definition`] holds one that obeys every rule.
 
+mod canonical;
+mod fields;
+mod graph;
 pub mod limits;
+mod mistakes;
+mod parse;
+mod read;
+mod redact;
+pub mod shipped;
+mod tree;
+mod when;
+
+pub use mistakes::{Mistake, Mistakes, Place, Rule};
+pub use redact::{MASK, Root, redact};
+pub use when::{Unfit, When};
 
 use crate::retry::Retry;
 use serde::Serialize;
@@ -16,7 +30,7 @@ pub struct Definition {
     /// From a saga's start; then it is cancelled with reason `deadline`, if it still can be.
     #[serde(with = "crate::humane")]
     pub deadline: Duration,
-    /// Paths such as `input.payment.token`: stored and sent to workers, shown as `•••` everywhere else.
+    /// Paths such as `input.payment.token`, sorted: stored and sent to workers, shown as `•••` everywhere else.
     pub sensitive: Vec<String>,
     /// In the order written. Indexes into this list are what `needs` and `dependents` hold.
     pub steps: Vec<Step>,
@@ -29,17 +43,17 @@ pub struct Step {
     pub name: String,
     /// Who does it: the command goes to the topic `saga.commands.<worker>`.
     pub worker: String,
-    /// The steps that must be completed or skipped before this one starts.
+    /// The steps that must be completed or skipped before this one starts, in ascending order.
     pub needs: Vec<usize>,
-    /// The steps that name this one in their `needs`: derived, for the way back.
+    /// The steps that name this one in their `needs`, in ascending order: derived, for the way back.
     pub dependents: Vec<usize>,
     /// For one attempt.
     #[serde(with = "crate::humane")]
     pub timeout: Duration,
     /// When a failed attempt is followed by another. Behind the pivot `attempts` is not looked at.
     pub retry: Retry,
-    /// A CEL expression; the step is skipped if it is false.
-    pub when: Option<String>,
+    /// The step is skipped if it is false.
+    pub when: Option<When>,
     /// Where the step stands to the pivot.
     pub position: Position,
     /// How it is undone; `None`: there is nothing to undo.
@@ -90,3 +104,6 @@ impl Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

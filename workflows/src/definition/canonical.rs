@@ -1,0 +1,73 @@
+//! One text for one content: how a definition was written, and its comments, do not matter.
+
+use super::{Definition, Position, Step};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::time::Duration;
+
+impl Definition {
+    /// The definition as JSON that says everything, defaults too: itself a definition, which parses to the same.
+    ///
+    /// Two definitions with the same canonical text do the same. It is compared, not stored: a later release may say
+    /// more in it.
+    pub fn canonical(&self) -> String {
+        let steps: Vec<Value> = self.steps.iter().map(|step| self.step(step)).collect();
+        json!({
+            "workflow": self.workflow,
+            "version": self.version,
+            "deadline": humane(self.deadline),
+            "sensitive": self.sensitive,
+            "steps": steps,
+        })
+        .to_string()
+    }
+
+    /// The SHA-256 of the canonical text, in 64 hexadecimal digits.
+    pub fn digest(&self) -> String {
+        let mut digest = String::with_capacity(64);
+        for byte in Sha256::digest(self.canonical()) {
+            write!(digest, "{byte:02x}").expect("a String takes any text");
+        }
+        digest
+    }
+
+    fn step(&self, step: &Step) -> Value {
+        let needs: Vec<&str> = step.needs.iter().map(|need| self.steps[*need].name.as_str()).collect();
+        let retry = |retry: &crate::retry::Retry| {
+            json!({
+                "attempts": retry.attempts,
+                "first": humane(retry.first),
+                "factor": retry.factor,
+                "max": humane(retry.max),
+                "jitter": retry.jitter,
+            })
+        };
+        let mut value = json!({
+            "name": step.name,
+            "worker": step.worker,
+            "needs": needs,
+            "timeout": humane(step.timeout),
+            "retry": retry(&step.retry),
+            "compensation": match &step.compensation {
+                None => json!(false),
+                Some(how) => json!({"timeout": humane(how.timeout), "retry": retry(&how.retry)}),
+            },
+        });
+        if let Some(when) = &step.when {
+            value["when"] = json!(when);
+        }
+        match step.position {
+            Position::Before => {}
+            Position::Pivot => value["pivot"] = json!(true),
+            Position::Behind => {
+                value["retry"].as_object_mut().map(|retry| retry.remove("attempts"));
+            }
+        }
+        value
+    }
+}
+
+fn humane(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

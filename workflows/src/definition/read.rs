@@ -1,0 +1,265 @@
+//! From the tree to drafts: each key on its own. What concerns several steps is `graph`'s.
+
+use super::fields::{self, Fields};
+use super::mistakes::{Found, Place, Rule, quoted};
+use super::tree::Node;
+use super::when::When;
+use super::{Compensation, limits};
+use crate::retry::Retry;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(24 * 3600);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+const WORKFLOW_KEYS: &[&str] = &["workflow", "version", "deadline", "sensitive", "steps"];
+const STEP_KEYS: &[&str] = &["name", "worker", "needs", "timeout", "retry", "when", "pivot", "compensation"];
+const RETRY_KEYS: &[&str] = &["attempts", "first", "factor", "max", "jitter"];
+const COMPENSATION_KEYS: &[&str] = &["timeout", "retry"];
+
+/// A definition whose parts were read. Where something could not be, it holds a default, and a mistake was noted.
+pub(super) struct Draft {
+    pub(super) workflow: String,
+    pub(super) version: u32,
+    pub(super) deadline: Duration,
+    pub(super) sensitive: Vec<String>,
+    pub(super) steps: Vec<DraftStep>,
+}
+
+/// A step that was read.
+pub(super) struct DraftStep {
+    pub(super) at: Place,
+    /// Empty if it could not be read.
+    pub(super) name: String,
+    pub(super) worker: String,
+    pub(super) needs: Needs,
+    pub(super) timeout: Duration,
+    pub(super) retry: Retry,
+    /// Where `attempts` is written.
+    pub(super) attempts_at: Option<Place>,
+    pub(super) when: Option<When>,
+    /// Where `pivot: true` is written.
+    pub(super) pivot_at: Option<Place>,
+    pub(super) compensation: DraftCompensation,
+}
+
+/// What a step says of its needs.
+pub(super) enum Needs {
+    /// Nothing: the step above.
+    Above,
+    /// These, each with its place.
+    Written(Vec<(String, Place)>),
+    /// It could not be read.
+    Unreadable,
+}
+
+/// What a step says of its compensation.
+pub(super) enum DraftCompensation {
+    /// Nothing, or it could not be read.
+    Unsaid(Compensation),
+    /// `false`.
+    Needless,
+    /// `true`, or how.
+    Wanted(Compensation, Place),
+}
+
+/// Reads the whole file.
+pub(super) fn workflow(root: &Node, found: &mut Found) -> Option<Draft> {
+    let fields = Fields::of(root, "a workflow", WORKFLOW_KEYS, found)?;
+    let workflow = fields
+        .require("workflow", "the workflow", "its name, such as `workflow: order`", found)
+        .and_then(|node| fields::name(node, "`workflow`", found));
+    let version = fields
+        .require("version", "the workflow", "its version, such as `version: 1`", found)
+        .and_then(|node| fields::whole(node, "`version`", 1..=limits::VERSION_MOST, found));
+    let deadline = match fields.get("deadline") {
+        None => Some(DEADLINE),
+        Some(node) => fields::duration(node, "`deadline`", found),
+    };
+    let steps = fields
+        .require("steps", "the workflow", "a list of steps, such as `steps: [{name: pay}]`", found)
+        .and_then(|node| fields::list(node, "`steps`", "it is a list of steps", found).map(|list| (node.at, list)));
+    let steps = match steps {
+        None => Vec::new(),
+        Some((at, list)) => self::steps(at, list, deadline, found),
+    };
+    let sensitive = match fields.get("sensitive") {
+        None => Vec::new(),
+        Some(node) => sensitive(node, &steps, found),
+    };
+    Some(Draft {
+        workflow: workflow.unwrap_or_default().to_owned(),
+        version: version.unwrap_or_default(),
+        deadline: deadline.unwrap_or(DEADLINE),
+        sensitive,
+        steps,
+    })
+}
+
+fn steps(at: Place, list: &[Node], deadline: Option<Duration>, found: &mut Found) -> Vec<DraftStep> {
+    if list.is_empty() {
+        found.add(at, Rule::NoSteps, || "a workflow has at least one step, such as `- name: pay`".to_owned());
+    }
+    if list.len() > limits::STEPS {
+        found.add(at, Rule::TooManySteps, || {
+            format!("there are {} steps; a workflow has at most {}", list.len(), limits::STEPS)
+        });
+    }
+    list.iter().filter_map(|node| step(node, deadline, found)).collect()
+}
+
+fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> Option<DraftStep> {
+    let fields = Fields::of(node, "a step", STEP_KEYS, found)?;
+    let name_node = fields.require("name", "a step", "its name, such as `name: pay`", found);
+    let name = name_node.and_then(|node| fields::name(node, "a step's `name`", found)).unwrap_or_default().to_owned();
+    let worker = match fields.get("worker") {
+        None => name.clone(),
+        Some(node) => fields::name(node, "`worker`", found).unwrap_or_default().to_owned(),
+    };
+    let (retry, attempts_at) = match fields.get("retry") {
+        None => (Retry::STEP, None),
+        Some(node) => retry(node, Retry::STEP, found),
+    };
+    let pivot_at = fields.get("pivot").and_then(|node| {
+        let pivot = fields::flag(node, "`pivot`", found)?;
+        pivot.then_some(node.at)
+    });
+    Some(DraftStep {
+        at: name_node.map_or(fields.at, |node| node.at),
+        name,
+        worker,
+        needs: fields.get("needs").map_or(Needs::Above, |node| needs(node, found)),
+        timeout: timeout(fields.get("timeout"), deadline, found),
+        retry,
+        attempts_at,
+        when: fields.get("when").and_then(|node| when(node, found)),
+        pivot_at,
+        compensation: compensation(fields.get("compensation"), deadline, found),
+    })
+}
+
+fn needs(node: &Node, found: &mut Found) -> Needs {
+    let right = "it is a list of steps; `[]` starts at once";
+    let Some(list) = fields::list(node, "`needs`", right, found) else {
+        return Needs::Unreadable;
+    };
+    let mut names = BTreeSet::new();
+    let mut written = Vec::new();
+    for item in list {
+        let Some(name) = fields::name(item, "a need", found) else {
+            return Needs::Unreadable;
+        };
+        if names.insert(name) {
+            written.push((name.to_owned(), item.at));
+        } else {
+            found.add(item.at, Rule::DuplicateNeed, || format!("`{name}` is already needed; name it once"));
+        }
+    }
+    Needs::Written(written)
+}
+
+fn timeout(node: Option<&Node>, deadline: Option<Duration>, found: &mut Found) -> Duration {
+    let default = deadline.map_or(TIMEOUT, |deadline| TIMEOUT.min(deadline));
+    let Some(node) = node else { return default };
+    let Some(timeout) = fields::duration(node, "`timeout`", found) else {
+        return default;
+    };
+    if let Some(deadline) = deadline.filter(|deadline| timeout > *deadline) {
+        found.add(node.at, Rule::TimeoutOverDeadline, || {
+            format!(
+                "the timeout {} is over the deadline {}; make it shorter, or the deadline longer",
+                humantime::format_duration(timeout),
+                humantime::format_duration(deadline)
+            )
+        });
+    }
+    timeout
+}
+
+/// A schedule, what is not written taken from the default; and where its attempts are written.
+fn retry(node: &Node, default: Retry, found: &mut Found) -> (Retry, Option<Place>) {
+    let Some(fields) = Fields::of(node, "`retry`", RETRY_KEYS, found) else {
+        return (default, None);
+    };
+    let mut retry = default;
+    if let Some(node) = fields.get("attempts") {
+        retry.attempts = fields::whole(node, "`attempts`", 1..=limits::ATTEMPTS_MOST, found).unwrap_or(retry.attempts);
+    }
+    if let Some(node) = fields.get("first") {
+        retry.first = fields::duration(node, "`first`", found).unwrap_or(retry.first);
+    }
+    if let Some(node) = fields.get("factor") {
+        retry.factor = fields::real(node, "`factor`", 1.0..=limits::FACTOR_MOST, found).unwrap_or(retry.factor);
+    }
+    if let Some(node) = fields.get("max") {
+        retry.max = fields::duration(node, "`max`", found).unwrap_or(retry.max);
+    }
+    if let Some(node) = fields.get("jitter") {
+        retry.jitter = fields::real(node, "`jitter`", 0.0..=limits::JITTER_MOST, found).unwrap_or(retry.jitter);
+    }
+    (retry, fields.get("attempts").map(|node| node.at))
+}
+
+fn compensation(node: Option<&Node>, deadline: Option<Duration>, found: &mut Found) -> DraftCompensation {
+    use super::tree::Tree;
+    let default = Compensation { timeout: timeout(None, deadline, found), retry: Retry::COMPENSATION };
+    let Some(node) = node else {
+        return DraftCompensation::Unsaid(default);
+    };
+    match &node.value {
+        Tree::Flag(true) => DraftCompensation::Wanted(default, node.at),
+        Tree::Flag(false) => DraftCompensation::Needless,
+        Tree::Map(_) => {
+            let Some(fields) = Fields::of(node, "`compensation`", COMPENSATION_KEYS, found) else {
+                return DraftCompensation::Unsaid(default);
+            };
+            let timeout = timeout(fields.get("timeout"), deadline, found);
+            let retry = fields.get("retry").map_or(default.retry, |node| retry(node, Retry::COMPENSATION, found).0);
+            DraftCompensation::Wanted(Compensation { timeout, retry }, node.at)
+        }
+        _ => {
+            found.add(node.at, Rule::WrongType, || {
+                let right = "it is `true`, `false`, or a map with the keys timeout, retry";
+                format!("`compensation` is {}; {right}", node.described())
+            });
+            DraftCompensation::Unsaid(default)
+        }
+    }
+}
+
+fn when(node: &Node, found: &mut Found) -> Option<When> {
+    let text = fields::text(node, "`when`", found)?;
+    match When::compile(text) {
+        Ok(when) => Some(when),
+        Err(unfit) => {
+            found.add(node.at, unfit.rule(), || unfit.to_string());
+            None
+        }
+    }
+}
+
+fn sensitive(node: &Node, steps: &[DraftStep], found: &mut Found) -> Vec<String> {
+    let right = "it is a list of paths, such as `[input.payment.token]`";
+    let Some(list) = fields::list(node, "`sensitive`", right, found) else {
+        return Vec::new();
+    };
+    if list.len() > limits::SENSITIVE_PATHS {
+        found.add(node.at, Rule::SensitivePath, || {
+            format!("there are {} paths; at most {} are kept", list.len(), limits::SENSITIVE_PATHS)
+        });
+        return Vec::new();
+    }
+    let mut paths = BTreeSet::new();
+    for item in list {
+        let Some(path) = fields::text(item, "a sensitive path", found) else {
+            continue;
+        };
+        match super::redact::check(path, |name| steps.iter().any(|step| step.name.is_empty() || step.name == name)) {
+            Ok(()) => {
+                paths.insert(path.to_owned());
+            }
+            Err(why) => found.add(item.at, Rule::SensitivePath, || format!("the path {} {why}", quoted(path))),
+        }
+    }
+    paths.into_iter().collect()
+}
