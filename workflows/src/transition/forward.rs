@@ -2,7 +2,7 @@
 
 use super::machine::{Data, Machine};
 use crate::Time;
-use crate::message::{Action, EventType, Failure, code};
+use crate::message::{Action, CommandInput, EventType, Failure, code};
 use crate::saga::{Cause, StepStatus, Wait};
 
 impl Machine<'_> {
@@ -73,7 +73,10 @@ impl Machine<'_> {
     fn condition(&self, step: usize) -> Result<bool, String> {
         match &self.step_definition(step).when {
             None => Ok(true),
-            Some(_when) => Ok(true),
+            Some(when) => {
+                let CommandInput { input, steps } = self.command_input();
+                when.evaluate(&input, &steps)
+            }
         }
     }
 
