@@ -1,0 +1,126 @@
+//! `POST /orders`.
+
+use super::WORKFLOW;
+use super::new::NewOrder;
+use super::view::{OrderView, path, payment_failed};
+use crate::http::App;
+use crate::http::answer::{json, json_bytes, located, preferred, tagged};
+use crate::http::auth::Caller;
+use crate::http::body::JsonBody;
+use crate::http::correlation::CorrelationId;
+use crate::http::prefer::Prefer;
+use crate::http::problem::{Kind, Problem, Result};
+use crate::http::starting::{self, Started, Starting};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use std::time::Duration;
+use uuid::Uuid;
+use workflows::Payload;
+use workflows::definition::Definition;
+use workflows::saga::{Saga, StepStatus};
+
+/// Places an order. Without `Prefer: wait` it is answered as soon as the order is taken; with it, once it is paid.
+#[utoipa::path(
+    post, path = "/orders", operation_id = "place_order", tag = "orders",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters: the same request twice is one"),
+        ("Prefer" = Option<String>, Header,
+            description = "wait=N (up to 30 s, for the payment), respond-async, return=minimal"),
+    ),
+    request_body = NewOrder,
+    responses(
+        (status = 201, description = "Paid", body = OrderView, headers(("Location", description = "The order"))),
+        (status = 202, description = "Taken", body = OrderView, headers(("Location", description = "The order"))),
+        (status = 400, description = "Not JSON, or a key that cannot be read"),
+        (status = 402, description = "The payment was declined; order_id and Location say of which order"),
+        (status = 409, description = "The same request is still in progress"),
+        (status = 413, description = "Over 64 KiB"),
+        (status = 415, description = "Not JSON"),
+        (status = 422, description = "Fields break rules, errors lists them all; or the key was used with another body"),
+        (status = 503, description = "Too much is waiting; nothing was done"),
+    )
+)]
+pub(super) async fn start(
+    State(app): State<App>,
+    caller: Caller,
+    correlation: CorrelationId,
+    prefer: Prefer,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Response {
+    preferred(place(&app, &caller, &correlation, prefer, &headers, &body).await, prefer)
+}
+
+async fn place(
+    app: &App,
+    caller: &Caller,
+    correlation: &CorrelationId,
+    prefer: Prefer,
+    headers: &HeaderMap,
+    body: &JsonBody,
+) -> Result<Response> {
+    let id = Uuid::now_v7();
+    let input = body.read(NewOrder::read)?.into_input(id, &app.settings.currency);
+    let input = Payload::of(&input).expect("an order has a JSON form");
+    let starting = Starting {
+        saga_id: id,
+        workflow: WORKFLOW.to_owned(),
+        version: Some(app.settings.order_version),
+        key: id.to_string(),
+        input: input.clone(),
+        idempotency: starting::idempotency(caller, "POST /orders", headers, body, answer_at_once)?,
+    };
+    let started = starting::start(app, starting, caller, correlation).await?;
+    match (prefer.wait(), started) {
+        (None, Started::New(saga)) => {
+            let response = json_bytes(StatusCode::ACCEPTED, write(&saga, &input));
+            Ok(tagged(located(response, &path(id)), saga.revision))
+        }
+        (None, Started::Before { saga_id, answer }) => {
+            Ok(located(json_bytes(StatusCode::ACCEPTED, answer), &path(saga_id)))
+        }
+        (Some(at_most), Started::New(_)) => wait(app, id, &input, at_most).await,
+        (Some(at_most), Started::Before { saga_id, .. }) => {
+            let input = super::show::find(app, saga_id).await?.input;
+            wait(app, saga_id, &input, at_most).await
+        }
+    }
+}
+
+/// The answer without waiting.
+fn answer_at_once(_: &Definition, saga: &Saga, input: &Payload) -> Vec<u8> {
+    write(saga, input)
+}
+
+fn write(saga: &Saga, input: &Payload) -> Vec<u8> {
+    serde_json::to_vec(&OrderView::of(saga, input)).expect("an order has a JSON form")
+}
+
+/// Answers by what became of the payment.
+async fn wait(app: &App, id: Uuid, input: &Payload, at_most: Duration) -> Result<Response> {
+    let saga = starting::wait(app, id, payment_known, at_most).await?;
+    if payment_failed(&saga) {
+        return Err(declined(&saga));
+    }
+    let status = if paid(&saga) { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    let response = located(json(status, &OrderView::of(&saga, input)), &path(id));
+    Ok(tagged(response, saga.revision))
+}
+
+/// There is nothing more to wait for: it is paid, or will not be.
+fn payment_known(saga: &Saga) -> bool {
+    paid(saga) || saga.turned() || saga.status.finished()
+}
+
+fn paid(saga: &Saga) -> bool {
+    !saga.turned() && saga.step("pay").is_some_and(|pay| pay.status == StepStatus::Completed)
+}
+
+fn declined(saga: &Saga) -> Problem {
+    let error = saga.step("pay").and_then(|pay| pay.execute.error.as_ref());
+    let said = error.map(|error| format!("{}: {}", error.code, error.message));
+    Problem::new(Kind::Declined, said.unwrap_or_else(|| "the payment failed".to_owned()))
+        .with("order_id", saga.id.to_string())
+        .with_header(header::LOCATION, path(saga.id))
+}

@@ -1,0 +1,117 @@
+//! `Prefer` (RFC 7240): `wait=N`, `respond-async`, `return=minimal`.
+
+use super::App;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use std::convert::Infallible;
+use std::time::Duration;
+
+/// The header of the request.
+pub const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// The header of the answer: what was heeded.
+pub const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// Longest wait, in seconds: below the idle time-outs of the proxies in front.
+pub const WAIT_MOST_SECONDS: u64 = 30;
+
+/// What the caller would like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefer {
+    wait_seconds: Option<u64>,
+    respond_async: bool,
+    minimal: Option<bool>,
+}
+
+impl Prefer {
+    /// What the headers say. The first of a preference counts; what is not understood is passed over, as the RFC asks.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut prefer = Self::default();
+        let all = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
+        for preference in all.flat_map(|line| line.split(',')) {
+            let preference = preference.split(';').next().unwrap_or_default();
+            let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+            let value = value.trim().trim_matches('"');
+            match name.trim().to_ascii_lowercase().as_str() {
+                "wait" if prefer.wait_seconds.is_none() => prefer.wait_seconds = seconds(value),
+                "respond-async" => prefer.respond_async = true,
+                "return" if prefer.minimal.is_none() => {
+                    prefer.minimal = match value.to_ascii_lowercase().as_str() {
+                        "minimal" => Some(true),
+                        "representation" => Some(false),
+                        _ => None,
+                    };
+                }
+                _ => {}
+            }
+        }
+        prefer
+    }
+
+    /// How long to wait for the outcome; `None`: not at all.
+    pub fn wait(self) -> Option<Duration> {
+        self.wait_seconds.map(Duration::from_secs)
+    }
+
+    /// Whether the body is to be left out.
+    pub fn minimal(self) -> bool {
+        self.minimal == Some(true)
+    }
+
+    /// What was heeded.
+    pub fn applied(self) -> Option<HeaderValue> {
+        let mut applied = Vec::new();
+        if let Some(seconds) = self.wait_seconds {
+            applied.push(format!("wait={seconds}"));
+        }
+        if self.respond_async {
+            applied.push("respond-async".to_owned());
+        }
+        match self.minimal {
+            Some(true) => applied.push("return=minimal".to_owned()),
+            Some(false) => applied.push("return=representation".to_owned()),
+            None => {}
+        }
+        (!applied.is_empty())
+            .then(|| HeaderValue::from_str(&applied.join(", ")).expect("preferences are visible ASCII"))
+    }
+}
+
+/// Digits only; more than is allowed is cut down to it.
+fn seconds(value: &str) -> Option<u64> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| value.parse().unwrap_or(u64::MAX).min(WAIT_MOST_SECONDS))
+}
+
+impl FromRequestParts<App> for Prefer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(lines: &[&'static str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(PREFER, HeaderValue::from_static(line));
+        }
+        let applied = Prefer::of(&headers).applied();
+        applied.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn what_is_heeded_is_told() {
+        assert_eq!(applied(&["wait=10"]), "wait=10");
+        assert_eq!(applied(&["respond-async, wait=100"]), "wait=30, respond-async");
+        assert_eq!(applied(&["Wait = \"7\"; foo=bar", "return=minimal"]), "wait=7, return=minimal");
+        assert_eq!(applied(&["wait=1, wait=20"]), "wait=1");
+        assert_eq!(applied(&["wait=99999999999999999999999"]), "wait=30");
+        assert_eq!(applied(&["wait=soon", "handling=lenient", "return=all"]), "");
+        assert_eq!(applied(&["return=representation"]), "return=representation");
+        assert_eq!(applied(&[]), "");
+    }
+}

@@ -1,0 +1,68 @@
+//! What the engine and the database say, as problems.
+
+use super::conditional::stale;
+use super::problem::{Kind, Problem};
+use crate::db::DbError;
+use crate::engine::{StartError, SubmitError};
+use std::time::Duration;
+use workflows::transition::Refusal;
+
+/// When to come again if the database does not answer: it is polled again by then.
+const DATABASE_RETRY: Duration = Duration::from_secs(1);
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let said = error.to_string();
+        match error {
+            SubmitError::UnknownSaga(_) => Self::not_found(said),
+            SubmitError::Start(error) => error.into(),
+            SubmitError::Precondition(current) => stale(current),
+            SubmitError::Overloaded { retry_after } => Self::new(Kind::Overloaded, said).retry_after(retry_after),
+            SubmitError::Unavailable | SubmitError::ShuttingDown => {
+                Self::new(Kind::Unavailable, said).retry_after(DATABASE_RETRY)
+            }
+            SubmitError::Unstorable(_) => Self::field("#", said),
+        }
+    }
+}
+
+impl From<StartError> for Problem {
+    fn from(error: StartError) -> Self {
+        let said = error.to_string();
+        match error {
+            StartError::UnknownWorkflow { version: None, .. } => Self::field("#/workflow", said),
+            StartError::UnknownWorkflow { .. } => Self::field("#/version", said),
+            StartError::KeyTaken { saga_id, .. } => {
+                Self::new(Kind::KeyTaken, said).with("saga", format!("/sagas/{saga_id}"))
+            }
+            StartError::KeyReused => Self::new(Kind::KeyReused, said),
+            StartError::TooLarge { .. } => Self::field("#/input", said),
+        }
+    }
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        match &error {
+            DbError::Unavailable(_) => {
+                tracing::warn!(%error, "a request could not be answered, since the database does not answer");
+                Self::new(Kind::Unavailable, "the database does not answer").retry_after(DATABASE_RETRY)
+            }
+            DbError::Refused(_) | DbError::Corrupt(_) => {
+                tracing::error!(%error, "a request could not be answered");
+                Self::new(Kind::Internal, "what was asked for could not be read")
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let said = refusal.to_string();
+        match refusal {
+            Refusal::TooLate(_) => Self::new(Kind::TooLate, said),
+            Refusal::UnknownStep(_) => Self::not_found(said),
+            Refusal::NotNow(_) => Self::new(Kind::Conflict, said),
+        }
+    }
+}
