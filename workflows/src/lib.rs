@@ -6,6 +6,8 @@ pub mod message;
 mod payload;
 pub mod retry;
 pub mod saga;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod time;
 pub mod transition;
 

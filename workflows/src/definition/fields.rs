@@ -48,6 +48,11 @@ impl<'a> Fields<'a> {
         Some(fields)
     }
 
+    /// Of what is no map.
+    pub(super) fn none(at: Place) -> Self {
+        Self { at, entries: Vec::new() }
+    }
+
     /// The value of a key.
     pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
         self.entries.iter().find(|(name, _)| *name == key).map(|(_, node)| *node)

@@ -2,7 +2,7 @@
 
 use super::mistakes::{Found, Place, Rule, quoted};
 use super::read::{DraftCompensation, DraftStep, Needs};
-use super::{Position, fields, limits};
+use super::{Position, fields};
 use std::collections::BTreeMap;
 
 /// The needs as indexes, both ways, and the positions. Only meant if no mistake was found.
@@ -12,15 +12,15 @@ pub(super) struct Graph {
     pub(super) positions: Vec<Position>,
 }
 
-/// Checks the steps against each other.
-pub(super) fn check(steps: &[DraftStep], found: &mut Found) -> Graph {
+/// Checks the steps against each other: all of them, or their names alone if some were left out.
+pub(super) fn check(steps: &[DraftStep], whole: bool, found: &mut Found) -> Graph {
     let mut graph = Graph {
         needs: vec![Vec::new(); steps.len()],
         dependents: vec![Vec::new(); steps.len()],
         positions: vec![Position::Before; steps.len()],
     };
     let indexes = names(steps, found);
-    if steps.len() > limits::STEPS {
+    if !whole {
         return graph;
     }
     let (links, whole) = links(steps, &indexes, found);
@@ -99,7 +99,7 @@ fn cycles(steps: &[DraftStep], links: &Links, found: &mut Found) -> bool {
         path: Vec<usize>,
         acyclic: bool,
     }
-    /// As deep as there are steps, at most [`limits::STEPS`].
+    /// As deep as there are steps: a hundred.
     fn visit(walk: &mut Walk<'_>, index: usize, found: &mut Found) {
         walk.path.push(index);
         for (need, at) in &walk.links[index] {

@@ -24,6 +24,8 @@ pub const NAME_CHARS: usize = 63;
 pub const EXPRESSION_BYTES: usize = 1024;
 /// For the same reason, and because evaluation has no other bound.
 pub const EXPRESSION_NODES: usize = 100;
+/// Words and signs: no 100 nodes need more, and reading an expression takes a time that grows with them.
+pub const EXPRESSION_TOKENS: usize = 400;
 /// As many as there may be steps: more than one path a step is a payload that should not be shown at all.
 pub const SENSITIVE_PATHS: usize = 100;
 /// The deepest payloads have paths of a tenth of this.
@@ -32,7 +34,7 @@ pub const SENSITIVE_PATH_CHARS: usize = 256;
 /// Lists and maps within each other: a definition needs five.
 pub const DEPTH: usize = 16;
 /// Events of the YAML parser: a file of 100 steps with every key needs 6,000.
-pub const EVENTS: usize = 100_000;
+pub const EVENTS: usize = 30_000;
 /// Aliases and anchors: a step has some five values worth sharing.
 pub const ALIASES: usize = 1_000;
 /// What aliases may add: 100 steps that share their retry schedule add 1,200 events.

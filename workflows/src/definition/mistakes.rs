@@ -52,7 +52,8 @@ pub enum Rule {
     SensitivePath,
     /// `expression`: CEL over `input` and `steps`.
     Expression,
-    /// `expression-too-large`: at most [`limits::EXPRESSION_BYTES`] and [`limits::EXPRESSION_NODES`].
+    /// `expression-too-large`: at most [`limits::EXPRESSION_BYTES`], [`limits::EXPRESSION_TOKENS`] and
+    /// [`limits::EXPRESSION_NODES`].
     ExpressionTooLarge,
     /// `expression-function`: neither a macro but `has`, nor `matches`, nor a function that CEL does not have.
     ExpressionFunction,
@@ -141,7 +142,7 @@ impl Place {
 }
 
 /// One mistake.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// Where it is.
     pub at: Place,
@@ -211,7 +212,8 @@ impl Found {
         if self.list.is_empty() {
             return Ok(());
         }
-        self.list.sort();
+        // Stable: mistakes of one place stay in the order in which they were found.
+        self.list.sort_by_key(|mistake| mistake.at);
         Err(Mistakes { file: file.to_owned(), list: self.list, more: self.more })
     }
 }

@@ -1,6 +1,7 @@
 //! A workflow definition, parsed and validated. Whoever holds a [`Definition`] holds one that obeys every rule.
 
 mod canonical;
+mod expression;
 mod fields;
 mod graph;
 pub mod limits;
@@ -12,9 +13,10 @@ pub mod shipped;
 mod tree;
 mod when;
 
+pub use expression::Unfit;
 pub use mistakes::{Mistake, Mistakes, Place, Rule};
 pub use redact::{MASK, Root, redact};
-pub use when::{Unfit, When};
+pub use when::When;
 
 use crate::retry::Retry;
 use serde::Serialize;

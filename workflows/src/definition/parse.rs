@@ -24,7 +24,7 @@ impl Definition {
 }
 
 fn finish(draft: Draft, found: &mut Found) -> Definition {
-    let graph = graph::check(&draft.steps, found);
+    let graph = graph::check(&draft.steps, draft.whole, found);
     let edges = graph.needs.into_iter().zip(graph.dependents).zip(graph.positions);
     let steps = draft.steps.into_iter().zip(edges).map(|(step, ((needs, dependents), position))| Step {
         name: step.name,

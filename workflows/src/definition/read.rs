@@ -23,7 +23,10 @@ pub(super) struct Draft {
     pub(super) version: u32,
     pub(super) deadline: Duration,
     pub(super) sensitive: Vec<String>,
+    /// The first [`limits::STEPS`] of them.
     pub(super) steps: Vec<DraftStep>,
+    /// No step was left out: what concerns several steps can be judged.
+    pub(super) whole: bool,
 }
 
 /// A step that was read.
@@ -79,13 +82,15 @@ pub(super) fn workflow(root: &Node, found: &mut Found) -> Option<Draft> {
     let steps = fields
         .require("steps", "the workflow", "a list of steps, such as `steps: [{name: pay}]`", found)
         .and_then(|node| fields::list(node, "`steps`", "it is a list of steps", found).map(|list| (node.at, list)));
+    let listed = steps.map_or(0, |(_, list)| list.len());
     let steps = match steps {
         None => Vec::new(),
         Some((at, list)) => self::steps(at, list, deadline, found),
     };
+    let whole = listed == steps.len();
     let sensitive = match fields.get("sensitive") {
         None => Vec::new(),
-        Some(node) => sensitive(node, &steps, found),
+        Some(node) => sensitive(node, &steps, whole, found),
     };
     Some(Draft {
         workflow: workflow.unwrap_or_default().to_owned(),
@@ -93,6 +98,7 @@ pub(super) fn workflow(root: &Node, found: &mut Found) -> Option<Draft> {
         deadline: deadline.unwrap_or(DEADLINE),
         sensitive,
         steps,
+        whole,
     })
 }
 
@@ -105,12 +111,18 @@ fn steps(at: Place, list: &[Node], deadline: Option<Duration>, found: &mut Found
             format!("there are {} steps; a workflow has at most {}", list.len(), limits::STEPS)
         });
     }
-    list.iter().filter_map(|node| step(node, deadline, found)).collect()
+    list.iter().take(limits::STEPS).map(|node| step(node, deadline, found)).collect()
 }
 
-fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> Option<DraftStep> {
-    let fields = Fields::of(node, "a step", STEP_KEYS, found)?;
-    let name_node = fields.require("name", "a step", "its name, such as `name: pay`", found);
+fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> DraftStep {
+    // What is no map keeps its place in the list, so that "the step above" stays what it is.
+    let fields = Fields::of(node, "a step", STEP_KEYS, found);
+    let unreadable = fields.is_none();
+    let fields = fields.unwrap_or_else(|| Fields::none(node.at));
+    let name_node = match unreadable {
+        true => None,
+        false => fields.require("name", "a step", "its name, such as `name: pay`", found),
+    };
     let name = name_node.and_then(|node| fields::name(node, "a step's `name`", found)).unwrap_or_default().to_owned();
     let worker = match fields.get("worker") {
         None => name.clone(),
@@ -124,18 +136,23 @@ fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> Option<Dr
         let pivot = fields::flag(node, "`pivot`", found)?;
         pivot.then_some(node.at)
     });
-    Some(DraftStep {
+    let needs = match fields.get("needs") {
+        Some(node) => needs(node, found),
+        None if unreadable => Needs::Unreadable,
+        None => Needs::Above,
+    };
+    DraftStep {
         at: name_node.map_or(fields.at, |node| node.at),
         name,
         worker,
-        needs: fields.get("needs").map_or(Needs::Above, |node| needs(node, found)),
+        needs,
         timeout: timeout(fields.get("timeout"), deadline, found),
         retry,
         attempts_at,
         when: fields.get("when").and_then(|node| when(node, found)),
         pivot_at,
         compensation: compensation(fields.get("compensation"), deadline, found),
-    })
+    }
 }
 
 fn needs(node: &Node, found: &mut Found) -> Needs {
@@ -238,7 +255,7 @@ fn when(node: &Node, found: &mut Found) -> Option<When> {
     }
 }
 
-fn sensitive(node: &Node, steps: &[DraftStep], found: &mut Found) -> Vec<String> {
+fn sensitive(node: &Node, steps: &[DraftStep], whole: bool, found: &mut Found) -> Vec<String> {
     let right = "it is a list of paths, such as `[input.payment.token]`";
     let Some(list) = fields::list(node, "`sensitive`", right, found) else {
         return Vec::new();
@@ -249,12 +266,13 @@ fn sensitive(node: &Node, steps: &[DraftStep], found: &mut Found) -> Vec<String>
         });
         return Vec::new();
     }
+    let is_step = |name: &str| !whole || steps.iter().any(|step| step.name.is_empty() || step.name == name);
     let mut paths = BTreeSet::new();
     for item in list {
         let Some(path) = fields::text(item, "a sensitive path", found) else {
             continue;
         };
-        match super::redact::check(path, |name| steps.iter().any(|step| step.name.is_empty() || step.name == name)) {
+        match super::redact::check(path, is_step) {
             Ok(()) => {
                 paths.insert(path.to_owned());
             }

@@ -27,7 +27,7 @@ pub fn redact(definition: &Definition, root: Root<'_>, payload: &Payload) -> Pay
     }
     let paths: Vec<&[&str]> = paths.iter().map(Vec::as_slice).collect();
     let mut text = String::with_capacity(payload.get().len());
-    mask(payload.get(), &paths, &mut text);
+    mask(payload.get(), &paths, LEVELS, &mut text);
     Payload::parse(text).unwrap_or_else(|_| Payload::from(serde_json::Value::from(MASK)))
 }
 
@@ -41,9 +41,13 @@ fn beneath<'p>(path: &'p str, root: Root<'_>) -> Option<Vec<&'p str>> {
     about.then(|| segments.collect())
 }
 
-/// Writes a value with the paths masked. As deep as the paths are long, or arrays are nested within each other.
-fn mask(raw: &str, paths: &[&[&str]], out: &mut String) {
-    if paths.iter().any(|path| path.is_empty()) {
+/// Objects and arrays within each other that are looked into: what serde_json reads at the most. Anything deeper that a
+/// path may be about is masked as a whole.
+const LEVELS: usize = 128;
+
+/// Writes a value with the paths masked.
+fn mask(raw: &str, paths: &[&[&str]], levels: usize, out: &mut String) {
+    if paths.iter().any(|path| path.is_empty()) || (levels == 0 && !paths.is_empty()) {
         quote(MASK, out);
         return;
     }
@@ -62,7 +66,7 @@ fn mask(raw: &str, paths: &[&[&str]], out: &mut String) {
             quote(key, out);
             out.push(':');
             let deeper: Vec<&[&str]> = paths.iter().filter(|path| path[0] == key).map(|path| &path[1..]).collect();
-            mask(value.get(), &deeper, out);
+            mask(value.get(), &deeper, levels - 1, out);
         }
         out.push('}');
     } else if raw.starts_with('[')
@@ -73,7 +77,7 @@ fn mask(raw: &str, paths: &[&[&str]], out: &mut String) {
             if index > 0 {
                 out.push(',');
             }
-            mask(item.get(), paths, out);
+            mask(item.get(), paths, levels - 1, out);
         }
         out.push(']');
     } else {

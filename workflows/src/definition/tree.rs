@@ -87,7 +87,10 @@ fn options() -> Options {
 
 /// The parser's own refusal: it stops at the first.
 fn refused(error: &Error) -> Mistake {
-    let error = error.without_snippet();
+    let mut error = error.without_snippet();
+    while let Error::AliasError { error: cause, .. } = error {
+        error = cause;
+    }
     let at = error.location().map_or(Place::START, place);
     let rule = match error {
         Error::Budget { .. }

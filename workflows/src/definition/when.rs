@@ -3,45 +3,22 @@
 //! The interpreter recurses, with large frames, and has no limit on cost. So what is compiled is small and without loops
 //! (no macro but `has`, no regular expressions), and anything deep runs on a thread with a stack of its own.
 
-use super::limits;
-use super::mistakes::{Rule, quoted};
+use super::expression::{self, Unfit};
+use super::mistakes::quoted;
 use crate::Payload;
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
-use cel::parser::Macro;
-use cel::{Context, Env, ExecutionError, Program, Value};
+use cel::{Context, ExecutionError, Program, Value};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// Enough for the deepest expression of [`limits::EXPRESSION_BYTES`], unoptimised, many times over. Only touched pages
 /// cost memory.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
-/// Levels that are evaluated on the caller's stack: a thread costs more than all but the rarest conditions.
-const SHALLOW_LEVELS: usize = 12;
-
-/// What may be called, besides operators and `has`.
-const FUNCTIONS: &[&str] =
-    &["bool", "bytes", "contains", "double", "dyn", "endsWith", "int", "size", "startsWith", "string", "type", "uint"];
-/// The macros of CEL that loop.
-const LOOPS: &[&str] = &["all", "exists", "exists_one", "existsOne", "map", "filter"];
-/// What may be named: the two variables, and the types.
-const NAMES: &[&str] =
-    &["input", "steps", "bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
-
-static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
-    let mut env = Env::default().with_optional_support(false).with_stdlib();
-    let has = Macro::global("has", 1, |helper, _, args| match args.pop() {
-        Some(IdedExpr { expr: Expr::Select(mut select), .. }) => {
-            select.test = true;
-            Ok(Some(helper.next_expr(Expr::Select(select))))
-        }
-        other => Err(helper.new_error(other.map_or(0, |arg| arg.id), "has() takes a field, as in has(input.a)")),
-    });
-    env.add_macro(has).expect("the environment has no macro yet");
-    Arc::new(env)
-});
+/// Levels that are evaluated on the caller's stack, since a thread costs more than the condition itself. A level takes
+/// 40 KiB unoptimised, so this is a sixth of the 2 MiB that a thread has.
+const SHALLOW_LEVELS: usize = 8;
 
 /// A compiled condition. It is equal to another, and written, as its text.
 #[derive(Clone)]
@@ -51,49 +28,14 @@ pub struct When {
     levels: usize,
 }
 
-/// Why an expression cannot be a condition.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
-    /// Its text is over [`limits::EXPRESSION_BYTES`].
-    #[error("the expression has {0} bytes; at most {most} are read", most = limits::EXPRESSION_BYTES)]
-    Bytes(usize),
-    /// It has more than [`limits::EXPRESSION_NODES`].
-    #[error("the expression has {0} values, fields and operators; at most {most}", most = limits::EXPRESSION_NODES)]
-    Nodes(usize),
-    /// It calls what it may not.
-    #[error("{0}")]
-    Function(String),
-    /// It is not CEL, or names what is not there.
-    #[error("{0}")]
-    Syntax(String),
-}
-
-impl Unfit {
-    /// The rule that is broken.
-    pub fn rule(&self) -> Rule {
-        match self {
-            Self::Bytes(_) | Self::Nodes(_) => Rule::ExpressionTooLarge,
-            Self::Function(_) => Rule::ExpressionFunction,
-            Self::Syntax(_) => Rule::Expression,
-        }
-    }
-}
-
 impl When {
     /// Compiles an expression.
     ///
     /// # Errors
     /// If it is not CEL, too large, or calls a loop, a regular expression or a function that is not there.
     pub fn compile(text: &str) -> Result<Self, Unfit> {
-        if text.len() > limits::EXPRESSION_BYTES {
-            return Err(Unfit::Bytes(text.len()));
-        }
-        let compiled = on_deep_stack(|| {
-            let program = ENV.compile(text).map_err(|errors| not_cel(text, &errors))?;
-            let levels = inspect(program.expression())?;
-            Ok((program, levels))
-        });
-        let (program, levels) = compiled.map_err(Unfit::Syntax)??;
+        expression::glance(text)?;
+        let (program, levels) = on_deep_stack(|| expression::read(text)).map_err(Unfit::Syntax)??;
         Ok(Self { text: text.into(), program: Arc::new(program), levels })
     }
 
@@ -118,7 +60,7 @@ impl When {
     }
 
     fn run(&self, input: &Payload, steps: &BTreeMap<String, Payload>) -> Result<bool, String> {
-        let mut context = Context::with_env(Arc::clone(&ENV));
+        let mut context = Context::with_env(Arc::clone(&expression::ENV));
         context.add_variable_from_value("input", value(input)?);
         let outputs = steps.iter().map(|(name, output)| Ok((name.clone(), value(output)?)));
         context.add_variable_from_value("steps", outputs.collect::<Result<HashMap<_, _>, String>>()?);
@@ -143,83 +85,6 @@ fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> 
             .join()
             .map_err(|_| PANICKED.to_owned())
     })
-}
-
-fn not_cel(text: &str, errors: &cel::ParseErrors) -> Unfit {
-    let said = match errors.errors.first() {
-        Some(error) => format!("{} (at its character {})", error.msg.replace('\n', " "), error.pos.1),
-        None => "it cannot be read".to_owned(),
-    };
-    Unfit::Syntax(format!("{} is not an expression: {said}", quoted(text)))
-}
-
-/// Checks each part; returns how deep the expression is.
-fn inspect(root: &IdedExpr) -> Result<usize, Unfit> {
-    let mut nodes = 0;
-    let mut deepest = 0;
-    let mut refused = None;
-    let mut open = vec![(root, 1)];
-    while let Some((node, level)) = open.pop() {
-        nodes += 1;
-        deepest = deepest.max(level);
-        if refused.is_none() {
-            refused = inspect_one(&node.expr);
-        }
-        open.extend(children(&node.expr).into_iter().map(|child| (child, level + 1)));
-    }
-    match refused {
-        Some(unfit) => Err(unfit),
-        None if nodes > limits::EXPRESSION_NODES => Err(Unfit::Nodes(nodes)),
-        None => Ok(deepest),
-    }
-}
-
-fn inspect_one(expr: &Expr) -> Option<Unfit> {
-    match expr {
-        Expr::Call(call) => {
-            let name = call.func_name.as_str();
-            let is_operator = !name.starts_with(|first: char| first.is_ascii_alphabetic());
-            if is_operator || FUNCTIONS.contains(&name) {
-                return None;
-            }
-            let why = match name {
-                "matches" => "`matches` is not available: a regular expression has no bound; compare, or use \
-                              contains, startsWith, endsWith"
-                    .to_owned(),
-                "has" => "`has` takes one field, as in has(input.a)".to_owned(),
-                _ if LOOPS.contains(&name) => {
-                    format!("the macro `{name}` is not available: a condition has no loops; only `has` may be used")
-                }
-                _ => format!("there is no function {}; there are has, {}", quoted(name), FUNCTIONS.join(", ")),
-            };
-            Some(Unfit::Function(why))
-        }
-        Expr::Ident(name) if !NAMES.contains(&name.trim_start_matches('.')) => {
-            Some(Unfit::Syntax(format!("there is no {}; an expression is about `input` and `steps`", quoted(name))))
-        }
-        Expr::Struct(made) => {
-            Some(Unfit::Syntax(format!("there is no type {}; compare values", quoted(&made.type_name))))
-        }
-        Expr::Comprehension(_) | Expr::Unspecified => Some(Unfit::Syntax("it cannot be evaluated".to_owned())),
-        Expr::Ident(_) | Expr::Literal(_) | Expr::List(_) | Expr::Map(_) | Expr::Select(_) => None,
-    }
-}
-
-fn children(expr: &Expr) -> Vec<&IdedExpr> {
-    match expr {
-        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
-        Expr::List(list) => list.elements.iter().collect(),
-        Expr::Select(select) => vec![&select.operand],
-        Expr::Map(map) => map
-            .entries
-            .iter()
-            .flat_map(|entry| match &entry.expr {
-                EntryExpr::StructField(field) => vec![&field.value],
-                EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
-            })
-            .collect(),
-        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Comprehension(_) => Vec::new(),
-    }
 }
 
 /// JSON as CEL sees it: a whole number is an int, or a uint where it is too large for one.
