@@ -12,17 +12,18 @@ pub struct Batch {
     pub id: Uuid,
     /// The incarnation that publishes its messages.
     pub owner: Uuid,
-    /// Every saga that existed before and is touched, sorted by id: locked in this order, and checked.
+    /// Every saga that existed before and is touched, once each, sorted by id: locked in this order, and checked.
     pub checks: Vec<Check>,
     /// New sagas, sorted by id.
     pub inserts: Vec<SagaInsert>,
-    /// Sagas in their new state, sorted by id.
+    /// Sagas in their new state, sorted by id. Each is among `checks`. An end is final: a saga whose check is at its last
+    /// revision may only have its count of ignored inputs raised.
     pub updates: Vec<SagaUpdate>,
     /// What each input did.
     pub history: Vec<HistoryRow>,
     /// Keys that starts take, sorted.
     pub idempotency: Vec<IdempotencyRow>,
-    /// Wake-ups to set, sorted by saga.
+    /// Wake-ups to set, sorted by saga, at most one each.
     pub wakes: Vec<Wake>,
     /// All messages as one value: a JSON array of [`workflows::message::Outgoing`]. `[]` if there are none: the row is
     /// written all the same, since its key tells whether the batch was committed.
@@ -53,9 +54,9 @@ pub struct SagaRow {
     pub ignored: u32,
     /// Its status.
     pub status: Status,
-    /// Forward commands are withheld.
+    /// Forward commands are withheld: only while running or parked.
     pub paused: bool,
-    /// The steps under way, joined by a space: for the list. Not indexed, since each transition changes it.
+    /// The steps under way, joined by a space, none at an end: for the list. Not indexed, since each transition changes it.
     pub current: String,
     /// The code of the error in force, for the list.
     pub error_code: Option<String>,
@@ -137,7 +138,9 @@ pub struct Wake {
 /// A saga with all that its next transition needs.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The whole state.
+    /// Its id: a state in a newer form than this release reads does not tell it.
+    pub id: Uuid,
+    /// The whole state: [`workflows::saga::Saga::from_json`].
     pub state: Vec<u8>,
     /// What it was started with.
     pub input: Vec<u8>,
@@ -171,7 +174,7 @@ pub enum WriteError {
     /// Connection lost, deadlock, lock time-out and the like: it may or may not have been committed. Repeat it unchanged.
     #[error("it is not known whether the batch was committed: {0}")]
     Unclear(#[source] sqlx::Error),
-    /// Something in the batch cannot be stored; nothing was written. Split it.
+    /// Something in the batch cannot be stored (a NUL in a text, a row that breaks a CHECK); nothing was written. Split it.
     #[error("the database refuses the batch: {0}")]
     Refused(#[source] sqlx::Error),
 }
@@ -184,4 +187,19 @@ impl From<DbError> for WriteError {
             DbError::Corrupt(what) => Self::Refused(sqlx::Error::Protocol(what)),
         }
     }
+}
+
+/// Whether this update takes its saga to its end: it is at one, and its revision was raised, which an end's never is.
+pub(super) fn ends(checks: &[Check], update: &SagaUpdate) -> bool {
+    update.finished_at.is_some()
+        && checks
+            .binary_search_by_key(&update.id, |check| check.id)
+            .is_ok_and(|index| checks[index].revision < update.revision)
+}
+
+/// Rows in the order in which their locks are to be taken.
+pub(super) fn sorted<'r, R, K: Ord>(rows: &'r [R], key: impl Fn(&'r R) -> K) -> Vec<&'r R> {
+    let mut rows: Vec<_> = rows.iter().collect();
+    rows.sort_unstable_by_key(|row| key(row));
+    rows
 }

@@ -1,12 +1,21 @@
 //! The engine's persistence: one trait, PostgreSQL and SQLite behind it. Nobody else writes these tables.
 
 pub mod batch;
+#[cfg(test)]
+mod conformance;
+mod connect;
+mod errors;
+mod postgres;
 pub mod read;
+mod sqlite;
 
 pub use batch::{
     Batch, Check, HistoryRow, IdempotencyRow, Loaded, SagaInsert, SagaRow, SagaUpdate, Wake, WriteError, Written,
 };
+pub use connect::{Target, connect};
+pub use postgres::Postgres;
 pub use read::{Counts, HistoryEntry, HistoryPage, ListFilter, SagaPage, StoredSaga, VersionUse};
+pub use sqlite::Sqlite;
 
 use async_trait::async_trait;
 use uuid::Uuid;

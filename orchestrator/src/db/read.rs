@@ -1,5 +1,7 @@
 //! What HTTP asks for.
 
+use super::DbError;
+use std::collections::HashSet;
 use uuid::Uuid;
 use workflows::Time;
 use workflows::saga::Status;
@@ -85,4 +87,41 @@ pub struct VersionUse {
     pub version: u32,
     /// How many.
     pub unfinished: u64,
+}
+
+impl HistoryPage {
+    /// Of `limit + 1` entries asked for: one over the limit says that there are more.
+    pub(super) fn of(mut entries: Vec<HistoryEntry>, limit: u32) -> Self {
+        let more = entries.len() > limit as usize;
+        entries.truncate(limit as usize);
+        let next = entries.last().filter(|_| more).map(|entry| (entry.revision, entry.n));
+        Self { entries, next }
+    }
+}
+
+impl SagaPage {
+    /// Of `limit + 1` sagas asked for, newest first: one over the limit says that there are more.
+    pub(super) fn of(mut sagas: Vec<(Uuid, Vec<u8>)>, limit: u32) -> Self {
+        let more = sagas.len() > limit as usize;
+        sagas.truncate(limit as usize);
+        let next = sagas.last().filter(|_| more).map(|(id, _)| *id);
+        Self { states: sagas.into_iter().map(|(_, state)| state).collect(), next }
+    }
+}
+
+/// Strikes out the sagas that some message of an outbox row is keyed by.
+pub(super) fn strike_out_named(sagas: &mut HashSet<Uuid>, messages: &[u8]) -> Result<(), DbError> {
+    #[derive(serde::Deserialize)]
+    struct Keyed<'a> {
+        #[serde(borrow)]
+        key: std::borrow::Cow<'a, str>,
+    }
+    let keyed: Vec<Keyed<'_>> = serde_json::from_slice(messages)
+        .map_err(|error| DbError::Corrupt(format!("an outbox row is no list of messages: {error}")))?;
+    for message in keyed {
+        if let Ok(id) = message.key.parse::<Uuid>() {
+            sagas.remove(&id);
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,83 @@
+//! What every database must do, asked of each of them.
+//!
+//! PostgreSQL is taken from `DATABASE_URL`: each test makes a database of its own there, and drops it. Without the variable
+//! those tests say `SKIPPED`; with `REQUIRE=all` they fail.
+
+/// Each of these is a test of both databases.
+macro_rules! on_both {
+    ($($test:ident,)*) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    crate::db::conformance::on_sqlite(super::$test).await;
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    crate::db::conformance::on_postgres(stringify!($test), super::$test).await;
+                }
+            )*
+        }
+    };
+}
+
+mod batches;
+mod writes;
+
+use super::{Db, Postgres, Sqlite};
+use futures::FutureExt;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A database made for one test.
+struct Fresh {
+    db: Arc<dyn Db>,
+    /// Of a PostgreSQL database, to look behind the scenes.
+    url: Option<String>,
+    /// Of a SQLite file.
+    file: Option<std::path::PathBuf>,
+}
+
+/// Runs a test on a SQLite file of its own.
+async fn on_sqlite(test: impl AsyncFnOnce(&Fresh)) {
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let file = dir.path().join("saga.db");
+    let db: Arc<dyn Db> = Arc::new(Sqlite::open(&file).await.expect("a new file can be opened"));
+    db.migrate().await.expect("a new file can be migrated");
+    test(&Fresh { db, url: None, file: Some(file) }).await;
+}
+
+/// Runs a test on a PostgreSQL database of its own.
+async fn on_postgres(name: &str, test: impl AsyncFnOnce(&Fresh)) {
+    let Ok(server) = std::env::var("DATABASE_URL") else {
+        assert_ne!(std::env::var("REQUIRE").as_deref(), Ok("all"), "{name} needs DATABASE_URL");
+        println!("SKIPPED {name}: DATABASE_URL is not set");
+        return;
+    };
+    let database = format!("db_{}", Uuid::now_v7().simple());
+    admin(&server, &format!("create database {database}")).await;
+    let (host, _) = server.rsplit_once('/').expect("a URL ends with the name of a database");
+    let url = format!("{host}/{database}");
+    let outcome = AssertUnwindSafe(async {
+        let db: Arc<dyn Db> = Arc::new(Postgres::connect(&url, 2).await.expect("a new database can be connected to"));
+        db.migrate().await.expect("a new database can be migrated");
+        test(&Fresh { db, url: Some(url.clone()), file: None }).await;
+    });
+    let outcome = outcome.catch_unwind().await;
+    admin(&server, &format!("drop database {database} with (force)")).await;
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+async fn admin(url: &str, statement: &str) {
+    let mut connection = PgConnection::connect(url).await.expect("DATABASE_URL can be connected to");
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("a test may make databases");
+}

@@ -1,0 +1,58 @@
+//! Connects to the database that the settings name, and goes on trying while it does not answer.
+
+use super::{Db, DbError, Postgres, Sqlite};
+use backoff::ExponentialBackoffBuilder;
+use backoff::backoff::Backoff;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The first pause between two tries, and the longest: a database that is restarting is back within seconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Which database.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// `DATABASE_URL`.
+    Postgres {
+        /// `postgres://…`.
+        url: String,
+        /// How many shards the engine has: each writes on a connection of its own.
+        shards: usize,
+    },
+    /// Embedded.
+    Sqlite {
+        /// The file; made if it is missing.
+        path: PathBuf,
+    },
+}
+
+/// Connects; tries again with growing pauses as long as the database does not answer, but not longer than `at_most`.
+///
+/// # Errors
+/// [`DbError::Refused`] at once where no repeat would help (the URL is none); [`DbError::Unavailable`] when the time is up.
+pub async fn connect(target: &Target, at_most: Duration) -> Result<Arc<dyn Db>, DbError> {
+    let mut pauses = ExponentialBackoffBuilder::new()
+        .with_initial_interval(FIRST_PAUSE)
+        .with_max_interval(LONGEST_PAUSE)
+        .with_max_elapsed_time(Some(at_most))
+        .build();
+    loop {
+        match once(target).await {
+            Err(DbError::Unavailable(error)) => {
+                let Some(pause) = pauses.next_backoff() else { return Err(DbError::Unavailable(error)) };
+                tracing::warn!(%error, pause_ms = pause.as_millis(), "the database does not answer yet; trying again");
+                tokio::time::sleep(pause).await;
+            }
+            connected_or_refused => return connected_or_refused,
+        }
+    }
+}
+
+async fn once(target: &Target) -> Result<Arc<dyn Db>, DbError> {
+    Ok(match target {
+        Target::Postgres { url, shards } => Arc::new(Postgres::connect(url, *shards).await?),
+        Target::Sqlite { path } => Arc::new(Sqlite::open(path).await?),
+    })
+}

@@ -1,0 +1,95 @@
+//! What the next batch needs to know: sagas by id, and keys that are taken.
+
+use super::sessions::{Sessions, answer};
+use crate::db::errors::read;
+use crate::db::{DbError, FoundStarts, IdempotencyRow, Loaded, StartKeys};
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+const LOAD: &str = "
+select s.id, s.state, s.input, s.ignored, s.format, w.wake_at
+from saga.sagas s left join saga.wake_ups w on w.saga_id = s.id
+where s.id = any ($1::uuid[])";
+
+#[derive(FromRow)]
+struct LoadedRow {
+    id: Uuid,
+    state: Vec<u8>,
+    input: Vec<u8>,
+    ignored: i64,
+    format: i32,
+    wake_at: Option<DateTime<Utc>>,
+}
+
+/// Those that exist, without locks.
+pub(super) async fn load(engine: &Sessions, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut session = engine.take().await?;
+    let rows = answer(sqlx::query_as(LOAD).bind(ids).fetch_all(&mut *session)).await;
+    session.settle(rows)?.into_iter().map(loaded).collect()
+}
+
+fn loaded(row: LoadedRow) -> Result<Loaded, DbError> {
+    Ok(Loaded {
+        id: row.id,
+        state: row.state,
+        input: row.input,
+        ignored: read(row.ignored, "a saga's count of ignored inputs")?,
+        wake_at: row.wake_at.map(Into::into),
+        format: read(row.format.into(), "the number of a state's form")?,
+    })
+}
+
+const FIND_STARTS: &str = "
+select null as scope, a.workflow, a.key, s.id as saga_id, null as body_hash, null as answer, null as at
+from unnest($1::text[], $2::text[]) as a (workflow, key)
+join saga.sagas s on s.workflow = a.workflow and s.key = a.key
+union all
+select i.scope, null, i.key, i.saga_id, i.body_hash, i.answer, i.at
+from unnest($3::text[], $4::text[]) as a (scope, key)
+join saga.idempotency i on i.scope = a.scope and i.key = a.key";
+
+#[derive(FromRow)]
+struct FoundRow {
+    scope: Option<String>,
+    workflow: Option<String>,
+    key: String,
+    saga_id: Uuid,
+    body_hash: Option<Vec<u8>>,
+    answer: Option<Vec<u8>>,
+    at: Option<DateTime<Utc>>,
+}
+
+/// Of those keys the ones that are taken.
+pub(super) async fn find_starts(engine: &Sessions, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
+    if asked.is_empty() {
+        return Ok(FoundStarts::default());
+    }
+    let business = asked.iter().map(|start| &start.business);
+    let idempotency = asked.iter().filter_map(|start| start.idempotency.as_ref());
+    let query = sqlx::query_as(FIND_STARTS)
+        .bind(business.clone().map(|(workflow, _)| &workflow[..]).collect::<Vec<_>>())
+        .bind(business.map(|(_, key)| &key[..]).collect::<Vec<_>>())
+        .bind(idempotency.clone().map(|(scope, _)| &scope[..]).collect::<Vec<_>>())
+        .bind(idempotency.map(|(_, key)| &key[..]).collect::<Vec<_>>());
+    let mut session = engine.take().await?;
+    let rows: Result<Vec<FoundRow>, _> = answer(query.fetch_all(&mut *session)).await;
+    let mut found = FoundStarts::default();
+    for row in session.settle(rows)? {
+        match (row.workflow, row.scope) {
+            (Some(workflow), _) => found.business.push(((workflow, row.key), row.saga_id)),
+            (None, scope) => found.idempotency.push(IdempotencyRow {
+                scope: scope.unwrap_or_default(),
+                key: row.key,
+                body_hash: row.body_hash.unwrap_or_default(),
+                saga_id: row.saga_id,
+                answer: row.answer.unwrap_or_default(),
+                at: row.at.unwrap_or_default().into(),
+            }),
+        }
+    }
+    Ok(found)
+}

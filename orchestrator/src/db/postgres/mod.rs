@@ -1,0 +1,150 @@
+//! PostgreSQL, for any number of replicas.
+
+mod definitions;
+mod idempotency;
+mod lists;
+mod load;
+mod migrate;
+mod outbox;
+mod reads;
+mod sessions;
+mod wake_ups;
+mod write;
+
+use super::{
+    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow, Put, SagaPage,
+    StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
+};
+use async_trait::async_trait;
+use sessions::Sessions;
+use uuid::Uuid;
+use workflows::Time;
+
+/// Connections of the engine beside one a shard: timers, leases, the outbox's sweeper, definitions.
+const ENGINE_EXTRA: usize = 3;
+/// Connections of HTTP and metrics: their own, so that no list, however slow, holds up the engine.
+const READERS: usize = 8;
+
+/// The engine's tables in PostgreSQL, in the schema `saga`.
+pub struct Postgres {
+    url: String,
+    engine: Sessions,
+    readers: Sessions,
+}
+
+impl Postgres {
+    /// Connects for an engine of that many shards, to a `postgres://` URL. It asks the server once whether it answers;
+    /// connections are made as they are needed.
+    ///
+    /// # Errors
+    /// [`DbError::Refused`] if the URL is none; [`DbError::Unavailable`] if the server does not answer, or does not let us
+    /// in: worth another try, see [`super::connect()`].
+    pub async fn connect(url: &str, shards: usize) -> Result<Self, DbError> {
+        let postgres = Self {
+            url: url.to_owned(),
+            engine: Sessions::writing(url, shards + ENGINE_EXTRA).map_err(DbError::Refused)?,
+            readers: Sessions::reading(url, READERS).map_err(DbError::Refused)?,
+        };
+        postgres.now().await?;
+        Ok(postgres)
+    }
+}
+
+#[async_trait]
+impl Db for Postgres {
+    async fn migrate(&self) -> Result<(), DbError> {
+        migrate::migrate(&self.url).await
+    }
+
+    async fn missing_migrations(&self) -> Result<Vec<String>, DbError> {
+        migrate::missing(&self.readers).await
+    }
+
+    async fn now(&self) -> Result<Time, DbError> {
+        reads::now(&self.readers).await
+    }
+
+    async fn load(&self, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError> {
+        load::load(&self.engine, ids).await
+    }
+
+    async fn find_starts(&self, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
+        load::find_starts(&self.engine, asked).await
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Written, WriteError> {
+        write::write(&self.engine, batch).await
+    }
+
+    async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError> {
+        wake_ups::claim(&self.engine, limit).await
+    }
+
+    async fn begin_incarnation(&self, incarnation: Uuid, replica: &str) -> Result<(), DbError> {
+        outbox::begin_incarnation(&self.engine, incarnation, replica).await
+    }
+
+    async fn renew_lease(&self, incarnation: Uuid) -> Result<bool, DbError> {
+        outbox::renew_lease(&self.engine, incarnation).await
+    }
+
+    async fn end_lease(&self, incarnation: Uuid) -> Result<(), DbError> {
+        outbox::end_lease(&self.engine, incarnation).await
+    }
+
+    async fn adopt_outbox(&self, incarnation: Uuid, limit: u32) -> Result<u64, DbError> {
+        outbox::adopt(&self.engine, incarnation, limit).await
+    }
+
+    async fn own_outbox(&self, incarnation: Uuid, after: Uuid, limit: u32) -> Result<Vec<OutboxRow>, DbError> {
+        outbox::own(&self.engine, incarnation, after, limit).await
+    }
+
+    async fn delete_outbox(&self, ids: &[Uuid]) -> Result<(), DbError> {
+        outbox::delete(&self.engine, ids).await
+    }
+
+    async fn outbox_backlog(&self) -> Result<(u64, Option<Time>), DbError> {
+        outbox::backlog(&self.readers).await
+    }
+
+    async fn expire_idempotency(&self, older_than: Time, limit: u32) -> Result<u64, DbError> {
+        idempotency::expire(&self.engine, older_than, limit).await
+    }
+
+    async fn put_definition(&self, definition: &StoredDefinition) -> Result<Put, DbError> {
+        definitions::put(&self.engine, definition).await
+    }
+
+    async fn definitions(&self) -> Result<Vec<StoredDefinition>, DbError> {
+        definitions::all(&self.engine).await
+    }
+
+    async fn saga(&self, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
+        reads::saga(&self.readers, id).await
+    }
+
+    async fn saga_by_key(&self, workflow: &str, key: &str) -> Result<Option<Uuid>, DbError> {
+        reads::saga_by_key(&self.readers, workflow, key).await
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<SagaPage, DbError> {
+        lists::list(&self.readers, filter).await
+    }
+
+    async fn history(&self, id: Uuid, after: Option<(u64, u32)>, limit: u32) -> Result<HistoryPage, DbError> {
+        reads::history(&self.readers, id, after, limit).await
+    }
+
+    async fn counts(&self) -> Result<Counts, DbError> {
+        reads::counts(&self.readers).await
+    }
+
+    async fn version_use(&self) -> Result<Vec<VersionUse>, DbError> {
+        reads::version_use(&self.readers).await
+    }
+
+    async fn forgotten(&self, limit: u32) -> Result<Vec<Uuid>, DbError> {
+        reads::forgotten(&self.readers, limit).await
+    }
+}

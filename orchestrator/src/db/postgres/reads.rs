@@ -1,0 +1,190 @@
+//! What HTTP and the metrics ask for, apart from lists. None of it locks.
+
+use super::sessions::{Sessions, answer};
+use crate::db::errors::read;
+use crate::db::read::strike_out_named;
+use crate::db::{Counts, DbError, HistoryEntry, HistoryPage, StoredSaga, VersionUse};
+use chrono::{DateTime, Utc};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+use std::collections::HashSet;
+use std::str::FromStr;
+use uuid::Uuid;
+use workflows::Time;
+use workflows::saga::Status;
+
+/// The database's clock.
+pub(super) async fn now(readers: &Sessions) -> Result<Time, DbError> {
+    let mut session = readers.take().await?;
+    let now: Result<DateTime<Utc>, _> =
+        answer(sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut *session)).await;
+    session.settle(now).map(Into::into)
+}
+
+/// One saga.
+pub(super) async fn saga(readers: &Sessions, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
+    let query = sqlx::query_as("select state, input from saga.sagas where id = $1").bind(id);
+    let mut session = readers.take().await?;
+    let row: Result<Option<(Vec<u8>, Vec<u8>)>, _> = answer(query.fetch_optional(&mut *session)).await;
+    Ok(session.settle(row)?.map(|(state, input)| StoredSaga { state, input }))
+}
+
+/// The saga that has a business key.
+pub(super) async fn saga_by_key(readers: &Sessions, workflow: &str, key: &str) -> Result<Option<Uuid>, DbError> {
+    let query =
+        sqlx::query_scalar("select id from saga.sagas where workflow = $1 and key = $2").bind(workflow).bind(key);
+    let mut session = readers.take().await?;
+    let id = answer(query.fetch_optional(&mut *session)).await;
+    session.settle(id)
+}
+
+const HISTORY: &str = "
+select revision, n, at, entry from saga.history
+where saga_id = $1 and (revision, n) > ($2, $3)
+order by revision, n
+limit $4";
+
+/// A page of what was done to a saga.
+pub(super) async fn history(
+    readers: &Sessions,
+    id: Uuid,
+    after: Option<(u64, u32)>,
+    limit: u32,
+) -> Result<HistoryPage, DbError> {
+    // Nothing is before (-1, -1).
+    let (revision, n) = match after {
+        Some((revision, n)) => (i64::try_from(revision).unwrap_or(i64::MAX), i64::from(n)),
+        None => (-1, -1),
+    };
+    let query = sqlx::query_as(HISTORY).bind(id).bind(revision).bind(n).bind(i64::from(limit) + 1);
+    let mut session = readers.take().await?;
+    let rows: Result<Vec<(i64, i64, DateTime<Utc>, Vec<u8>)>, _> = answer(query.fetch_all(&mut *session)).await;
+    let entry = |(revision, n, at, entry): (i64, i64, DateTime<Utc>, _)| {
+        let (revision, n) = (read(revision, "a revision")?, read(n, "a history entry's number")?);
+        Ok(HistoryEntry { revision, n, at: at.into(), entry })
+    };
+    let entries: Result<_, DbError> = session.settle(rows)?.into_iter().map(entry).collect();
+    Ok(HistoryPage::of(entries?, limit))
+}
+
+/// Each unfinished saga, as `s`, by the index on (workflow, status, id): its leading column is skipped along by a step for
+/// each workflow. Finished ones, however many, are not looked at.
+macro_rules! each_unfinished {
+    ($select:literal) => {
+        concat!(
+            "with recursive workflows as (
+                (select workflow from saga.sagas order by workflow limit 1)
+                union all
+                select (select s.workflow from saga.sagas s where s.workflow > w.workflow order by s.workflow limit 1)
+                from workflows w where w.workflow is not null
+            ) ",
+            $select,
+            " from workflows w
+            cross join unnest(array['running', 'compensating', 'parked']) as u (status)
+            join saga.sagas s on s.workflow = w.workflow and s.status = u.status "
+        )
+    };
+}
+
+/// Finished ones come from their tallies.
+const COUNTS: &str = concat!(
+    each_unfinished!("select s.workflow, s.status, count(*), min(s.started_at)"),
+    "
+group by s.workflow, s.status
+union all
+select workflow, status, sum(sagas)::bigint, null
+from saga.finished
+group by workflow, status"
+);
+
+/// Sums up the tallies that batches have left, once there are many: one row for each workflow and status instead. Any number
+/// of replicas may do so at once, each with rows of its own.
+const SUM_UP: &str = "
+with taken as (
+    delete from saga.finished
+    where ctid = any (array(select ctid from saga.finished limit 10000 for update skip locked))
+      and (select count(*) from (select from saga.finished limit 1001) f) > 1000
+    returning workflow, status, sagas
+)
+insert into saga.finished (workflow, status, sagas)
+select workflow, status, sum(sagas) from taken group by workflow, status";
+
+/// Sagas by workflow and status.
+pub(super) async fn counts(readers: &Sessions) -> Result<Counts, DbError> {
+    let mut session = readers.take().await?;
+    let result = async {
+        sqlx::query(SUM_UP).execute(&mut *session).await?;
+        sqlx::query_as::<_, (String, String, i64, Option<DateTime<Utc>>)>(COUNTS).fetch_all(&mut *session).await
+    };
+    let rows = answer(result).await;
+    let mut counts = Counts::default();
+    for (workflow, status, sagas, oldest) in session.settle(rows)? {
+        let status = Status::from_str(&status).map_err(DbError::Corrupt)?;
+        counts.by_status.push((workflow, status, sagas.unsigned_abs()));
+        let oldest = oldest.map(Time::from);
+        counts.oldest_in_flight = counts.oldest_in_flight.into_iter().chain(oldest).min();
+    }
+    Ok(counts)
+}
+
+const VERSION_USE: &str = concat!(
+    each_unfinished!("select s.workflow, s.version, count(*)"),
+    "group by s.workflow, s.version order by s.workflow, s.version"
+);
+
+/// Unfinished sagas by version.
+pub(super) async fn version_use(readers: &Sessions) -> Result<Vec<VersionUse>, DbError> {
+    let mut session = readers.take().await?;
+    let rows: Result<Vec<(String, i64, i64)>, _> = answer(sqlx::query_as(VERSION_USE).fetch_all(&mut *session)).await;
+    let version_use = |(workflow, version, sagas): (String, i64, i64)| {
+        Ok(VersionUse { workflow, version: read(version, "a workflow's version")?, unfinished: sagas.unsigned_abs() })
+    };
+    session.settle(rows)?.into_iter().map(version_use).collect()
+}
+
+/// Sagas that the engine has to push, and that no wake-up will bring to mind.
+const WITHOUT_WAKE_UP: &str = concat!(
+    each_unfinished!("select s.id"),
+    "where s.status <> 'parked' and not s.paused
+       and not exists (select from saga.wake_ups a where a.saga_id = s.id)
+    limit $1"
+);
+
+/// Rows of the outbox read at once: a row may be as large as its batch.
+const OUTBOX_PAGE: i64 = 50;
+/// Most sagas looked at: this is for tests and a metric, and more than that is as alarming.
+const CANDIDATES: i64 = 10_000;
+
+/// Sagas that neither a wake-up nor an outbox row will bring to mind, of one moment: in one snapshot.
+pub(super) async fn forgotten(readers: &Sessions, limit: u32) -> Result<Vec<Uuid>, DbError> {
+    let mut session = readers.take().await?;
+    let found = answer(without_outbox_row(&mut session)).await;
+    let mut ids: Vec<_> = session.settle(found)??.into_iter().collect();
+    ids.sort_unstable();
+    ids.truncate(limit as usize);
+    Ok(ids)
+}
+
+async fn without_outbox_row(connection: &mut PgConnection) -> Result<Result<HashSet<Uuid>, DbError>, sqlx::Error> {
+    let mut snapshot = connection.begin_with("begin isolation level repeatable read read only").await?;
+    let candidates = sqlx::query_scalar(WITHOUT_WAKE_UP).bind(CANDIDATES).fetch_all(&mut *snapshot).await?;
+    let mut candidates: HashSet<Uuid> = candidates.into_iter().collect();
+    let mut after = Uuid::nil();
+    while !candidates.is_empty() {
+        let rows: Vec<(Uuid, Vec<u8>)> =
+            sqlx::query_as("select id, messages from saga.outbox where id > $1 order by id limit $2")
+                .bind(after)
+                .bind(OUTBOX_PAGE)
+                .fetch_all(&mut *snapshot)
+                .await?;
+        let Some((last, _)) = rows.last() else { break };
+        after = *last;
+        for (_, messages) in &rows {
+            if let Err(corrupt) = strike_out_named(&mut candidates, messages) {
+                return Ok(Err(corrupt));
+            }
+        }
+    }
+    snapshot.rollback().await?;
+    Ok(Ok(candidates))
+}

@@ -1,0 +1,149 @@
+//! The write of a batch: one statement, one round trip, all or nothing (PROTOCOL.md, C1 to C3).
+
+use super::sessions::{Session, Sessions, answer};
+use crate::db::batch::{ends, sorted};
+use crate::db::errors::stored;
+use crate::db::{Batch, DbError, SagaRow, WriteError, Written};
+use chrono::{DateTime, Utc};
+use sqlx::Error;
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::Query;
+use uuid::Uuid;
+use workflows::saga::FORMAT;
+
+const WRITE: &str = include_str!("write.sql");
+
+/// Writes a batch.
+pub(super) async fn write(engine: &Sessions, batch: &Batch) -> Result<Written, WriteError> {
+    let statement = bound(batch).map_err(WriteError::Refused)?;
+    let mut session = engine.take().await?;
+    let result = answer(statement.fetch_one(&mut *session)).await;
+    match result {
+        Ok(row) => {
+            let (ok, now): (bool, DateTime<Utc>) = sqlx::FromRow::from_row(&row).map_err(WriteError::Refused)?;
+            if ok {
+                session.settle(Ok(()))?;
+                return Ok(Written { now: now.into() });
+            }
+            Err(committed_or(session, batch.id, WriteError::Stale).await)
+        }
+        Err(Error::Database(error)) if error.is_unique_violation() => {
+            Err(committed_or(session, batch.id, WriteError::Taken).await)
+        }
+        Err(error) => Err(session.fail(error).into()),
+    }
+}
+
+/// Whatever stood in the way may be this batch itself, committed by an earlier try whose end was not seen. Asked by a
+/// statement of its own, since the snapshot of the one that failed may be older than that commit.
+async fn committed_or(mut session: Session<'_>, batch: Uuid, otherwise: WriteError) -> WriteError {
+    let query = sqlx::query_scalar("select exists (select from saga.outbox where id = $1)").bind(batch);
+    let committed = answer(query.fetch_one(&mut *session)).await;
+    match session.settle(committed) {
+        Ok(true) => WriteError::AlreadyCommitted,
+        Ok(false) => otherwise,
+        // Not known: the repeat will tell.
+        Err(error) => WriteError::Unclear(error.into_source()),
+    }
+}
+
+type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// The statement with its parameters: a column of the batch each, in the order of write.sql.
+fn bound(batch: &Batch) -> Result<Statement<'_>, Error> {
+    let mut acknowledged = batch.acknowledged.clone();
+    acknowledged.sort_unstable();
+    let checks = &batch.checks;
+    let statement = sqlx::query(WRITE)
+        .bind(batch.id)
+        .bind(batch.owner)
+        .bind(&batch.messages[..])
+        .bind(column(checks, |check| check.id))
+        .bind(try_column(checks, |check| stored(check.revision))?)
+        .bind(column(checks, |check| i64::from(check.ignored)))
+        .bind(acknowledged);
+    let statement = bind_idempotency(statement, batch);
+    let statement = bind_inserts(statement, batch)?;
+    let statement = bind_rows(statement, &batch.updates.iter().collect::<Vec<_>>(), true)?
+        .bind(column(&batch.updates, |update| ends(&batch.checks, update)));
+    let statement = bind_history(statement, batch)?;
+    Ok(bind_wakes(statement, batch).bind(i32::from(FORMAT)))
+}
+
+fn bind_idempotency<'q>(statement: Statement<'q>, batch: &'q Batch) -> Statement<'q> {
+    let rows = sorted(&batch.idempotency, |row| (&row.scope, &row.key));
+    statement
+        .bind(column(&rows, |row| &row.scope[..]))
+        .bind(column(&rows, |row| &row.key[..]))
+        .bind(column(&rows, |row| &row.body_hash[..]))
+        .bind(column(&rows, |row| row.saga_id))
+        .bind(column(&rows, |row| &row.answer[..]))
+        .bind(column(&rows, |row| row.at.to_datetime()))
+}
+
+/// New sagas go in by business key, not by id: what two batches can both want is the key.
+fn bind_inserts<'q>(statement: Statement<'q>, batch: &'q Batch) -> Result<Statement<'q>, Error> {
+    let inserts = sorted(&batch.inserts, |insert| (&insert.workflow, &insert.key));
+    let statement = statement
+        .bind(column(&inserts, |insert| insert.row.id))
+        .bind(column(&inserts, |insert| &insert.workflow[..]))
+        .bind(column(&inserts, |insert| i64::from(insert.version)))
+        .bind(column(&inserts, |insert| &insert.key[..]))
+        .bind(column(&inserts, |insert| &insert.correlation_id[..]))
+        .bind(column(&inserts, |insert| insert.started_at.to_datetime()))
+        .bind(column(&inserts, |insert| insert.deadline.to_datetime()))
+        .bind(column(&inserts, |insert| &insert.input[..]));
+    bind_rows(statement, &column(&inserts, |insert| &insert.row), false)
+}
+
+fn bind_rows<'q>(statement: Statement<'q>, rows: &[&'q SagaRow], with_id: bool) -> Result<Statement<'q>, Error> {
+    let statement = if with_id { statement.bind(column(rows, |row| row.id)) } else { statement };
+    Ok(statement
+        .bind(try_column(rows, |row| stored(row.revision))?)
+        .bind(column(rows, |row| i64::from(row.ignored)))
+        .bind(column(rows, |row| row.status.as_str()))
+        .bind(column(rows, |row| row.paused))
+        .bind(column(rows, |row| &row.current[..]))
+        .bind(column(rows, |row| row.error_code.as_deref()))
+        .bind(column(rows, |row| row.updated_at.to_datetime()))
+        .bind(column(rows, |row| row.finished_at.map(workflows::Time::to_datetime)))
+        .bind(column(rows, |row| &row.state[..])))
+}
+
+fn bind_history<'q>(statement: Statement<'q>, batch: &'q Batch) -> Result<Statement<'q>, Error> {
+    let rows = &batch.history;
+    Ok(statement
+        .bind(column(rows, |row| row.saga_id))
+        .bind(try_column(rows, |row| stored(row.revision))?)
+        .bind(column(rows, |row| i64::from(row.n)))
+        .bind(column(rows, |row| row.at.to_datetime()))
+        .bind(column(rows, |row| &row.entry[..])))
+}
+
+fn bind_wakes<'q>(mut statement: Statement<'q>, batch: &'q Batch) -> Statement<'q> {
+    for exact in [true, false] {
+        let of_kind = || batch.wakes.iter().filter(|wake| wake.exact == exact);
+        statement = statement
+            .bind(of_kind().map(|wake| wake.saga_id).collect::<Vec<_>>())
+            .bind(of_kind().map(|wake| wake.at.to_datetime()).collect::<Vec<_>>());
+    }
+    statement
+}
+
+fn column<'r, R, T>(rows: &'r [R], of: impl Fn(&'r R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+fn try_column<R, T>(rows: &[R], of: impl Fn(&R) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+    rows.iter().map(of).collect()
+}
+
+impl DbError {
+    /// What the database, or the connection, said.
+    fn into_source(self) -> Error {
+        match self {
+            Self::Unavailable(source) | Self::Refused(source) => source,
+            Self::Corrupt(what) => Error::Protocol(what),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What the next batch needs to know: sagas by id, and keys that are taken.
+
+use crate::db::errors::read;
+use crate::db::{DbError, FoundStarts, IdempotencyRow, Loaded, StartKeys};
+use sqlx::sqlite::SqlitePool;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
+use uuid::Uuid;
+use workflows::Time;
+
+/// Most things asked for by one statement.
+const MOST: usize = 500;
+
+#[derive(FromRow)]
+struct LoadedRow {
+    id: Uuid,
+    state: Vec<u8>,
+    input: Vec<u8>,
+    ignored: i64,
+    format: i64,
+    wake_at: Option<i64>,
+}
+
+/// Those that exist.
+pub(super) async fn load(readers: &SqlitePool, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError> {
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(MOST) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "select s.id, s.state, s.input, s.ignored, s.format, w.wake_at
+            from sagas s left join wake_ups w on w.saga_id = s.id where s.id in (",
+        );
+        let mut list = query.separated(",");
+        for id in ids {
+            list.push_bind(*id);
+        }
+        query.push(")");
+        let rows: Vec<LoadedRow> = query.build_query_as().fetch_all(readers).await.map_err(DbError::of)?;
+        for row in rows {
+            found.push(loaded(row)?);
+        }
+    }
+    Ok(found)
+}
+
+fn loaded(row: LoadedRow) -> Result<Loaded, DbError> {
+    Ok(Loaded {
+        id: row.id,
+        state: row.state,
+        input: row.input,
+        ignored: read(row.ignored, "a saga's count of ignored inputs")?,
+        wake_at: row.wake_at.map(Time::from_micros),
+        format: read(row.format, "the number of a state's form")?,
+    })
+}
+
+/// Of those keys the ones that are taken.
+pub(super) async fn find_starts(readers: &SqlitePool, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
+    let mut found = FoundStarts::default();
+    for asked in asked.chunks(MOST) {
+        let mut query = QueryBuilder::new("select workflow, key, id from sagas where (workflow, key) in (values ");
+        push_pairs(&mut query, asked.iter().map(|start| &start.business));
+        let rows: Vec<(String, String, Uuid)> = query.build_query_as().fetch_all(readers).await.map_err(DbError::of)?;
+        found.business.extend(rows.into_iter().map(|(workflow, key, id)| ((workflow, key), id)));
+
+        let keys: Vec<_> = asked.iter().filter_map(|start| start.idempotency.as_ref()).collect();
+        if keys.is_empty() {
+            continue;
+        }
+        let mut query = QueryBuilder::new(
+            "select scope, key, body_hash, saga_id, answer, at from idempotency where (scope, key) in (values ",
+        );
+        push_pairs(&mut query, keys.into_iter());
+        let rows: Vec<(String, String, Vec<u8>, Uuid, Vec<u8>, i64)> =
+            query.build_query_as().fetch_all(readers).await.map_err(DbError::of)?;
+        found.idempotency.extend(rows.into_iter().map(|(scope, key, body_hash, saga_id, answer, at)| IdempotencyRow {
+            scope,
+            key,
+            body_hash,
+            saga_id,
+            answer,
+            at: Time::from_micros(at),
+        }));
+    }
+    Ok(found)
+}
+
+fn push_pairs<'a>(query: &mut QueryBuilder<Sqlite>, pairs: impl Iterator<Item = &'a (String, String)>) {
+    for (index, (first, second)) in pairs.enumerate() {
+        query.push(if index == 0 { "(" } else { ", (" });
+        query.push_bind(first.clone()).push(", ").push_bind(second.clone()).push(")");
+    }
+    query.push(")");
+}

@@ -1,0 +1,164 @@
+//! SQLite, for one process: one connection that writes, a few that read.
+
+mod definitions;
+mod idempotency;
+mod lists;
+mod load;
+mod migrate;
+mod outbox;
+mod reads;
+mod rows;
+mod wake_ups;
+mod write;
+mod writer;
+
+use super::{
+    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow, Put, SagaPage,
+    StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
+};
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use std::path::Path;
+use std::time::Duration;
+use uuid::Uuid;
+use workflows::Time;
+use writer::Writer;
+
+/// Connections that read: beside the writer, which no reader ever holds up (WAL).
+const READERS: u32 = 4;
+/// How long a statement waits for another process that has the file, a backup for example.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The engine's tables in a SQLite file.
+pub struct Sqlite {
+    writer: Writer,
+    readers: SqlitePool,
+}
+
+impl Sqlite {
+    /// Opens the file, and makes it if it is missing.
+    ///
+    /// # Errors
+    /// [`DbError::Unavailable`] if it can't be opened or made; [`DbError::Refused`] if it is no SQLite file.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, DbError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit is on the disk when it returns: what was answered is not forgotten by a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY);
+        let writer = Writer::open(&options).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.read_only(true));
+        Ok(Self { writer, readers })
+    }
+}
+
+/// The host's clock: a database in the same process has no other. Never earlier than 1970.
+fn now() -> Time {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Time::from_micros(0) + since_1970
+}
+
+#[async_trait]
+impl Db for Sqlite {
+    async fn migrate(&self) -> Result<(), DbError> {
+        migrate::migrate(&self.writer).await
+    }
+
+    async fn missing_migrations(&self) -> Result<Vec<String>, DbError> {
+        migrate::missing(&self.readers).await
+    }
+
+    async fn now(&self) -> Result<Time, DbError> {
+        reads::answers(&self.readers).await?;
+        Ok(now())
+    }
+
+    async fn load(&self, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError> {
+        load::load(&self.readers, ids).await
+    }
+
+    async fn find_starts(&self, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
+        load::find_starts(&self.readers, asked).await
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Written, WriteError> {
+        write::write(&self.writer, batch).await
+    }
+
+    async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError> {
+        wake_ups::claim(&self.writer, limit).await
+    }
+
+    async fn begin_incarnation(&self, incarnation: Uuid, replica: &str) -> Result<(), DbError> {
+        outbox::begin_incarnation(&self.writer, incarnation, replica).await
+    }
+
+    async fn renew_lease(&self, incarnation: Uuid) -> Result<bool, DbError> {
+        outbox::renew_lease(&self.writer, incarnation).await
+    }
+
+    async fn end_lease(&self, incarnation: Uuid) -> Result<(), DbError> {
+        outbox::end_lease(&self.writer, incarnation).await
+    }
+
+    async fn adopt_outbox(&self, incarnation: Uuid, limit: u32) -> Result<u64, DbError> {
+        outbox::adopt(&self.writer, incarnation, limit).await
+    }
+
+    async fn own_outbox(&self, incarnation: Uuid, after: Uuid, limit: u32) -> Result<Vec<OutboxRow>, DbError> {
+        outbox::own(&self.readers, incarnation, after, limit).await
+    }
+
+    async fn delete_outbox(&self, ids: &[Uuid]) -> Result<(), DbError> {
+        outbox::delete(&self.writer, ids).await
+    }
+
+    async fn outbox_backlog(&self) -> Result<(u64, Option<Time>), DbError> {
+        outbox::backlog(&self.readers).await
+    }
+
+    async fn expire_idempotency(&self, older_than: Time, limit: u32) -> Result<u64, DbError> {
+        idempotency::expire(&self.writer, older_than, limit).await
+    }
+
+    async fn put_definition(&self, definition: &StoredDefinition) -> Result<Put, DbError> {
+        definitions::put(&self.writer, definition).await
+    }
+
+    async fn definitions(&self) -> Result<Vec<StoredDefinition>, DbError> {
+        definitions::all(&self.readers).await
+    }
+
+    async fn saga(&self, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
+        reads::saga(&self.readers, id).await
+    }
+
+    async fn saga_by_key(&self, workflow: &str, key: &str) -> Result<Option<Uuid>, DbError> {
+        reads::saga_by_key(&self.readers, workflow, key).await
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<SagaPage, DbError> {
+        lists::list(&self.readers, filter).await
+    }
+
+    async fn history(&self, id: Uuid, after: Option<(u64, u32)>, limit: u32) -> Result<HistoryPage, DbError> {
+        reads::history(&self.readers, id, after, limit).await
+    }
+
+    async fn counts(&self) -> Result<Counts, DbError> {
+        reads::counts(&self.readers).await
+    }
+
+    async fn version_use(&self) -> Result<Vec<VersionUse>, DbError> {
+        reads::version_use(&self.readers).await
+    }
+
+    async fn forgotten(&self, limit: u32) -> Result<Vec<Uuid>, DbError> {
+        reads::forgotten(&self.readers, limit).await
+    }
+}

@@ -1,0 +1,198 @@
+//! The write of a batch: one transaction, all or nothing.
+
+use super::rows::{Statement, each};
+use super::writer::{Writer, begin};
+use crate::db::batch::ends;
+use crate::db::errors::stored;
+use crate::db::{Batch, Check, DbError, SagaRow, WriteError, Written};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Error, QueryBuilder};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+use workflows::saga::FORMAT;
+
+/// Most parameters of one `in (…)`.
+const IDS: usize = 500;
+
+/// Writes a batch.
+pub(super) async fn write(writer: &Writer, batch: &Batch) -> Result<Written, WriteError> {
+    let mut writing = writer.take().await;
+    let mut transaction = begin(&mut writing).await.map_err(DbError::of)?;
+    match write_all(&mut transaction, batch).await {
+        Ok(true) => {}
+        Ok(false) => return Err(committed_or(&mut transaction, batch.id, WriteError::Stale).await),
+        Err(Error::Database(error)) if error.is_unique_violation() => {
+            return Err(committed_or(&mut transaction, batch.id, WriteError::Taken).await);
+        }
+        Err(error) => return Err(DbError::of(error).into()),
+    }
+    transaction.commit().await.map_err(DbError::of)?;
+    Ok(Written { now: super::now() })
+}
+
+/// Whatever stood in the way may be this batch itself, committed by an earlier try. (Only the statement that violated a
+/// constraint was undone: the row looked for must have been there before, so that this batch's own comes last.)
+async fn committed_or(connection: &mut SqliteConnection, batch: Uuid, otherwise: WriteError) -> WriteError {
+    let query = sqlx::query_scalar("select exists (select 1 from outbox where id = ?)").bind(batch);
+    match query.fetch_one(connection).await {
+        Ok(true) => WriteError::AlreadyCommitted,
+        Ok(false) => otherwise,
+        Err(error) => DbError::of(error).into(),
+    }
+}
+
+async fn write_all(connection: &mut SqliteConnection, batch: &Batch) -> Result<bool, Error> {
+    if !all_as_read(connection, &batch.checks).await? {
+        return Ok(false);
+    }
+    each(connection, IDEMPOTENCY, &batch.idempotency, |statement, row| {
+        statement
+            .bind(&row.scope)
+            .bind(&row.key)
+            .bind(&row.body_hash)
+            .bind(row.saga_id)
+            .bind(&row.answer)
+            .bind(row.at.micros())
+    })
+    .await?;
+    write_sagas(connection, batch).await?;
+    write_history(connection, batch).await?;
+    for (exact, into) in [(true, WAKES_EXACTLY), (false, WAKES_EARLIER)] {
+        let wakes: Vec<_> = batch.wakes.iter().filter(|wake| wake.exact == exact).collect();
+        each(connection, into, &wakes, |statement, wake| statement.bind(wake.saga_id).bind(wake.at.micros())).await?;
+    }
+    write_outbox(connection, batch).await?;
+    Ok(true)
+}
+
+/// Whether every saga is still as it was read.
+async fn all_as_read(connection: &mut SqliteConnection, checks: &[Check]) -> Result<bool, Error> {
+    for checks in checks.chunks(IDS) {
+        let mut query = QueryBuilder::new("select id, revision, ignored from sagas where id in (");
+        let mut ids = query.separated(",");
+        for check in checks {
+            ids.push_bind(check.id);
+        }
+        query.push(") order by id");
+        let found: Vec<(Uuid, i64, i64)> = query.build_query_as().fetch_all(&mut *connection).await?;
+        let same = |(check, found): (&Check, &(Uuid, i64, i64))| {
+            (check.id, i64::try_from(check.revision), i64::from(check.ignored)) == (found.0, Ok(found.1), found.2)
+        };
+        if found.len() != checks.len() || !checks.iter().zip(&found).all(same) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What comes before the list of values, how many there are a row, and what comes after.
+type Into = (&'static str, usize, &'static str);
+
+const IDEMPOTENCY: Into = ("insert into idempotency (scope, key, body_hash, saga_id, answer, at)", 6, "");
+const INSERTS: Into = (
+    "insert into sagas (id, workflow, version, key, correlation_id, started_at, deadline, input,
+        revision, ignored, status, paused, current, error_code, updated_at, finished_at, state, format)",
+    18,
+    "",
+);
+const UPDATES: Into = (
+    "with u (id, revision, ignored, status, paused, current, error_code, updated_at, finished_at, state, format) as (",
+    11,
+    ") update sagas
+    set revision = u.revision, ignored = u.ignored, status = u.status, paused = u.paused, current = u.current,
+        error_code = u.error_code, updated_at = u.updated_at, finished_at = u.finished_at, state = u.state,
+        format = u.format
+    from u where sagas.id = u.id",
+);
+const HISTORY: Into = ("insert into history (saga_id, revision, n, at, entry)", 5, "");
+const WAKES_EXACTLY: Into =
+    ("insert into wake_ups (saga_id, wake_at)", 2, "on conflict (saga_id) do update set wake_at = excluded.wake_at");
+const WAKES_EARLIER: Into = (
+    "insert into wake_ups (saga_id, wake_at)",
+    2,
+    "on conflict (saga_id) do update set wake_at = excluded.wake_at where excluded.wake_at < wake_at",
+);
+
+async fn write_sagas(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
+    // So that no bind below has to fail.
+    for row in batch.inserts.iter().map(|insert| &insert.row).chain(&batch.updates) {
+        stored(row.revision)?;
+    }
+    each(connection, INSERTS, &batch.inserts, |statement, insert| {
+        let statement = statement
+            .bind(insert.row.id)
+            .bind(&insert.workflow)
+            .bind(insert.version)
+            .bind(&insert.key)
+            .bind(&insert.correlation_id)
+            .bind(insert.started_at.micros())
+            .bind(insert.deadline.micros())
+            .bind(&insert.input);
+        bind_row(statement, &insert.row)
+    })
+    .await?;
+    each(connection, UPDATES, &batch.updates, |statement, row| bind_row(statement.bind(row.id), row)).await?;
+    count_ends(connection, batch).await
+}
+
+fn bind_row<'q>(statement: Statement<'q>, row: &'q SagaRow) -> Statement<'q> {
+    statement
+        .bind(number(row.revision))
+        .bind(row.ignored)
+        .bind(row.status.as_str())
+        .bind(row.paused)
+        .bind(&row.current)
+        .bind(&row.error_code)
+        .bind(row.updated_at.micros())
+        .bind(row.finished_at.map(workflows::Time::micros))
+        .bind(&row.state)
+        .bind(FORMAT)
+}
+
+/// Those that came to their end with this batch, by workflow and status.
+async fn count_ends(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
+    let mut ended: BTreeMap<(String, &str), i64> = BTreeMap::new();
+    for insert in batch.inserts.iter().filter(|insert| insert.row.finished_at.is_some()) {
+        *ended.entry((insert.workflow.clone(), insert.row.status.as_str())).or_default() += 1;
+    }
+    for update in batch.updates.iter().filter(|update| ends(&batch.checks, update)) {
+        let query = sqlx::query_scalar("select workflow from sagas where id = ?").bind(update.id);
+        let workflow: String = query.fetch_one(&mut *connection).await?;
+        *ended.entry((workflow, update.status.as_str())).or_default() += 1;
+    }
+    for ((workflow, status), sagas) in ended {
+        let query = sqlx::query(
+            "insert into finished (workflow, status, sagas) values (?, ?, ?)
+            on conflict (workflow, status) do update set sagas = sagas + excluded.sagas",
+        );
+        query.bind(workflow).bind(status).bind(sagas).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn write_history(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
+    for row in &batch.history {
+        stored(row.revision)?;
+    }
+    each(connection, HISTORY, &batch.history, |statement, row| {
+        statement.bind(row.saga_id).bind(number(row.revision)).bind(row.n).bind(row.at.micros()).bind(&row.entry)
+    })
+    .await
+}
+
+async fn write_outbox(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
+    super::outbox::delete_rows(connection, &batch.acknowledged).await?;
+    sqlx::query("insert into outbox (id, owner, at, messages) values (?, ?, ?, ?)")
+        .bind(batch.id)
+        .bind(batch.owner)
+        .bind(super::now().micros())
+        .bind(&batch.messages)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// A number that was checked to fit.
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
