@@ -1,7 +1,25 @@
-//! The only place where a saga changes.
+//! The only place where a saga changes: inputs go in by one door, each shard carries what has gathered one transition
+//! further in one transaction a batch, and what that asked for is published once it is durable.
+//!
+//! Recovery is no module: a restarted replica just runs its loops. Every unfinished saga has a message in the outbox or a
+//! wake-up time, so the sweep of the outbox and the claim of wake-ups find it.
 
+mod clock;
 mod definitions;
+mod door;
+mod heart;
+mod lease;
+mod limits;
+mod publisher;
+mod replies;
+mod run;
+mod shard;
 mod submit;
+mod timers;
+mod waiters;
 
+pub use clock::Clock;
 pub use definitions::{Definitions, Known, PutError};
-pub use submit::{Answer, Door, Idempotency, StartDetails, StartError, Submission, SubmitError};
+pub use limits::Limits;
+pub use run::{Engine, Parts};
+pub use submit::{Answer, Door, Idempotency, Reached, StartDetails, StartError, Submission, SubmitError};

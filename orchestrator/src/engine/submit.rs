@@ -126,6 +126,9 @@ pub enum StartError {
     },
 }
 
+/// Whether a saga has come to where a caller waits for it.
+pub type Reached = fn(&Saga) -> bool;
+
 /// The one door: everything that can move a saga goes in here.
 #[async_trait]
 pub trait Door: Send + Sync + 'static {
@@ -134,7 +137,7 @@ pub trait Door: Send + Sync + 'static {
     async fn submit(&self, submission: Submission) -> Result<Answer, SubmitError>;
 
     /// Waits until `reached` holds of the saga, or the time is up; the saga as last seen. `None`: there is no such saga.
-    async fn wait(&self, saga_id: Uuid, reached: fn(&Saga) -> bool, at_most: Duration) -> Option<Arc<Saga>>;
+    async fn wait(&self, saga_id: Uuid, reached: Reached, at_most: Duration) -> Option<Arc<Saga>>;
 
     /// The workflows that this replica knows.
     fn definitions(&self) -> &Definitions;

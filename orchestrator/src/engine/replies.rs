@@ -1,0 +1,73 @@
+//! To the shard that has the saga.
+
+use super::heart::Beat;
+use super::shard::{Done, Item, Queues};
+use super::submit::SubmitError;
+use crate::bus::Incoming;
+use std::sync::{Arc, Weak};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use workflows::transition::Input;
+use workflows::transition::input::Timer;
+
+/// The shards' queues.
+#[derive(Clone)]
+pub struct Router(Arc<[Queues]>);
+
+/// The same for those who must not keep the shards from ending.
+#[derive(Clone)]
+pub struct WeakRouter(Weak<[Queues]>);
+
+impl WeakRouter {
+    pub fn upgrade(&self) -> Option<Router> {
+        self.0.upgrade().map(Router)
+    }
+}
+
+impl Router {
+    pub fn downgrade(&self) -> WeakRouter {
+        WeakRouter(Arc::downgrade(&self.0))
+    }
+
+    pub fn new(queues: Vec<Queues>) -> Self {
+        Self(queues.into())
+    }
+
+    pub fn shard(&self, saga_id: Uuid) -> &Queues {
+        // The last bytes of a UUIDv7 are random.
+        let shards = u128::try_from(self.0.len()).unwrap_or(1);
+        &self.0[usize::try_from(saga_id.as_u128() % shards).unwrap_or(0)]
+    }
+
+    /// A wake-up came due; waits for room.
+    pub async fn timer(&self, saga_id: Uuid) {
+        let item = Item::new(saga_id, Input::Timer(Timer::default()), Done::Nobody);
+        // A closed queue: the engine is leaving, and the wake-up comes due again.
+        let _leaving = self.shard(saga_id).replies.send(item).await;
+    }
+
+    /// Submits an input of the engine's own and waits until it is durable.
+    pub async fn submit_and_wait(&self, saga_id: Uuid, input: Input) -> Result<(), SubmitError> {
+        let (tell, told) = oneshot::channel();
+        let item = Item::new(saga_id, input, Done::Caller(tell));
+        self.shard(saga_id).replies.send(item).await.map_err(|_| SubmitError::ShuttingDown)?;
+        match told.await {
+            Ok(Ok(_) | Err(SubmitError::UnknownSaga(_))) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(SubmitError::ShuttingDown),
+        }
+    }
+
+    /// Hands replies to their shards as they come in; when a shard's queue is full the bus fills up behind it.
+    pub async fn take_replies(self, mut replies: mpsc::Receiver<Incoming>, beat: Arc<Beat>, stop: CancellationToken) {
+        while let Some(Some(incoming)) = stop.run_until_cancelled(beat.wait(replies.recv())).await {
+            let saga_id = incoming.reply.saga_id;
+            let item = Item::new(saga_id, Input::Reply(incoming.reply), Done::Ack(incoming.ack));
+            if beat.wait(self.shard(saga_id).replies.send(item)).await.is_err() {
+                break;
+            }
+        }
+        beat.end();
+    }
+}
