@@ -1,0 +1,152 @@
+//! What the engine needs of a bus: one trait, and the channels between them.
+
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+use workflows::Time;
+use workflows::message::{Envelope, Heartbeat, Outgoing, Reply};
+
+/// Where batches of messages go. Nothing here waits: the engine never waits on the bus.
+pub trait Bus: Send + Sync + 'static {
+    /// Hands all messages of a batch over, in order. `false`: no room, nothing was taken; it stays in the outbox and is
+    /// offered again later. What becomes of a batch that was taken comes as a [`Delivery`].
+    fn publish(&self, batch: &Published) -> bool;
+
+    /// The members of all workers heard of lately, and how much waits for each worker.
+    fn workers(&self) -> Vec<WorkerBacklog>;
+
+    /// Whether the bus can do its work: `Err` says why not, for readiness and for a sentence in the log.
+    fn health(&self) -> Result<(), String>;
+
+    /// For liveness: `Err` says what of our own is broken for good. An outage of Kafka is not (PROTOCOL.md, D1).
+    fn alive(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether a command decided then is still unread in its worker's partition for that saga (PROTOCOL.md, B7), as of the
+    /// last sample.
+    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool;
+}
+
+/// One batch's messages on their way.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The batch: its outbox row.
+    pub id: Uuid,
+    /// Its messages.
+    pub messages: Arc<[Outgoing]>,
+}
+
+/// What became of a batch that the bus took.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// Every message was acknowledged, or refused for good (`refused`: index of the message, and what was said).
+    Done {
+        /// The batch.
+        batch: Published,
+        /// Those that no repeat would get through.
+        refused: Vec<(usize, String)>,
+    },
+    /// Some message did not get through, and may another time: the whole batch is published again.
+    Failed {
+        /// The batch.
+        batch: Uuid,
+        /// What was said.
+        why: String,
+    },
+}
+
+/// A reply as it came in.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The reply.
+    pub reply: Reply,
+    /// What its record's headers said.
+    pub envelope: Envelope,
+    /// To be called once what the reply did is durable.
+    pub ack: Ack,
+}
+
+/// To be settled once what was delivered is durable, or known never to be; dropped otherwise, and it is delivered again.
+pub struct Ack(Option<Box<dyn Settle>>);
+
+/// How a bus learns what became of what it delivered. Neither call may block.
+pub trait Settle: Send {
+    /// It is durable.
+    fn done(self: Box<Self>);
+
+    /// It can never be made durable, for that reason: it goes to the dead letters.
+    fn refused(self: Box<Self>, why: &str);
+}
+
+impl Ack {
+    /// Calls `done` when done, or refused.
+    pub fn new(done: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(OnDone(done))))
+    }
+
+    /// Tells `settle`.
+    pub fn settling(settle: impl Settle + 'static) -> Self {
+        Self(Some(Box::new(settle)))
+    }
+
+    /// For what needs none.
+    pub fn nothing() -> Self {
+        Self(None)
+    }
+
+    /// It is durable.
+    pub fn done(self) {
+        if let Some(settle) = self.0 {
+            settle.done();
+        }
+    }
+
+    /// It can't be stored, whatever the number of tries: it goes to the dead letters with `why`, a sentence, and what was
+    /// behind it goes on (PROTOCOL.md, C4).
+    pub fn refuse(self, why: &str) {
+        if let Some(settle) = self.0 {
+            settle.refused(why);
+        }
+    }
+}
+
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ack")
+    }
+}
+
+struct OnDone<F>(F);
+
+impl<F: FnOnce() + Send> Settle for OnDone<F> {
+    fn done(self: Box<Self>) {
+        (self.0)();
+    }
+
+    fn refused(self: Box<Self>, _why: &str) {
+        (self.0)();
+    }
+}
+
+/// The channels between a bus and the engine, both bounded.
+pub struct Channels {
+    /// Replies in: the engine takes them from the other end. When full, the bus pauses its partitions and polls on.
+    pub replies: mpsc::Sender<Incoming>,
+    /// What became of published batches.
+    pub deliveries: mpsc::Sender<Delivery>,
+}
+
+/// One worker: its members, and what waits for it.
+#[derive(Clone, Debug)]
+pub struct WorkerBacklog {
+    /// The worker.
+    pub worker: String,
+    /// Records not yet answered: queued and in hand.
+    pub lag: u64,
+    /// How long the oldest of them has waited, in seconds.
+    pub oldest_age_seconds: f64,
+    /// Members heard within 10 s.
+    pub members: Vec<Heartbeat>,
+}
