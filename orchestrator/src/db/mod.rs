@@ -5,6 +5,7 @@ pub mod batch;
 mod conformance;
 mod connect;
 mod errors;
+mod flushes;
 mod postgres;
 pub mod read;
 mod sqlite;
@@ -13,6 +14,7 @@ pub use batch::{
     Batch, Check, HistoryRow, IdempotencyRow, Loaded, SagaInsert, SagaRow, SagaUpdate, Wake, WriteError, Written,
 };
 pub use connect::{Target, connect};
+pub use flushes::wal_flushes;
 pub use postgres::Postgres;
 pub use read::{Counts, HistoryEntry, HistoryPage, ListFilter, SagaPage, StoredSaga, VersionUse};
 pub use sqlite::Sqlite;
