@@ -1,0 +1,107 @@
+//! The command line. stdout is data, stderr is words; exit codes are written down in [`Exit`].
+
+mod act;
+mod bench;
+mod check;
+mod client;
+mod embedded;
+mod exit;
+mod look;
+mod output;
+mod paint;
+mod settings;
+mod start;
+mod table;
+mod view;
+
+pub use exit::{EXIT_CODES, Exit, Failure};
+
+use crate::config::{self, Environment};
+use clap::{Parser, Subcommand};
+
+/// Examples first: most readers of a help page look for a line to copy.
+const HELP: &str = "\
+{about}
+
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
+
+/// Carries business transactions across services to one of two ends: all done, or all undone
+#[derive(Parser, Clone, Debug)]
+#[command(name = "orchestrator", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES,
+          help_template = HELP, before_help = "Examples:
+  orchestrator                 everything in one process, on http://127.0.0.1:8080
+  orchestrator demo            four orders, four endings, told as they happen
+  orchestrator start --workflow order --input @order.json --wait
+  orchestrator list --status parked")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Command {
+    /// Start a saga
+    Start(start::Start),
+    /// Undo a saga, whatever step it is at
+    Cancel(act::Act),
+    /// Try now what waits for its next attempt, or is parked
+    Retry(act::Act),
+    /// Withhold a saga's forward steps
+    Pause(act::Act),
+    /// Withhold them no longer
+    Resume(act::Act),
+    /// Finish a waiting step with an output
+    Complete(act::Complete),
+    /// Fail a waiting step for good
+    Fail(act::Fail),
+    /// Settle a parked compensation that was done by hand
+    Resolve(act::Resolve),
+    /// List sagas, newest first
+    List(look::List),
+    /// Show one saga and its steps
+    Show(look::Show),
+    /// Show every input of a saga, oldest first, and what it did
+    History(look::History),
+    /// Measure throughput, latency and cost of a running server
+    Bench(bench::Bench),
+    /// Check workflow definitions, offline
+    Check(check::CheckFiles),
+    /// Print all settings
+    Settings(settings::Settings),
+}
+
+impl config::Check for Cli {
+    fn check(&mut self, environment: Environment<'_>, mistakes: &mut Vec<String>) {
+        if let Some(Command::Bench(bench)) = &mut self.command {
+            bench.check(environment, mistakes);
+        }
+    }
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// [`Failure`] says what, and with which code the process ends.
+    pub async fn run(self) -> Result<Exit, Failure> {
+        match self.command {
+            None => Ok(Exit::Ok),
+            Some(Command::Start(start)) => start.run().await,
+            Some(Command::Cancel(act)) => act.run("cancel").await,
+            Some(Command::Retry(act)) => act.run("retry").await,
+            Some(Command::Pause(act)) => act.run("pause").await,
+            Some(Command::Resume(act)) => act.run("resume").await,
+            Some(Command::Complete(complete)) => complete.run().await,
+            Some(Command::Fail(fail)) => fail.run().await,
+            Some(Command::Resolve(resolve)) => resolve.run().await,
+            Some(Command::List(list)) => list.run().await,
+            Some(Command::Show(show)) => show.run().await,
+            Some(Command::History(history)) => history.run().await,
+            Some(Command::Bench(bench)) => bench.run().await,
+            Some(Command::Check(check)) => check.run(),
+            Some(Command::Settings(settings)) => settings.run(),
+        }
+    }
+}
