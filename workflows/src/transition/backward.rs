@@ -47,8 +47,25 @@ impl Machine<'_> {
 
     fn is_to_undo(&self, step: usize) -> bool {
         let state = self.step(step);
-        let dependents = &self.step_definition(step).dependents;
-        !state.settled() && state.undo.is_none() && dependents.iter().all(|dependent| self.step(*dependent).settled())
+        !state.settled() && state.undo.is_none() && self.all_behind_settled(step)
+    }
+
+    /// Whether nothing stands of the steps that need this one. A skipped step never stands; those that need it may.
+    fn all_behind_settled(&self, step: usize) -> bool {
+        let mut seen = vec![false; self.saga.steps.len()];
+        let mut open = vec![step];
+        while let Some(step) = open.pop() {
+            for dependent in self.step_definition(step).dependents.iter().copied() {
+                let state = self.step(dependent);
+                if !state.settled() {
+                    return false;
+                }
+                if state.status == StepStatus::Skipped && !std::mem::replace(&mut seen[dependent], true) {
+                    open.push(dependent);
+                }
+            }
+        }
+        true
     }
 
     fn undo(&mut self, step: usize) {
