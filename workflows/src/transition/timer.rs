@@ -26,8 +26,8 @@ impl Machine<'_> {
         if self.saga.turned() || self.saga.past_deadline || self.now < self.saga.deadline {
             return false;
         }
-        self.saga.past_deadline = true;
         if no_way_back(self.definition(), &self.saga).is_some() {
+            self.saga.past_deadline = true;
             self.tell(EventType::StepReminder, None, Data { past_deadline: true, ..Data::default() });
             return true;
         }
