@@ -27,15 +27,18 @@ impl Machine<'_> {
             }
             let due = self.retry_is_due(step, Action::Execute);
             if due {
-                let asked = self.step(step).asked;
-                let timeout = if asked { super::ASK_TIMEOUT } else { self.step_definition(step).timeout };
-                self.send(step, Action::Execute, timeout);
+                self.send(step, Action::Execute, self.execute_timeout(step));
             } else if self.is_ready(step) {
                 self.begin(step);
                 moved = true;
             }
         }
         moved
+    }
+
+    /// How long an answer may take: a step's own time, or that of its ledger when it is asked once more.
+    pub(super) fn execute_timeout(&self, step: usize) -> std::time::Duration {
+        if self.step(step).asked { super::ASK_TIMEOUT } else { self.step_definition(step).timeout }
     }
 
     /// Pending, and all it needs is completed or skipped.

@@ -41,7 +41,9 @@ impl Machine<'_> {
         let (action, tries) = self.step(step).under_way();
         match tries.wait {
             Some(Wait::Reply(until)) if until <= self.now => {
-                if timer.steps.contains(&self.step(step).name) {
+                let state = self.step(step);
+                let accepted = state.status == StepStatus::Waiting && !state.asked;
+                if timer.steps.contains(&state.name) && !accepted {
                     self.wait_on(step, action);
                 } else {
                     self.timed_out(step, action);
@@ -56,7 +58,7 @@ impl Machine<'_> {
     /// The command has not been taken yet (B7): its time begins anew, and nothing is sent.
     fn wait_on(&mut self, step: usize, action: Action) {
         let timeout = match action {
-            Action::Execute => self.step_definition(step).timeout,
+            Action::Execute => self.execute_timeout(step),
             Action::Compensate => self.compensation(step).timeout,
         };
         let until = self.now + timeout;
