@@ -53,6 +53,7 @@ impl Machine<'_> {
     fn execute_accepted(&mut self, step: usize, reply: &Reply) -> Verdict {
         let timeout = self.step_definition(step).timeout;
         let until = self.now + timeout;
+        let asked_again = self.step(step).asked && self.is_out(step, Action::Execute, reply.attempt);
         let state = self.step_mut(step);
         match state.status {
             // Failed and not turned is a parked step, unless it is its time as a waiting one that ended (B6).
@@ -66,7 +67,7 @@ impl Machine<'_> {
                 self.tell(EventType::StepWaiting, Some(step), Data { attempt, ..Data::default() });
                 Ok(())
             }
-            StepStatus::Waiting if state.asked && reply.attempt == state.execute.attempt => {
+            StepStatus::Waiting if asked_again => {
                 let message = format!("accepted, and not finished within {}", humantime::format_duration(timeout));
                 self.fail_finally(step, Failure::last(code::TIMED_OUT, message));
                 Ok(())
