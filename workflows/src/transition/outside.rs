@@ -21,6 +21,8 @@ impl Machine<'_> {
                 if bytes > OUTPUT_BYTES || self.payload_bytes() + bytes > PAYLOAD_BYTES {
                     return Err(not_now(format!("the output is {bytes} bytes; at most {OUTPUT_BYTES} are taken")));
                 }
+                // A4: whoever undoes it is not to take a missing row for "never happened".
+                self.step_mut(step).happened = true;
                 self.complete_step(step, Some(complete.output.clone()));
                 Ok(())
             }
