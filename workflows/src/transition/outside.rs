@@ -66,7 +66,9 @@ impl Machine<'_> {
         if self.saga.status.finished() {
             return Err(Decision::Ignored(Reason::AlreadyEnded));
         }
-        if !self.is_out(step, undeliverable.action, undeliverable.attempt) {
+        let state = self.step(step);
+        let accepted = state.status == StepStatus::Waiting && !state.asked;
+        if accepted || !self.is_out(step, undeliverable.action, undeliverable.attempt) {
             return Err(Decision::Ignored(Reason::Stale));
         }
         let failure = Failure::last(code::UNDELIVERABLE, undeliverable.message.clone());
