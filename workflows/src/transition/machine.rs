@@ -196,6 +196,9 @@ impl<'a> Machine<'a> {
                     self.saga.steps.iter().find(|step| step.stuck()).and_then(|step| step.under_way().1.error.clone());
                 self.tell_above_all(EventType::SagaParked, Data { error, ..Data::default() });
             }
+            Status::Compensating if self.before.status == Status::Parked => {
+                self.tell_above_all(EventType::SagaCompensating, Data::default());
+            }
             Status::Parked | Status::Running | Status::Compensating => {}
         }
     }
