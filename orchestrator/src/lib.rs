@@ -6,4 +6,5 @@ pub mod config;
 pub mod db;
 pub mod engine;
 pub mod http;
+mod reconnect;
 pub mod telemetry;

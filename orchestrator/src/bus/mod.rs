@@ -1,5 +1,6 @@
 //! The way to the workers and back: commands and events out, replies in. One trait; Kafka, and in-process.
 
+pub mod kafka;
 mod port;
 
 pub use port::{Ack, Bus, Channels, Delivery, Incoming, Published, Settle, WorkerBacklog};

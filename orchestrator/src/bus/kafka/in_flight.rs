@@ -1,0 +1,196 @@
+//! What the producer has been handed and has not answered yet: batches, and dead letters.
+
+use super::letters::Letter;
+use crate::bus::{Delivery, Published};
+use rdkafka::error::RDKafkaErrorCode;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+use tokio::sync::{Notify, mpsc};
+
+/// Batches handed over whose fate the engine has not been told yet. Each shard has one, and sweepers a few.
+const BATCHES: usize = 1_024;
+
+/// Messages under way, each known by a number that librdkafka carries for us: the entry's index in the upper half, the
+/// message's index within its batch in the lower.
+#[derive(Default)]
+pub(super) struct InFlight {
+    entries: Mutex<Entries>,
+    deliveries: Mutex<VecDeque<Delivery>>,
+    ready: Notify,
+}
+
+#[derive(Default)]
+struct Entries {
+    slots: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    /// Batches in `slots`, and those whose delivery the engine has not taken yet.
+    batches: usize,
+}
+
+enum Entry {
+    Batch(Batch),
+    Letter(Box<Letter>),
+}
+
+struct Batch {
+    batch: Published,
+    unanswered: usize,
+    refused: Vec<(usize, String)>,
+    failed: Option<String>,
+}
+
+/// What became of one message.
+pub(super) enum Answer {
+    /// It is in the topic.
+    Acknowledged,
+    /// It will never be.
+    Refused(String),
+    /// Perhaps another time.
+    Failed(String),
+}
+
+impl Answer {
+    /// What librdkafka's code means for a message.
+    pub fn of(code: RDKafkaErrorCode) -> Self {
+        use RDKafkaErrorCode as Code;
+        match code {
+            Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
+            | Code::InvalidTopic
+            | Code::PolicyViolation
+            | Code::UnsupportedForMessageFormat => Self::Refused(code.to_string()),
+            _ => Self::Failed(code.to_string()),
+        }
+    }
+}
+
+const LOWER: u32 = usize::BITS / 2;
+
+fn number(slot: usize, index: usize) -> usize {
+    (slot << LOWER) | index
+}
+
+impl InFlight {
+    /// Makes room for a batch. The number of its first message; those of the others follow. `None`: no room.
+    pub fn begin(&self, batch: &Published) -> Option<usize> {
+        let mut entries = self.entries();
+        if entries.batches >= BATCHES {
+            return None;
+        }
+        entries.batches += 1;
+        let unanswered = batch.messages.len();
+        let slot =
+            entries.put(Entry::Batch(Batch { batch: batch.clone(), unanswered, refused: Vec::new(), failed: None }));
+        Some(number(slot, 0))
+    }
+
+    /// Takes a dead letter in; its number.
+    pub fn begin_letter(&self, letter: Box<Letter>) -> usize {
+        number(self.entries().put(Entry::Letter(letter)), 0)
+    }
+
+    /// Takes back a dead letter that was not handed over.
+    pub fn take_back(&self, number: usize) -> Option<Box<Letter>> {
+        match self.entries().remove(number >> LOWER) {
+            Some(Entry::Letter(letter)) => Some(letter),
+            _ => None,
+        }
+    }
+
+    /// The batch has no messages: it is done.
+    pub fn nothing_to_send(&self, first: usize) {
+        self.finish(self.entries(), first >> LOWER);
+    }
+
+    /// Nothing of that batch was handed over: it is forgotten.
+    pub fn forget(&self, number: usize) {
+        let mut entries = self.entries();
+        entries.remove(number >> LOWER);
+        entries.batches -= 1;
+    }
+
+    /// A message was answered. A dead letter is given back with its answer.
+    pub fn answered(&self, number: usize, answer: Answer) -> Option<(Box<Letter>, Answer)> {
+        let (slot, index) = (number >> LOWER, number & ((1 << LOWER) - 1));
+        let mut entries = self.entries();
+        if let Some(Some(Entry::Letter(_))) = entries.slots.get(slot) {
+            let Some(Entry::Letter(letter)) = entries.remove(slot) else { return None };
+            return Some((letter, answer));
+        }
+        entries.answer(slot, 1, |batch| match answer {
+            Answer::Acknowledged => {}
+            Answer::Refused(why) => batch.refused.push((index, why)),
+            Answer::Failed(why) => batch.failed = Some(why),
+        });
+        self.finish(entries, slot);
+        None
+    }
+
+    /// The last `count` messages of that batch were not handed over: it fails once the others are answered.
+    pub fn not_handed_over(&self, first: usize, count: usize, why: String) {
+        let slot = first >> LOWER;
+        let mut entries = self.entries();
+        entries.answer(slot, count, |batch| batch.failed = Some(why));
+        self.finish(entries, slot);
+    }
+
+    fn finish(&self, mut entries: MutexGuard<'_, Entries>, slot: usize) {
+        if !matches!(entries.slots.get(slot), Some(Some(Entry::Batch(Batch { unanswered: 0, .. })))) {
+            return;
+        }
+        let Some(Entry::Batch(Batch { batch, mut refused, failed, .. })) = entries.remove(slot) else { return };
+        drop(entries);
+        refused.sort_by_key(|(index, _)| *index);
+        let delivery = match failed {
+            Some(why) => Delivery::Failed { batch: batch.id, why },
+            None => Delivery::Done { batch, refused },
+        };
+        self.deliveries.lock().expect("no holder of this lock panics").push_back(delivery);
+        self.ready.notify_one();
+    }
+
+    /// Tells the engine what became of its batches, until it listens no more.
+    pub async fn report(&self, to: mpsc::Sender<Delivery>) {
+        loop {
+            self.ready.notified().await;
+            loop {
+                let next = self.deliveries.lock().expect("no holder of this lock panics").pop_front();
+                let Some(delivery) = next else { break };
+                if to.send(delivery).await.is_err() {
+                    return;
+                }
+                self.entries().batches -= 1;
+            }
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Entries {
+    fn put(&mut self, entry: Entry) -> usize {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Some(entry);
+        slot
+    }
+
+    fn remove(&mut self, slot: usize) -> Option<Entry> {
+        let entry = self.slots.get_mut(slot)?.take()?;
+        self.free.push(slot);
+        Some(entry)
+    }
+
+    fn answer(&mut self, slot: usize, count: usize, note: impl FnOnce(&mut Batch)) {
+        if let Some(Some(Entry::Batch(batch))) = self.slots.get_mut(slot) {
+            batch.unanswered -= count;
+            note(batch);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What waits for each worker, sampled each second: how many records, and since when the oldest.
+
+use super::control::Control;
+use super::link::{Client, Link};
+use super::reader::Reader;
+use super::settings::Settings;
+use super::topics::Topics;
+use super::{decode, partition};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::{Message, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+use workflows::Time;
+use workflows::message::Topic;
+
+/// How often is sampled.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long a sample counts: after that, nothing is known.
+const COUNTS: Duration = Duration::from_secs(5);
+/// How long the broker may take for each answer.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How long the oldest unread records may take to be read.
+const READ: Duration = Duration::from_millis(300);
+/// How often it is asked how many partitions there are.
+const COUNT_PARTITIONS: Duration = Duration::from_secs(30);
+
+/// The last sample of each worker.
+#[derive(Default)]
+pub(super) struct Lag {
+    samples: RwLock<BTreeMap<String, Arc<Sample>>>,
+}
+
+/// What waited for a worker at some moment.
+pub(super) struct Sample {
+    taken: Instant,
+    partitions: Vec<Waiting>,
+}
+
+/// What waited in one partition.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    /// The first record that is not answered, or where it will be.
+    from: i64,
+    /// Behind the last record.
+    to: i64,
+    /// When the oldest of them was decided; unknown if it could not be read in time.
+    oldest: Option<Time>,
+    /// It came after the sample before, and was not read: `oldest` is the moment of that sample.
+    fresh: bool,
+}
+
+impl Waiting {
+    fn lag(self) -> u64 {
+        u64::try_from(self.to - self.from).unwrap_or(0)
+    }
+}
+
+impl Sample {
+    /// Records not yet answered.
+    pub fn lag(&self) -> u64 {
+        self.partitions.iter().map(|waiting| waiting.lag()).sum()
+    }
+
+    /// How long the oldest has waited, in seconds; zero below a sample's interval.
+    pub fn oldest_age_seconds(&self, now: Time) -> f64 {
+        let waiting = self.partitions.iter().filter(|waiting| waiting.lag() > 0 && !waiting.fresh);
+        waiting.filter_map(|waiting| waiting.oldest).min().map_or(0.0, |oldest| now.since(oldest).as_secs_f64())
+    }
+}
+
+impl Lag {
+    /// The last sample of each worker, none older than [`COUNTS`].
+    pub fn samples(&self) -> BTreeMap<String, Arc<Sample>> {
+        let mut samples = self.samples.read().expect("no holder of this lock panics").clone();
+        samples.retain(|_, sample| sample.taken.elapsed() <= COUNTS);
+        samples
+    }
+
+    /// See [`crate::bus::Bus::unread`].
+    pub fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool {
+        let samples = self.samples.read().expect("no holder of this lock panics");
+        let Some(sample) = samples.get(worker).filter(|sample| sample.taken.elapsed() <= COUNTS) else { return false };
+        let count = i32::try_from(sample.partitions.len()).unwrap_or(0);
+        let index = partition::of(saga.to_string().as_bytes(), count);
+        let waiting = usize::try_from(index).ok().and_then(|index| sample.partitions.get(index));
+        waiting.is_some_and(|waiting| waiting.lag() > 0 && waiting.oldest.is_some_and(|oldest| decided_at >= oldest))
+    }
+
+    /// Samples until it is to end. Blocks.
+    pub fn run(&self, settings: &Settings, topics: &Topics, link: &Arc<Link>, control: &Control) {
+        let mut workers = BTreeMap::new();
+        while !control.is_leaving() {
+            let begun = Instant::now();
+            for worker in topics.workers() {
+                let outcome = match workers.get_mut(&worker) {
+                    Some(group) => self.sample(&worker, group),
+                    None => Group::new(settings, &worker, Arc::clone(link)).and_then(|group| {
+                        let group = workers.entry(worker.clone()).or_insert(group);
+                        self.sample(&worker, group)
+                    }),
+                };
+                match outcome {
+                    Ok(()) => link.up(),
+                    Err(error) => {
+                        link.down(&error);
+                        break;
+                    }
+                }
+            }
+            while begun.elapsed() < EVERY && !control.is_leaving() {
+                std::thread::park_timeout(Duration::from_millis(50));
+            }
+        }
+    }
+
+    fn sample(&self, worker: &str, group: &mut Group) -> KafkaResult<()> {
+        let sample = Arc::new(group.sample()?);
+        self.samples.write().expect("no holder of this lock panics").insert(worker.to_owned(), sample);
+        Ok(())
+    }
+}
+
+/// The consumer group of one worker, looked at from outside.
+struct Group {
+    reader: Reader,
+    topic: String,
+    partitions: i32,
+    counted_at: Instant,
+    before: Vec<Waiting>,
+    /// When the sample before was taken, by the host's clock.
+    before_at: Time,
+}
+
+impl Group {
+    fn new(settings: &Settings, worker: &str, link: Arc<Link>) -> KafkaResult<Self> {
+        let config = settings.onlooker("lag", &settings.worker_group(worker));
+        let reader = Reader(BaseConsumer::from_config_and_context(&config, Client(link))?);
+        let topic = settings.topic(&Topic::Commands(worker.to_owned()));
+        let counted_at = Instant::now();
+        Ok(Self { reader, topic, partitions: 0, counted_at, before: Vec::new(), before_at: Time::default() })
+    }
+
+    fn sample(&mut self) -> KafkaResult<Sample> {
+        self.count_partitions()?;
+        let taken_at = Time::from(chrono::Utc::now());
+        let taken = Instant::now();
+        let mut partitions = self.offsets()?;
+        self.find_oldest(&mut partitions);
+        self.before.clone_from(&partitions);
+        self.before_at = taken_at;
+        Ok(Sample { taken, partitions })
+    }
+
+    fn count_partitions(&mut self) -> KafkaResult<()> {
+        if self.partitions > 0 && self.counted_at.elapsed() < COUNT_PARTITIONS {
+            return Ok(());
+        }
+        let metadata = self.reader.0.fetch_metadata(Some(&self.topic), ANSWER)?;
+        let count = metadata.topics().iter().map(|topic| topic.partitions().len()).sum::<usize>();
+        self.partitions = i32::try_from(count).unwrap_or(i32::MAX);
+        self.counted_at = Instant::now();
+        Ok(())
+    }
+
+    fn offsets(&self) -> KafkaResult<Vec<Waiting>> {
+        let committed = self.reader.0.committed_offsets(self.all(Offset::Invalid)?, ANSWER)?;
+        // One request each, unlike `fetch_watermarks`: the ends, and, where nothing was ever committed, the beginnings.
+        let ends = self.reader.0.offsets_for_times(self.all(Offset::End)?, ANSWER)?;
+        let never = committed.elements().iter().any(|element| !matches!(element.offset(), Offset::Offset(_)));
+        let beginnings = match never {
+            true => Some(self.reader.0.offsets_for_times(self.all(Offset::Beginning)?, ANSWER)?),
+            false => None,
+        };
+        let at = |list: &TopicPartitionList, partition| {
+            let element = list.find_partition(&self.topic, partition)?;
+            match element.offset() {
+                Offset::Offset(offset) if element.error().is_ok() => Some(offset),
+                _ => None,
+            }
+        };
+        let waiting = |partition| {
+            let to = at(&ends, partition).unwrap_or(0);
+            let beginning = || beginnings.as_ref().and_then(|list| at(list, partition)).unwrap_or(to);
+            Waiting { from: at(&committed, partition).unwrap_or_else(beginning), to, ..Waiting::default() }
+        };
+        Ok((0..self.partitions).map(waiting).collect())
+    }
+
+    fn all(&self, offset: Offset) -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::with_capacity(usize::try_from(self.partitions).unwrap_or(0));
+        for partition in 0..self.partitions {
+            list.add_partition_offset(&self.topic, partition, offset)?;
+        }
+        Ok(list)
+    }
+
+    /// Finds when the oldest record of each partition was decided. A record is read only where there is a real backlog.
+    fn find_oldest(&self, partitions: &mut [Waiting]) {
+        let mut unknown = Vec::new();
+        for (index, waiting) in partitions.iter_mut().enumerate().filter(|(_, waiting)| waiting.lag() > 0) {
+            match self.before.get(index) {
+                Some(before) if before.to <= waiting.from => {
+                    // All that was there a second ago has been answered.
+                    (waiting.oldest, waiting.fresh) = (Some(self.before_at), true);
+                }
+                Some(before) if before.from == waiting.from && before.oldest.is_some() && !before.fresh => {
+                    waiting.oldest = before.oldest;
+                }
+                _ => unknown.push((i32::try_from(index).unwrap_or(i32::MAX), waiting.from)),
+            }
+        }
+        if unknown.is_empty() {
+            return;
+        }
+        self.reader.read(&self.topic, &unknown, READ, |record| {
+            let index = usize::try_from(record.partition()).unwrap_or(usize::MAX);
+            if let Some(waiting) = partitions.get_mut(index) {
+                waiting.oldest = decode::decided_at(record);
+            }
+        });
+    }
+}

@@ -1,0 +1,79 @@
+//! Whether Kafka answers, said once a change; and librdkafka's log lines.
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::sync::{Arc, Mutex};
+
+/// Whether Kafka answers.
+pub(super) struct Link {
+    brokers: String,
+    /// `None`: it answers. Until the first answer it is not known to.
+    problem: Mutex<Option<String>>,
+}
+
+impl Link {
+    pub fn new(brokers: &str) -> Arc<Self> {
+        let problem = Mutex::new(Some(format!("Kafka at {brokers} has not answered yet")));
+        Arc::new(Self { brokers: brokers.to_owned(), problem })
+    }
+
+    /// It does not answer.
+    pub fn down(&self, why: &dyn std::fmt::Display) {
+        let mut problem = self.problem.lock().expect("no holder of this lock panics");
+        if problem.as_ref().is_none_or(|said| said.ends_with("yet")) {
+            tracing::warn!(brokers = %self.brokers, %why, "Kafka at {} does not answer: {why}; trying on", self.brokers);
+        }
+        *problem = Some(format!("Kafka at {} does not answer: {why}", self.brokers));
+    }
+
+    /// It answers.
+    pub fn up(&self) {
+        if self.problem.lock().expect("no holder of this lock panics").take().is_some() {
+            tracing::info!(brokers = %self.brokers, "Kafka at {} answers", self.brokers);
+        }
+    }
+
+    /// `Err` says what is wrong with it.
+    pub fn state(&self) -> Result<(), String> {
+        self.problem.lock().expect("no holder of this lock panics").clone().map_or(Ok(()), Err)
+    }
+}
+
+/// What every client of ours tells librdkafka to do with its words.
+#[derive(Clone)]
+pub(super) struct Client(pub Arc<Link>);
+
+impl ClientContext for Client {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        note_error(&self.0, &error, reason);
+    }
+}
+
+impl ConsumerContext for Client {}
+
+/// Passes a line of librdkafka's on. What tells of lost connections [`Link`] says better, and only once.
+pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    let of_connections = matches!(facility, "FAIL" | "ERROR" | "REQTMOUT");
+    let only_said = matches!(level, RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug);
+    if of_connections || only_said {
+        tracing::debug!(target: "librdkafka", facility, "{message}");
+    } else {
+        tracing::warn!(target: "librdkafka", facility, "{message}");
+    }
+}
+
+/// Takes note of an error that concerns a whole client.
+pub(super) fn note_error(link: &Link, error: &KafkaError, reason: &str) {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Authentication | RDKafkaErrorCode::Resolve) => {
+            link.down(&reason);
+        }
+        _ => tracing::debug!(%error, reason, "an error of a Kafka client"),
+    }
+}

@@ -1,0 +1,93 @@
+//! Who is there: the members of all workers, from the compacted `saga.workers`.
+
+use super::control::Control;
+use super::link::Client;
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use workflows::message::Heartbeat;
+
+/// A member that is not heard of for so long is gone: five heartbeats.
+const HEARD: Duration = Duration::from_secs(10);
+/// Members known at once. What is beyond is not shown.
+const MEMBERS: usize = 10_000;
+/// How often the thread looks whether it should end.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// The members heard of lately.
+#[derive(Default)]
+pub(super) struct Members {
+    heard: Mutex<HashMap<String, Heard>>,
+}
+
+struct Heard {
+    heartbeat: Heartbeat,
+    at: Instant,
+}
+
+impl Members {
+    /// Each member heard within [`HEARD`], by worker and member.
+    pub fn all(&self) -> Vec<Heartbeat> {
+        let mut heard = self.heard();
+        heard.retain(|_, heard| heard.at.elapsed() <= HEARD);
+        let mut all: Vec<_> = heard.values().map(|heard| heard.heartbeat.clone()).collect();
+        drop(heard);
+        all.sort_by(|a, b| (&a.worker, &a.member).cmp(&(&b.worker, &b.member)));
+        all
+    }
+
+    /// Reads the topic from its beginning, and on, until it is to end. Blocks.
+    pub fn run(&self, consumer: &BaseConsumer<Client>, topic: &str, control: &Control) {
+        let mut list = TopicPartitionList::new();
+        let from = list.add_partition_offset(topic, 0, Offset::Beginning);
+        if let Err(error) = from.and_then(|()| consumer.assign(&list)) {
+            tracing::error!(%error, "cannot read {topic}: {error}");
+        }
+        // What was there before us is as old as it says; what comes while we look was said just now, whatever the clock
+        // of its host.
+        let mut caught_up = false;
+        while !control.is_leaving() {
+            match consumer.poll(IDLE) {
+                Some(Ok(record)) => self.take(&record, caught_up),
+                Some(Err(KafkaError::PartitionEOF(_))) => caught_up = true,
+                Some(Err(error)) => tracing::debug!(%error, "polling {topic}: {error}"),
+                None => {}
+            }
+        }
+    }
+
+    fn take(&self, record: &BorrowedMessage<'_>, caught_up: bool) {
+        let Some(Ok(member)) = record.key().map(std::str::from_utf8) else { return };
+        let Some(value) = record.payload() else {
+            self.heard().remove(member);
+            return;
+        };
+        let age = if caught_up { Duration::ZERO } else { age(record) };
+        let Some(at) = Instant::now().checked_sub(age).filter(|_| age <= HEARD) else { return };
+        match serde_json::from_slice::<Heartbeat>(value) {
+            Ok(heartbeat) => {
+                let mut heard = self.heard();
+                if heard.len() < MEMBERS || heard.contains_key(member) {
+                    heard.insert(member.to_owned(), Heard { heartbeat, at });
+                }
+            }
+            Err(error) => tracing::debug!(%error, member, "what {member} said of itself cannot be read: {error}"),
+        }
+    }
+
+    fn heard(&self) -> MutexGuard<'_, HashMap<String, Heard>> {
+        self.heard.lock().expect("no holder of this lock panics")
+    }
+}
+
+/// How long ago a record was written, by its own time.
+fn age(record: &BorrowedMessage<'_>) -> Duration {
+    let now = chrono::Utc::now().timestamp_millis();
+    let at = record.timestamp().to_millis().unwrap_or(0);
+    Duration::from_millis(u64::try_from(now.saturating_sub(at)).unwrap_or(0))
+}

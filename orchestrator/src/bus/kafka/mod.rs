@@ -1,0 +1,24 @@
+//! Apache Kafka: the only rdkafka of this crate.
+
+mod connect;
+mod control;
+mod decode;
+mod group;
+mod in_flight;
+mod lag;
+mod letters;
+mod link;
+mod members;
+mod partition;
+mod producer;
+mod reader;
+mod replies;
+mod settings;
+mod topics;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use connect::{BusError, Kafka};
+pub use settings::Settings;

@@ -1,0 +1,290 @@
+//! Batches and dead letters on their way to Kafka.
+
+use super::in_flight::{Answer, InFlight};
+use super::letters::{Letter, Letters};
+use super::link::{Link, log_line, note_error};
+use super::settings::{MESSAGE_BYTES, PRODUCER_MESSAGES, Settings};
+use super::topics::Topics;
+use crate::bus::Published;
+use crate::reconnect::Reconnect;
+use rdkafka::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+use tokio::sync::Notify;
+use workflows::message::{Outgoing, Topic};
+
+/// What a record's framing and headers add to key and value at most; the rest of the limit is for the value.
+const FRAMING_BYTES: usize = 4 * 1024;
+
+type Native = ThreadedProducer<Context>;
+
+/// The producer, and the one that takes its place when it is broken.
+pub(super) struct Producer {
+    native: RwLock<Arc<Native>>,
+    config: rdkafka::ClientConfig,
+    context: Context,
+    topics: Arc<Topics>,
+    source: String,
+    closed: AtomicBool,
+    /// Why there is no working producer.
+    broken: Mutex<Option<String>>,
+}
+
+/// What a producer's thread tells us.
+#[derive(Clone)]
+struct Context {
+    in_flight: Arc<InFlight>,
+    letters: Arc<Letters>,
+    topics: Arc<Topics>,
+    link: Arc<Link>,
+    /// Set by a fatal error, and cleared when another producer has taken over.
+    fatal: Arc<Fatal>,
+}
+
+#[derive(Default)]
+struct Fatal {
+    struck: AtomicBool,
+    changed: Notify,
+}
+
+impl Fatal {
+    fn strike(&self) {
+        self.struck.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(Code::Fatal) {
+            tracing::error!(%error, "the Kafka producer is broken: {reason}; another takes its place");
+            self.fatal.strike();
+        } else {
+            note_error(&self.link, &error, reason);
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        let answer = match result {
+            Ok(_) => Answer::Acknowledged,
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+                if is_missing(code) {
+                    self.topics.is_missing(message.topic());
+                }
+                Answer::of(code)
+            }
+        };
+        if let Some((letter, answer)) = self.in_flight.answered(number, answer) {
+            self.letters.answered(letter, answer);
+        }
+    }
+}
+
+fn is_missing(code: Code) -> bool {
+    matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition)
+}
+
+impl Producer {
+    pub fn start(
+        settings: &Settings,
+        in_flight: Arc<InFlight>,
+        letters: Arc<Letters>,
+        topics: Arc<Topics>,
+        link: Arc<Link>,
+    ) -> KafkaResult<Arc<Self>> {
+        let context = Context { in_flight, letters, topics: Arc::clone(&topics), link, fatal: Arc::default() };
+        let config = settings.producer();
+        let native = RwLock::new(Arc::new(Native::from_config_and_context(&config, context.clone())?));
+        let source = format!("orchestrator/{}", settings.replica);
+        let (closed, broken) = (AtomicBool::new(false), Mutex::default());
+        Ok(Arc::new(Self { native, config, context, topics, source, closed, broken }))
+    }
+
+    /// See [`crate::bus::Bus::publish`].
+    pub fn publish(&self, batch: &Published) -> bool {
+        if self.closed.load(Ordering::Acquire) || self.context.fatal.struck.load(Ordering::Acquire) {
+            return false;
+        }
+        let known = self.topics.known();
+        let mut missing = batch.messages.iter().filter(|message| !known.contains_key(&message.topic)).peekable();
+        if missing.peek().is_some() {
+            let missing: Vec<_> = missing.map(|message| message.topic.clone()).collect();
+            drop(known);
+            missing.iter().for_each(|topic| self.topics.want(topic));
+            return false;
+        }
+        let native = self.native();
+        let waiting = usize::try_from(native.in_flight_count()).unwrap_or(0);
+        if waiting > 0 && waiting + batch.messages.len() > PRODUCER_MESSAGES {
+            return false;
+        }
+        let Some(first) = self.context.in_flight.begin(batch) else { return false };
+        if batch.messages.is_empty() {
+            self.context.in_flight.nothing_to_send(first);
+        }
+        for (index, message) in batch.messages.iter().enumerate() {
+            let sent = match &known[&message.topic] {
+                Ok(topic) => self.send(&native, topic, message, first + index),
+                Err(why) => Err(Answer::Refused(why.clone())),
+            };
+            match sent {
+                Ok(Sent::Yes) => {}
+                Ok(Sent::NoRoom) if index == 0 => {
+                    self.context.in_flight.forget(first);
+                    return false;
+                }
+                // What was handed over cannot be called back: the batch fails when it is answered, and goes out again.
+                Ok(Sent::NoRoom) => {
+                    let rest = batch.messages.len() - index;
+                    self.context.in_flight.not_handed_over(first, rest, "the producer's queue is full".to_owned());
+                    break;
+                }
+                Err(answer) => {
+                    self.context.in_flight.answered(first + index, answer);
+                }
+            }
+        }
+        true
+    }
+
+    fn send(&self, native: &Native, topic: &str, message: &Outgoing, number: usize) -> Result<Sent, Answer> {
+        let value = message.value.get();
+        if message.key.len() + value.len() > MESSAGE_BYTES - FRAMING_BYTES {
+            return Err(Answer::Refused(format!(
+                "the message is {} bytes; at most {} go over Kafka",
+                message.key.len() + value.len(),
+                MESSAGE_BYTES - FRAMING_BYTES
+            )));
+        }
+        let record = BaseRecord::with_opaque_to(topic, number)
+            .key(message.key.as_str())
+            .payload(value)
+            // The moment of its decision: what a backlog's age is counted from.
+            .timestamp(message.at.micros() / 1_000)
+            .headers(headers(message, &self.source));
+        self.hand_over(native, record).map_err(Answer::of)
+    }
+
+    /// Sends a dead letter. It comes back if it was not taken.
+    pub fn send_letter(&self, letter: Box<Letter>) -> Result<(), (Box<Letter>, Answer)> {
+        let topic = match self.topics.known().get(&Topic::DeadLetters) {
+            Some(Ok(topic)) if !self.context.fatal.struck.load(Ordering::Acquire) => Arc::clone(topic),
+            _ => return Err((letter, Answer::Failed("the producer or its topic is not there yet".to_owned()))),
+        };
+        let content = Arc::clone(&letter.content);
+        let number = self.context.in_flight.begin_letter(letter);
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&topic, number);
+        record.key = content.key.as_deref();
+        record.payload = content.value.as_deref();
+        record.headers = Some(content.headers.clone());
+        let answer = match self.hand_over(&self.native(), record) {
+            Ok(Sent::Yes) => return Ok(()),
+            Ok(Sent::NoRoom) => Answer::Failed("the producer's queue is full".to_owned()),
+            Err(code) => Answer::of(code),
+        };
+        match self.context.in_flight.take_back(number) {
+            Some(letter) => Err((letter, answer)),
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces the producer whenever it is broken, for as long as the process runs.
+    pub async fn watch_over(self: Arc<Self>) {
+        let mut reconnect = Reconnect::default();
+        loop {
+            self.context.fatal.changed.notified().await;
+            while self.context.fatal.struck.load(Ordering::Acquire) {
+                match Native::from_config_and_context(&self.config, self.context.clone()) {
+                    Ok(new) => self.take_over(new).await,
+                    Err(error) => {
+                        tracing::error!(%error, "the Kafka producer cannot be replaced: {error}; trying on");
+                        self.say_broken(Some(format!("the Kafka producer is broken and cannot be replaced: {error}")));
+                        tokio::time::sleep(reconnect.next_wait()).await;
+                    }
+                }
+            }
+            reconnect.answered();
+        }
+    }
+
+    async fn take_over(&self, new: Native) {
+        let old = {
+            let mut native = self.native.write().expect("no holder of this lock panics");
+            std::mem::replace(&mut *native, Arc::new(new))
+        };
+        // Its end answers what it still held, as failed: those batches go out again.
+        if tokio::task::spawn_blocking(move || drop(old)).await.is_err() {
+            tracing::error!("the end of the broken Kafka producer panicked");
+        }
+        self.say_broken(None);
+        self.context.fatal.struck.store(false, Ordering::Release);
+        tracing::info!("another Kafka producer has taken over");
+    }
+
+    /// `Err` says why there is no working producer.
+    pub fn state(&self) -> Result<(), String> {
+        self.broken.lock().expect("no holder of this lock panics").clone().map_or(Ok(()), Err)
+    }
+
+    fn say_broken(&self, why: Option<String>) {
+        *self.broken.lock().expect("no holder of this lock panics") = why;
+    }
+
+    /// Takes nothing more, and waits until everything is answered, at most so long. Blocks.
+    pub fn close(&self, at_most: Duration) {
+        self.closed.store(true, Ordering::Release);
+        if let Err(error) = self.native().flush(at_most) {
+            tracing::warn!(%error, "not all messages were acknowledged before leaving; the outbox has them");
+        }
+    }
+
+    fn hand_over<K, V>(&self, native: &Native, record: BaseRecord<'_, K, V, usize>) -> Result<Sent, Code>
+    where
+        K: rdkafka::message::ToBytes + ?Sized,
+        V: rdkafka::message::ToBytes + ?Sized,
+    {
+        let Err((error, record)) = native.send(record) else { return Ok(Sent::Yes) };
+        match error.rdkafka_error_code().unwrap_or(Code::Unknown) {
+            Code::QueueFull => Ok(Sent::NoRoom),
+            code => {
+                if is_missing(code) {
+                    self.topics.is_missing(record.topic);
+                }
+                if code == Code::Fatal {
+                    self.context.fatal.strike();
+                }
+                Err(code)
+            }
+        }
+    }
+
+    fn native(&self) -> Arc<Native> {
+        Arc::clone(&self.native.read().expect("no holder of this lock panics"))
+    }
+}
+
+enum Sent {
+    Yes,
+    NoRoom,
+}
+
+/// The headers of a record, in CloudEvents' binary mode.
+fn headers(message: &Outgoing, source: &str) -> OwnedHeaders {
+    let headers = message.headers(source);
+    let owned = OwnedHeaders::new_with_capacity(headers.len());
+    headers.iter().fold(owned, |owned, (key, value)| owned.insert(Header { key, value: Some(value.as_str()) }))
+}

@@ -1,0 +1,238 @@
+//! What the bus is told, and what it tells librdkafka.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use std::fmt;
+use std::time::Duration;
+use workflows::message::{COMMAND_BYTES, Topic};
+
+/// How long librdkafka tries to get a message through before the batch is reported as failed and published anew: longer
+/// than a broker's restart, so that a restart repeats nothing.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request may take. Far above what a broker needs, far below [`DELIVERY_TIMEOUT`], so that it is repeated.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages that the producer holds at most. Past it `publish` says no, and batches stay in the outbox.
+pub(super) const PRODUCER_MESSAGES: usize = 100_000;
+/// The same in bytes: 128 MiB of a replica's memory.
+const PRODUCER_KIB: usize = 128 * 1024;
+/// Largest message: the input, outputs and envelope of a command, and Kafka's own framing. Below the 1 MiB
+/// (`max.message.bytes`) of a topic that nobody configured.
+pub(super) const MESSAGE_BYTES: usize = COMMAND_BYTES + 64 * 1024;
+/// Largest dead letter: a record as large as a topic takes, and the headers that say why it is one.
+pub(super) const DEAD_LETTER_BYTES: usize = 2 * 1024 * 1024;
+/// A replica that is not heard of for so long loses its partitions to the others.
+const SESSION: Duration = Duration::from_secs(10);
+/// Fetched and not yet polled: 16 MiB of a replica's memory.
+const PREFETCH_KIB: usize = 16 * 1024;
+/// Fetched and not yet polled, for each partition: a quarter of a second at the full rate.
+const PREFETCH_MESSAGES: usize = 2_000;
+
+/// What the bus is told.
+#[derive(Clone)]
+pub struct Settings {
+    /// `host:port`, several with commas between.
+    pub brokers: String,
+    /// Given to librdkafka as they are, secrets among them ([`Settings::parse_properties`]).
+    pub properties: Vec<(String, String)>,
+    /// Put before each topic's and group's name as it is.
+    pub topic_prefix: String,
+    /// Partitions of the topics that are made.
+    pub topic_partitions: i32,
+    /// This replica's name: `ce_source` of what it publishes is `orchestrator/<replica>`.
+    pub replica: String,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.properties.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Settings")
+            .field("brokers", &self.brokers)
+            .field("properties", &names)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("topic_partitions", &self.topic_partitions)
+            .field("replica", &self.replica)
+            .finish()
+    }
+}
+
+impl Settings {
+    /// Partitions of a topic unless told otherwise: more than a worker is likely to have members.
+    pub const TOPIC_PARTITIONS: i32 = 12;
+
+    /// For brokers without further settings.
+    pub fn new(brokers: impl Into<String>, replica: impl Into<String>) -> Self {
+        Self {
+            brokers: brokers.into(),
+            properties: Vec::new(),
+            topic_prefix: String::new(),
+            topic_partitions: Self::TOPIC_PARTITIONS,
+            replica: replica.into(),
+        }
+    }
+
+    /// Reads `k=v,k=v`. A comma within a value is written `\,`.
+    ///
+    /// # Errors
+    /// A sentence on the first part that is not `k=v`. It shows no value.
+    pub fn parse_properties(text: &str) -> Result<Vec<(String, String)>, String> {
+        const COMMA: &str = "\u{1}";
+        let mut properties = Vec::new();
+        for part in text.replace("\\,", COMMA).split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            match part.split_once('=') {
+                Some((name, value)) if !name.trim().is_empty() => {
+                    properties.push((name.trim().to_owned(), value.trim().replace(COMMA, ",")));
+                }
+                _ => return Err(format!("property {} is not of the form name=value", properties.len() + 1)),
+            }
+        }
+        Ok(properties)
+    }
+
+    /// A topic's name, with the prefix.
+    pub fn topic(&self, topic: &Topic) -> String {
+        format!("{}{topic}", self.topic_prefix)
+    }
+
+    /// The consumer group of all replicas.
+    pub fn group(&self) -> String {
+        format!("{}orchestrator", self.topic_prefix)
+    }
+
+    /// The consumer group of a worker's members.
+    pub fn worker_group(&self, worker: &str) -> String {
+        format!("{}worker-{worker}", self.topic_prefix)
+    }
+
+    /// For the producer.
+    pub(super) fn producer(&self) -> ClientConfig {
+        let mut config = self.client("producer");
+        self.given(&mut config, &[("linger.ms", "0".to_owned())]);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            .set("delivery.timeout.ms", millis(DELIVERY_TIMEOUT))
+            .set("request.timeout.ms", millis(REQUEST_TIMEOUT))
+            .set("queue.buffering.max.messages", PRODUCER_MESSAGES.to_string())
+            .set("queue.buffering.max.kbytes", PRODUCER_KIB.to_string())
+            .set("message.max.bytes", DEAD_LETTER_BYTES.to_string());
+        config
+    }
+
+    /// For the consumer of replies, one of its group.
+    pub(super) fn replies(&self) -> ClientConfig {
+        let mut config = self.consumer("replies", &self.group());
+        // Under `group.protocol=consumer` the broker sets these, and librdkafka refuses them.
+        if config.get("group.protocol") != Some("consumer") {
+            let session = [("session.timeout.ms", SESSION), ("heartbeat.interval.ms", SESSION / 4)];
+            for (name, value) in session {
+                if config.get(name).is_none() {
+                    config.set(name, millis(value));
+                }
+            }
+        }
+        config
+    }
+
+    /// For a consumer that looks at a group's offsets, or reads a partition by itself, and joins nothing.
+    pub(super) fn onlooker(&self, role: &str, group: &str) -> ClientConfig {
+        let mut config = self.consumer(role, group);
+        config
+            .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", "100")
+            .set("queued.min.messages", "1")
+            .set("queued.max.messages.kbytes", "1024");
+        config
+    }
+
+    /// For making topics.
+    pub(super) fn admin(&self) -> ClientConfig {
+        let mut config = self.client("admin");
+        self.given(&mut config, &[]);
+        config
+    }
+
+    fn consumer(&self, role: &str, group: &str) -> ClientConfig {
+        let mut config = self.client(role);
+        let defaults = [
+            ("queued.min.messages", PREFETCH_MESSAGES.to_string()),
+            ("queued.max.messages.kbytes", PREFETCH_KIB.to_string()),
+            // By default a partition whose queue was full is left alone for a second.
+            ("fetch.queue.backoff.ms", "5".to_owned()),
+            ("fetch.error.backoff.ms", "100".to_owned()),
+        ];
+        self.given(&mut config, &defaults);
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("allow.auto.create.topics", "false");
+        config
+    }
+
+    /// What all clients share.
+    fn client(&self, role: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set_log_level(RDKafkaLogLevel::Info)
+            .set("client.id", format!("{}orchestrator-{}-{role}", self.topic_prefix, self.replica))
+            .set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    /// Defaults, then what was given: so that the former may be set otherwise, and what is set after both may not.
+    fn given(&self, config: &mut ClientConfig, defaults: &[(&str, String)]) {
+        config
+            .set("socket.keepalive.enable", "true")
+            .set("socket.nagle.disable", "true")
+            .set("socket.timeout.ms", millis(REQUEST_TIMEOUT))
+            .set("socket.connection.setup.timeout.ms", "5000")
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "1000");
+        for (name, value) in defaults {
+            config.set(*name, value);
+        }
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_are_read_and_a_comma_can_be_written() {
+        let read = Settings::parse_properties(r"sasl.username=a, sasl.password=b\,c=d,").unwrap();
+        let expected = [("sasl.username", "a"), ("sasl.password", "b,c=d")];
+        assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(Settings::parse_properties("").unwrap(), []);
+        let error = Settings::parse_properties("a=b,secret").unwrap_err();
+        assert_eq!(error, "property 2 is not of the form name=value");
+    }
+
+    #[test]
+    fn what_delivery_rests_on_cannot_be_set_otherwise() {
+        let mut settings = Settings::new("b:1", "r");
+        settings.properties =
+            Settings::parse_properties("acks=0,enable.auto.commit=true,linger.ms=7,group.protocol=consumer").unwrap();
+        assert_eq!(settings.producer().get("acks"), Some("all"));
+        assert_eq!(settings.producer().get("linger.ms"), Some("7"));
+        assert_eq!(settings.replies().get("enable.auto.commit"), Some("false"));
+        assert_eq!(settings.replies().get("session.timeout.ms"), None);
+        assert_eq!(Settings::new("b:1", "r").replies().get("session.timeout.ms"), Some("10000"));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let mut settings = Settings::new("b:1", "r");
+        settings.properties = vec![("sasl.password".to_owned(), "hush".to_owned())];
+        assert!(!format!("{settings:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,215 @@
+//! A bus with topics of its own, the engine's ends of its channels, and an outside client.
+
+use crate::bus::kafka::{Kafka, Settings};
+use crate::bus::{Bus, Channels, Delivery, Incoming, Published};
+use rdkafka::ClientConfig;
+use rdkafka::Message;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::message::{Header, Headers, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+use workflows::message::{Action, Command, CommandInput, Envelope, Event, EventType, Outcome, Outgoing, Reply};
+use workflows::{Payload, Time};
+
+/// No wait in a test is longer.
+pub const LONGEST: Duration = Duration::from_secs(30);
+
+/// The brokers; `None`, and a line that says so, if there are none.
+pub fn brokers(test: &str) -> Option<String> {
+    let brokers = std::env::var("KAFKA_BROKERS").ok();
+    if brokers.is_none() {
+        assert!(std::env::var("REQUIRE").as_deref() != Ok("all"), "{test} needs KAFKA_BROKERS");
+        println!("SKIPPED {test}: KAFKA_BROKERS is not set");
+    }
+    brokers
+}
+
+/// One test's world: its topics have a prefix of their own.
+pub struct World {
+    pub settings: Settings,
+    pub outside: FutureProducer,
+}
+
+/// A bus, and the engine's side of it.
+pub struct Side {
+    pub bus: Arc<Kafka>,
+    pub replies: mpsc::Receiver<Incoming>,
+    pub deliveries: mpsc::Receiver<Delivery>,
+}
+
+/// A record as an outside client sees it.
+#[derive(Debug)]
+pub struct Seen {
+    pub key: Option<String>,
+    pub value: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub partition: i32,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl World {
+    pub fn new(brokers: &str) -> Self {
+        let mut settings = Settings::new(brokers, "replica-1");
+        settings.topic_prefix = format!("t{}-", Uuid::now_v7().simple());
+        let outside = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", "2000000")
+            .create()
+            .unwrap();
+        Self { settings, outside }
+    }
+
+    pub fn start(&self) -> Side {
+        self.start_with(1_000)
+    }
+
+    /// With room for so many replies in the engine's channel.
+    pub fn start_with(&self, room: usize) -> Side {
+        let (replies, replies_end) = mpsc::channel(room);
+        let (deliveries, deliveries_end) = mpsc::channel(16);
+        let workers = vec!["pay".to_owned(), "store".to_owned()];
+        let bus = Kafka::start(self.settings.clone(), Channels { replies, deliveries }, workers).unwrap();
+        Side { bus, replies: replies_end, deliveries: deliveries_end }
+    }
+
+    pub async fn started(&self) -> Side {
+        let side = self.start();
+        until("the bus is healthy", || side.bus.health().is_ok()).await;
+        side
+    }
+
+    /// Puts a record on `saga.replies` as anyone could.
+    pub async fn reply(&self, key: &str, value: &[u8], headers: &[(&str, &str)]) -> i32 {
+        let headers = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
+        let topic = format!("{}saga.replies", self.settings.topic_prefix);
+        let record = FutureRecord::to(&topic).key(key).payload(value).headers(headers);
+        self.outside.send(record, LONGEST).await.unwrap().partition
+    }
+
+    /// The first `count` records of a topic.
+    pub async fn read(&self, topic: &str, count: usize) -> Vec<Seen> {
+        let consumer: StreamConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.settings.brokers)
+            .set("group.id", format!("look-{}", Uuid::now_v7()))
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "false")
+            .create()
+            .unwrap();
+        consumer.subscribe(&[&format!("{}{topic}", self.settings.topic_prefix)]).unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < count {
+            let record = in_time("a record to look at", consumer.recv()).await.unwrap();
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            let header = |header: Header<'_, &[u8]>| (header.key.to_owned(), text(header.value.unwrap_or_default()));
+            seen.push(Seen {
+                key: record.key().map(text),
+                value: record.payload().map(text),
+                headers: record.headers().map(|all| all.iter().map(header).collect()).unwrap_or_default(),
+                partition: record.partition(),
+            });
+        }
+        seen
+    }
+}
+
+impl Side {
+    pub async fn delivery(&mut self) -> Delivery {
+        in_time("a delivery", self.deliveries.recv()).await.expect("the bus runs")
+    }
+
+    pub async fn incoming(&mut self) -> Incoming {
+        in_time("a reply", self.replies.recv()).await.expect("the bus runs")
+    }
+
+    /// Publishes, as often as there is no room.
+    pub async fn publish(&self, batch: &Published) {
+        until("the bus takes the batch", || self.bus.publish(batch)).await;
+    }
+}
+
+/// The one polling helper: asks each 10 ms, at most [`LONGEST`].
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONGEST, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONGEST, future).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
+
+pub fn now() -> Time {
+    Time::from(chrono::Utc::now())
+}
+
+pub fn command(worker: &str, saga_id: Uuid, decided_at: Time, input: &str) -> Outgoing {
+    let command = Command {
+        saga_id,
+        workflow: "order".to_owned(),
+        version: 1,
+        key: saga_id.to_string(),
+        step: worker.to_owned(),
+        action: Action::Execute,
+        attempt: 1,
+        revision: 1,
+        decided_at,
+        deadline: decided_at + Duration::from_secs(60),
+        happened: None,
+        forbid_only: false,
+        input: CommandInput { input: Payload::of(input).unwrap(), ..CommandInput::default() },
+    };
+    let envelope = Envelope { correlation_id: Some("c-1".to_owned()), traceparent: Some("00-ab".to_owned()) };
+    Outgoing::command(worker, &command, envelope).unwrap()
+}
+
+pub fn event(saga_id: Uuid) -> Outgoing {
+    let event = Event {
+        saga_id,
+        workflow: "order".to_owned(),
+        version: 1,
+        key: saga_id.to_string(),
+        revision: 1,
+        event_type: EventType::SagaStarted,
+        status: workflows::saga::Status::Running,
+        steps: Default::default(),
+        step: None,
+        at: now(),
+        data: Payload::empty(),
+    };
+    Outgoing::event(&event, Envelope::default()).unwrap()
+}
+
+pub fn batch(messages: Vec<Outgoing>) -> Published {
+    Published { id: Uuid::now_v7(), messages: messages.into() }
+}
+
+pub fn reply(saga_id: Uuid, attempt: u32) -> Reply {
+    Reply {
+        saga_id,
+        step: "pay".to_owned(),
+        action: Action::Execute,
+        attempt,
+        outcome: Outcome::Completed,
+        output: Some(Payload::empty()),
+        empty: false,
+        retry_after: None,
+        error: None,
+    }
+}
+
+pub fn reply_json(saga_id: Uuid, attempt: u32) -> Vec<u8> {
+    serde_json::to_vec(&reply(saga_id, attempt)).unwrap()
+}

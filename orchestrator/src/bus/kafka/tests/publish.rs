@@ -1,0 +1,92 @@
+//! Commands and events out.
+
+use super::kit::*;
+use crate::bus::kafka::partition;
+use crate::bus::{Bus, Delivery};
+use uuid::Uuid;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_acknowledged_as_a_whole_and_its_records_say_what_they_are() {
+    let Some(brokers) = brokers("a_batch_is_acknowledged_as_a_whole") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let saga = Uuid::now_v7();
+    let sent = command("pay", saga, now(), "x");
+    let batch = batch(vec![sent.clone(), event(saga)]);
+    side.publish(&batch).await;
+    let Delivery::Done { batch: done, refused } = side.delivery().await else { panic!("it was not done") };
+    assert_eq!((done.id, refused.len()), (batch.id, 0));
+
+    let seen = world.read("saga.commands.pay", 1).await.remove(0);
+    assert_eq!(seen.key.as_deref(), Some(saga.to_string().as_str()));
+    assert_eq!(seen.value.as_deref(), Some(sent.value.get()));
+    assert_eq!(seen.header("ce_id"), Some(sent.id.as_str()));
+    assert_eq!(seen.header("ce_source"), Some("orchestrator/replica-1"));
+    assert_eq!(seen.header("ce_type"), Some("saga.command"));
+    assert_eq!(seen.header("correlation-id"), Some("c-1"));
+    assert_eq!(seen.header("traceparent"), Some("00-ab"));
+    assert_eq!(world.read("saga.events", 1).await[0].header("ce_type"), Some("saga.started"));
+    side.bus.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_lie_where_every_client_looks_for_them() {
+    let Some(brokers) = brokers("records_lie_where_every_client_looks_for_them") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let messages = (0..100).map(|_| command("pay", Uuid::now_v7(), now(), "x")).collect();
+    side.publish(&batch(messages)).await;
+    side.delivery().await;
+    for seen in world.read("saga.commands.pay", 100).await {
+        assert_eq!(seen.partition, partition::of(seen.key.unwrap().as_bytes(), 12));
+    }
+    side.bus.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_too_large_is_refused_and_the_others_get_through() {
+    let Some(brokers) = brokers("a_message_too_large_is_refused") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let large = "x".repeat(1_000_000);
+    let messages = ["small", &large, "small"].map(|input| command("pay", Uuid::now_v7(), now(), input));
+    side.publish(&batch(messages.to_vec())).await;
+    let Delivery::Done { refused, .. } = side.delivery().await else { panic!("it was not done") };
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].0, 1);
+    assert!(refused[0].1.contains("at most"), "{}", refused[0].1);
+    assert_eq!(world.read("saga.commands.pay", 2).await.len(), 2);
+    side.bus.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_without_messages_is_done_at_once() {
+    let Some(brokers) = brokers("a_batch_without_messages_is_done_at_once") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    side.publish(&batch(Vec::new())).await;
+    assert!(matches!(side.delivery().await, Delivery::Done { refused, .. } if refused.is_empty()));
+    side.bus.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_topic_of_a_worker_first_heard_of_is_made_before_its_command_is_taken() {
+    let Some(brokers) = brokers("the_topic_of_a_worker_first_heard_of_is_made") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let batch = batch(vec![command("newcomer", Uuid::now_v7(), now(), "x")]);
+    assert!(!side.bus.publish(&batch), "it is not known yet");
+    side.publish(&batch).await;
+    assert!(matches!(side.delivery().await, Delivery::Done { refused, .. } if refused.is_empty()));
+    side.bus.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_no_broker_answers_nothing_is_taken_and_the_reason_is_said() {
+    let world = World::new("127.0.0.1:1");
+    let side = world.start();
+    until("the outage is noticed", || side.bus.health().is_err_and(|why| why.contains("does not answer"))).await;
+    assert!(!side.bus.publish(&batch(vec![command("pay", Uuid::now_v7(), now(), "x")])));
+    assert_eq!(side.bus.alive(), Ok(()), "an outage must not restart us");
+    in_time("the end", side.bus.close()).await;
+}

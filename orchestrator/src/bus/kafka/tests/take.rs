@@ -1,0 +1,87 @@
+//! Replies in.
+
+use super::kit::*;
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, TopicPartitionList};
+use uuid::Uuid;
+
+/// The group's committed offset in a partition of the replies.
+async fn committed(world: &World, partition: i32) -> Option<i64> {
+    let (brokers, group) = (world.settings.brokers.clone(), world.settings.group());
+    let topic = format!("{}saga.replies", world.settings.topic_prefix);
+    let ask = move || {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &brokers).set("group.id", &group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&topic, partition);
+        let list = consumer.committed_offsets(list, LONGEST).unwrap();
+        match list.find_partition(&topic, partition).unwrap().offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    };
+    tokio::task::spawn_blocking(ask).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable() {
+    let Some(brokers) = brokers("a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let saga = Uuid::now_v7();
+    let headers = [("correlation-id", "c-9"), ("traceparent", "00-cd")];
+    let partition = world.reply(&saga.to_string(), &reply_json(saga, 1), &headers).await;
+    world.reply(&saga.to_string(), &reply_json(saga, 2), &headers).await;
+    let (first, second) = (side.incoming().await, side.incoming().await);
+    assert_eq!((&first.reply, second.reply.attempt), (&reply(saga, 1), 2));
+    assert_eq!(first.envelope.correlation_id.as_deref(), Some("c-9"));
+    assert_eq!(first.envelope.traceparent.as_deref(), Some("00-cd"));
+    second.ack.done();
+    side.bus.stop_taking();
+    assert_eq!(committed(&world, partition).await, None, "the first is not durable yet");
+    first.ack.done();
+    side.bus.close().await;
+    assert_eq!(committed(&world, partition).await, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_durable_when_a_replica_died_comes_to_the_next() {
+    let Some(brokers) = brokers("what_was_not_durable_when_a_replica_died_comes_to_the_next") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let saga = Uuid::now_v7();
+    for attempt in 1..=3 {
+        world.reply(&saga.to_string(), &reply_json(saga, attempt), &[]).await;
+    }
+    side.incoming().await.ack.done();
+    let lost = side.incoming().await;
+    drop((lost, side.incoming().await));
+    side.bus.close().await;
+    let mut next = world.started().await;
+    for attempt in 2..=3 {
+        let incoming = next.incoming().await;
+        assert_eq!(incoming.reply.attempt, attempt);
+        incoming.ack.done();
+    }
+    next.bus.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_engine_dropped_is_delivered_again_to_the_same_replica() {
+    let Some(brokers) = brokers("what_the_engine_dropped_is_delivered_again_to_the_same_replica") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let saga = Uuid::now_v7();
+    world.reply(&saga.to_string(), &reply_json(saga, 1), &[]).await;
+    world.reply(&saga.to_string(), &reply_json(saga, 2), &[]).await;
+    drop(side.incoming().await);
+    let kept = side.incoming().await;
+    assert_eq!(kept.reply.attempt, 2);
+    for attempt in 1..=2 {
+        let again = side.incoming().await;
+        assert_eq!(again.reply.attempt, attempt);
+        again.ack.done();
+    }
+    side.bus.close().await;
+}
