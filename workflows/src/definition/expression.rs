@@ -72,11 +72,24 @@ pub(super) fn glance(text: &str) -> Result<(), Unfit> {
     }
 }
 
-/// The program, and how many levels it has. Recurses deeply: to be called on a deep stack.
-pub(super) fn read(text: &str) -> Result<(Program, usize), Unfit> {
+/// An expression within the limits.
+pub(super) struct Compiled {
+    pub(super) program: Program,
+    pub(super) levels: usize,
+    /// It names `input`.
+    pub(super) asks_input: bool,
+    /// It names `steps`.
+    pub(super) asks_steps: bool,
+}
+
+/// Compiles. Recurses deeply: to be called on a deep stack.
+pub(super) fn read(text: &str) -> Result<Compiled, Unfit> {
     let program = ENV.compile(text).map_err(|errors| not_cel(text, &errors))?;
     let levels = inspect(program.expression())?;
-    Ok((program, levels))
+    let references = program.references();
+    let asks = |name: &str| references.variables().iter().any(|variable| variable.trim_start_matches('.') == name);
+    let (asks_input, asks_steps) = (asks("input"), asks("steps"));
+    Ok(Compiled { program, levels, asks_input, asks_steps })
 }
 
 /// How many words, texts in quotes and signs there are, roughly.

@@ -3,10 +3,10 @@
 //! The interpreter recurses, with large frames, and has no limit on cost. So what is compiled is small and without loops
 //! (no macro but `has`, no regular expressions), and anything deep runs on a thread with a stack of its own.
 
-use super::expression::{self, Unfit};
+use super::expression::{self, Compiled, Unfit};
 use super::mistakes::quoted;
 use crate::Payload;
-use cel::{Context, ExecutionError, Program, Value};
+use cel::{Context, ExecutionError, Value};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -24,8 +24,7 @@ const SHALLOW_LEVELS: usize = 8;
 #[derive(Clone)]
 pub struct When {
     text: Arc<str>,
-    program: Arc<Program>,
-    levels: usize,
+    compiled: Arc<Compiled>,
 }
 
 impl When {
@@ -35,8 +34,8 @@ impl When {
     /// If it is not CEL, too large, or calls a loop, a regular expression or a function that is not there.
     pub fn compile(text: &str) -> Result<Self, Unfit> {
         expression::glance(text)?;
-        let (program, levels) = on_deep_stack(|| expression::read(text)).map_err(Unfit::Syntax)??;
-        Ok(Self { text: text.into(), program: Arc::new(program), levels })
+        let compiled = on_deep_stack(|| expression::read(text)).map_err(Unfit::Syntax)??;
+        Ok(Self { text: text.into(), compiled: Arc::new(compiled) })
     }
 
     /// The expression.
@@ -51,7 +50,7 @@ impl When {
     /// and names, never values: these may be sensitive.
     pub fn evaluate(&self, input: &Payload, steps: &BTreeMap<String, Payload>) -> Result<bool, String> {
         let run = || self.run(input, steps);
-        let result = if self.levels <= SHALLOW_LEVELS {
+        let result = if self.compiled.levels <= SHALLOW_LEVELS {
             catch_unwind(AssertUnwindSafe(run)).map_err(|_| PANICKED.to_owned())
         } else {
             on_deep_stack(run)
@@ -61,10 +60,15 @@ impl When {
 
     fn run(&self, input: &Payload, steps: &BTreeMap<String, Payload>) -> Result<bool, String> {
         let mut context = Context::with_env(Arc::clone(&expression::ENV));
-        context.add_variable_from_value("input", value(input)?);
-        let outputs = steps.iter().map(|(name, output)| Ok((name.clone(), value(output)?)));
-        context.add_variable_from_value("steps", outputs.collect::<Result<HashMap<_, _>, String>>()?);
-        match self.program.execute(&context) {
+        // Only what is asked for: to read the payloads takes longer than all the rest.
+        if self.compiled.asks_input {
+            context.add_variable_from_value("input", value(input)?);
+        }
+        if self.compiled.asks_steps {
+            let outputs = steps.iter().map(|(name, output)| Ok((name.clone(), value(output)?)));
+            context.add_variable_from_value("steps", outputs.collect::<Result<HashMap<_, _>, String>>()?);
+        }
+        match self.compiled.program.execute(&context) {
             Ok(Value::Bool(result)) => Ok(result),
             Ok(other) => Err(format!("it is of type {}, neither true nor false", other.type_of())),
             Err(error) => Err(sentence(&error)),

@@ -87,6 +87,14 @@ fn what_loops_or_is_not_there_is_refused_by_name() {
 }
 
 #[test]
+fn what_is_not_asked_for_is_not_read() {
+    let deep = "[".repeat(1000) + &"]".repeat(1000);
+    assert_eq!(evaluate("steps.pay.amount == 1100", &deep), Ok(true));
+    let refused = evaluate("has(.input.a)", &deep).expect_err("the input is asked for");
+    assert!(refused.ends_with("a payload is nested too deeply to be looked into"), "{refused}");
+}
+
+#[test]
 fn an_expression_is_small() {
     let largest = format!("{}1 > 0", "1+".repeat(48));
     assert_eq!(evaluate(&largest, "{}"), Ok(true), "99 nodes, deeper than a thread's own stack would take");
