@@ -1,11 +1,13 @@
 //! JSON that is carried, not looked into: kept as the bytes received.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
 
 /// A JSON value as text, cheap to clone. Two payloads are equal if their bytes are.
+///
+/// It is read from JSON text only, and not within serde's tagged or untagged enums, which keep no text.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Payload(Arc<RawValue>);
@@ -49,6 +51,15 @@ impl Payload {
     pub fn empty() -> Self {
         Self(RawValue::from_string("{}".to_owned()).expect("{} is JSON").into())
     }
+}
+
+/// For `deserialize_with`: a payload that is there, be it `null`. Serde alone would take `null` for one that is not, and a
+/// saga read back would not be the saga that was written.
+///
+/// # Errors
+/// Those of the deserializer.
+pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
+    Payload::deserialize(deserializer).map(Some)
 }
 
 impl Default for Payload {

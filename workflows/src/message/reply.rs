@@ -1,7 +1,7 @@
 //! Worker → orchestrator, on `saga.replies`, keyed by saga.
 
 use super::{Action, Command, ERROR_CODE_CHARS, ERROR_MESSAGE_CHARS};
-use crate::Payload;
+use crate::payload::{Payload, present};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ pub struct Reply {
     /// What became of it.
     pub outcome: Outcome,
     /// With `completed` and `accepted`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub output: Option<Payload>,
     /// A compensation that found nothing to undo.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

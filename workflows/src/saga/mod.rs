@@ -6,8 +6,9 @@ mod status;
 
 pub use status::{Status, StepStatus};
 
+use crate::Time;
 use crate::message::{Action, Failure};
-use crate::{Payload, Time};
+use crate::payload::{Payload, present};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -111,7 +112,7 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
     /// What its action answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub output: Option<Payload>,
     /// The way back, once its first compensate was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,7 +131,7 @@ pub struct Undo {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
     /// What it answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub output: Option<Payload>,
     /// The note of an operator who settled it by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
