@@ -2,11 +2,12 @@
 
 use crate::message::{Action, Failure, Reply};
 use crate::{Payload, Time};
-use serde::{Deserialize, Serialize};
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 /// One input. Its JSON is what the history keeps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Input {
     /// The saga begins.
@@ -112,6 +113,36 @@ pub struct Undeliverable {
     pub attempt: u32,
     /// What the client library said.
     pub message: String,
+}
+
+/// By hand: serde's own way to read a tagged enum keeps no text, and a [`Payload`] is text.
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Tag {
+            #[serde(rename = "type")]
+            name: String,
+        }
+        fn read<T: DeserializeOwned, E: de::Error>(text: &Payload) -> Result<T, E> {
+            text.read().map_err(E::custom)
+        }
+        let text = Payload::deserialize(deserializer)?;
+        let Tag { name } = read(&text)?;
+        Ok(match name.as_str() {
+            "start" => Self::Start(read(&text)?),
+            "reply" => Self::Reply(read(&text)?),
+            "timer" => Self::Timer(read(&text)?),
+            "cancel" => Self::Cancel(read(&text)?),
+            "complete" => Self::Complete(read(&text)?),
+            "fail" => Self::Fail(read(&text)?),
+            "retry" => Self::Retry(read(&text)?),
+            "pause" => Self::Pause(read(&text)?),
+            "resume" => Self::Resume(read(&text)?),
+            "resolve" => Self::Resolve(read(&text)?),
+            "undeliverable" => Self::Undeliverable(read(&text)?),
+            other => return Err(de::Error::custom(format!("{other:?} is not an input"))),
+        })
+    }
 }
 
 impl Input {
