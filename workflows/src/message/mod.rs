@@ -4,6 +4,8 @@ mod command;
 mod event;
 mod headers;
 mod reply;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use command::{Command, CommandInput};
