@@ -23,3 +23,6 @@ pub use definitions::{Definitions, Known, PutError};
 pub use limits::Limits;
 pub use run::{Engine, Parts};
 pub use submit::{Answer, Door, Idempotency, Reached, StartDetails, StartError, Submission, SubmitError};
+
+#[cfg(test)]
+mod tests;

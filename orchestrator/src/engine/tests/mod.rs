@@ -1,0 +1,113 @@
+//! The engine on a real database, with a scripted other side.
+
+mod faults;
+mod scripted;
+mod story;
+
+use super::{Answer, Definitions, Door, Engine, Limits, Parts, StartDetails, Submission, SubmitError};
+use crate::bus::Channels;
+use crate::db::Db;
+use crate::db::Sqlite;
+use scripted::{Script, Scripted};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+use workflows::Payload;
+use workflows::saga::Saga;
+use workflows::transition::Input;
+use workflows::transition::input::{Reason, Start};
+
+/// Longer than any step of these tests takes; they wait for signals, not for time.
+const SOON: Duration = Duration::from_secs(20);
+
+const CHAIN: &str = r"
+workflow: chain
+version: 1
+steps:
+  - name: first
+    retry: { attempts: 3, first: 10ms, factor: 1 }
+  - name: second
+    retry: { attempts: 3, first: 10ms, factor: 1 }
+    compensation: { retry: { attempts: 2, first: 10ms, factor: 1 } }
+  - name: third
+    timeout: 150ms
+    retry: { attempts: 1 }
+";
+
+struct Rig {
+    engine: Arc<Engine>,
+    bus: Arc<Scripted>,
+    db: Arc<dyn Db>,
+    folder: Arc<TempDir>,
+}
+
+impl Rig {
+    async fn new(script: Script) -> Self {
+        Self::on(Arc::new(tempfile::tempdir().expect("a folder")), Limits::default(), script).await
+    }
+
+    async fn on(folder: Arc<TempDir>, limits: Limits, script: Script) -> Self {
+        let db: Arc<dyn Db> = Arc::new(Sqlite::open(folder.path().join("saga.db")).await.expect("a database"));
+        db.migrate().await.expect("a schema");
+        let definitions = Arc::new(Definitions::default());
+        definitions.put(&*db, "chain.yaml", CHAIN).await.expect("a definition");
+        let (replies, replies_end) = mpsc::channel(1_000);
+        let (deliveries, deliveries_end) = mpsc::channel(1_000);
+        let bus = Scripted::start(Channels { replies, deliveries }, script);
+        let engine = Engine::start(Parts {
+            db: Arc::clone(&db),
+            bus: Arc::clone(&bus) as _,
+            replies: replies_end,
+            deliveries: deliveries_end,
+            definitions,
+            replica: "test".to_owned(),
+            limits,
+            idempotency_life: Duration::from_secs(3600),
+        })
+        .await
+        .expect("an engine");
+        Self { engine, bus, db, folder }
+    }
+
+    async fn submit(&self, saga_id: Uuid, input: Input) -> Result<Answer, SubmitError> {
+        self.engine.submit(Submission { saga_id, input, start: None, if_revision: None }).await
+    }
+
+    async fn start(&self) -> Uuid {
+        let saga_id = Uuid::now_v7();
+        let answer = self.engine.submit(start(saga_id, saga_id.to_string())).await.expect("started");
+        assert!(matches!(answer, Answer::Moved(_)));
+        saga_id
+    }
+
+    async fn cancel(&self, saga_id: Uuid) -> Result<Answer, SubmitError> {
+        self.submit(saga_id, Input::Cancel(reason())).await
+    }
+
+    async fn until(&self, saga_id: Uuid, reached: fn(&Saga) -> bool) -> Arc<Saga> {
+        let saga = self.engine.wait(saga_id, reached, SOON).await.expect("it exists");
+        assert!(reached(&saga), "not there within {SOON:?}: {saga:?}");
+        saga
+    }
+
+    /// Stops the engine; nothing may be left over (I12, and an empty outbox).
+    async fn end(self) {
+        self.engine.stop().await;
+        assert_eq!(self.db.forgotten(10).await.expect("answered"), Vec::<Uuid>::new(), "I12");
+        let (pending, _) = self.db.outbox_backlog().await.expect("answered");
+        assert_eq!(pending, 0, "everything published was acknowledged and removed");
+    }
+}
+
+fn start(saga_id: Uuid, key: String) -> Submission {
+    let start =
+        Start { saga_id, key, correlation_id: "test".to_owned(), input: Payload::empty(), by: "test".to_owned() };
+    let details = StartDetails { workflow: "chain".to_owned(), version: None, idempotency: None };
+    Submission { saga_id, input: Input::Start(start), start: Some(details), if_revision: None }
+}
+
+fn reason() -> Reason {
+    Reason { reason: "changed my mind".to_owned(), by: "test".to_owned() }
+}

@@ -1,0 +1,107 @@
+//! A bus that answers by a script: the other side of the engine, in the test's hands.
+
+use crate::bus::{Ack, Bus, Channels, Delivery, Incoming, Published, WorkerBacklog};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+use workflows::Time;
+use workflows::message::{Command, Envelope, Event, Outcome, Outgoing, Reply, Topic};
+
+/// What a worker answers to a command; none: it keeps silent.
+pub type Script = Box<dyn Fn(&Command) -> Vec<Reply> + Send + Sync>;
+
+/// Publishes nowhere, and answers as the script says.
+pub struct Scripted {
+    inner: mpsc::Sender<Published>,
+    /// Refuses every batch while set: no room.
+    pub full: AtomicBool,
+    /// Takes batches and loses them while set.
+    pub lost: AtomicBool,
+    pub acks: Arc<AtomicUsize>,
+    pub commands: Arc<Mutex<Vec<Command>>>,
+    pub events: Arc<Mutex<Vec<Event>>>,
+    channels: Channels,
+}
+
+impl Scripted {
+    pub fn start(channels: Channels, script: Script) -> Arc<Self> {
+        let (inner, batches) = mpsc::channel(10_000);
+        let bus = Arc::new(Self {
+            inner,
+            full: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            acks: Arc::default(),
+            commands: Arc::default(),
+            events: Arc::default(),
+            channels: Channels { replies: channels.replies.clone(), deliveries: channels.deliveries.clone() },
+        });
+        tokio::spawn(Arc::clone(&bus).work(batches, script));
+        bus
+    }
+
+    async fn work(self: Arc<Self>, mut batches: mpsc::Receiver<Published>, script: Script) {
+        while let Some(batch) = batches.recv().await {
+            let answers = self.read(&batch.messages, &script);
+            if self.channels.deliveries.send(Delivery::Done { batch, refused: Vec::new() }).await.is_err() {
+                return;
+            }
+            for reply in answers {
+                if self.say(reply).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn read(&self, messages: &[Outgoing], script: &Script) -> Vec<Reply> {
+        let mut answers = Vec::new();
+        for message in messages {
+            if let Topic::Commands(_) = message.topic {
+                let command: Command = message.value.read().expect("a command was published");
+                answers.extend(script(&command));
+                self.commands.lock().expect("no panic").push(command);
+            } else {
+                self.events.lock().expect("no panic").push(message.value.read().expect("an event was published"));
+            }
+        }
+        answers
+    }
+
+    /// A reply comes in.
+    pub async fn say(&self, reply: Reply) -> Result<(), ()> {
+        let acks = Arc::clone(&self.acks);
+        let ack = Ack::new(move || _ = acks.fetch_add(1, Ordering::Relaxed));
+        self.channels.replies.send(Incoming { reply, envelope: Envelope::default(), ack }).await.map_err(|_| ())
+    }
+}
+
+impl Bus for Scripted {
+    fn publish(&self, batch: &Published) -> bool {
+        if self.full.load(Ordering::Relaxed) {
+            return false;
+        }
+        if self.lost.load(Ordering::Relaxed) {
+            let failed = Delivery::Failed { batch: batch.id, why: "lost by the test".to_owned() };
+            return self.channels.deliveries.try_send(failed).is_ok();
+        }
+        self.inner.try_send(batch.clone()).is_ok()
+    }
+
+    fn workers(&self) -> Vec<WorkerBacklog> {
+        Vec::new()
+    }
+
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn unread(&self, _worker: &str, _saga: Uuid, _decided_at: Time) -> bool {
+        false
+    }
+}
+
+/// Does everything it is told.
+pub fn obedient() -> Script {
+    Box::new(|command| vec![Reply::to(command, Outcome::Completed)])
+}
