@@ -15,3 +15,4 @@ mod c4_limits;
 mod c5_wake;
 mod c6_time;
 mod cancel_table;
+mod matrix;
