@@ -1,6 +1,6 @@
 //! The condition of a step: an expression in CEL (Common Expression Language, cel.dev) over `input` and `steps`.
 //!
-//! The interpreter recurses, with large frames, and has no limit on cost. So what is compiled is small and without loops
+//! The interpreter recurses, with large frames, and has no limit on cost. So what is compiled is small and has no loops
 //! (no macro but `has`, no regular expressions), and anything deep runs on a thread with a stack of its own.
 
 use super::expression::{self, Compiled, Unfit};

@@ -62,7 +62,8 @@ fn a_short_deadline_shortens_the_default_timeouts() {
 #[test]
 fn a_compensation_says_only_what_differs() {
     let text = "{workflow: w, version: 1, steps: [{name: a, compensation: {retry: {attempts: 2, jitter: 0}}}, \
-                {name: b, compensation: {timeout: 5s}}, {name: c, compensation: false}, {name: d, compensation: true}]}";
+                {name: b, compensation: {timeout: 5s}}, {name: c, compensation: false}, \
+                {name: d, compensation: true}]}";
     let definition = valid(text);
     let how: Vec<_> = definition.steps.iter().map(|step| step.compensation.clone()).collect();
     let [Some(a), Some(b), None, Some(d)] = how.as_slice() else { panic!("{how:?}") };
@@ -85,7 +86,8 @@ fn behind_the_pivot_nothing_is_undone_and_a_schedule_may_be_given() {
 
 #[test]
 fn json_is_yaml() {
-    let json = "{\"workflow\": \"w\",\n\t\"version\": 1, \"steps\": [{\"name\":\"a\",\"when\":\"input.\\u0061 == \\\"\\ud83d\\ude00\\/\\\"\"}]}";
+    let json = "{\"workflow\": \"w\",\n\t\"version\": 1, \"steps\": [{\"name\":\"a\", \
+                \"when\":\"input.\\u0061 == \\\"\\ud83d\\ude00\\/\\\"\"}]}";
     let when = valid(json).steps[0].when.clone().expect("it has a condition");
     assert_eq!(when.as_str(), "input.a == \"😀/\"");
 }

@@ -80,6 +80,11 @@ fn file_rules() -> Vec<(Rule, String, &'static [&'static str])> {
                  a name has 1 to 63 of a-z, 0-9 and -, and does not begin with -",
             ],
         ),
+    ]
+}
+
+fn step_rules() -> Vec<(Rule, String, &'static [&'static str])> {
+    vec![
         (
             Rule::SensitivePath,
             "workflow: w\nversion: 1\nsensitive: [input, steps.b.x, token, input..x, steps.a.x]\nsteps: [{name: a}]\n"
@@ -94,11 +99,6 @@ fn file_rules() -> Vec<(Rule, String, &'static [&'static str])> {
                  a path is such as `input.payment.token` or `steps.pay.receipt`",
             ],
         ),
-    ]
-}
-
-fn step_rules() -> Vec<(Rule, String, &'static [&'static str])> {
-    vec![
         (
             Rule::Number,
             steps("  - {name: a, retry: {attempts: 1001, factor: 0.5, jitter: .nan}}\n"),
@@ -138,7 +138,8 @@ fn step_rules() -> Vec<(Rule, String, &'static [&'static str])> {
         (
             Rule::ExpressionFunction,
             steps(
-                "  - name: a\n    when: input.items.all(item, item > 1)\n  - {name: b, when: \"matches(input.a, 'x')\"}\n",
+                "  - name: a\n    when: input.items.all(item, item > 1)\n\
+                 \x20 - {name: b, when: \"matches(input.a, 'x')\"}\n",
             ),
             &[
                 "f.yaml:5:11: expression-function: the macro `all` is not available: \
