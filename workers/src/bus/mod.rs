@@ -1,5 +1,6 @@
 //! Commands in, replies out: two traits, and Kafka behind them (the only rdkafka in this crate).
 
+pub mod kafka;
 mod port;
 
 pub use port::{Ack, CommandSource, DeadLetter, Delivered, Origin, ReplySink, SendError};

@@ -86,6 +86,9 @@ pub trait CommandSource: Send + 'static {
     ///
     /// Safe to drop at any await: what it had not returned is returned by the next call.
     async fn take(&mut self, most: usize) -> Option<Vec<Delivered>>;
+
+    /// Nothing more is taken, and all that will be acknowledged is: makes that durable, and leaves.
+    async fn close(&mut self) {}
 }
 
 /// Where a worker's replies go.

@@ -11,5 +11,6 @@ mod settings;
 mod steps;
 mod worker;
 
+pub(crate) use context::today;
 pub use settings::{COMMAND_LIFE, LEDGER_LIFE_LEAST, Settings, SettingsError};
 pub use worker::{Worker, WorkerSpec};

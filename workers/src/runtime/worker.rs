@@ -75,6 +75,7 @@ impl Worker {
                 _ = background => {}
             }
         }
+        source.close().await;
         if let Err(error) = sink.leave(&member).await {
             tracing::warn!(member, "worker {name} could not say that it leaves: {}", causes(&error));
         }

@@ -1,0 +1,14 @@
+//! The bus on Kafka: the only rdkafka of this crate (rule D2).
+
+mod decode;
+mod poll;
+mod settings;
+mod sink;
+mod source;
+mod topics;
+mod window;
+
+pub use settings::{KafkaSettings, group_id, parse_properties};
+pub use sink::KafkaSink;
+pub use source::KafkaSource;
+pub use topics::make_topics;

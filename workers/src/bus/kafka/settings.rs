@@ -1,0 +1,91 @@
+//! How Kafka is reached, and what its things are called.
+
+use rdkafka::ClientConfig;
+use workflows::message::Topic;
+
+/// How Kafka is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// `host:port,…` (`KAFKA_BROKERS`).
+    pub brokers: String,
+    /// Given to librdkafka as they are (`KAFKA_PROPERTIES`): SASL, TLS. They win over what this crate sets, except where
+    /// that would lose commands.
+    pub properties: Vec<(String, String)>,
+    /// In front of every topic and group (`TOPIC_PREFIX`): by default nothing.
+    pub topic_prefix: String,
+    /// Partitions of a topic that is made (`TOPIC_PARTITIONS`): by default 12, which two, three, four or six members
+    /// share evenly.
+    pub partitions: i32,
+}
+
+impl KafkaSettings {
+    /// With the defaults.
+    pub fn new(brokers: &str) -> Self {
+        Self { brokers: brokers.to_owned(), properties: Vec::new(), topic_prefix: String::new(), partitions: 12 }
+    }
+
+    /// A topic's name, prefix included.
+    pub fn topic(&self, topic: &Topic) -> String {
+        format!("{}{topic}", self.topic_prefix)
+    }
+
+    /// What every client has in common.
+    pub(super) fn client(&self, role: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("client.id", role);
+        // A broker that restarts is back within a second or two; ten is what librdkafka waits otherwise.
+        config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "1000");
+        config.set("socket.keepalive.enable", "true");
+        for (key, value) in &self.properties {
+            config.set(key, value);
+        }
+        config
+    }
+}
+
+/// The consumer group of a worker's members: `<prefix>workers.<worker>`. The worker's lag is what this group has not
+/// committed of `<prefix>saga.commands.<worker>`.
+pub fn group_id(topic_prefix: &str, worker: &str) -> String {
+    format!("{topic_prefix}workers.{worker}")
+}
+
+/// Reads `k=v,k=v`. A comma within a value is written `\,`.
+///
+/// # Errors
+/// The first part that is no `k=v`.
+pub fn parse_properties(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut properties = Vec::new();
+    let mut part = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if chars.peek() == Some(&',') => part.extend(chars.next()),
+            ',' => add(&mut properties, &std::mem::take(&mut part))?,
+            c => part.push(c),
+        }
+    }
+    add(&mut properties, &part)?;
+    Ok(properties)
+}
+
+fn add(properties: &mut Vec<(String, String)>, part: &str) -> Result<(), String> {
+    if part.trim().is_empty() {
+        return Ok(());
+    }
+    let (key, value) = part.split_once('=').ok_or_else(|| format!("{part:?} is not of the form key=value"))?;
+    properties.push((key.trim().to_owned(), value.trim().to_owned()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_are_pairs_and_may_hold_commas() {
+        let parsed = parse_properties(r"sasl.username=me, sasl.password=a\,b=c,").unwrap();
+        let expected = [("sasl.username", "me"), ("sasl.password", "a,b=c")];
+        assert_eq!(parsed, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        assert!(parse_properties("sasl.username").is_err());
+    }
+}

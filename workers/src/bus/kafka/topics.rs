@@ -1,0 +1,54 @@
+//! The topics that a worker uses, made at the start if they are missing.
+
+use super::settings::KafkaSettings;
+use crate::again::again;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use workflows::message::Topic;
+
+/// A broker that is there answers in milliseconds.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Makes those that are missing. Waits for a broker that does not answer. False: the shutdown came first.
+///
+/// # Errors
+/// If the settings are unusable.
+pub async fn make_topics(
+    settings: &KafkaSettings,
+    workers: &[String],
+    shutdown: &CancellationToken,
+) -> Result<bool, KafkaError> {
+    let admin: AdminClient<DefaultClientContext> = settings.client("worker").create()?;
+    let made = again("make the topics", shutdown, |_| true, || make(&admin, settings, workers)).await?;
+    Ok(made.is_some())
+}
+
+async fn make(
+    admin: &AdminClient<DefaultClientContext>,
+    settings: &KafkaSettings,
+    workers: &[String],
+) -> Result<(), KafkaError> {
+    let commands = workers.iter().map(|worker| settings.topic(&Topic::Commands(worker.clone())));
+    let shared = [Topic::Replies, Topic::DeadLetters].map(|topic| settings.topic(&topic));
+    let names: Vec<String> = commands.chain(shared).collect();
+    let members = settings.topic(&Topic::Workers);
+    // −1: as many replicas as the cluster gives a topic by default.
+    let plain = |name| NewTopic::new(name, settings.partitions, TopicReplication::Fixed(-1));
+    let mut topics: Vec<NewTopic<'_>> = names.iter().map(|name| plain(name)).collect();
+    topics.push(NewTopic::new(&members, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact"));
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER)).request_timeout(Some(ANSWER));
+    for result in admin.create_topics(&topics, &options).await? {
+        match result {
+            Ok(name) => tracing::info!("made the topic {name}"),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => {
+                tracing::warn!("the topic {name} cannot be made: {code}");
+                return Err(KafkaError::AdminOp(code));
+            }
+        }
+    }
+    Ok(())
+}
