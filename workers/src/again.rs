@@ -81,9 +81,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_tries_until_it_works() {
         let mut tries = 0;
+        let shutdown = CancellationToken::new();
         let value = again(
             "connect",
-            &CancellationToken::new(),
+            &shutdown,
             |_| true,
             || {
                 tries += 1;

@@ -2,6 +2,7 @@
 
 pub mod again;
 pub mod bus;
+pub mod gateway;
 pub mod handler;
 pub mod handlers;
 pub mod ledger;

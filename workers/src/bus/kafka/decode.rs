@@ -28,15 +28,15 @@ const STRUCTURED: &str = "application/cloudevents+json";
 pub fn decode(record: &BorrowedMessage<'_>) -> Result<(Command, Envelope), String> {
     let value = record.payload().ok_or("it has no value")?;
     let text = std::str::from_utf8(value).map_err(|error| format!("its value is not UTF-8: {error}"))?;
-    let (command, envelope) = if header_of(record, header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with(STRUCTURED))
-    {
-        let event: Structured = read(text)?;
-        let envelope = Envelope { correlation_id: event.correlation_id, traceparent: event.traceparent };
-        (read(event.data.get())?, envelope)
-    } else {
-        let correlation_id = header_of(record, header::CORRELATION_ID);
-        (read(text)?, Envelope { correlation_id, traceparent: header_of(record, header::TRACEPARENT) })
-    };
+    let (command, envelope) =
+        if header_of(record, header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with(STRUCTURED)) {
+            let event: Structured = read(text)?;
+            let envelope = Envelope { correlation_id: event.correlation_id, traceparent: event.traceparent };
+            (read(event.data.get())?, envelope)
+        } else {
+            let correlation_id = header_of(record, header::CORRELATION_ID);
+            (read(text)?, Envelope { correlation_id, traceparent: header_of(record, header::TRACEPARENT) })
+        };
     check(&command)?;
     Ok((command, envelope))
 }

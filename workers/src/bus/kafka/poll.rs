@@ -165,7 +165,8 @@ impl Poller {
         ];
         for (key, value) in defaults {
             // Some of them are refused beside `group.protocol=consumer`, where the broker decides.
-            let broker_decides = settings.properties.iter().any(|(key, value)| key == "group.protocol" && value == "consumer");
+            let broker_decides =
+                settings.properties.iter().any(|(key, value)| key == "group.protocol" && value == "consumer");
             let of_the_broker = key.starts_with("session.") || key.starts_with("heartbeat.");
             if config.get(key).is_none() && !(broker_decides && of_the_broker) {
                 config.set(key, value);

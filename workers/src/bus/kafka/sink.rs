@@ -90,9 +90,7 @@ impl KafkaSink {
     }
 }
 
-fn acknowledged(
-    delivered: Result<OwnedDeliveryResult, futures::channel::oneshot::Canceled>,
-) -> Result<(), KafkaError> {
+fn acknowledged(delivered: Result<OwnedDeliveryResult, futures::channel::oneshot::Canceled>) -> Result<(), KafkaError> {
     match delivered {
         Ok(Ok(_)) => Ok(()),
         Ok(Err((error, _))) => Err(error),
