@@ -1,6 +1,8 @@
 //! The way to the workers and back: commands and events out, replies in. One trait; Kafka, and in-process.
 
+mod in_process;
 pub mod kafka;
 mod port;
 
+pub use in_process::{EventReader, InProcess, Sink, Source};
 pub use port::{Ack, Bus, Channels, Delivery, Incoming, Published, Settle, WorkerBacklog};

@@ -100,7 +100,7 @@ impl Settings {
 
     /// The consumer group of a worker's members.
     pub fn worker_group(&self, worker: &str) -> String {
-        format!("{}worker-{worker}", self.topic_prefix)
+        format!("{}workers.{worker}", self.topic_prefix)
     }
 
     /// For the producer.

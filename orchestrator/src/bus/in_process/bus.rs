@@ -1,0 +1,120 @@
+//! The queues, and both their ends.
+
+use super::members::Members;
+use super::queues::{Queues, Reader};
+use super::sink::{Letters, Sink};
+use super::source::{EventReader, Source};
+use crate::bus::{Bus, Channels, Incoming, Published, WorkerBacklog};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use workers::bus::DeadLetter;
+use workflows::Time;
+
+/// The bus of one process.
+pub struct InProcess {
+    queues: Arc<Queues>,
+    members: Arc<Members>,
+    letters: Arc<Letters>,
+    replies: mpsc::Sender<Incoming>,
+    closed: CancellationToken,
+    reporter: JoinHandle<()>,
+}
+
+impl InProcess {
+    /// Starts it, within a tokio runtime.
+    pub fn start(channels: Channels) -> Arc<Self> {
+        let runtime = tokio::runtime::Handle::current();
+        let queues = Queues::new(runtime.clone());
+        let reporter = runtime.spawn(Arc::clone(&queues).report(channels.deliveries));
+        Arc::new(Self {
+            queues,
+            members: Arc::default(),
+            letters: Arc::default(),
+            replies: channels.replies,
+            closed: CancellationToken::new(),
+            reporter,
+        })
+    }
+
+    /// Where a worker takes its commands from.
+    pub fn source(&self, worker: &str) -> Source {
+        Source { queues: Arc::clone(&self.queues), reader: Reader::Worker(worker.to_owned()) }
+    }
+
+    /// Where the workers send what they have to say.
+    pub fn sink(&self) -> Arc<Sink> {
+        Arc::new(Sink {
+            replies: self.replies.clone(),
+            members: Arc::clone(&self.members),
+            letters: Arc::clone(&self.letters),
+            closed: self.closed.clone(),
+        })
+    }
+
+    /// A reader of the events published from now on. Without any, events are acknowledged at once. To be called before
+    /// the engine starts: a reader that stops taking holds up what is published.
+    pub fn events(&self) -> EventReader {
+        EventReader { queues: Arc::clone(&self.queues), reader: self.queues.add_event_reader() }
+    }
+
+    /// The last dead letters, oldest first: in process they are in memory only.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.letters.all()
+    }
+
+    /// Hands out no further command and no further event; what is in hand may still be answered.
+    pub fn stop_taking(&self) {
+        self.queues.close();
+    }
+
+    /// Ends it: who waits for something to be durable is told that it is over.
+    pub async fn close(&self) {
+        self.queues.close();
+        self.closed.cancel();
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        self.queues.close();
+        self.closed.cancel();
+        self.reporter.abort();
+    }
+}
+
+impl Bus for InProcess {
+    fn publish(&self, batch: &Published) -> bool {
+        self.queues.publish(batch)
+    }
+
+    fn workers(&self) -> Vec<WorkerBacklog> {
+        let now = Time::from(chrono::Utc::now());
+        let empty = |worker: &str| WorkerBacklog {
+            worker: worker.to_owned(),
+            lag: 0,
+            oldest_age_seconds: 0.0,
+            members: Vec::new(),
+        };
+        let mut workers = BTreeMap::new();
+        for (worker, backlog) in self.queues.backlogs() {
+            let oldest_age_seconds = backlog.oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
+            workers.insert(worker.clone(), WorkerBacklog { lag: backlog.lag, oldest_age_seconds, ..empty(&worker) });
+        }
+        for member in self.members.all() {
+            workers.entry(member.worker.clone()).or_insert_with(|| empty(&member.worker)).members.push(member);
+        }
+        workers.into_values().collect()
+    }
+
+    fn health(&self) -> Result<(), String> {
+        if self.closed.is_cancelled() { Err("the bus is closed".to_owned()) } else { Ok(()) }
+    }
+
+    fn unread(&self, worker: &str, _saga: Uuid, decided_at: Time) -> bool {
+        self.queues.unread(worker, decided_at)
+    }
+}

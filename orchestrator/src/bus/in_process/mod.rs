@@ -1,0 +1,15 @@
+//! The bus of the embedded mode: bounded queues in memory, lossless while the process runs (PROTOCOL.md, D5). After a crash
+//! the outbox and the wake-ups deliver again.
+
+mod bus;
+mod members;
+mod queues;
+mod sink;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+pub use bus::InProcess;
+pub use sink::Sink;
+pub use source::{EventReader, Source};

@@ -1,0 +1,176 @@
+//! Where the workers' replies go: to the engine, and done once their batch is durable there.
+
+use super::members::Members;
+use super::queues::REDELIVER_AFTER;
+use crate::bus::{Ack, Incoming, Settle};
+use async_trait::async_trait;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use workers::bus::{DeadLetter, ReplySink, SendError};
+use workflows::Time;
+use workflows::message::{Envelope, Heartbeat, Outgoing, Reply, Topic};
+
+/// Dead letters that are kept, in memory: the last ones.
+const DEAD_LETTERS: usize = 1_000;
+
+/// Where the workers of this process send what they have to say.
+pub struct Sink {
+    pub(super) replies: mpsc::Sender<Incoming>,
+    pub(super) members: Arc<Members>,
+    pub(super) letters: Arc<Letters>,
+    pub(super) closed: CancellationToken,
+}
+
+/// The last dead letters.
+#[derive(Default)]
+pub(super) struct Letters(Mutex<VecDeque<DeadLetter>>);
+
+impl Letters {
+    pub fn add(&self, letter: DeadLetter) {
+        tracing::error!(from = letter.from, "a message goes to the dead letters: {}", letter.reason);
+        let mut letters = self.0.lock().expect("no holder of this lock panics");
+        if letters.len() >= DEAD_LETTERS {
+            letters.pop_front();
+        }
+        letters.push_back(letter);
+    }
+
+    pub fn all(&self) -> Vec<DeadLetter> {
+        self.0.lock().expect("no holder of this lock panics").iter().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl ReplySink for Sink {
+    async fn send(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
+        let sent = self.closed.run_until_cancelled(self.send_until_durable(replies)).await;
+        sent.unwrap_or_else(|| Err(SendError::new("replies", "the bus is closed")))
+    }
+
+    async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), SendError> {
+        self.members.heard(heartbeat);
+        Ok(())
+    }
+
+    async fn leave(&self, member: &str) -> Result<(), SendError> {
+        self.members.left(member);
+        Ok(())
+    }
+
+    async fn dead_letter(&self, letter: DeadLetter) -> Result<(), SendError> {
+        self.letters.add(letter);
+        Ok(())
+    }
+}
+
+impl Sink {
+    /// What the engine drops before it is durable is sent again.
+    async fn send_until_durable(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
+        let mut open: Vec<_> = (0..replies.len()).collect();
+        let sent = Arc::new(Sent { replies, state: Mutex::default(), settled: Notify::new() });
+        while !open.is_empty() {
+            sent.begin(open.len());
+            for index in open {
+                let (reply, envelope) = sent.replies[index].clone();
+                let place =
+                    Place { sent: Arc::clone(&sent), index, settled: false, letters: Arc::clone(&self.letters) };
+                let incoming = Incoming { reply, envelope, ack: Ack::settling(place) };
+                let taken = self.replies.send(incoming).await;
+                taken.map_err(|_| SendError::new("replies", "the engine is gone"))?;
+            }
+            open = sent.dropped().await;
+            if !open.is_empty() {
+                tracing::warn!("{} replies were dropped before they were durable; they are sent again", open.len());
+                tokio::time::sleep(REDELIVER_AFTER).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Replies that one call sends.
+struct Sent {
+    replies: Vec<(Reply, Envelope)>,
+    state: Mutex<State>,
+    settled: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    open: usize,
+    dropped: Vec<usize>,
+}
+
+impl Sent {
+    fn begin(&self, count: usize) {
+        self.state.lock().expect("no holder of this lock panics").open += count;
+    }
+
+    /// Waits until each is settled; those that were dropped.
+    async fn dropped(&self) -> Vec<usize> {
+        loop {
+            {
+                let mut state = self.state.lock().expect("no holder of this lock panics");
+                if state.open == 0 {
+                    return std::mem::take(&mut state.dropped);
+                }
+            }
+            self.settled.notified().await;
+        }
+    }
+
+    fn settle(&self, dropped: Option<usize>) {
+        let mut state = self.state.lock().expect("no holder of this lock panics");
+        state.open -= 1;
+        state.dropped.extend(dropped);
+        if state.open == 0 {
+            self.settled.notify_one();
+        }
+    }
+}
+
+/// One reply among those.
+struct Place {
+    sent: Arc<Sent>,
+    index: usize,
+    settled: bool,
+    letters: Arc<Letters>,
+}
+
+impl Settle for Place {
+    fn done(mut self: Box<Self>) {
+        self.settled = true;
+        self.sent.settle(None);
+    }
+
+    fn refused(mut self: Box<Self>, why: &str) {
+        self.settled = true;
+        self.letters.add(letter(&self.sent.replies[self.index], why));
+        self.sent.settle(None);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.sent.settle(Some(self.index));
+        }
+    }
+}
+
+fn letter((reply, envelope): &(Reply, Envelope), why: &str) -> DeadLetter {
+    let at = Time::from(chrono::Utc::now());
+    let outgoing = Outgoing::reply(reply, at, envelope.clone());
+    let (value, headers) = outgoing.map_or_else(
+        |_| Default::default(),
+        |outgoing| {
+            let headers = outgoing.headers("in-process").into_iter();
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
+            (outgoing.value.get().as_bytes().to_vec(), headers)
+        },
+    );
+    let (key, from) = (Some(reply.saga_id.to_string().into_bytes()), Topic::Replies.to_string());
+    DeadLetter { key, value, headers, reason: why.to_owned(), from, at }
+}
