@@ -16,3 +16,4 @@ mod c5_wake;
 mod c6_time;
 mod cancel_table;
 mod matrix;
+mod properties;
