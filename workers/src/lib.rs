@@ -1,7 +1,9 @@
 //! Workers do the steps of a saga: a command comes in, a handler does or undoes it, a ledger remembers, a reply goes out.
 
 pub mod again;
+pub mod books;
 pub mod bus;
+pub mod cli;
 pub mod gateway;
 pub mod handler;
 pub mod handlers;

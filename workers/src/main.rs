@@ -1,2 +1,17 @@
-//! The command.
-fn main() {}
+//! The command `workers`.
+
+use clap::Parser;
+use std::process::ExitCode;
+use workers::cli::{Cli, run};
+
+fn main() -> ExitCode {
+    workers::cli::init_log();
+    let cli = Cli::parse();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => {
+            eprintln!("no threads to run on: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

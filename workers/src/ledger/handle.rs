@@ -35,6 +35,15 @@ impl Ledger {
         Ok(Self { name: name.to_owned(), pool })
     }
 
+    /// Connects to a ledger as it is, to read it. `None`: there is none.
+    ///
+    /// # Errors
+    /// If the name or the target is unusable.
+    pub async fn open_existing(name: &str, target: &LedgerTarget) -> Result<Option<Self>, OpenError> {
+        let pool = open::open_existing(name, target).await?;
+        Ok(pool.map(|pool| Self { name: name.to_owned(), pool }))
+    }
+
     /// The worker's name.
     pub fn name(&self) -> &str {
         &self.name

@@ -138,6 +138,28 @@ pub(super) async fn open(
     }
 }
 
+/// Connects to what is there. `None`: nothing is.
+pub(super) async fn open_existing(name: &str, target: &LedgerTarget) -> Result<Option<Pool>, OpenError> {
+    check_name(name)?;
+    match target {
+        LedgerTarget::Postgres { url } => {
+            let pool = Pool::Postgres(postgres_pool(postgres_options(name, url)?));
+            let failed = |cause| OpenError::Target { name: name.to_owned(), target: "DATABASE_URL".to_owned(), cause };
+            let mut tx = pool.begin().await.map_err(failed)?;
+            let found = tx.sql("select cast(to_regclass('ledger') as text)").fetch_one().await.map_err(failed)?;
+            let found = found.maybe_text(0).map_err(failed)?;
+            tx.rollback().await.map_err(failed)?;
+            Ok(found.map(|_| pool))
+        }
+        LedgerTarget::Sqlite { dir } if !dir.join(file(name)).exists() => Ok(None),
+        LedgerTarget::Sqlite { dir } => sqlite_pool(name, dir).await.map(|pool| Some(Pool::Sqlite(pool))),
+    }
+}
+
+fn file(name: &str) -> String {
+    format!("worker_{name}.db")
+}
+
 fn check_name(name: &str) -> Result<(), OpenError> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let fits = !name.is_empty() && name.len() <= NAME_CHARS && name.chars().all(good) && !name.starts_with('-');
@@ -230,8 +252,15 @@ async fn missing(connection: &mut PgConnection, migrator: &Migrator) -> Result<V
 async fn open_sqlite(name: &str, dir: &Path, scripts: &[Script]) -> Result<SqlitePool, OpenError> {
     let failed = |cause| OpenError::Target { name: name.to_owned(), target: dir.display().to_string(), cause };
     std::fs::create_dir_all(dir).map_err(|error| failed(error.into()))?;
+    let pool = sqlite_pool(name, dir).await?;
+    let migrator = Migrator::with_migrations(migrations_of(scripts, |script| script.sqlite));
+    migrator.run(&pool).await.map_err(|cause| OpenError::Migrate { name: name.to_owned(), cause })?;
+    Ok(pool)
+}
+
+async fn sqlite_pool(name: &str, dir: &Path) -> Result<SqlitePool, OpenError> {
     let options = SqliteConnectOptions::new()
-        .filename(dir.join(format!("worker_{name}.db")))
+        .filename(dir.join(file(name)))
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -239,10 +268,8 @@ async fn open_sqlite(name: &str, dir: &Path, scripts: &[Script]) -> Result<Sqlit
         .disable_statement_logging();
     // One connection: one writer, and nobody waits for a lock.
     let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_with(options);
-    let pool = pool.await.map_err(failed)?;
-    let migrator = Migrator::with_migrations(migrations_of(scripts, |script| script.sqlite));
-    migrator.run(&pool).await.map_err(|cause| OpenError::Migrate { name: name.to_owned(), cause })?;
-    Ok(pool)
+    let target = dir.display().to_string();
+    pool.await.map_err(|cause| OpenError::Target { name: name.to_owned(), target, cause })
 }
 
 fn migrations_of(scripts: &[Script], text: impl Fn(&Script) -> &'static str) -> Vec<Migration> {

@@ -15,7 +15,7 @@ const fn days(days: u64) -> Duration {
 }
 
 /// How a worker runs. Checked by [`Settings::check`], which says all that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Commands taken and not yet answered, at most (`CONCURRENCY`): 1 to 10,000, by default 1,000. It bounds memory
     /// and the length of a transaction; half of it is the largest batch.
