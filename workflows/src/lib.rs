@@ -4,6 +4,7 @@ pub mod definition;
 pub mod humane;
 pub mod message;
 mod payload;
+pub mod replay;
 pub mod retry;
 pub mod saga;
 #[cfg(any(test, feature = "testing"))]

@@ -55,6 +55,13 @@ pub struct Move {
     pub to: String,
 }
 
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = self.step.as_deref().unwrap_or("saga");
+        write!(f, "{step} {} → {}", self.from.as_deref().unwrap_or("nothing"), self.to)
+    }
+}
+
 /// Why an input changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -89,7 +89,27 @@ impl Rig {
     async fn until(&self, saga_id: Uuid, reached: fn(&Saga) -> bool) -> Arc<Saga> {
         let saga = self.engine.wait(saga_id, reached, SOON).await.expect("it exists");
         assert!(reached(&saga), "not there within {SOON:?}: {saga:?}");
+        if saga.status.finished() {
+            self.replays(saga_id).await;
+        }
         saga
+    }
+
+    /// I6: the saga's history, applied again, gives its stored state byte for byte.
+    async fn replays(&self, id: Uuid) {
+        let entries = self.db.history(id, None, 500).await.expect("answered").entries;
+        let read = |entry: crate::db::HistoryEntry| {
+            let mut value: serde_json::Value = serde_json::from_slice(&entry.entry).expect("an entry is JSON");
+            value["revision"] = entry.revision.into();
+            value["at"] = entry.at.to_string().into();
+            serde_json::from_value::<workflows::replay::Entry>(value).expect("an entry")
+        };
+        let entries: Vec<_> = entries.into_iter().map(read).collect();
+        let stored = self.db.saga(id).await.expect("answered").expect("it exists");
+        let saga = Saga::from_json(&stored.state).expect("a saga");
+        let known = self.engine.definitions().get(&saga.workflow, saga.version).expect("a definition");
+        let replayed = workflows::replay::replay(&known.definition, &entries).expect("I6");
+        assert_eq!(replayed.to_json().expect("JSON"), stored.state, "I6");
     }
 
     /// Stops the engine; nothing may be left over (I12, and an empty outbox).
