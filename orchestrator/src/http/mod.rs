@@ -14,6 +14,7 @@ mod ids;
 pub mod metrics;
 mod openapi;
 pub mod orders;
+mod pages;
 mod prefer;
 pub mod problem;
 mod query;
@@ -24,6 +25,8 @@ mod server;
 mod shown;
 mod starting;
 mod state;
+#[cfg(test)]
+mod tests;
 mod workers;
 mod workflows;
 

@@ -1,4 +1,4 @@
-//! `/openapi.json`: made from the handlers, so that it cannot leave one out; and `/docs`, a page of our own that reads it.
+//! `/openapi.json`: made from the handlers, so that it cannot leave one out.
 
 use super::problem::{MEDIA_TYPE, ProblemBody};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ pub(super) fn frame() -> OpenApi {
 }
 
 /// The document as JSON, each refusal with the shape of a problem.
-pub(super) fn finish(document: &OpenApi) -> Vec<u8> {
+pub(super) fn finish(document: &OpenApi) -> Value {
     let mut document = serde_json::to_value(document).expect("an OpenAPI document has a JSON form");
     document["components"]["schemas"]["Problem"] = json!(ProblemBody::schema());
     document["components"]["schemas"]["FieldMistake"] = json!(super::problem::FieldMistake::schema());
@@ -29,7 +29,7 @@ pub(super) fn finish(document: &OpenApi) -> Vec<u8> {
     for (_, operation) in operations.flatten() {
         refusals(&mut operation["responses"]);
     }
-    serde_json::to_vec(&document).expect("JSON can be written")
+    document
 }
 
 /// Every status from 400 on that has no content yet is a problem; and so is any that is not named.

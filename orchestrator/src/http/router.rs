@@ -1,6 +1,6 @@
 //! All routes, and the layers around them.
 
-use super::{App, HttpState, around, health, metrics, openapi, orders, sagas, workers, workflows};
+use super::{App, HttpState, around, health, metrics, openapi, orders, pages, sagas, workers, workflows};
 use ::workflows::definition::limits::FILE_BYTES;
 use ::workflows::message::INPUT_BYTES;
 use axum::Router;
@@ -21,8 +21,11 @@ pub fn router(state: HttpState) -> Router {
     metrics::describe();
     let app = App::new(state);
     let (routes, document) = json_routes().merge(plain_routes()).split_for_parts();
-    let document = Bytes::from(openapi::finish(&document));
+    let document = openapi::finish(&document);
+    let docs = pages::Docs::of(&document, &app.settings.replica);
+    let document = Bytes::from(document.to_string());
     routes
+        .merge(pages::routes(docs))
         .route("/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }))
         .fallback(around::no_such_path)
         .method_not_allowed_fallback(around::no_such_method)

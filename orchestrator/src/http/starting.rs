@@ -71,6 +71,7 @@ pub async fn start(app: &App, what: Starting, caller: &Caller, correlation: &Cor
         Some(Idempotency { scope, key, .. }) => Some(app.in_flight().claim(scope, key).await?),
         None => None,
     };
+    refresh_unknown(app, &what).await?;
     let start = input::Start {
         saga_id: what.saga_id,
         key: what.key,
@@ -93,6 +94,19 @@ pub async fn start(app: &App, what: Starting, caller: &Caller, correlation: &Cor
         }
         Answer::Refused(refusal, _) => Err(refusal.into()),
     }
+}
+
+/// Another replica may have taken in a workflow that this one does not know yet.
+async fn refresh_unknown(app: &App, what: &Starting) -> Result<()> {
+    let definitions = app.door.definitions();
+    let known = match what.version {
+        Some(version) => definitions.get(&what.workflow, version),
+        None => definitions.latest(&what.workflow),
+    };
+    if known.is_none() {
+        definitions.refresh(&*app.db).await?;
+    }
+    Ok(())
 }
 
 /// Waits until `reached` holds of a saga, or the time is up; the saga as last seen.

@@ -71,6 +71,7 @@ async fn place(
         input: input.clone(),
         idempotency: starting::idempotency(caller, "POST /orders", headers, body, answer_at_once)?,
     };
+    is_stored(app).await?;
     let started = starting::start(app, starting, caller, correlation).await?;
     match (prefer.wait(), started) {
         (None, Started::New(saga)) => {
@@ -86,6 +87,16 @@ async fn place(
             wait(app, saga_id, &input, at_most).await
         }
     }
+}
+
+/// A version that no replica has stored is a mistake of the settings, not of the caller.
+async fn is_stored(app: &App) -> Result<()> {
+    let version = app.settings.order_version;
+    let known = app.definition(WORKFLOW, version).await;
+    known.map(drop).ok_or_else(|| {
+        Problem::new(Kind::Unavailable, format!("workflow {WORKFLOW} version {version} is not stored"))
+            .retry_after(Duration::from_secs(5))
+    })
 }
 
 /// The answer without waiting.

@@ -1,0 +1,66 @@
+//! `/`: how it goes.
+
+use super::counts::{Chip, Item, attention, chips};
+use super::frame::{Frame, Refused, page};
+use super::rows::List;
+use super::words::{Moment, span};
+use crate::http::problem::Result;
+use crate::http::query::Parameters;
+use crate::http::{App, workers};
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use std::time::Duration;
+
+const ROWS: u32 = 20;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overview {
+    frame: Frame,
+    counts: Vec<Chip>,
+    oldest: Option<Moment>,
+    attention: Vec<Item>,
+    workers: Vec<Worker>,
+    list: List,
+}
+
+struct Worker {
+    name: String,
+    queued: u64,
+    in_hand: u64,
+    oldest: String,
+    members: usize,
+}
+
+pub(super) async fn overview(State(app): State<App>, parameters: Parameters) -> Response {
+    match read(&app, &parameters).await {
+        Ok(overview) => page(StatusCode::OK, &overview),
+        Err(problem) => Refused::new(&app, problem).into_response(),
+    }
+}
+
+async fn read(app: &App, parameters: &Parameters) -> Result<Overview> {
+    let counts = app.db.counts().await?;
+    let now = app.door.now();
+    let worker = |worker: workers::WorkerView| Worker {
+        oldest: if worker.lag == 0 {
+            String::new()
+        } else {
+            span(Duration::from_secs_f64(worker.oldest_age_seconds.max(0.0)))
+        },
+        name: worker.worker,
+        queued: worker.queued,
+        in_hand: worker.in_hand,
+        members: worker.members.len(),
+    };
+    Ok(Overview {
+        frame: Frame::of(app, "/"),
+        oldest: counts.oldest_in_flight.map(|at| Moment::of(at, now)),
+        counts: chips(&counts),
+        attention: attention(app, now).await?,
+        workers: workers::all(app).into_iter().map(worker).collect(),
+        list: List::read(app, "/", parameters, ROWS).await?,
+    })
+}

@@ -1,0 +1,70 @@
+use super::{Fixture, TRIP};
+use axum::body::Body;
+use axum::http::{Method, Request};
+use serde_json::json;
+
+async fn put(fixture: &Fixture, path: &str, source: &str, media_type: &str) -> super::Answered {
+    let request = Request::builder().method(Method::POST).uri(path).header("content-type", media_type);
+    fixture.send(request.body(Body::from(source.to_owned())).unwrap()).await
+}
+
+const BOAT: &str = "workflow: boat\nversion: 1\nsteps:\n  - name: row\n";
+
+#[tokio::test]
+async fn a_definition_is_taken_once() {
+    let fixture = Fixture::new().await;
+    let created = put(&fixture, "/workflows", BOAT, "application/yaml").await;
+    assert_eq!((created.status.as_u16(), created.header("location")), (201, "/workflows/boat?version=1"));
+    let same = put(&fixture, "/workflows", &format!("# again\n{BOAT}"), "text/yaml").await;
+    assert_eq!((same.status.as_u16(), same.json()["digest"].clone()), (200, created.json()["digest"].clone()));
+    let json = json!({"workflow": "boat", "version": 1, "steps": [{"name": "row"}, {"name": "sail"}]}).to_string();
+    let other = put(&fixture, "/workflows", &json, "application/json").await;
+    assert_eq!(other.problem(409)["type"], "/docs#version-taken");
+    assert_eq!(fixture.post("/sagas", &json!({"workflow": "boat"})).await.status, 202);
+}
+
+#[tokio::test]
+async fn all_mistakes_of_a_definition_are_told() {
+    let fixture = Fixture::new().await;
+    let bad = "workflow: boat\nversion: 0\nsteps:\n  - name: row\n    colour: red\n";
+    for path in ["/workflows", "/workflows/check"] {
+        let problem = put(&fixture, path, bad, "application/yaml").await.problem(422);
+        let details: Vec<_> =
+            problem["errors"].as_array().unwrap().iter().map(|error| error["detail"].as_str().unwrap()).collect();
+        assert_eq!(details.len(), 2, "{details:?}");
+        assert!(details[0].starts_with("workflow.yaml:2:10: number: "), "{details:?}");
+        assert_eq!(problem["valid"], false);
+    }
+    put(&fixture, "/workflows", BOAT, "application/pdf").await.problem(415);
+    put(&fixture, "/workflows", &"#".repeat(256 * 1024 + 1), "application/yaml").await.problem(413);
+}
+
+#[tokio::test]
+async fn a_definition_is_checked_and_not_kept() {
+    let fixture = Fixture::new().await;
+    let checked = put(&fixture, "/workflows/check", BOAT, "application/yaml").await.json();
+    assert_eq!((&checked["valid"], &checked["steps"]), (&json!(true), &json!(["row"])));
+    fixture.get("/workflows/boat").await.problem(404);
+}
+
+#[tokio::test]
+async fn definitions_are_shown() {
+    let fixture = Fixture::new().await;
+    fixture.trip().await;
+    put(&fixture, "/workflows", &TRIP.replace("version: 1", "version: 2"), "application/yaml").await;
+    let all = fixture.get("/workflows").await.json();
+    let all: Vec<_> = all["workflows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|known| json!([known["workflow"], known["version"], known["unfinished"]]))
+        .collect();
+    assert_eq!(json!(all), json!([["order", 1, 0], ["trip", 1, 1], ["trip", 2, 0]]));
+    let latest = fixture.get("/workflows/trip").await.json();
+    assert_eq!((&latest["version"], &latest["versions"]), (&json!(2), &json!([1, 2])));
+    let first = fixture.get("/workflows/trip?version=1").await.json();
+    assert_eq!(first["source"], TRIP);
+    assert_eq!(first["definition"]["steps"][1]["worker"], "rooms");
+    fixture.get("/workflows/trip?version=3").await.problem(404);
+    fixture.get("/workflows/trip?version=x").await.problem(400);
+}
