@@ -34,7 +34,8 @@ pub fn tagged(mut response: Response, revision: u64) -> Response {
     response
 }
 
-/// The same as the caller prefers it: without a body if it is a success and minimal is wished, and told what was heeded.
+/// The same as the caller prefers it: without a body if it is a success and minimal is wished; and told what was
+/// heeded.
 pub fn preferred(answer: Result<Response, Problem>, prefer: Prefer) -> Response {
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     if prefer.minimal() && response.status().is_success() {

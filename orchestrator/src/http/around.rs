@@ -1,4 +1,4 @@
-//! Around every request: its correlation id, its span, its time limit, a panic's answer, problems written, and measured.
+//! Around every request: its correlation id, its span, its time limit, a panic's answer, its problem, its measure.
 
 use super::correlation::{self, CorrelationId};
 use super::metrics;

@@ -1,5 +1,5 @@
-//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): reading it, and making a second request wait for the
-//! first. What was answered is kept with the saga's start, by the engine.
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): reading it, and making a second request wait for
+//! the first. What was answered is kept with the saga's start, by the engine.
 
 use super::problem::{Kind, Problem};
 use axum::http::{HeaderMap, HeaderName};

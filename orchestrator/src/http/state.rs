@@ -35,13 +35,21 @@ pub struct HttpSettings {
     pub order_version: u32,
     /// Lets `PUT /actuator/down` stop the heartbeat. `--allow-faults`, off.
     pub allow_faults: bool,
+    /// Where this server is reached, as the dashboard tells it: `LISTEN`.
+    pub address: String,
     /// This replica's name, for `/readyz?verbose` and the dashboard.
     pub replica: String,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { currency: "EUR".to_owned(), order_version: 1, allow_faults: false, replica: "local".to_owned() }
+        Self {
+            currency: "EUR".to_owned(),
+            order_version: 1,
+            allow_faults: false,
+            address: "127.0.0.1:8080".to_owned(),
+            replica: "local".to_owned(),
+        }
     }
 }
 
@@ -94,7 +102,8 @@ impl App {
         Self(Arc::new(Inner { given, in_flight: Arc::default(), scrape: Scrape::default() }))
     }
 
-    /// The definition that a saga runs on. One that this replica has not read yet is read now; `None`: it is not stored.
+    /// The definition that a saga runs on. One that this replica has not read yet is read now; `None`: it is not
+    /// stored.
     pub async fn definition(&self, workflow: &str, version: u32) -> Option<Known> {
         let definitions = self.door.definitions();
         if let Some(known) = definitions.get(workflow, version) {

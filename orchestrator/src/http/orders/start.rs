@@ -24,7 +24,8 @@ use workflows::saga::{Saga, StepStatus};
 #[utoipa::path(
     post, path = "/orders", operation_id = "place_order", tag = "orders",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters: the same request twice is one"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 characters: the same request twice is one"),
         ("Prefer" = Option<String>, Header,
             description = "wait=N (up to 30 s, for the payment), respond-async, return=minimal"),
     ),
@@ -37,7 +38,8 @@ use workflows::saga::{Saga, StepStatus};
         (status = 409, description = "The same request is still in progress"),
         (status = 413, description = "Over 64 KiB"),
         (status = 415, description = "Not JSON"),
-        (status = 422, description = "Fields break rules, errors lists them all; or the key was used with another body"),
+        (status = 422,
+            description = "Fields break rules, errors lists them all; or the key was used with another body"),
         (status = 503, description = "Too much is waiting; nothing was done"),
     )
 )]

@@ -137,11 +137,12 @@ fn workflows(app: &App, filter: &ListFilter) -> Vec<Workflow> {
 
 /// A line that starts an order, to be pasted into a shell.
 fn curl(app: &App) -> String {
-    let currency = &app.settings.currency;
+    let items = r#""items": [{"menu": "big mac", "quantity": 2, "price": 550}]"#;
+    let payment = r#""payment": {"method": "card", "token": "tok_visa"}"#;
     format!(
-        "curl -i http://127.0.0.1:8080/orders -H 'content-type: application/json' -H 'prefer: wait=10' -d '{{\n  \
-         \"customer\": \"c-1\", \"store\": \"s-1\", \"items\": [{{\"menu\": \"big mac\", \"quantity\": 2, \"price\": 550}}],\n  \
-         \"currency\": \"{currency}\", \"fulfilment\": \"delivery\", \"payment\": {{\"method\": \"card\", \"token\": \"tok_visa\"}}\n}}'"
+        "curl -i http://{}/orders -H 'content-type: application/json' -H 'prefer: wait=10' -d '{{\n  \"customer\": \"c-1\", \
+         \"store\": \"s-1\", {items},\n  \"fulfilment\": \"delivery\", {payment}\n}}'",
+        app.settings.address
     )
 }
 

@@ -44,7 +44,9 @@ pub struct HistoryEntryView {
     pub input: Value,
     /// The statuses that changed; `step` is null where it is the saga's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Object>>, example = json!([{"step": null, "from": "running", "to": "compensating"}]))]
+    #[schema(value_type = Option<Vec<Object>>, example = json!([
+        {"step": null, "from": "running", "to": "compensating"}
+    ]))]
     pub moved: Option<Value>,
     /// Why it changed nothing.
     #[serde(skip_serializing_if = "Option::is_none")]

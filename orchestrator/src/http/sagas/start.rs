@@ -63,7 +63,8 @@ impl NewSaga {
 #[utoipa::path(
     post, path = "/sagas", operation_id = "start_saga", tag = "sagas",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters: the same request twice is one"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 characters: the same request twice is one"),
         ("Prefer" = Option<String>, Header,
             description = "wait=N (up to 30 s, for its end), respond-async, return=minimal"),
     ),

@@ -207,8 +207,8 @@ impl Fixture {
         id_of(&started)
     }
 
-    /// The one saga of that workflow that is not finished, as soon as it is there. Gives the others their turn meanwhile:
-    /// a start that is awaited elsewhere has no other sign.
+    /// The saga of that workflow that runs, as soon as it is there. Lets the others go on meanwhile: a start that is
+    /// awaited elsewhere gives no other sign.
     pub async fn only_saga(&self, workflow: &str) -> Uuid {
         loop {
             let found = self.get(&format!("/sagas?workflow={workflow}&status=running")).await.json();

@@ -142,7 +142,9 @@ async fn every_mistake_in_a_body_is_told_at_once() {
     let mut order = an_order();
     order["customer"] = json!("");
     order["store"] = json!(7);
-    order["items"] = json!([{"menu": "x", "quantity": 0, "price": 10_000_001}, {"menu": "y", "quantity": 1.5, "price": -1, "size": "L"}]);
+    order["items"] = json!([
+        {"menu": "x", "quantity": 0, "price": 10_000_001}, {"menu": "y", "quantity": 1.5, "price": -1, "size": "L"}
+    ]);
     order["currency"] = json!("eur");
     order["fulfilment"] = json!("drone");
     order["payment"] = json!({"method": "cash", "token": "t".repeat(201)});
@@ -180,7 +182,8 @@ async fn every_mistake_in_a_body_is_told_at_once() {
         assert_eq!(fixture.post("/orders", &order).await.pointers(), [pointer]);
     }
     assert_eq!(fixture.post("/orders", &json!([])).await.pointers(), ["#"]);
-    let limits = json!({"customer": "ä".repeat(200), "store": "s", "items": vec![json!({"menu": "m", "quantity": 100, "price": 10_000_000}); 100],
+    let most = json!({"menu": "m", "quantity": 100, "price": 10_000_000});
+    let limits = json!({"customer": "ä".repeat(200), "store": "s", "items": vec![most; 100],
         "fulfilment": "pickup", "payment": {"method": "card", "token": "t"}});
     assert_eq!(fixture.post("/orders", &limits).await.json()["amount"], Value::from(100_000_000_000_u64));
 }
