@@ -16,12 +16,14 @@ const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1
 #[error("log lines or figures cannot be set up: {0}")]
 pub struct TelemetryError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
-/// Log lines go to stderr from now on. Once a process; a second call changes nothing.
+/// Log lines go to stderr from now on: those that the settings name, `otherwise` if they name none. Once a process; a second
+/// call changes nothing.
 ///
 /// # Errors
 /// If the filter is not one; settings are checked before, so it is.
-pub fn log(logs: &Logs) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&logs.log_filter).map_err(|error| TelemetryError(error.into()))?;
+pub fn log(logs: &Logs, otherwise: &str) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(logs.log_filter.as_deref().unwrap_or(otherwise))
+        .map_err(|error| TelemetryError(error.into()))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = match logs.log_format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),

@@ -55,13 +55,21 @@ impl Client {
     /// # Errors
     /// If the machine cannot make one at all.
     pub fn new(remote: &Remote) -> Result<Self, Failure> {
+        Self::at(&remote.server, remote.timeout)
+    }
+
+    /// For the server at that address.
+    ///
+    /// # Errors
+    /// If the machine cannot make one at all.
+    pub fn at(base: &str, timeout: Duration) -> Result<Self, Failure> {
         let http = reqwest::Client::builder()
-            .timeout(remote.timeout)
+            .timeout(timeout)
             .connect_timeout(Duration::from_secs(5))
             .user_agent(concat!("orchestrator/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::failed("the client cannot be made", error))?;
-        Ok(Self { base: remote.server.clone(), http })
+        Ok(Self { base: base.to_owned(), http })
     }
 
     /// What stands at a path.

@@ -204,7 +204,7 @@ pub fn input(input: &serde_json::Value) -> String {
 
 fn moves(entry: &EntryView) -> String {
     let one = |moved: &view::MoveView| format!("{} → {}", moved.step.as_deref().unwrap_or("saga"), moved.to);
-    entry.moved.iter().map(one).collect::<Vec<_>>().join(", ")
+    entry.moved.iter().flatten().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// A time as the server wants it: RFC 3339; a duration is so long ago.

@@ -4,11 +4,13 @@ mod act;
 mod bench;
 mod check;
 mod client;
+mod demo;
 mod embedded;
 mod exit;
 mod look;
 mod output;
 mod paint;
+mod serve;
 mod settings;
 mod start;
 mod table;
@@ -38,10 +40,19 @@ const HELP: &str = "\
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+
+    #[command(flatten)]
+    embedded: serve::Embedded,
 }
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
+    /// Four orders, four endings, told as they happen
+    Demo(demo::Demo),
+    /// Serve with PostgreSQL and Kafka, workers elsewhere
+    Serve(serve::Serve),
+    /// Bring the database up to date, and end
+    Migrate(serve::MigrateCommand),
     /// Start a saga
     Start(start::Start),
     /// Undo a saga, whatever step it is at
@@ -74,8 +85,13 @@ enum Command {
 
 impl config::Check for Cli {
     fn check(&mut self, environment: Environment<'_>, mistakes: &mut Vec<String>) {
-        if let Some(Command::Bench(bench)) = &mut self.command {
-            bench.check(environment, mistakes);
+        match &mut self.command {
+            None => self.embedded.check(environment, mistakes),
+            Some(Command::Demo(demo)) => demo.check(environment, mistakes),
+            Some(Command::Serve(serve)) => serve.check(environment, mistakes),
+            Some(Command::Migrate(migrate)) => migrate.check(environment, mistakes),
+            Some(Command::Bench(bench)) => bench.check(environment, mistakes),
+            Some(_) => {}
         }
     }
 }
@@ -87,7 +103,10 @@ impl Cli {
     /// [`Failure`] says what, and with which code the process ends.
     pub async fn run(self) -> Result<Exit, Failure> {
         match self.command {
-            None => Ok(Exit::Ok),
+            None => self.embedded.run().await,
+            Some(Command::Demo(demo)) => demo.run().await,
+            Some(Command::Serve(serve)) => serve.run().await,
+            Some(Command::Migrate(migrate)) => migrate.run().await,
             Some(Command::Start(start)) => start.run().await,
             Some(Command::Cancel(act)) => act.run("cancel").await,
             Some(Command::Retry(act)) => act.run("retry").await,

@@ -145,7 +145,7 @@ pub struct EntryView {
     pub input: serde_json::Value,
     /// What it moved.
     #[serde(default)]
-    pub moved: Vec<MoveView>,
+    pub moved: Option<Vec<MoveView>>,
     /// Why it moved nothing.
     #[serde(default)]
     pub ignored: Option<String>,

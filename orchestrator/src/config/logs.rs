@@ -9,9 +9,9 @@ pub struct Logs {
     #[arg(long, env = "LOG_FORMAT", value_name = "text|json", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// Which are: a level, or levels a module such as `info,orchestrator::engine=debug`
-    #[arg(long = "log", env = "RUST_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
-    pub log_filter: String,
+    /// Which are: a level, or levels by module such as info,orchestrator::engine=debug; info unless given, for the demo warn
+    #[arg(long = "log", env = "RUST_LOG", value_name = "FILTER", value_parser = filter)]
+    pub log_filter: Option<String>,
 }
 
 /// How log lines are written.

@@ -219,8 +219,8 @@ mod tests {
     fn without_anything_every_setting_has_its_default() {
         let Line { embedded, .. } = parse_with("x", &[]).unwrap();
         assert_eq!(embedded.http.listen, "127.0.0.1:8080".parse().unwrap());
-        assert_eq!(embedded.data.data_dir.to_str(), Some("./data"));
-        assert_eq!(embedded.workers.auto, Auto::After(Duration::ZERO));
+        assert_eq!(embedded.data.folder().to_str(), Some("./data"));
+        assert_eq!(embedded.workers.auto, None);
         assert_eq!(embedded.orders.order_version, 1);
         assert_eq!(embedded.orders.idempotency_life, Duration::from_secs(24 * 3600));
         assert!(!embedded.http.allow_faults);
@@ -233,7 +233,7 @@ mod tests {
         let Line { embedded, .. } = parse_with("x --listen 0.0.0.0:2 --shards=3", &set).unwrap();
         assert_eq!(embedded.http.listen, "0.0.0.0:2".parse().unwrap());
         assert_eq!((embedded.orders.currency.as_str(), embedded.engine.shards), ("USD", 3));
-        assert_eq!((embedded.workers.auto, embedded.http.allow_faults), (Auto::Off, true));
+        assert_eq!((embedded.workers.auto, embedded.http.allow_faults), (Some(Auto::Off), true));
         assert!(embedded.http.warning().unwrap().contains("0.0.0.0:2"));
         let Line { embedded, .. } = parse_with("x --allow-faults", &[]).unwrap();
         assert!(embedded.http.allow_faults);

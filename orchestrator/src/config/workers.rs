@@ -4,24 +4,32 @@ use super::values;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
+pub use workers::handlers::Auto;
 
 /// Where an embedded one keeps its files.
 #[derive(Args, Clone, Debug)]
 pub struct Data {
-    /// Folder of the SQLite files; made if missing
-    #[arg(long, env = "DATA_DIR", value_name = "FOLDER", default_value = "./data")]
-    pub data_dir: PathBuf,
+    /// Folder of the SQLite files, made if missing; ./data unless given, for the demo a temporary one
+    #[arg(long, env = "DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Data {
+    /// The folder.
+    pub fn folder(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from("./data"))
+    }
 }
 
 /// The workers in the process.
 #[derive(Args, Clone, Debug)]
 pub struct InProcess {
-    /// After how long store and deliver answer by themselves; off waits for people
-    #[arg(long, env = "AUTO", value_name = "DURATION|off", default_value = "0s", value_parser = auto)]
-    pub auto: Auto,
+    /// After how long store and deliver answer by themselves, or off: people answer; 0s unless given, for the demo 700ms
+    #[arg(long, env = "AUTO", value_name = "DURATION|off", value_parser = auto)]
+    pub auto: Option<Auto>,
 
     /// Commands that a worker takes at once
-    #[arg(long, env = "CONCURRENCY", value_name = "NUMBER", default_value = "64",
+    #[arg(long, env = "CONCURRENCY", value_name = "NUMBER", default_value = "1000",
           value_parser = values::number::<1, 10_000>)]
     pub concurrency: usize,
 
@@ -30,19 +38,10 @@ pub struct InProcess {
     pub payment_gateway_url: Option<String>,
 }
 
-/// Whether store and deliver answer by themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auto {
-    /// After so long.
-    After(Duration),
-    /// A person answers.
-    Off,
-}
-
 impl InProcess {
     /// Adds what is wrong.
     pub fn check(&self, mistakes: &mut Vec<String>) {
-        if matches!(self.auto, Auto::After(delay) if delay > AUTO_MOST) {
+        if matches!(self.auto, Some(Auto::After(delay)) if delay > AUTO_MOST) {
             mistakes.push("AUTO is above 1h; off is wanted where people answer".to_owned());
         }
     }
@@ -52,11 +51,7 @@ impl InProcess {
 const AUTO_MOST: Duration = Duration::from_secs(3600);
 
 fn auto(text: &str) -> Result<Auto, String> {
-    if text == "off" {
-        return Ok(Auto::Off);
-    }
-    let wanted = |_| "a duration such as 0s or 2s is wanted, or off".to_owned();
-    values::duration(text).map(Auto::After).map_err(wanted)
+    text.parse().map_err(|_| "a duration such as 0s or 2s is wanted, or off".to_owned())
 }
 
 fn gateway(text: &str) -> Result<String, String> {

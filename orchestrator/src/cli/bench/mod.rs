@@ -28,7 +28,11 @@ const SAMPLE: Duration = Duration::from_secs(1);
 /// After the end, sagas under way may take so long.
 const DRAIN: Duration = Duration::from_secs(5);
 /// An order that every store takes at its price: the shipped menu does not list this one.
-const BODY: &str = r#"{"workflow":"order","input":{"customer":"bench","store":"bench","items":[{"menu":"big mac","quantity":2,"price":550}],"currency":"EUR","fulfilment":"delivery","payment":{"method":"card","token":"tok_visa"}}}"#;
+const BODY: &str = concat!(
+    r#"{"workflow":"order","input":{"customer":"bench","store":"bench","#,
+    r#""items":[{"menu":"big mac","quantity":2,"price":550}],"currency":"EUR","fulfilment":"delivery","#,
+    r#""payment":{"method":"card","token":"tok_visa"}}}"#
+);
 
 /// Measure throughput, latency and cost of a running server
 #[derive(Args, Clone, Debug)]
