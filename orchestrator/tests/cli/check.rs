@@ -4,8 +4,8 @@ use super::program::run;
 
 fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
     let path = folder.path().join(name);
-    std::fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
+    std::fs::write(&path, text).expect("the folder can be written");
+    path.to_str().expect("its name is text").to_owned()
 }
 
 #[test]
