@@ -85,11 +85,12 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Listen`].
-    pub fn build(config: Config) -> Result<Self, AppError> {
+    pub fn build(mut config: Config) -> Result<Self, AppError> {
         let address = config.http.listen;
         let listen = |source| AppError::Listen { address, source };
         let listener = port::take(address, config.port_taken).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        config.http.listen = address;
         Ok(Self { config, listener, address })
     }
 
@@ -100,13 +101,7 @@ impl App {
 
     /// Where a browser on this machine finds it.
     pub fn url(&self) -> String {
-        let ip = self.address.ip();
-        let host = match ip {
-            _ if ip.is_unspecified() => "127.0.0.1".to_owned(),
-            std::net::IpAddr::V4(ip) => ip.to_string(),
-            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        format!("http://{host}:{}", self.port())
+        format!("http://{}", port::reachable(self.address))
     }
 
     /// Opens all parts and runs until `shutdown`, then: not ready, serve on for a moment, take nothing new, finish what is

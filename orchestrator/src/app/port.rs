@@ -33,3 +33,11 @@ pub(super) fn hint(error: &io::Error) -> &'static str {
         _ => "",
     }
 }
+
+/// Where a browser on this machine finds what listens there: `HOST:PORT`.
+pub(super) fn reachable(address: SocketAddr) -> String {
+    match address.ip() {
+        ip if ip.is_unspecified() => format!("127.0.0.1:{}", address.port()),
+        _ => address.to_string(),
+    }
+}

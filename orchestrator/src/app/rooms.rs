@@ -150,6 +150,7 @@ pub(super) async fn engine_and_http(
             currency: config.orders.currency.clone(),
             order_version,
             allow_faults: config.http.allow_faults,
+            address: super::port::reachable(config.http.listen),
             replica,
         },
         readiness: Arc::clone(readiness),
