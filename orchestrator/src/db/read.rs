@@ -26,9 +26,11 @@ pub struct ListFilter {
     pub step: Option<String>,
     /// Exactly this business key.
     pub key: Option<String>,
-    /// A prefix of the id, of the key or of the correlation id.
+    /// A prefix of the id, of the key or of the correlation id. Of very many that begin alike, those with the highest keys
+    /// and correlation ids are found.
     pub q: Option<String>,
-    /// Started at or after.
+    /// Started at or after. With `until`, ids are taken at their word: a saga whose id was made on a clock more than a minute
+    /// from the database's may be missed.
     pub since: Option<Time>,
     /// Started before.
     pub until: Option<Time>,
@@ -43,7 +45,8 @@ pub struct ListFilter {
 pub struct SagaPage {
     /// States only: a list shows no input.
     pub states: Vec<Vec<u8>>,
-    /// The last id, if there are more.
+    /// Where to go on ([`ListFilter::before`]), if there may be more. A page with fewer than `limit` sagas, even none, can
+    /// have a next one: looking for what no index finds ends after a bounded number of sagas.
     pub next: Option<Uuid>,
 }
 
@@ -106,6 +109,13 @@ impl SagaPage {
         sagas.truncate(limit as usize);
         let next = sagas.last().filter(|_| more).map(|(id, _)| *id);
         Self { states: sagas.into_iter().map(|(_, state)| state).collect(), next }
+    }
+
+    /// The same, where looking ended at `end`: what is older than that is left to the next page.
+    pub(super) fn up_to(mut sagas: Vec<(Uuid, Vec<u8>)>, limit: u32, end: Option<Uuid>) -> Self {
+        sagas.retain(|(id, _)| end.is_none_or(|end| *id >= end));
+        let page = Self::of(sagas, limit);
+        Self { next: page.next.or(end), ..page }
     }
 }
 

@@ -26,21 +26,30 @@ macro_rules! on_both {
 }
 
 mod batches;
+mod checks;
+mod claims;
+mod definitions;
+mod lists;
+mod outbox;
+mod postgres_only;
+mod reads;
+mod starts;
 mod writes;
 
 use super::{Db, Postgres, Sqlite};
 use futures::FutureExt;
 use sqlx::postgres::PgConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// A database made for one test.
-struct Fresh {
+pub(in crate::db) struct Fresh {
     db: Arc<dyn Db>,
     /// Of a PostgreSQL database, to look behind the scenes.
-    url: Option<String>,
+    pub(in crate::db) url: Option<String>,
     /// Of a SQLite file.
     file: Option<std::path::PathBuf>,
 }
@@ -54,8 +63,35 @@ async fn on_sqlite(test: impl AsyncFnOnce(&Fresh)) {
     test(&Fresh { db, url: None, file: Some(file) }).await;
 }
 
+/// A connection beside those under test, which finds the tables by their bare names.
+enum Beside {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+impl Beside {
+    async fn of(fresh: &Fresh) -> Self {
+        if let Some(url) = &fresh.url {
+            let mut connection = PgConnection::connect(url).await.expect("it is there");
+            sqlx::raw_sql("set search_path to saga").execute(&mut connection).await.expect("a setting");
+            return Self::Postgres(connection);
+        }
+        let options = SqliteConnectOptions::new().filename(fresh.file.as_ref().expect("it is a file, then"));
+        Self::Sqlite(SqliteConnection::connect_with(&options).await.expect("it is there"))
+    }
+
+    /// Runs a statement that both databases understand.
+    async fn run(&mut self, statement: &str) -> Result<u64, sqlx::Error> {
+        let query = sqlx::raw_sql(AssertSqlSafe(statement));
+        match self {
+            Self::Postgres(connection) => query.execute(connection).await.map(|done| done.rows_affected()),
+            Self::Sqlite(connection) => query.execute(connection).await.map(|done| done.rows_affected()),
+        }
+    }
+}
+
 /// Runs a test on a PostgreSQL database of its own.
-async fn on_postgres(name: &str, test: impl AsyncFnOnce(&Fresh)) {
+pub(in crate::db) async fn on_postgres(name: &str, test: impl AsyncFnOnce(&Fresh)) {
     let Ok(server) = std::env::var("DATABASE_URL") else {
         assert_ne!(std::env::var("REQUIRE").as_deref(), Ok("all"), "{name} needs DATABASE_URL");
         println!("SKIPPED {name}: DATABASE_URL is not set");

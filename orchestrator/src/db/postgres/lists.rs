@@ -1,46 +1,295 @@
-//! Pages of sagas, newest first.
+//! Pages of sagas, newest first. Every filter either has an index, or looks at a bounded number of sagas a page.
+//!
+//! - none: the primary key, from its end.
+//! - `status`, `workflow`, `step`: the index on (workflow, status, id): a range for each pair, merged. A step is under way
+//!   only in an unfinished saga, so that `step` looks at those alone.
+//! - `key`: the unique index. `q`: ranges of the primary key, of that index, and of the one on correlation ids.
+//! - `since` and `until`: a range of ids, which begin with the moment at which they were made; within it, `started_at`.
+//!
+//! Where a filter has no index of its own (`step`, the edges of `since` and `until`, anything beside `q`), a page ends after
+//! [`LOOK`] sagas: it may be short, or empty, and yet have a `next`.
 
-use super::sessions::{Sessions, answer};
+use super::sessions::{Session, Sessions, answer};
 use crate::db::{DbError, ListFilter, SagaPage};
-use sqlx::QueryBuilder;
+use chrono::{DateTime, Utc};
+use sqlx::Error;
+use std::time::Duration;
 use uuid::Uuid;
+use workflows::Time;
+use workflows::saga::Status;
+
+/// Most sagas looked at for a page in each range of an index: a tenth of a second, if they are in memory.
+const LOOK: i64 = 20_000;
+/// Most sagas that a search takes from each of its indexes: those with the highest ids, keys, correlation ids.
+const FOUND: i64 = 2_000;
+/// How far the clock of whoever makes ids may be from the database's: `since` and `until` look that much further.
+const SKEW: Duration = Duration::from_secs(60);
+
+/// What all statements below have in common: `$1` below this id, `$2` from this id on, `$3` how many to look at, `$4` how
+/// many to return, `$5` since, `$6` until, `$7` the step.
+macro_rules! holds {
+    ($saga:literal) => {
+        concat!(
+            "($5::timestamptz is null or ",
+            $saga,
+            ".started_at >= $5)
+            and ($6::timestamptz is null or ",
+            $saga,
+            ".started_at < $6)
+            and ($7::text is null or $7 = any (string_to_array(",
+            $saga,
+            ".current, ' '))) "
+        )
+    };
+}
+
+const NEWEST: &str = concat!(
+    "select s.id, s.state
+    from (select * from saga.sagas where id < $1 and id >= $2 order by id desc limit $3) s
+    where ",
+    holds!("s"),
+    "order by s.id desc limit $4"
+);
+const NEWEST_END: &str = "
+select id from saga.sagas where id < $1 and id >= $2 order by id desc offset $3 - 1 limit 1";
+
+/// `$8` and `$9`: pairs of workflow and status. Not by `status = …`: in this order, only the index on these columns will do.
+/// Else the planner may walk along the primary key, past millions, for a status that hardly any saga has.
+const IN_RANGES: &str = concat!(
+    "select s.id, s.state
+    from unnest($8::text[], $9::text[]) as r (workflow, status)
+    cross join lateral (
+        select c.id, c.state
+        from (
+            select * from saga.sagas
+            where workflow = r.workflow and status >= r.status and (status, id) < (r.status, $1)
+            order by status desc, id desc limit $3) c
+        where c.id >= $2 and ",
+    holds!("c"),
+    "order by c.status desc, c.id desc limit $4) s
+    order by s.id desc limit $4"
+);
+const IN_RANGES_END: &str = "
+select max(e.id::text)::uuid
+from unnest($4::text[], $5::text[]) as r (workflow, status)
+cross join lateral (
+    select id from saga.sagas
+    where workflow = r.workflow and status >= r.status and (status, id) < (r.status, $1)
+    order by status desc, id desc offset $3 - 1 limit 1) e
+where e.id >= $2";
+
+/// `$8` the workflows to look in, `$9` the statuses, `$10` the key.
+const BY_KEY: &str = concat!(
+    "select s.id, s.state
+    from unnest($8::text[]) as w (workflow)
+    join saga.sagas s on s.workflow = w.workflow and s.key = $10
+    where s.id < $1 and s.id >= $2 and s.status = any ($9::text[]) and ",
+    holds!("s"),
+    "order by s.id desc limit least($3, $4)"
+);
+
+/// `$8` the workflows to look in, `$9` the statuses, `$10` what is searched for and `$11` what comes behind all that begins
+/// with it, `$12` and `$13` the same for ids, `$14` the exact key if that is asked for too.
+const SEARCH: &str = concat!(
+    "with by_id as (
+        select id from saga.sagas
+        where id >= $12::uuid and id <= $13::uuid and id < $1 and id >= $2 order by id desc limit $3
+    ),
+    found as (
+        select id from by_id
+        union
+        select k.id from unnest($8::text[]) as w (workflow) cross join lateral (
+            select id from saga.sagas
+            where workflow = w.workflow and key >= $10 and key < $11 order by key desc limit $3) k
+        union
+        select c.id from (
+            select id from saga.sagas
+            where correlation_id >= $10 and correlation_id < $11 order by correlation_id desc limit $3) c
+    )
+    select s.id, s.state
+    from found f join saga.sagas s on s.id = f.id
+    where s.id < $1 and s.id >= $2 and s.workflow = any ($8) and s.status = any ($9)
+      and ($14::text is null or s.key = $14) and ",
+    holds!("s"),
+    "order by s.id desc limit $4"
+);
+const SEARCH_END: &str = "
+select id from saga.sagas
+where id >= $4::uuid and id <= $5::uuid and id < $1 and id >= $2 order by id desc offset $3 - 1 limit 1";
+
+/// All workflows that have sagas, by a step of the index each.
+const WORKFLOWS: &str = "
+with recursive workflows as (
+    (select workflow from saga.sagas order by workflow limit 1)
+    union all
+    select (select s.workflow from saga.sagas s where s.workflow > w.workflow order by s.workflow limit 1)
+    from workflows w where w.workflow is not null
+)
+select workflow from workflows where workflow is not null";
 
 /// A page.
 pub(super) async fn list(readers: &Sessions, filter: &ListFilter) -> Result<SagaPage, DbError> {
-    let mut query = QueryBuilder::new("select id, state from saga.sagas where true");
-    if let Some(before) = filter.before {
-        query.push(" and id < ").push_bind(before);
+    let wanted = Wanted::of(filter);
+    let mut session = readers.take().await?;
+    let page = answer(page(&mut session, filter, &wanted)).await;
+    let (rows, end) = session.settle(page)?;
+    Ok(SagaPage::up_to(rows, filter.limit, end))
+}
+
+/// The filter in the statements' terms.
+struct Wanted<'a> {
+    below: Uuid,
+    from: Uuid,
+    statuses: Vec<&'static str>,
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    step: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(filter: &'a ListFilter) -> Self {
+        let asked = |status: &&Status| filter.status.is_empty() || filter.status.contains(status);
+        let possible = |status: &&Status| filter.step.is_none() || !status.finished();
+        let statuses = Status::ALL.iter().filter(asked).filter(possible).map(|status| status.as_str()).collect();
+        let below_until = filter.until.map(|until| first_id_of(until + SKEW));
+        Self {
+            below: filter.before.into_iter().chain(below_until).min().unwrap_or(Uuid::max()),
+            from: filter.since.map_or(Uuid::nil(), |since| first_id_of(before(since, SKEW))),
+            statuses,
+            since: filter.since.map(Time::to_datetime),
+            until: filter.until.map(Time::to_datetime),
+            step: filter.step.as_deref(),
+        }
     }
-    if !filter.status.is_empty() {
-        let statuses: Vec<_> = filter.status.iter().map(|status| status.as_str()).collect();
-        query.push(" and status = any (").push_bind(statuses).push(")");
+
+    /// Whether sagas have to be looked at to know whether they are wanted.
+    fn looks(&self) -> bool {
+        self.since.is_some() || self.until.is_some() || self.step.is_some()
     }
-    if let Some(workflow) = &filter.workflow {
-        query.push(" and workflow = ").push_bind(workflow);
+}
+
+type Rows = Vec<(Uuid, Vec<u8>)>;
+
+/// The sagas, and where looking ended, if it ended before the last of them.
+async fn page(
+    session: &mut Session<'_>,
+    filter: &ListFilter,
+    wanted: &Wanted<'_>,
+) -> Result<(Rows, Option<Uuid>), Error> {
+    if let Some(q) = &filter.q {
+        let workflows = workflows(session, filter).await?;
+        return search(session, filter, wanted, q, &workflows).await;
     }
     if let Some(key) = &filter.key {
-        query.push(" and key = ").push_bind(key);
+        let workflows = workflows(session, filter).await?;
+        let query = bound(BY_KEY, wanted, LOOK, filter).bind(workflows).bind(&wanted.statuses).bind(key);
+        return Ok((query.fetch_all(&mut **session).await?, None));
     }
-    if let Some(step) = &filter.step {
-        query.push(" and ").push_bind(step).push(" = any (string_to_array(current, ' '))");
+    if filter.workflow.is_none() && filter.status.is_empty() && filter.step.is_none() {
+        let rows = bound(NEWEST, wanted, LOOK, filter).fetch_all(&mut **session).await?;
+        let end = sqlx::query_scalar(NEWEST_END).bind(wanted.below).bind(wanted.from).bind(LOOK);
+        let end = if wanted.looks() { end.fetch_optional(&mut **session).await? } else { None };
+        return Ok((rows, end));
     }
-    if let Some(since) = filter.since {
-        query.push(" and started_at >= ").push_bind(since.to_datetime());
+    let workflows = workflows(session, filter).await?;
+    let (of, statuses) = pairs(&workflows, &wanted.statuses);
+    let rows = bound(IN_RANGES, wanted, LOOK, filter).bind(&of).bind(&statuses).fetch_all(&mut **session).await?;
+    let end = sqlx::query_scalar(IN_RANGES_END).bind(wanted.below).bind(wanted.from).bind(LOOK).bind(of).bind(statuses);
+    let end = if wanted.looks() { end.fetch_one(&mut **session).await? } else { None };
+    Ok((rows, end))
+}
+
+async fn search(
+    session: &mut Session<'_>,
+    filter: &ListFilter,
+    wanted: &Wanted<'_>,
+    q: &str,
+    workflows: &[String],
+) -> Result<(Rows, Option<Uuid>), Error> {
+    let (first, last) = ids_with_prefix(q).unwrap_or((Uuid::max(), Uuid::nil()));
+    let rows = bound(SEARCH, wanted, FOUND, filter)
+        .bind(workflows)
+        .bind(&wanted.statuses)
+        .bind(q)
+        .bind(behind(q))
+        .bind(first)
+        .bind(last)
+        .bind(&filter.key)
+        .fetch_all(&mut **session)
+        .await?;
+    let end = sqlx::query_scalar(SEARCH_END).bind(wanted.below).bind(wanted.from).bind(FOUND).bind(first).bind(last);
+    Ok((rows, end.fetch_optional(&mut **session).await?))
+}
+
+type PageQuery<'q> = sqlx::query::QueryAs<'q, sqlx::Postgres, (Uuid, Vec<u8>), sqlx::postgres::PgArguments>;
+
+fn bound<'q>(statement: &'static str, wanted: &'q Wanted<'_>, look: i64, filter: &ListFilter) -> PageQuery<'q> {
+    sqlx::query_as(statement)
+        .bind(wanted.below)
+        .bind(wanted.from)
+        .bind(look)
+        .bind(i64::from(filter.limit) + 1)
+        .bind(wanted.since)
+        .bind(wanted.until)
+        .bind(wanted.step)
+}
+
+async fn workflows(session: &mut Session<'_>, filter: &ListFilter) -> Result<Vec<String>, Error> {
+    match &filter.workflow {
+        Some(workflow) => Ok(vec![workflow.clone()]),
+        None => sqlx::query_scalar(WORKFLOWS).fetch_all(&mut **session).await,
     }
-    if let Some(until) = filter.until {
-        query.push(" and started_at < ").push_bind(until.to_datetime());
+}
+
+/// Every workflow with every status.
+fn pairs<'a>(workflows: &'a [String], statuses: &[&'static str]) -> (Vec<&'a str>, Vec<&'static str>) {
+    workflows.iter().flat_map(|workflow| statuses.iter().map(move |status| (&workflow[..], *status))).unzip()
+}
+
+/// The lowest UUIDv7 of a moment: its first 48 bits are milliseconds since 1970.
+fn first_id_of(at: Time) -> Uuid {
+    let millis = u128::try_from(at.micros() / 1000).unwrap_or(0);
+    Uuid::from_u128(millis << 80)
+}
+
+fn before(at: Time, by: Duration) -> Time {
+    Time::from_micros(at.micros().saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+}
+
+/// The lowest and the highest id whose text begins with that; dashes may be left out.
+fn ids_with_prefix(text: &str) -> Option<(Uuid, Uuid)> {
+    let digits = text.replace('-', "");
+    let fits = !digits.is_empty() && digits.len() <= 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let filled_with = |digit: char| {
+        let rest = std::iter::repeat_n(digit, 32 - digits.len());
+        Uuid::parse_str(&digits.chars().chain(rest).collect::<String>()).ok()
+    };
+    if fits { filled_with('0').zip(filled_with('f')) } else { None }
+}
+
+/// What comes behind every text that begins with `prefix`, byte by byte, as collation "C" compares.
+fn behind(prefix: &str) -> String {
+    format!("{prefix}\u{10FFFF}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_of_an_id_is_a_range_of_ids() {
+        let (first, last) = ids_with_prefix("0193-F").expect("it can begin an id");
+        assert_eq!(first.to_string(), "0193f000-0000-0000-0000-000000000000");
+        assert_eq!(last.to_string(), "0193ffff-ffff-ffff-ffff-ffffffffffff");
+        assert_eq!(ids_with_prefix("order-7"), None);
+        assert_eq!(ids_with_prefix(""), None);
+        assert_eq!(ids_with_prefix(&"0".repeat(33)), None);
     }
-    if let Some(q) = &filter.q {
-        query.push(" and (starts_with(id::text, ").push_bind(q.to_lowercase());
-        query
-            .push(") or starts_with(key, ")
-            .push_bind(q)
-            .push(") or starts_with(correlation_id, ")
-            .push_bind(q)
-            .push("))");
+
+    #[test]
+    fn an_id_begins_with_the_moment_it_was_made_at() {
+        let id = first_id_of(Time::from_micros(1_700_000_000_123_456));
+        assert_eq!(id.as_u128() >> 80, 1_700_000_000_123);
+        assert_eq!(first_id_of(Time::from_micros(-5)), Uuid::nil());
     }
-    query.push(" order by id desc limit ").push_bind(i64::from(filter.limit) + 1);
-    let mut session = readers.take().await?;
-    let rows: Result<Vec<(Uuid, Vec<u8>)>, _> = answer(query.build_query_as().fetch_all(&mut *session)).await;
-    Ok(SagaPage::of(session.settle(rows)?, filter.limit))
 }

@@ -78,8 +78,8 @@ pub(super) async fn own(
 ) -> Result<Vec<OutboxRow>, DbError> {
     let query = sqlx::query_as(OWN).bind(incarnation).bind(after).bind(i64::from(limit));
     let mut session = engine.take().await?;
-    let rows: Result<Vec<(Uuid, Vec<u8>, DateTime<Utc>)>, _> = answer(query.fetch_all(&mut *session)).await;
-    let rows = session.settle(rows)?;
+    let rows = answer(query.fetch_all(&mut *session)).await;
+    let rows: Vec<(Uuid, Vec<u8>, DateTime<Utc>)> = session.settle(rows)?;
     Ok(rows.into_iter().map(|(id, messages, at)| OutboxRow { id, messages, at: at.into() }).collect())
 }
 

@@ -58,7 +58,7 @@ pub(super) async fn history(
     };
     let query = sqlx::query_as(HISTORY).bind(id).bind(revision).bind(n).bind(i64::from(limit) + 1);
     let mut session = readers.take().await?;
-    let rows: Result<Vec<(i64, i64, DateTime<Utc>, Vec<u8>)>, _> = answer(query.fetch_all(&mut *session)).await;
+    let rows = answer(query.fetch_all(&mut *session)).await;
     let entry = |(revision, n, at, entry): (i64, i64, DateTime<Utc>, _)| {
         let (revision, n) = (read(revision, "a revision")?, read(n, "a history entry's number")?);
         Ok(HistoryEntry { revision, n, at: at.into(), entry })
@@ -67,34 +67,41 @@ pub(super) async fn history(
     Ok(HistoryPage::of(entries?, limit))
 }
 
-/// Each unfinished saga, as `s`, by the index on (workflow, status, id): its leading column is skipped along by a step for
-/// each workflow. Finished ones, however many, are not looked at.
-macro_rules! each_unfinished {
-    ($select:literal) => {
+/// Selects from `s`, which is made for each workflow and each unfinished status out of the sagas in them, by the index on
+/// (workflow, status, id). Finished sagas, however many, are not looked at: workflows are found by a step of the index each,
+/// and a status is given as a range of one, since then no statistics mislead the planner to think it frequent.
+macro_rules! of_unfinished {
+    ($select:literal, $what:literal, $also:literal) => {
         concat!(
             "with recursive workflows as (
                 (select workflow from saga.sagas order by workflow limit 1)
                 union all
                 select (select s.workflow from saga.sagas s where s.workflow > w.workflow order by s.workflow limit 1)
                 from workflows w where w.workflow is not null
-            ) ",
+            )
+            select ",
             $select,
             " from workflows w
             cross join unnest(array['running', 'compensating', 'parked']) as u (status)
-            join saga.sagas s on s.workflow = w.workflow and s.status = u.status "
+            cross join lateral (select ",
+            $what,
+            " from saga.sagas s
+              where s.workflow = w.workflow and s.status >= u.status and s.status <= u.status ",
+            $also,
+            ") s "
         )
     };
 }
 
 /// Finished ones come from their tallies.
 const COUNTS: &str = concat!(
-    each_unfinished!("select s.workflow, s.status, count(*), min(s.started_at)"),
-    "
-group by s.workflow, s.status
-union all
-select workflow, status, sum(sagas)::bigint, null
-from saga.finished
-group by workflow, status"
+    of_unfinished!(
+        "w.workflow, u.status, s.sagas, s.oldest",
+        "count(*) as sagas, min(s.started_at) as oldest",
+        "having count(*) > 0"
+    ),
+    "union all
+    select workflow, status, sum(sagas)::bigint, null from saga.finished group by workflow, status"
 );
 
 /// Sums up the tallies that batches have left, once there are many: one row for each workflow and status instead. Any number
@@ -128,8 +135,8 @@ pub(super) async fn counts(readers: &Sessions) -> Result<Counts, DbError> {
 }
 
 const VERSION_USE: &str = concat!(
-    each_unfinished!("select s.workflow, s.version, count(*)"),
-    "group by s.workflow, s.version order by s.workflow, s.version"
+    of_unfinished!("w.workflow, s.version, sum(s.sagas)::bigint", "s.version, count(*) as sagas", "group by s.version"),
+    "group by w.workflow, s.version order by w.workflow, s.version"
 );
 
 /// Unfinished sagas by version.
@@ -144,10 +151,14 @@ pub(super) async fn version_use(readers: &Sessions) -> Result<Vec<VersionUse>, D
 
 /// Sagas that the engine has to push, and that no wake-up will bring to mind.
 const WITHOUT_WAKE_UP: &str = concat!(
-    each_unfinished!("select s.id"),
-    "where s.status <> 'parked' and not s.paused
-       and not exists (select from saga.wake_ups a where a.saga_id = s.id)
-    limit $1"
+    of_unfinished!(
+        "s.id",
+        "s.id",
+        "and s.status <> 'parked' and not s.paused
+         and not exists (select from saga.wake_ups a where a.saga_id = s.id)
+         limit $1"
+    ),
+    "limit $1"
 );
 
 /// Rows of the outbox read at once: a row may be as large as its batch.

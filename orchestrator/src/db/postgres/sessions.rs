@@ -34,18 +34,21 @@ const EVERY_SESSION: [(&str, &str); 8] = [
     ("synchronous_commit", "on"),
 ];
 
-/// What the engine's sessions are told besides. All their statements look rows up by key, a handful or hundreds: nested
-/// loops over primary keys are right for a table with ten rows and for one with ten million. Left alone, the planner would
-/// choose a scan while the tables are small or their statistics old, and keep it as they grow; or plan anew for each batch,
-/// which takes longer than the batch itself.
-const WRITING_SESSION: [(&str, &str); 6] = [
-    ("plan_cache_mode", "force_generic_plan"),
+/// How all statements are planned. They look rows up by key, a handful or hundreds, or walk along an index until they have
+/// enough: nested loops over indexes are right for a table with ten rows and for one with ten million. Left alone, the
+/// planner would choose a scan while the tables are small or their statistics old, and keep it as they grow.
+const BY_INDEX: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
+
+/// The engine's statements are planned once: each time would take longer than a batch of one.
+const PLANNED_ONCE: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
+/// Lists are planned each time, for the filters they have: less than a millisecond.
+const PLANNED_EACH_TIME: (&str, &str) = ("plan_cache_mode", "force_custom_plan");
 
 /// A bounded set of connections of one kind.
 pub(super) struct Sessions {
@@ -64,13 +67,12 @@ pub(super) struct Session<'a> {
 impl Sessions {
     /// For the engine: short statements by key.
     pub(super) fn writing(url: &str, most: usize) -> Result<Self, Error> {
-        let options = options(url, "saga engine")?.options(WRITING_SESSION);
-        Ok(Self::new(options, most))
+        Ok(Self::new(options(url, "saga engine")?.options([PLANNED_ONCE]), most))
     }
 
-    /// For lists and single sagas: planned as PostgreSQL thinks best.
+    /// For lists and single sagas.
     pub(super) fn reading(url: &str, most: usize) -> Result<Self, Error> {
-        Ok(Self::new(options(url, "saga reads")?.options([("jit", "off")]), most))
+        Ok(Self::new(options(url, "saga reads")?.options([PLANNED_EACH_TIME]), most))
     }
 
     fn new(options: PgConnectOptions, most: usize) -> Self {
@@ -145,5 +147,34 @@ pub(super) fn migrating(url: &str) -> Result<PgConnectOptions, Error> {
 }
 
 fn options(url: &str, name: &str) -> Result<PgConnectOptions, Error> {
-    Ok(PgConnectOptions::from_str(url)?.application_name(name).options(EVERY_SESSION).disable_statement_logging())
+    // sqlx would take any scheme, and then look for a server on this host.
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(Error::Configuration("a PostgreSQL URL begins with postgres://".into()));
+    }
+    let options = PgConnectOptions::from_str(url)?.application_name(name);
+    Ok(options.options(EVERY_SESSION).options(BY_INDEX).disable_statement_logging())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::conformance::{Fresh, on_postgres};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sessions_are_told_how_long_to_wait() {
+        on_postgres("sessions_are_told_how_long_to_wait", told).await;
+    }
+
+    async fn told(fresh: &Fresh) {
+        let url = fresh.url.as_ref().expect("this test runs on PostgreSQL");
+        for sessions in [Sessions::writing(url, 1), Sessions::reading(url, 1)] {
+            let sessions = sessions.expect("it is a URL");
+            let mut session = sessions.take().await.expect("a connection");
+            for (setting, value) in EVERY_SESSION {
+                let query = sqlx::query_scalar("select current_setting($1)").bind(setting);
+                let set: String = query.fetch_one(&mut *session).await.expect("it is a setting");
+                assert_eq!(set, value, "{setting}");
+            }
+        }
+    }
 }

@@ -147,3 +147,33 @@ impl DbError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::conformance::{Fresh, on_postgres};
+    use sqlx::AssertSqlSafe;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_plan_looks_rows_up_by_key_however_small_the_tables_are() {
+        on_postgres("the_plan_looks_rows_up_by_key_however_small_the_tables_are", planned).await;
+    }
+
+    async fn planned(fresh: &Fresh) {
+        let url = fresh.url.as_ref().expect("this test runs on PostgreSQL");
+        let engine = Sessions::writing(url, 1).expect("it is a URL");
+        let mut session = engine.take().await.expect("a connection");
+        let prepare = format!("prepare batch as {WRITE}");
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *session).await.expect("it can be prepared");
+        let uuid = Uuid::nil();
+        let arrays = vec!["'{}'"; 47].join(", ");
+        let explain = format!("explain execute batch ('{uuid}', '{uuid}', '', {arrays}, 1)");
+        let plan: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(explain)).fetch_all(&mut *session).await.expect("it can be explained");
+        let plan = plan.join("\n");
+        assert!(plan.contains("Index Scan using sagas_pkey on sagas s"), "{plan}");
+        for costly in ["Seq Scan", "Bitmap", "Hash Join", "Merge Join"] {
+            assert!(!plan.contains(costly), "{costly} in\n{plan}");
+        }
+    }
+}

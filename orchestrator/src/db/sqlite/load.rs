@@ -52,6 +52,9 @@ fn loaded(row: LoadedRow) -> Result<Loaded, DbError> {
     })
 }
 
+/// The columns of an idempotency key.
+type KeyRow = (String, String, Vec<u8>, Uuid, Vec<u8>, i64);
+
 /// Of those keys the ones that are taken.
 pub(super) async fn find_starts(readers: &SqlitePool, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
     let mut found = FoundStarts::default();
@@ -69,8 +72,7 @@ pub(super) async fn find_starts(readers: &SqlitePool, asked: &[StartKeys]) -> Re
             "select scope, key, body_hash, saga_id, answer, at from idempotency where (scope, key) in (values ",
         );
         push_pairs(&mut query, keys.into_iter());
-        let rows: Vec<(String, String, Vec<u8>, Uuid, Vec<u8>, i64)> =
-            query.build_query_as().fetch_all(readers).await.map_err(DbError::of)?;
+        let rows: Vec<KeyRow> = query.build_query_as().fetch_all(readers).await.map_err(DbError::of)?;
         found.idempotency.extend(rows.into_iter().map(|(scope, key, body_hash, saga_id, answer, at)| IdempotencyRow {
             scope,
             key,

@@ -1,0 +1,253 @@
+//! What only a server can do: lose connections, make writers wait, come back.
+
+use super::batches::*;
+use super::{Fresh, admin, on_postgres};
+use crate::db::{Db, DbError, Postgres, WriteError};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+macro_rules! tests {
+    ($($test:ident => $case:ident,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                on_postgres(stringify!($test), $case).await;
+            }
+        )*
+    };
+}
+
+tests! {
+    a_writer_that_waited_sees_the_newest_version => waited,
+    a_writer_whose_rival_gave_up_goes_on => rival_gave_up,
+    a_writer_killed_before_its_commit_has_written_nothing => killed,
+    a_commit_that_nobody_saw_is_recognised => unseen_commit,
+    no_transition_is_lost_or_repeated_while_connections_die => dying_connections,
+    a_lock_that_is_held_too_long_is_unclear => held_too_long,
+    the_same_keys_in_any_order_never_deadlock => keys_in_any_order,
+    many_tallies_are_summed_up => tallies,
+    replicas_that_migrate_together_wait_for_one => migrating_together,
+}
+
+async fn beside(fresh: &Fresh) -> PgConnection {
+    let url = fresh.url.as_ref().expect("these tests run on PostgreSQL");
+    PgConnection::connect(url).await.expect("it is there")
+}
+
+async fn run(connection: &mut PgConnection, statement: &str) {
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.expect(statement);
+}
+
+/// Asks until so many of the engine's sessions wait for a lock. The only way to know that a statement has come that far.
+async fn until_waiting(connection: &mut PgConnection, sessions: i64) {
+    let end = Instant::now() + Duration::from_secs(20);
+    let waiting = "select count(*) from pg_stat_activity
+        where application_name = 'saga engine' and datname = current_database() and wait_event_type = 'Lock'";
+    loop {
+        let found: i64 = sqlx::query_scalar(waiting).fetch_one(&mut *connection).await.expect("an answer");
+        if found == sessions {
+            return;
+        }
+        assert!(Instant::now() < end, "{found} sessions wait, not {sessions}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Holds the row of a saga until the transaction ends.
+async fn hold(connection: &mut PgConnection, id: Uuid) {
+    run(connection, &format!("begin; update saga.sagas set revision = 7 where id = '{id}'")).await;
+}
+
+fn spawn_write(db: &Arc<dyn Db>, batch: &crate::db::Batch) -> tokio::task::JoinHandle<Result<(), WriteError>> {
+    let (db, batch) = (Arc::clone(db), batch.clone());
+    tokio::spawn(async move { db.write(&batch).await.map(drop) })
+}
+
+async fn state_of(db: &dyn Db, id: Uuid) -> String {
+    String::from_utf8(db.load(&[id]).await.expect("it can be loaded")[0].state.clone()).expect("text")
+}
+
+async fn waited(fresh: &Fresh) {
+    let ids = [start(&*fresh.db).await, start(&*fresh.db).await];
+    let mut rival = beside(fresh).await;
+    hold(&mut rival, ids[1]).await;
+    let writer = spawn_write(&fresh.db, &moving(&ids, 1));
+    until_waiting(&mut beside(fresh).await, 1).await;
+    run(&mut rival, "commit").await;
+    assert!(matches!(writer.await.expect("no panic"), Err(WriteError::Stale)));
+    assert_eq!(state_of(&*fresh.db, ids[0]).await, "state 1");
+}
+
+async fn rival_gave_up(fresh: &Fresh) {
+    let id = start(&*fresh.db).await;
+    let mut rival = beside(fresh).await;
+    hold(&mut rival, id).await;
+    let writer = spawn_write(&fresh.db, &moving(&[id], 1));
+    until_waiting(&mut beside(fresh).await, 1).await;
+    run(&mut rival, "rollback").await;
+    writer.await.expect("no panic").expect("it is as it was read");
+    assert_eq!(state_of(&*fresh.db, id).await, "state 2");
+}
+
+async fn killed(fresh: &Fresh) {
+    let id = start(&*fresh.db).await;
+    let mut rival = beside(fresh).await;
+    hold(&mut rival, id).await;
+    let batch = moving(&[id], 1);
+    let writer = spawn_write(&fresh.db, &batch);
+    let mut other = beside(fresh).await;
+    until_waiting(&mut other, 1).await;
+    run(&mut other, &format!("select {KILL} and wait_event_type = 'Lock'")).await;
+    let killed = writer.await.expect("no panic");
+    assert!(matches!(killed, Err(WriteError::Unclear(_))), "{killed:?}");
+    run(&mut rival, "rollback").await;
+    assert_eq!(state_of(&*fresh.db, id).await, "state 1");
+    fresh.db.write(&batch).await.expect("its repeat is written");
+    assert_eq!(state_of(&*fresh.db, id).await, "state 2");
+}
+
+const KILL: &str = "count(pg_terminate_backend(pid)) from pg_stat_activity
+    where application_name = 'saga engine' and datname = current_database()";
+
+/// The caller goes away while its statement waits for a lock; the server carries it out all the same.
+async fn unseen_commit(fresh: &Fresh) {
+    let mut seen = 0;
+    for _round in 0..10 {
+        let id = start(&*fresh.db).await;
+        let mut rival = beside(fresh).await;
+        hold(&mut rival, id).await;
+        let batch = moving(&[id], 1);
+        let writer = spawn_write(&fresh.db, &batch);
+        until_waiting(&mut beside(fresh).await, 1).await;
+        writer.abort();
+        assert!(writer.await.is_err_and(|error| error.is_cancelled()));
+        run(&mut rival, "rollback").await;
+        match fresh.db.write(&batch).await {
+            Err(WriteError::AlreadyCommitted) => seen += 1,
+            // The server noticed in time that nobody listens.
+            Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(state_of(&*fresh.db, id).await, "state 2");
+        assert_eq!(fresh.db.history(id, None, 10).await.expect("a history").entries.len(), 2);
+    }
+    assert!(seen > 0, "it was to happen at least once");
+}
+
+/// Sessions are ended at any moment, in a row with the writes; each batch is repeated unchanged until its end is known.
+async fn dying_connections(fresh: &Fresh) {
+    const REVISIONS: u64 = 40;
+    let id = start(&*fresh.db).await;
+    let killer = {
+        let mut connection = beside(fresh).await;
+        tokio::spawn(async move {
+            let statement = format!("select {KILL} and random() < 0.3");
+            loop {
+                run(&mut connection, &statement).await;
+            }
+        })
+    };
+    let (mut unclear, mut repeated) = (0, 0);
+    for revision in 1..=REVISIONS {
+        let batch = moving(&[id], revision);
+        loop {
+            match fresh.db.write(&batch).await {
+                Ok(_) => break,
+                Err(WriteError::AlreadyCommitted) => {
+                    repeated += 1;
+                    break;
+                }
+                Err(WriteError::Unclear(_)) => unclear += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    killer.abort();
+    assert!(unclear > 0, "connections were to die");
+    println!("{unclear} unclear, {repeated} of them committed");
+    // The killer's last statement may still be on its way: loads are repeated as the engine would.
+    let loaded = loop {
+        match fresh.db.load(&[id]).await {
+            Ok(loaded) => break loaded,
+            Err(DbError::Unavailable(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(loaded[0].state, format!("state {}", REVISIONS + 1).into_bytes());
+    let history = fresh.db.history(id, None, 500).await.expect("a history");
+    let revisions: Vec<_> = history.entries.iter().map(|entry| (entry.revision, entry.n)).collect();
+    assert_eq!(revisions, (1..=REVISIONS + 1).map(|revision| (revision, 0)).collect::<Vec<_>>());
+}
+
+async fn held_too_long(fresh: &Fresh) {
+    let id = start(&*fresh.db).await;
+    let mut rival = beside(fresh).await;
+    hold(&mut rival, id).await;
+    let held = fresh.db.write(&moving(&[id], 1)).await;
+    let Err(WriteError::Unclear(sqlx::Error::Database(error))) = held else { panic!("{held:?}") };
+    assert_eq!(error.code().as_deref(), Some("55P03"), "lock_timeout");
+}
+
+/// New ids, but the same business and idempotency keys, in opposite orders.
+async fn keys_in_any_order(fresh: &Fresh) {
+    for round in 0..30 {
+        let starting_in = |order: [usize; 4]| {
+            let key = |n: &usize| format!("{round}-{n}");
+            let ids = order.map(|_| Uuid::now_v7());
+            let mut batch = starting(ids.map(|id| insert_of("order", row(id))).to_vec());
+            for (insert, n) in batch.inserts.iter_mut().zip(&order) {
+                insert.key = key(n);
+            }
+            batch.idempotency = ids.iter().zip(&order).map(|(id, n)| idempotency(&key(n), *id)).collect();
+            batch
+        };
+        let (one, other) = (starting_in([0, 1, 2, 3]), starting_in([3, 2, 1, 0]));
+        let (one, other) = (spawn_write(&fresh.db, &one), spawn_write(&fresh.db, &other));
+        let both = (one.await.expect("no panic"), other.await.expect("no panic"));
+        assert!(matches!(both, (Ok(()), Err(WriteError::Taken)) | (Err(WriteError::Taken), Ok(()))), "{both:?}");
+    }
+}
+
+async fn tallies(fresh: &Fresh) {
+    let mut other = beside(fresh).await;
+    let insert = "insert into saga.finished select 'order', 'completed', 2 from generate_series(1, 1001)";
+    run(&mut other, insert).await;
+    let (one, two) = tokio::join!(fresh.db.counts(), fresh.db.counts());
+    for counts in [one, two, fresh.db.counts().await] {
+        let counts = counts.expect("counts").by_status;
+        assert_eq!(counts, [("order".to_owned(), workflows::saga::Status::Completed, 2002)]);
+    }
+    let rows: i64 =
+        sqlx::query_scalar("select count(*) from saga.finished").fetch_one(&mut other).await.expect("an answer");
+    assert_eq!(rows, 1);
+}
+
+async fn migrating_together(fresh: &Fresh) {
+    let url = fresh.url.as_ref().expect("these tests run on PostgreSQL");
+    admin(url, "drop schema saga cascade").await;
+    let missing = fresh.db.missing_migrations().await.expect("an answer");
+    assert_eq!(missing.first().map(String::as_str), Some("0001 engine"));
+    let replicas = [(); 3].map(|()| {
+        let db = Arc::clone(&fresh.db);
+        tokio::spawn(async move { db.migrate().await })
+    });
+    for replica in replicas {
+        replica.await.expect("no panic").expect("it waits, and finds all done");
+    }
+    assert!(fresh.db.missing_migrations().await.expect("an answer").is_empty());
+    start(&*fresh.db).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    drop(listener);
+    let refused = Postgres::connect(&format!("postgres://saga:saga@127.0.0.1:{port}/saga"), 1).await;
+    assert!(matches!(refused.map(drop), Err(DbError::Unavailable(_))));
+    let no_url = Postgres::connect("mysql://localhost", 1).await;
+    assert!(matches!(no_url.map(drop), Err(DbError::Refused(_))));
+}
