@@ -1,0 +1,7 @@
+//! One order each way, faults, and races, against real processes.
+
+mod bad_input;
+mod embedded;
+mod faults;
+mod races;
+mod ways;
