@@ -90,7 +90,7 @@ async fn two_orchestrators_and_two_of_each_worker_share_the_work_and_one_of_each
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_a_replica_frozen_amid_its_batches_writes_nothing_over_newer_state() {
     let setup = Setup { orchestrators: 2, members: 1, auto: "0s" };
-    let Some(mut cluster) = Cluster::start("frozen", setup).await else { return };
+    let Some(cluster) = Cluster::start("frozen", setup).await else { return };
     let (first, second) = (cluster.orchestrators[0].api.clone(), cluster.orchestrators[1].api.clone());
     let placing = first.clone();
     let flood = tokio::spawn(async move {

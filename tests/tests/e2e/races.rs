@@ -42,7 +42,9 @@ async fn cancels_race_completions_hundreds_of_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_start_with_one_key_at_once_makes_one_order() {
-    let Some(cluster) = Cluster::start("same_key", Setup { orchestrators: 2, ..Setup::default() }).await else { return };
+    let Some(cluster) = Cluster::start("same_key", Setup { orchestrators: 2, ..Setup::default() }).await else {
+        return;
+    };
     let (first, second) = (cluster.orchestrators[0].api.clone(), cluster.orchestrators[1].api.clone());
     let body = order("tok_visa");
     for round in 0..20 {
