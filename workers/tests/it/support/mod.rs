@@ -1,6 +1,6 @@
 //! What the tests share: a database of their own, a bus in memory, commands.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
+pub mod scripted;
 
 use async_trait::async_trait;
 use sqlx::{Connection, Executor, PgConnection};
@@ -238,4 +238,65 @@ pub fn with_token(token: &str) -> CommandInput {
 /// (outcome, empty, code): what most tests look at.
 pub fn gist(reply: &Reply) -> (Outcome, bool, &str) {
     (reply.outcome, reply.empty, reply.error.as_ref().map_or("", |error| error.code.as_str()))
+}
+
+/// A worker that runs.
+pub struct Running {
+    pub bus: Bus,
+    pub ledger: workers::ledger::Ledger,
+    shutdown: tokio_util::sync::CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    pub async fn start(spec: workers::WorkerSpec, home: &Home) -> Self {
+        Self::start_with(spec, home, workers::Settings::default(), &[]).await
+    }
+
+    /// With commands that are there before it begins, so that they are one batch.
+    pub async fn start_with(
+        spec: workers::WorkerSpec,
+        home: &Home,
+        settings: workers::Settings,
+        first: &[Command],
+    ) -> Self {
+        let shutdown = tokio_util::sync::CancellationToken::new();
+        let worker = workers::Worker::build(spec, &home.target, settings, &shutdown).await.unwrap();
+        let (bus, source) = Bus::new();
+        first.iter().for_each(|command| bus.push(command.clone()));
+        let ledger = worker.ledger().clone();
+        let task = tokio::spawn(worker.run(source, bus.sink.clone(), shutdown.clone()));
+        Self { bus, ledger, shutdown, task }
+    }
+
+    /// As SIGTERM stops it: nothing is left in hand.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("it stops").unwrap();
+    }
+
+    /// As SIGKILL stops it: whatever it was doing is dropped where it was.
+    pub async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+        self.ledger.close().await;
+    }
+
+    /// Where the ledger has that step: `missing` if it has no row.
+    pub async fn state(&self, command: &Command) -> String {
+        let mut tx = self.ledger.begin().await.unwrap();
+        let rows = tx.sql("select state from ledger where saga_id = $1 and step = $2");
+        let rows = rows.bind(command.saga_id).bind(command.step.as_str()).fetch().await.unwrap();
+        let state = rows.first().map_or_else(|| "missing".to_owned(), |row| row.text(0).unwrap());
+        tx.rollback().await.unwrap();
+        state
+    }
+
+    /// A count that a statement returns as its only column.
+    pub async fn count(&self, text: &'static str) -> i64 {
+        let mut tx = self.ledger.begin().await.unwrap();
+        let count = tx.sql(text).fetch_one().await.unwrap().int(0).unwrap();
+        tx.rollback().await.unwrap();
+        count
+    }
 }
