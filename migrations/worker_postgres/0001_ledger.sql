@@ -4,9 +4,9 @@
 create table ledger (
     saga_id uuid not null,
     step text not null,
-    -- new: being decided, seen by its own transaction alone. intended: a call outside the database was or is about to be
-    -- made, its outcome unknown. done: completed, or accepted. failed: the last attempt had no effect. forbidden: it was
-    -- compensated before it happened, so it must never happen. undone: it happened, and was compensated.
+    -- new: being decided, seen by its own transaction alone. intended: a call outside the database was or is about to
+    -- be made, its outcome unknown. done: completed, or accepted. failed: the last attempt had no effect. forbidden: it
+    -- was compensated before it happened, so it must never happen. undone: it happened, and was compensated.
     state text not null default 'new',
     -- The attempt of the action that the row speaks of; 0: none was made.
     attempt integer not null default 0,

@@ -15,8 +15,8 @@ create table orders (
     placed_at timestamptz not null default now()
 );
 
--- What the stores that keep a menu here sell, and for how much. An item listed must be ordered at its price; what is not
--- listed is taken at the price given.
+-- What the stores that keep a menu here sell, and for how much. An item listed must be ordered at its price; what is
+-- not listed is taken at the price given.
 create table menu (
     store text not null,
     item text not null,

@@ -1,7 +1,7 @@
 //! What does the work of a step: the two traits that a worker's author implements.
 //!
-//! A [`Handler`] works in the ledger's own transaction. That is all a newcomer needs: what it writes and what the ledger
-//! remembers are committed together or not at all, so it never has to ask whether it has run before.
+//! A [`Handler`] works in the ledger's own transaction. That is all a newcomer needs: what it writes and what the
+//! ledger remembers are committed together or not at all, so it never has to ask whether it has run before.
 //!
 //! ```no_run
 //! use async_trait::async_trait;
@@ -83,7 +83,8 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// The time of these has come that answered [`Outcome::accepted_for`]: how each of them ends, in their order. What
-    /// it writes is committed with the end itself. By default they are completed with the output they were accepted with.
+    /// it writes is committed with the end itself. By default they are completed with the output they were accepted
+    /// with.
     ///
     /// # Errors
     /// Whatever `?` meets: they stay due.
@@ -113,8 +114,8 @@ pub struct Due {
     pub output: Payload,
 }
 
-/// Does a step by calling somebody outside the database (A3). No transaction is open during a call; what became of it is
-/// written only while nobody knows it. A call may be made again with the same key, at any time and from any process.
+/// Does a step by calling somebody outside the database (A3). No transaction is open during a call; what became of it
+/// is written only while nobody knows it. A call may be made again with the same key, at any time and from any process.
 #[async_trait]
 pub trait ExternalHandler: Send + Sync + 'static {
     /// Does the step.

@@ -1,4 +1,5 @@
-//! Workers do the steps of a saga: a command comes in, a handler does or undoes it, a ledger remembers, a reply goes out.
+//! Workers do the steps of a saga: a command comes in, a handler does or undoes it, a ledger remembers, a reply goes
+//! out.
 
 pub mod again;
 pub mod books;

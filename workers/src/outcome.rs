@@ -159,8 +159,8 @@ pub enum Voided {
     Unsupported,
 }
 
-/// An error inside a handler: whatever `?` meets. Its command is answered `retry`, unless the database is gone, and then
-/// the whole batch is tried again.
+/// An error inside a handler: whatever `?` meets. Its command is answered `retry`, unless the database is gone, and
+/// then the whole batch is tried again.
 #[derive(Debug)]
 pub struct Trouble(Box<dyn Error + Send + Sync>);
 

@@ -8,7 +8,8 @@ use clap::{ArgAction, Args};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the ledgers are. DATABASE_URL (or the file that DATABASE_URL_FILE names) may hold a password, so it is no flag.
+/// Where the ledgers are. DATABASE_URL (or the file that DATABASE_URL_FILE names) may hold a password, so it is no
+/// flag.
 #[derive(Clone, Debug, Args)]
 pub struct DatabaseArgs {
     /// Folder of the SQLite files, where DATABASE_URL is not set

@@ -19,8 +19,8 @@ struct Line {
 pub struct Journal(File);
 
 impl Journal {
-    /// Reads what is there into the books. A last line that was cut off is cut away; any other that cannot be read is an
-    /// error.
+    /// Reads what is there into the books. A last line that was cut off is cut away; any other that cannot be read is
+    /// an error.
     ///
     /// # Errors
     /// If the file cannot be read or written, or is no journal.

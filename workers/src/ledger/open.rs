@@ -36,7 +36,7 @@ pub enum LedgerTarget {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// No schema or file can have that name.
-    #[error("{0:?} is no worker's name: a–z, 0–9 and -, at most {MOST}, beginning with a letter or digit", MOST = NAME_CHARS)]
+    #[error("{0:?} is no worker's name: a–z, 0–9 and -, 1 to 56 characters, beginning with a letter or digit")]
     Name(String),
     /// The URL or the folder is unusable.
     #[error("cannot use {target} for the ledger of worker {name}")]

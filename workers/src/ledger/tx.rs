@@ -12,8 +12,8 @@ use workflows::Time;
 
 /// An open transaction. Dropped without a commit it is rolled back.
 ///
-/// Statements use `$1`, `$2` … for [`Sql::bind`]; `{set}` for a [`Set`]; `{now}` for the database's time; `{for_update}`
-/// and `{skip_locked}` for row locks, which SQLite, with one writer, needs none of.
+/// Statements use `$1`, `$2` … for [`Sql::bind`]; `{set}` for a [`Set`]; `{now}` for the database's time;
+/// `{for_update}` and `{skip_locked}` for row locks, which SQLite, with one writer, needs none of.
 #[derive(Debug)]
 pub struct Tx(Inner);
 

@@ -122,9 +122,9 @@ impl Context {
         }
     }
 
-    /// Does something in the ledger for a batch: again while the database is gone; if what it was given is at fault, for
-    /// its halves, down to the command at fault, which becomes a dead letter (C4). Returns the batch in pieces, each
-    /// with what came of it; what the shutdown left undone is delivered again.
+    /// Does something in the ledger for a batch: again while the database is gone; if what it was given is at fault,
+    /// for its halves, down to the command at fault, which becomes a dead letter (C4). Returns the batch in pieces,
+    /// each with what came of it; what the shutdown left undone is delivered again.
     pub async fn in_pieces<W: InLedger>(&self, batch: Vec<InHand>, work: &W) -> Vec<(Vec<InHand>, W::Made)> {
         let doing = format!("write the ledger of worker {}", self.name);
         let mut pieces = vec![batch];

@@ -115,7 +115,8 @@ async fn run_one_by_one(handler: &dyn Handler, steps: &mut [Step<'_>], tx: &mut 
             Ran::Answered(outcome) | Ran::Spoiled(outcome) => {
                 tx.back_to_savepoint().await?;
                 let command = step.command;
-                tracing::debug!(saga.id = %command.saga_id, step = command.step, "command {}: {outcome:?}", command.id());
+                let (saga, step) = (command.saga_id, command.step.as_str());
+                tracing::debug!(saga.id = %saga, step, "command {}: {outcome:?}", command.id());
                 outcome
             }
         };

@@ -59,8 +59,8 @@ impl Worker {
         &self.ledger
     }
 
-    /// Takes commands until the source is closed or the shutdown comes, finishes what is in hand, leaves. Whatever could
-    /// not be finished because the database or the bus was gone is not acknowledged, and is delivered again.
+    /// Takes commands until the source is closed or the shutdown comes, finishes what is in hand, leaves. Whatever
+    /// could not be finished because the database or the bus was gone is not acknowledged, and is delivered again.
     pub async fn run(self, mut source: impl CommandSource, sink: Arc<dyn ReplySink>, shutdown: CancellationToken) {
         let Self { spec, ledger, settings } = self;
         let name = spec.name;

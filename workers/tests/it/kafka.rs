@@ -99,7 +99,9 @@ async fn lag(settings: &KafkaSettings) -> i64 {
         let consumer: BaseConsumer = config.create().unwrap();
         let topic = settings.topic(&Topic::Commands("scripted".to_owned()));
         let mut list = TopicPartitionList::new();
-        (0..settings.partitions).for_each(|partition| drop(list.add_partition(&topic, partition)));
+        for partition in 0..settings.partitions {
+            list.add_partition(&topic, partition);
+        }
         let committed = consumer.committed_offsets(list, PATIENCE).unwrap();
         let behind = committed.elements().into_iter().map(|element| {
             let (low, high) = consumer.fetch_watermarks(&topic, element.partition(), PATIENCE).unwrap();

@@ -227,7 +227,7 @@ async fn a4_rows_are_forgotten_only_when_nobody_can_need_them() {
         ];
         let mut tx = worker.ledger.begin().await.unwrap();
         for (saga, needed_until, state, _) in rows {
-            let reply = (state == "done").then_some(r#"{"outcome":"completed"}"#).unwrap_or_default();
+            let reply = if state == "done" { r#"{"outcome":"completed"}"# } else { "" };
             tx.sql(
                 "insert into ledger (saga_id, step, state, attempt, reply, needed_until)
                  values ($1, 'scripted', $2, 1, nullif($3, ''), $4)",

@@ -1,5 +1,5 @@
-//! A3: effects outside the database. Whatever a call comes to, wherever the worker is killed, the world is charged at the
-//! most once, and what was charged is refunded.
+//! A3: effects outside the database. Whatever a call comes to, wherever the worker is killed, the world is charged at
+//! the most once, and what was charged is refunded.
 
 use crate::support::scripted::{Plan, World};
 use crate::support::{Home, Running, attempt, compensate, execute, gist, homes};

@@ -32,8 +32,8 @@ async fn a2_an_illegal_row_is_refused_by_the_table() {
         for (check, values) in ILLEGAL {
             let due = if home.kind == "postgres" { "now()" } else { "1" };
             let text = format!(
-                "insert into ledger (saga_id, step, needed_until, state, attempt, reply, key_n, undo_attempt, undo_reply,
-                                     undo_key_n, due_at) values ($1, 'table', $2, {})",
+                "insert into ledger (saga_id, step, needed_until, state, attempt, reply, key_n, undo_attempt,
+                                     undo_reply, undo_key_n, due_at) values ($1, 'table', $2, {})",
                 values.replace("DUE", due)
             );
             let mut tx = ledger.begin().await.unwrap();

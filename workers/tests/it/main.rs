@@ -1,9 +1,15 @@
 //! One binary for all that needs a database, a bus, or both. Without DATABASE_URL and KAFKA_BROKERS the tests that need
 //! them say `SKIPPED`; with REQUIRE=all they fail.
 
+#[cfg(test)]
 mod kafka;
+#[cfg(test)]
 mod ledger_inside;
+#[cfg(test)]
 mod ledger_outside;
+#[cfg(test)]
 mod ledger_table;
+#[cfg(test)]
 mod shipped;
+#[cfg(test)]
 mod support;

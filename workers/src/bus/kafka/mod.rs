@@ -3,6 +3,7 @@
 mod decode;
 mod poll;
 mod settings;
+mod shared;
 mod sink;
 mod source;
 mod topics;

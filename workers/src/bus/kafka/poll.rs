@@ -1,15 +1,15 @@
 //! The polling thread: the only one that polls, pauses, stores offsets and commits. No handler ever runs on it.
 
 use super::decode::{dead, decode};
-use super::settings::{KafkaSettings, group_id};
-use super::window::{Given, WINDOW, Window};
+use super::settings::KafkaSettings;
+use super::shared::{Pending, Shared};
+use super::window::WINDOW;
 use crate::bus::{Ack, DeadLetter, Delivered, Origin};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
@@ -33,49 +33,6 @@ pub enum Item {
     Command(Box<Delivered>),
     /// What nobody can act on.
     Dead(Box<DeadLetter>, Ack),
-}
-
-/// What the thread, its rebalances and the acknowledgements share.
-#[derive(Default)]
-pub struct Shared {
-    window: Mutex<Window>,
-    done: Condvar,
-    closing: AtomicBool,
-}
-
-impl Shared {
-    fn window(&self) -> MutexGuard<'_, Window> {
-        // Nothing in there panics half-way, so a poisoned lock guards sound data.
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Nothing more will be taken or acknowledged.
-    pub fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-    }
-}
-
-/// An acknowledgement on its way. Dropped before it is done, the command is given out again.
-struct Pending {
-    given: Option<Given>,
-    shared: Arc<Shared>,
-}
-
-impl Pending {
-    fn done(mut self) {
-        if let Some(given) = self.given.take() {
-            self.shared.window().done(given);
-            self.shared.done.notify_one();
-        }
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let Some(given) = self.given.take() {
-            self.shared.window().dropped(given);
-        }
-    }
 }
 
 /// What librdkafka calls back into, always from within a poll.
@@ -114,7 +71,7 @@ fn partitions_topic(partitions: &TopicPartitionList) -> String {
 
 /// Stores what is done. A refused store is ignored (librdkafka 1767, 2782, 3774): its partition is no longer ours.
 fn store(consumer: &BaseConsumer<Context>, shared: &Shared, topic: String) -> bool {
-    let positions = shared.window().to_store();
+    let positions = shared.window().take_moved();
     let mut list = TopicPartitionList::new();
     for (partition, next) in &positions {
         let _ = list.add_partition_offset(&topic, *partition, Offset::Offset(*next));
@@ -144,34 +101,7 @@ impl Poller {
         shared: Arc<Shared>,
         shutdown: CancellationToken,
     ) -> Result<Self, KafkaError> {
-        let mut config = settings.client(&format!("worker-{worker}"));
-        config
-            .set("group.id", group_id(&settings.topic_prefix, worker))
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "earliest");
-        let defaults = [
-            // What is fetched ahead is thrown away by a pause; a few batches of it are enough.
-            ("queued.max.messages.kbytes", "4096"),
-            ("queued.min.messages", "4000"),
-            ("fetch.queue.backoff.ms", "5"),
-            ("fetch.error.backoff.ms", "100"),
-            ("fetch.max.bytes", "2097152"),
-            ("max.partition.fetch.bytes", "524288"),
-            // A member that was killed is missed after this, not after 45 s.
-            ("session.timeout.ms", "10000"),
-            ("heartbeat.interval.ms", "1000"),
-            ("topic.metadata.refresh.interval.ms", "10000"),
-        ];
-        for (key, value) in defaults {
-            // Some of them are refused beside `group.protocol=consumer`, where the broker decides.
-            let broker_decides =
-                settings.properties.iter().any(|(key, value)| key == "group.protocol" && value == "consumer");
-            let of_the_broker = key.starts_with("session.") || key.starts_with("heartbeat.");
-            if config.get(key).is_none() && !(broker_decides && of_the_broker) {
-                config.set(key, value);
-            }
-        }
+        let config = settings.consumer(worker);
         let topic = settings.topic(&Topic::Commands(worker.to_owned()));
         let consumer: BaseConsumer<Context> = config.create_with_context(Context { shared: Arc::clone(&shared) })?;
         consumer.subscribe(&[&topic])?;
@@ -181,7 +111,7 @@ impl Poller {
 
     /// Until it is closed.
     pub fn run(mut self) {
-        while !self.shared.closing.load(Ordering::Acquire) {
+        while !self.shared.closed() {
             self.read_again();
             self.commit_now_and_then();
             self.pause_and_resume();
@@ -227,8 +157,8 @@ impl Poller {
 
     fn item(&self, record: &BorrowedMessage<'_>) -> Option<Item> {
         let (partition, offset) = (record.partition(), record.offset());
-        let given = Some(self.shared.window().give(partition, offset)?);
-        let pending = Pending { given, shared: Arc::clone(&self.shared) };
+        let given = self.shared.window().give(partition, offset)?;
+        let pending = Pending::new(given, Arc::clone(&self.shared));
         let ack = Ack::new(move || pending.done());
         Some(match decode(record) {
             Ok((command, envelope)) => {
@@ -267,11 +197,7 @@ impl Poller {
         if since.elapsed() >= PATIENCE {
             return;
         }
-        let window = self.shared.window();
-        if window.outstanding() >= WINDOW {
-            let waited = self.shared.done.wait_timeout(window, POLL);
-            drop(waited.unwrap_or_else(PoisonError::into_inner));
-        }
+        self.shared.wait_while(|window| window.outstanding() >= WINDOW, POLL);
     }
 
     fn pause_and_resume(&mut self) {

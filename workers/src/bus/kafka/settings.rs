@@ -8,8 +8,8 @@ use workflows::message::Topic;
 pub struct KafkaSettings {
     /// `host:port,…` (`KAFKA_BROKERS`).
     pub brokers: String,
-    /// Given to librdkafka as they are (`KAFKA_PROPERTIES`): SASL, TLS. They win over what this crate sets, except where
-    /// that would lose commands.
+    /// Given to librdkafka as they are (`KAFKA_PROPERTIES`): SASL, TLS. They win over what this crate sets, except
+    /// where that would lose commands.
     pub properties: Vec<(String, String)>,
     /// In front of every topic and group (`TOPIC_PREFIX`): by default nothing.
     pub topic_prefix: String,
@@ -41,7 +41,41 @@ impl KafkaSettings {
         }
         config
     }
+
+    /// A member of a worker's group.
+    pub(super) fn consumer(&self, worker: &str) -> ClientConfig {
+        let mut config = self.client(&format!("worker-{worker}"));
+        config
+            .set("group.id", group_id(&self.topic_prefix, worker))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest");
+        // Beside `group.protocol=consumer` the broker decides about sessions, and a client must not.
+        let broker_decides = self.properties.contains(&("group.protocol".to_owned(), "consumer".to_owned()));
+        for (key, value) in CONSUMER {
+            let of_the_broker = key.starts_with("session.") || key.starts_with("heartbeat.");
+            if config.get(key).is_none() && !(broker_decides && of_the_broker) {
+                config.set(key, value);
+            }
+        }
+        config
+    }
 }
+
+/// What a consumer has unless KAFKA_PROPERTIES says otherwise.
+const CONSUMER: [(&str, &str); 9] = [
+    // What is fetched ahead is thrown away by a pause; a few batches of it are enough.
+    ("queued.max.messages.kbytes", "4096"),
+    ("queued.min.messages", "4000"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("fetch.error.backoff.ms", "100"),
+    ("fetch.max.bytes", "2097152"),
+    ("max.partition.fetch.bytes", "524288"),
+    // A member that was killed is missed after this, not after 45 s.
+    ("session.timeout.ms", "10000"),
+    ("heartbeat.interval.ms", "1000"),
+    ("topic.metadata.refresh.interval.ms", "10000"),
+];
 
 /// The consumer group of a worker's members: `<prefix>workers.<worker>`. The worker's lag is what this group has not
 /// committed of `<prefix>saga.commands.<worker>`.

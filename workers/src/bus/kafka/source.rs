@@ -1,7 +1,8 @@
 //! Commands in: the side that the runtime sees. The polling itself has a thread of its own.
 
-use super::poll::{Item, Poller, Shared};
+use super::poll::{Item, Poller};
 use super::settings::KafkaSettings;
+use super::shared::Shared;
 use super::sink::KafkaSink;
 use super::window::WINDOW;
 use crate::again::again;

@@ -111,7 +111,7 @@ impl Window {
     }
 
     /// What may be committed and was not stored yet: (partition, the next offset to read).
-    pub fn to_store(&mut self) -> Vec<(i32, i64)> {
+    pub fn take_moved(&mut self) -> Vec<(i32, i64)> {
         let moved = self.partitions.iter_mut().filter(|(_, ours)| ours.position > ours.stored);
         moved
             .filter_map(|(partition, ours)| {
@@ -162,12 +162,12 @@ mod tests {
         let mut window = window();
         let given: Vec<_> = [5, 6, 9].map(|offset| window.give(0, offset).unwrap()).into();
         window.done(given[1]);
-        assert_eq!(window.to_store(), []);
+        assert_eq!(window.take_moved(), []);
         window.done(given[0]);
-        assert_eq!(window.to_store(), [(0, 7)]);
-        assert_eq!(window.to_store(), [], "it is stored once");
+        assert_eq!(window.take_moved(), [(0, 7)]);
+        assert_eq!(window.take_moved(), [], "it is stored once");
         window.done(given[2]);
-        assert_eq!(window.to_store(), [(0, 10)], "offsets may have gaps");
+        assert_eq!(window.take_moved(), [(0, 10)], "offsets may have gaps");
         assert_eq!(window.outstanding(), 0);
     }
 
@@ -180,9 +180,9 @@ mod tests {
         window.assigned([0]);
         let new = window.give(0, 5).unwrap();
         window.done(old);
-        assert_eq!((window.to_store(), window.outstanding()), (vec![], 1), "what came before has no say");
+        assert_eq!((window.take_moved(), window.outstanding()), (vec![], 1), "what came before has no say");
         window.done(new);
-        assert_eq!(window.to_store(), [(0, 6)]);
+        assert_eq!(window.take_moved(), [(0, 6)]);
     }
 
     #[test]
@@ -192,11 +192,11 @@ mod tests {
         window.done(given[0]);
         window.done(given[3]);
         window.dropped(given[2]);
-        assert_eq!(window.to_store(), [(0, 6)]);
+        assert_eq!(window.take_moved(), [(0, 6)]);
         assert_eq!(window.read_again(), [(0, 6)]);
         assert_eq!((window.read_again(), window.outstanding()), (vec![], 0));
         window.done(given[1]);
-        assert_eq!(window.to_store(), [], "what was given out before it is given out again");
+        assert_eq!(window.take_moved(), [], "what was given out before it is given out again");
     }
 
     #[test]
