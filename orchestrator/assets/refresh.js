@@ -11,10 +11,12 @@
     const typing = active && active.closest("form, summary");
     const selected = window.getSelection && !window.getSelection().isCollapsed;
     const opened = main.querySelector(".actions details[open]");
-    const changed = [...main.querySelectorAll("input, select, textarea")].some((field) =>
-      field.type === "checkbox" ? field.checked !== field.defaultChecked
-        : field.tagName === "SELECT" ? ![...field.options].every((option) => option.selected === option.defaultSelected || !option.selected)
-          : field.value !== field.defaultValue);
+    const changed = [...main.querySelectorAll("input, select, textarea")].some((field) => {
+      if (field.type === "checkbox") return field.checked !== field.defaultChecked;
+      if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
+      const usual = [...field.options].find((option) => option.defaultSelected) || field.options[0];
+      return usual && !usual.selected;
+    });
     return document.hidden || typing || selected || opened || changed;
   };
 

@@ -44,29 +44,27 @@ pub struct NewOrder {
 }
 
 /// One line of an order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Item {
     /// What.
-    #[schema(min_length = 1, max_length = 200, required)]
+    #[schema(min_length = 1, max_length = 200)]
     pub menu: String,
     /// How many.
-    #[schema(minimum = 1, maximum = 100, required)]
+    #[schema(minimum = 1, maximum = 100)]
     pub quantity: u64,
     /// Of one, in the smallest unit of the currency.
-    #[schema(minimum = 0, maximum = 10_000_000, required)]
+    #[schema(minimum = 0, maximum = 10_000_000)]
     pub price: u64,
 }
 
 /// How an order is paid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct Payment {
     /// `card`.
-    #[schema(pattern = "^card$", required)]
+    #[schema(pattern = "^card$")]
     pub method: String,
     /// What the payment gateway knows the card by. Never shown again.
-    #[schema(min_length = 1, max_length = 200, required)]
+    #[schema(min_length = 1, max_length = 200)]
     pub token: String,
 }
 

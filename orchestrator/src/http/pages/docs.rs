@@ -11,6 +11,9 @@ use axum::response::Response;
 use serde_json::Value;
 use std::sync::Arc;
 
+/// The groups, in the order in which a reader meets them.
+const TAGS: &[&str] = &["orders", "sagas", "workflows", "workers", "health"];
+
 /// The page, made once.
 #[derive(Clone)]
 pub(in crate::http) struct Docs(Arc<DocsPage>);
@@ -68,6 +71,8 @@ impl Docs {
                 }
             }
         }
+        let place = |group: &Group| TAGS.iter().position(|tag| *tag == group.tag);
+        groups.sort_by_key(|group| place(group).unwrap_or(TAGS.len()));
         let problems = Kind::ALL.iter().map(|kind| ProblemKind {
             status: kind.status().as_u16(),
             slug: kind.slug(),
@@ -92,7 +97,7 @@ fn read(document: &Value, method: &str, path: &str, operation: &Value) -> Operat
     Operation {
         method: method.to_ascii_uppercase(),
         path: path.to_owned(),
-        summary: text(&operation["summary"]),
+        summary: text(&operation["summary"]).replace('`', ""),
         parameters: parameters.collect(),
         body: example(document, &operation["requestBody"]["content"]["application/json"]["schema"]),
         answers: answers.collect(),

@@ -137,12 +137,13 @@ fn workflows(app: &App, filter: &ListFilter) -> Vec<Workflow> {
 
 /// A line that starts an order, to be pasted into a shell.
 fn curl(app: &App) -> String {
-    let items = r#""items": [{"menu": "big mac", "quantity": 2, "price": 550}]"#;
+    let who = r#""customer": "c-1", "store": "s-1", "fulfilment": "delivery","#;
+    let items = r#""items": [{"menu": "big mac", "quantity": 2, "price": 550}],"#;
     let payment = r#""payment": {"method": "card", "token": "tok_visa"}"#;
+    let at = &app.settings.address;
     format!(
-        "curl -i http://{}/orders -H 'content-type: application/json' -H 'prefer: wait=10' -d '{{\n  \"customer\": \"c-1\", \
-         \"store\": \"s-1\", {items},\n  \"fulfilment\": \"delivery\", {payment}\n}}'",
-        app.settings.address
+        "curl -i http://{at}/orders -H 'content-type: application/json' \\\n  -H 'prefer: wait=10' -d \
+         '{{{who}\n    {items}\n    {payment}}}'"
     )
 }
 

@@ -63,7 +63,7 @@ async fn read(app: &App, id: Uuid, parameters: &Parameters) -> Result<SagaPage> 
         settle: settle(&saga),
         input: pretty(&redact(&definition, Root::Input, &input)),
         saga: head(&definition, &saga, now),
-        history: entries(&history.history, now),
+        history: entries(&history.history, saga.started_at),
         first_page: after.map(|_| format!("/ui/sagas/{id}")),
         next_page: history.next.map(url),
     })

@@ -110,7 +110,7 @@ pub(super) fn steps(definition: &Definition, saga: &Saga, now: Time) -> Vec<Step
             status: step.status.as_str(),
             icon: icon(step.status.as_str()),
             forward: forward(step),
-            back: step.undo.as_ref().map(back).unwrap_or_default(),
+            back: step.undo.as_ref().map(|undo| back(undo, step.stuck())).unwrap_or_default(),
             started: step.started_at.map(|at| Moment::of(at, now)),
             took: step.started_at.map(|at| span(step.finished_at.unwrap_or(now).since(at))).unwrap_or_default(),
             output: step.output.as_ref().map(shown),
@@ -129,6 +129,7 @@ fn forward(step: &Step) -> String {
         _ if step.output.is_some() || step.status == StepStatus::Completed => "completed".to_owned(),
         _ if step.happened => "accepted".to_owned(),
         (Some(error), true) => format!("failed: {}", error.code),
+        (Some(error), false) if step.stuck() => format!("{}, gave up", error.code),
         (Some(error), false) => format!("{}, tried again", error.code),
         (None, true) => "outcome not known".to_owned(),
         (None, false) => "under way".to_owned(),
@@ -137,11 +138,12 @@ fn forward(step: &Step) -> String {
 }
 
 /// What becomes of the compensation, in words.
-fn back(undo: &Undo) -> String {
+fn back(undo: &Undo, stuck: bool) -> String {
     let said = match (&undo.note, undo.settled, undo.empty, &undo.tries.error) {
         (Some(note), ..) => format!("settled by hand: {note}"),
         (None, true, true, _) => "nothing was to be undone".to_owned(),
         (None, true, false, _) => "undone".to_owned(),
+        (None, false, _, Some(error)) if stuck => format!("{}, gave up", error.code),
         (None, false, _, Some(error)) => format!("{}, tried again", error.code),
         (None, false, _, None) => "under way".to_owned(),
     };
@@ -163,11 +165,11 @@ pub(super) struct Entry {
     pub details: String,
 }
 
-pub(super) fn entries(history: &[HistoryEntryView], now: Time) -> Vec<Entry> {
+pub(super) fn entries(history: &[HistoryEntryView], started: Time) -> Vec<Entry> {
     let entry = |(index, entry): (usize, &HistoryEntryView)| Entry {
         name: format!("{}-{index}", entry.revision),
         revision: entry.revision,
-        at: Moment::of(entry.at, now),
+        at: Moment::after(started, entry.at),
         input: input_words(&entry.input),
         did: did(entry),
         by: entry.by.clone().unwrap_or_default(),
@@ -201,12 +203,8 @@ fn did(entry: &HistoryEntryView) -> String {
     let words: Vec<_> = moves
         .map(|moved| {
             let text = |name: &str| moved[name].as_str();
-            format!(
-                "{} {} → {}",
-                text("step").unwrap_or("saga"),
-                text("from").unwrap_or("–"),
-                text("to").unwrap_or("?")
-            )
+            let (what, to) = (text("step").unwrap_or("saga"), text("to").unwrap_or("?"));
+            text("from").map_or_else(|| format!("{what} {to}"), |from| format!("{what} {from} → {to}"))
         })
         .collect();
     if words.is_empty() { "no status changed".to_owned() } else { words.join("; ") }

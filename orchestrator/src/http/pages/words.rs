@@ -22,6 +22,13 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// How long after the start: for what happened in a row.
+    pub fn after(started: Time, at: Time) -> Self {
+        Self { iso: at.to_string(), words: format!("+{}", span(at.since(started))) }
+    }
+}
+
 /// Two units at the most: `350 ms`, `1.2 s`, `2 min 5 s`, `3 h 20 min`, `4 d 2 h`.
 pub(super) fn span(duration: Duration) -> String {
     let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| {

@@ -40,7 +40,6 @@ pub struct NewSaga {
     #[schema(min_length = 1, max_length = 200)]
     pub key: Option<String>,
     /// What the steps work on; `{}` unless given.
-    #[schema(value_type = Option<Object>)]
     pub input: Option<Value>,
 }
 

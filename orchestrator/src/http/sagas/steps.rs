@@ -27,7 +27,6 @@ const NOTE_CHARS_MOST: usize = 2_000;
 #[schema(example = json!({"output": {"ticket": 7}}))]
 pub struct CompleteBody {
     /// What the step puts out; `{}` unless given.
-    #[schema(value_type = Option<Object>)]
     pub output: Option<Value>,
 }
 

@@ -33,7 +33,7 @@ pub struct SagaView {
     pub correlation_id: String,
     /// What it was started with.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub input: Option<Payload>,
     /// The start.
     #[schema(value_type = String, format = DateTime)]
@@ -99,7 +99,7 @@ pub struct StepView {
     pub finished_at: Option<Time>,
     /// What its action answered. Not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub output: Option<Option<Payload>>,
     /// Of the direction under way.
     pub error: Option<ErrorView>,
@@ -124,7 +124,7 @@ pub struct ErrorView {
 pub struct CompensationView {
     /// What the compensation answered. Not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub output: Option<Option<Payload>>,
     /// It found nothing to undo.
     pub empty: bool,

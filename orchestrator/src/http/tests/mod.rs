@@ -5,6 +5,7 @@ mod errors;
 mod health;
 mod idempotency;
 mod lists;
+mod metrics;
 mod openapi;
 mod orders;
 mod pages;
@@ -23,6 +24,7 @@ use ::workflows::saga::Saga;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -129,6 +131,10 @@ impl Fixture {
     }
 
     pub async fn with(settings: HttpSettings) -> Self {
+        Self::measured(settings, None).await
+    }
+
+    pub async fn measured(settings: HttpSettings, metrics: Option<PrometheusHandle>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let db: Arc<dyn Db> = Arc::new(Sqlite::open(dir.path().join("saga.db")).await.unwrap());
         db.migrate().await.unwrap();
@@ -157,7 +163,7 @@ impl Fixture {
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             settings,
             readiness: Arc::clone(&readiness),
-            metrics: None,
+            metrics,
         };
         Self { router: router(state), engine, db, bus, readiness, replies, _dir: dir }
     }
