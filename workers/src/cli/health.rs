@@ -54,3 +54,19 @@ pub async fn serve(listener: TcpListener, health: Arc<Health>, shutdown: Cancell
         tracing::error!("health is served no more: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_ready_when_all_workers_are_and_until_it_drains() {
+        let health = Health::new(vec!["order".to_owned(), "pay".to_owned()]);
+        health.ready("order");
+        assert_eq!(health.verdict(), (StatusCode::SERVICE_UNAVAILABLE, "waiting for the tables of pay\n".to_owned()));
+        health.ready("pay");
+        assert_eq!(health.verdict().0, StatusCode::OK);
+        health.draining.cancel();
+        assert_eq!(health.verdict().0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

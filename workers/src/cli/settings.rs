@@ -171,7 +171,13 @@ impl RunArgs {
                 other => Err(format!("{other:?} is neither on nor off")),
             },
         );
-        let settings = Settings { concurrency: concurrency?, ledger_life: life?, migrations: migrations? };
+        // What could not be read is taken as its default, so that the limits of the others are checked all the same.
+        let default = Settings::default();
+        let settings = Settings {
+            concurrency: concurrency.unwrap_or(default.concurrency),
+            ledger_life: life.unwrap_or(default.ledger_life),
+            migrations: migrations.unwrap_or(default.migrations),
+        };
         match settings.check() {
             Ok(()) => Some(settings),
             Err(wrong) => {
@@ -200,5 +206,55 @@ impl RunArgs {
             }
         }
         Some(specs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RunArgs,
+    }
+
+    fn mistakes(line: &[&str]) -> Vec<String> {
+        let args = Line::try_parse_from(std::iter::once(&"run").chain(line)).expect("flags are texts").args;
+        args.check().map_or_else(|mistakes| mistakes.0, |_| Vec::new())
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let line = [
+            "order",
+            "cook",
+            "order",
+            "--kafka-brokers=",
+            "--topic-partitions=0",
+            "--concurrency=0",
+            "--auto=soon",
+            "--ledger-life=3d",
+            "--migrate=maybe",
+            "--health-listen=here",
+        ];
+        let told = mistakes(&line).join("\n");
+        for name in
+            ["KAFKA_BROKERS", "TOPIC_PARTITIONS", "CONCURRENCY", "AUTO", "LEDGER_LIFE", "MIGRATE", "HEALTH_LISTEN"]
+        {
+            assert!(told.contains(name), "{name} is not told: {told}");
+        }
+        assert!(told.contains("no worker \"cook\"") && told.contains("order is named twice"), "{told}");
+    }
+
+    #[test]
+    fn pay_needs_to_know_whom_to_ask() {
+        let line = ["pay", "--kafka-brokers=k:9092"];
+        assert!(mistakes(&[&line[..], &["--payment-gateway-url="]].concat())[0].contains("PAYMENT_GATEWAY_URL"));
+        assert!(mistakes(&[&line[..], &["--payment-gateway-url=ftp://x"]].concat())[0].contains("no address"));
+        for good in ["--payment-gateway-url=inside", "--payment-gateway-url=http://127.0.0.1:8090"] {
+            assert_eq!(mistakes(&[&line[..], &[good]].concat()), [""; 0]);
+        }
     }
 }
