@@ -9,7 +9,10 @@ use tracing_subscriber::EnvFilter;
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];
 /// Upper bounds of counts, such as the inputs of a batch.
-const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
+const COUNTS: &[f64] = &[
+    1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 700.0,
+    1000.0, 2000.0, 5000.0,
+];
 
 /// Why the process cannot say anything about itself.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,10 @@ use clap::Args;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A server that is starting is asked so often whether it is ready.
+const READY_AGAIN: Duration = Duration::from_millis(25);
 
 /// Which server, and how to say what it said.
 #[derive(Args, Clone, Debug)]
@@ -70,6 +73,22 @@ impl Client {
             .build()
             .map_err(|error| Failure::failed("the client cannot be made", error))?;
         Ok(Self { base: base.to_owned(), http })
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// If it is not by then: what it says last.
+    pub async fn ready(&self, at_most: Duration) -> Result<(), Failure> {
+        let until = Instant::now() + at_most;
+        loop {
+            match self.get("/readyz", &[]).await {
+                Err(failure) if failure.exit == Exit::Unavailable && Instant::now() < until => {
+                    tokio::time::sleep(READY_AGAIN).await;
+                }
+                answer => return answer.map(drop),
+            }
+        }
     }
 
     /// What stands at a path.

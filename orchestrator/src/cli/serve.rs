@@ -54,6 +54,9 @@ impl Embedded {
     /// What cannot be opened.
     pub async fn run(self) -> Result<Exit, Failure> {
         let metrics = set_up(&self.logs, &self.http)?;
+        for unused in ["DATABASE_URL", "KAFKA_BROKERS"].iter().filter(|name| std::env::var_os(name).is_some()) {
+            tracing::warn!("{unused} is set and not used: this is embedded; `orchestrator serve` uses it");
+        }
         let app = App::build(self.config(Some(metrics))).map_err(not_built)?;
         eprint!("{}", greeting(&app.url(), &self.data.folder().display().to_string()));
         until_asked(app).await

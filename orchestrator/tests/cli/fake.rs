@@ -28,7 +28,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Answers those, one after the other, then 500.
+    /// Answers those, one after the other, then 500. It is always ready, and has nothing to measure.
     pub async fn answering(answers: &[(u16, &str)]) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let fake = Self {
@@ -58,6 +58,9 @@ async fn answer(State(fake): State<Fake>, method: Method, request: Request) -> R
     let body: Bytes = axum::body::to_bytes(body, 1_000_000).await.expect("the body comes");
     let body = String::from_utf8(body.to_vec()).expect("the body is text");
     let line = format!("{method} {}", parts.uri);
+    if matches!(parts.uri.path(), "/readyz" | "/metrics") {
+        return StatusCode::OK.into_response();
+    }
     fake.asked.lock().expect("no holder panics").push(Asked { line, headers: parts.headers, body });
     let (status, body) = fake.answers.lock().expect("no holder panics").pop_front().unwrap_or((500, "{}".to_owned()));
     (StatusCode::from_u16(status).expect("the test gives a status"), body).into_response()

@@ -25,8 +25,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 /// Memory is looked at so often.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// A server that is not ready by then will not be.
+const READY_MOST: Duration = Duration::from_secs(20);
 /// After the end, sagas under way may take so long.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Open files beside the connections under load.
+const OTHER_FILES: u64 = 50;
 /// An order that every store takes at its price: the shipped menu does not list this one.
 const BODY: &str = concat!(
     r#"{"workflow":"order","input":{"customer":"bench","store":"bench","#,
@@ -96,13 +100,14 @@ impl Bench {
     /// # Errors
     /// If there is no server, or nothing was completed.
     pub async fn run(mut self) -> Result<Exit, Failure> {
+        self.room()?;
         let child = if self.embedded { Some(Child::start().await?) } else { None };
         if let Some(child) = &child {
             self.remote.server = child.url().to_owned();
             self.pids.push(Watched { name: "server".to_owned(), pid: child.pid() });
         }
         let client = Client::new(&self.remote)?;
-        client.get("/readyz", &[]).await?;
+        client.ready(READY_MOST).await?;
         let request = Request::post(&self.remote.server, "/sagas", "Prefer: wait=30\r\n", BODY);
         let request = request.map_err(|words| Failure::new(Exit::Usage, words))?;
         let report = self.measure(&client, request).await?;
@@ -120,6 +125,20 @@ impl Bench {
             return Err(Failure::new(Exit::Failed, "no saga was completed"));
         }
         Ok(Exit::Ok)
+    }
+
+    /// A connection is an open file.
+    fn room(&self) -> Result<(), Failure> {
+        let wanted = self.in_flight.unwrap_or(0) + OTHER_FILES;
+        match processes::open_files_most() {
+            Some(most) if most < wanted => {
+                let words = format!(
+                    "{wanted} open files are needed, and {most} allowed: `ulimit -n {wanted}`, here and for the server"
+                );
+                Err(Failure::new(Exit::Usage, words))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn measure(&self, client: &Client, request: Request) -> Result<Report, Failure> {

@@ -62,6 +62,12 @@ pub fn memory_mb(watched: &[Watched]) -> BTreeMap<String, f64> {
     by_name
 }
 
+/// How many files and connections this process may have open at once; `None`: it cannot be known.
+pub fn open_files_most() -> Option<u64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    limits.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace().next()?.parse().ok()
+}
+
 fn resident_kib(pid: u32) -> u64 {
     field(&format!("/proc/{pid}/status"), "VmRSS:").unwrap_or(0)
 }
@@ -131,6 +137,7 @@ mod tests {
         let me = format!("me={}", std::process::id()).parse::<Watched>().unwrap();
         assert!(memory_mb(std::slice::from_ref(&me))["me"] > 1.0);
         assert!(cpu(std::slice::from_ref(&me)).contains_key("me"));
+        assert!(open_files_most().is_some_and(|most| most > 2));
         assert!("me".parse::<Watched>().is_err());
         assert!("me=0".parse::<Watched>().is_err());
         assert!("total=1".parse::<Watched>().is_err());

@@ -126,7 +126,7 @@ impl Demo {
 
 async fn tell(url: &str, paint: Paint) -> Result<Exit, Failure> {
     let client = Client::at(url, SERVER_MOST)?;
-    up(&client).await?;
+    client.ready(SERVER_MOST).await?;
     let heading = paint.paint(Colour::Bold, "Four orders, four endings");
     print(&format!("{heading}   {}\n", paint.paint(Colour::Dim, url)))?;
     let mut all = Vec::new();
@@ -136,17 +136,6 @@ async fn tell(url: &str, paint: Paint) -> Result<Exit, Failure> {
     summary(&all, paint)?;
     let mistakes: Vec<_> = all.iter().filter_map(|(_, ended)| ended.mistake.clone()).collect();
     if mistakes.is_empty() { Ok(Exit::Ok) } else { Err(Failure::new(Exit::Failed, mistakes.join("\n"))) }
-}
-
-/// Waits until the server answers.
-async fn up(client: &Client) -> Result<(), Failure> {
-    let until = Instant::now() + SERVER_MOST;
-    loop {
-        match client.get("/readyz", &[]).await {
-            Err(failure) if Instant::now() < until && failure.exit == Exit::Unavailable => sleep(LOOK).await,
-            answer => return answer.map(drop),
-        }
-    }
 }
 
 /// Places an order, and tells what becomes of it.

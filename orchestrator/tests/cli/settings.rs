@@ -1,0 +1,62 @@
+//! Settings, seen from outside.
+
+use super::program::{program, run};
+
+#[test]
+fn all_mistakes_are_told_at_once_and_the_exit_code_is_usage() {
+    let output = program(&["serve", "--shards", "0"])
+        .env("LISTEN", "nowhere")
+        .env("DATABASE_URL", "x")
+        .env("DATABASE_URL_FILE", "/nowhere")
+        .output();
+    let ran: super::program::Ran = output.expect("it can be run").into();
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
+    for words in [
+        "LISTEN is \"nowhere\"",
+        "--shards is \"0\"",
+        "DATABASE_URL and DATABASE_URL_FILE are both set",
+        "KAFKA_BROKERS is not set",
+    ] {
+        assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+    }
+    assert_eq!(ran.stderr.lines().count(), 4, "{ran:?}");
+}
+
+#[test]
+fn the_table_has_every_setting_with_its_flag_unless_it_is_a_secret() {
+    let ran = run(&["settings", "-o", "json"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).expect("it is JSON");
+    let row = |variable: &str| {
+        rows.iter().find(|row| row["variable"] == variable).unwrap_or_else(|| panic!("{variable} is missing"))
+    };
+    for variable in [
+        "LISTEN",
+        "DATA_DIR",
+        "KAFKA_BROKERS",
+        "TOPIC_PREFIX",
+        "TOPIC_PARTITIONS",
+        "PAYMENT_GATEWAY_URL",
+        "CONCURRENCY",
+        "AUTO",
+        "ORDER_VERSION",
+        "CURRENCY",
+        "IDEMPOTENCY_LIFE",
+        "MIGRATE",
+        "SHARDS",
+        "AUTH",
+        "ALLOW_FAULTS",
+        "LOG_FORMAT",
+        "SAGA_SERVER",
+    ] {
+        assert!(row(variable)["flag"].as_str().is_some_and(|flag| flag.starts_with("--")), "{variable} has no flag");
+    }
+    for variable in ["DATABASE_URL", "VIEW_DATABASE_URL", "KAFKA_PROPERTIES"] {
+        assert!(row(variable)["flag"].is_null(), "{variable} has a flag");
+    }
+    assert!(rows.iter().all(|row| row["meaning"].as_str().is_some_and(|meaning| !meaning.is_empty())));
+    assert_eq!(row("LISTEN")["default"], "127.0.0.1:8080");
+    let markdown = run(&["settings", "-o", "markdown"]).stdout;
+    assert_eq!(markdown.lines().count(), rows.len() + 2);
+    assert!(markdown.contains("| `LISTEN` | `--listen` | `ADDRESS:PORT` | `127.0.0.1:8080` |"), "{markdown}");
+}
