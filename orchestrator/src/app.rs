@@ -104,8 +104,8 @@ impl App {
         format!("http://{}", port::reachable(self.address))
     }
 
-    /// Opens all parts and runs until `shutdown`, then: not ready, serve on for a moment, take nothing new, finish what is
-    /// in hand, leave.
+    /// Opens all parts and runs until `shutdown`, then: not ready, serve on for a moment, take nothing new, finish what
+    /// is in hand, leave.
     ///
     /// # Errors
     /// What cannot be opened and will not come back by itself. An outage of the database or of Kafka is waited for.

@@ -1,5 +1,5 @@
-//! How long to wait before what did not answer is asked again: longer each time, and with jitter, so that many replicas do
-//! not ask at once.
+//! How long to wait before what did not answer is asked again: longer each time, and with jitter, so that many replicas
+//! do not ask at once.
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;

@@ -19,8 +19,8 @@ const COUNTS: &[f64] = &[
 #[error("log lines or figures cannot be set up: {0}")]
 pub struct TelemetryError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
-/// Log lines go to stderr from now on: those that the settings name, `otherwise` if they name none. Once a process; a second
-/// call changes nothing.
+/// Log lines go to stderr from now on: those that the settings name, `otherwise` if they name none. Once a process; a
+/// second call changes nothing.
 ///
 /// # Errors
 /// If the filter is not one; settings are checked before, so it is.

@@ -5,7 +5,8 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Between two looks at a saga. The one place where these tests wait by the clock: what they wait for is another process.
+/// Between two looks at a saga. The one place where these tests wait by the clock: what they wait for is another
+/// process.
 const LOOK: Duration = Duration::from_millis(15);
 
 /// One orchestrator, over HTTP.

@@ -1,4 +1,5 @@
-//! Separate processes on PostgreSQL and Kafka: a payment gateway, workers, orchestrators; a database and topics of its own.
+//! Separate processes on PostgreSQL and Kafka: a payment gateway, workers, orchestrators; a database and topics of its
+//! own.
 
 use crate::api::Api;
 use crate::process::{Process, free_port};
@@ -58,7 +59,8 @@ pub struct Orchestrator {
 }
 
 impl Cluster {
-    /// Starts all processes and waits until every orchestrator is ready. `None`: a real part is missing, and was said so.
+    /// Starts all processes and waits until every orchestrator is ready. `None`: a real part is missing, and was said
+    /// so.
     ///
     /// # Panics
     /// If a part does not come up.

@@ -1,5 +1,5 @@
-//! What must hold once all is quiet (I1, I2, I3, I8, I12), counted by those who had the effects: the workers' own tables
-//! and the gateway's books, against what the orchestrator says of each saga.
+//! What must hold once all is quiet (I1, I2, I3, I8, I12), counted by those who had the effects: the workers' own
+//! tables and the gateway's books, against what the orchestrator says of each saga.
 
 use crate::SOON;
 use crate::cluster::Cluster;

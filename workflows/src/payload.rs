@@ -53,8 +53,8 @@ impl Payload {
     }
 }
 
-/// For `deserialize_with`: a payload that is there, be it `null`. Serde alone would take `null` for one that is not, and a
-/// saga read back would not be the saga that was written.
+/// For `deserialize_with`: a payload that is there, be it `null`. Serde alone would take `null` for one that is not,
+/// and a saga read back would not be the saga that was written.
 ///
 /// # Errors
 /// Those of the deserializer.

@@ -1,5 +1,5 @@
-//! What is answered before the parts are open: alive, not ready, and why. So an outage of the database at start is seen as
-//! what it is, and no pod is restarted for it.
+//! What is answered before the parts are open: alive, not ready, and why. So an outage of the database at start is seen
+//! as what it is, and no pod is restarted for it.
 
 use super::AppError;
 use axum::Router;

@@ -19,12 +19,12 @@ pub trait Bus: Send + Sync + 'static {
     /// Whether the bus can do its work: `Err` says why not, for readiness and for a sentence in the log.
     fn health(&self) -> Result<(), String>;
 
-    /// For liveness: `Err` says what of our own is broken for good. An outage of Kafka is not (PROTOCOL.md, D1).
+    /// For liveness: `Err` says what of our own is broken for good. An outage of Kafka is not (rule D1).
     fn alive(&self) -> Result<(), String> {
         Ok(())
     }
 
-    /// Whether a command decided then is still unread in its worker's partition for that saga (PROTOCOL.md, B7), as of the
+    /// Whether a command decided then is still unread in its worker's partition for that saga (rule B7), as of the
     /// last sample.
     fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool;
 }
@@ -68,7 +68,8 @@ pub struct Incoming {
     pub ack: Ack,
 }
 
-/// To be settled once what was delivered is durable, or known never to be; dropped otherwise, and it is delivered again.
+/// To be settled once what was delivered is durable, or known never to be; dropped otherwise, and it is delivered
+/// again.
 pub struct Ack(Option<Box<dyn Settle>>);
 
 /// How a bus learns what became of what it delivered. Neither call may block.
@@ -103,8 +104,8 @@ impl Ack {
         }
     }
 
-    /// It can't be stored, whatever the number of tries: it goes to the dead letters with `why`, a sentence, and what was
-    /// behind it goes on (PROTOCOL.md, C4).
+    /// It can't be stored, whatever the number of tries: it goes to the dead letters with `why`, a sentence, and what
+    /// was behind it goes on (rule C4).
     pub fn refuse(self, why: &str) {
         if let Some(settle) = self.0 {
             settle.refused(why);

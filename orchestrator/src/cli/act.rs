@@ -1,4 +1,5 @@
-//! What operators do to one saga: `cancel`, `retry`, `pause`, `resume`, and to one step of it: `complete`, `fail`, `resolve`.
+//! What operators do to one saga: `cancel`, `retry`, `pause`, `resume`, and to one step of it: `complete`, `fail`,
+//! `resolve`.
 
 use super::client::{Client, Remote};
 use super::exit::{Exit, Failure};

@@ -17,6 +17,7 @@ mod table;
 mod view;
 
 pub use exit::{EXIT_CODES, Exit, Failure};
+pub use settings::settings_markdown;
 
 use crate::config::{self, Environment};
 use clap::{Parser, Subcommand};

@@ -59,7 +59,11 @@ fn columns(rows: &[Row]) -> String {
     table(&["VARIABLE", "FLAG", "VALUE", "DEFAULT", "MEANING"], rows.iter().map(row).collect(), Paint::plain())
 }
 
-/// The table as it stands in the README.
+/// The table of all settings as it stands in the README.
+pub fn settings_markdown() -> String {
+    markdown(&config::rows(&super::Cli::command()))
+}
+
 fn markdown(rows: &[Row]) -> String {
     let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{}`", text.replace('|', "\\|")) };
     let row = |row: &Row| {

@@ -29,8 +29,8 @@ impl Cell {
     }
 }
 
-/// Rows under a heading, two spaces between columns, nothing trailing. Control characters are shown escaped, so that what
-/// a caller sent cannot steer the terminal.
+/// Rows under a heading, two spaces between columns, nothing trailing. Control characters are shown escaped, so that
+/// what a caller sent cannot steer the terminal.
 pub fn table(heading: &[&str], rows: Vec<Vec<Cell>>, paint: Paint) -> String {
     let heading = heading.iter().map(|text| Cell::coloured((*text).to_owned(), Colour::Bold)).collect();
     let rows: Vec<Vec<Cell>> =

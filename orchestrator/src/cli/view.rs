@@ -1,5 +1,5 @@
-//! What the server says, as far as it is printed. Unknown fields and unknown words are taken as they come: a client may be
-//! older than its server.
+//! What the server says, as far as it is printed. Unknown fields and unknown words are taken as they come: a client may
+//! be older than its server.
 
 use super::exit::{Exit, Failure};
 use chrono::{DateTime, Utc};

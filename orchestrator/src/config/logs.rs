@@ -9,7 +9,8 @@ pub struct Logs {
     #[arg(long, env = "LOG_FORMAT", value_name = "text|json", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// Which are: a level, or levels by module such as info,orchestrator::engine=debug; info unless given, for the demo warn
+    /// Which are: a level, or levels by module such as info,orchestrator::engine=debug; info unless given, for the demo
+    /// warn
     #[arg(long = "log", env = "RUST_LOG", value_name = "FILTER", value_parser = filter)]
     pub log_filter: Option<String>,
 }

@@ -24,7 +24,8 @@ impl Data {
 /// The workers in the process.
 #[derive(Args, Clone, Debug)]
 pub struct InProcess {
-    /// After how long store and deliver answer by themselves, or off: people answer; 0s unless given, for the demo 700ms
+    /// After how long store and deliver answer by themselves, or off: people answer; 0s unless given, for the demo
+    /// 700ms
     #[arg(long, env = "AUTO", value_name = "DURATION|off", value_parser = auto)]
     pub auto: Option<Auto>,
 

@@ -16,8 +16,8 @@ pub struct Batch {
     pub checks: Vec<Check>,
     /// New sagas, sorted by id.
     pub inserts: Vec<SagaInsert>,
-    /// Sagas in their new state, sorted by id. Each is among `checks`. An end is final: a saga whose check is at its last
-    /// revision may only have its count of ignored inputs raised.
+    /// Sagas in their new state, sorted by id. Each is among `checks`. An end is final: a saga whose check is at its
+    /// last revision may only have its count of ignored inputs raised.
     pub updates: Vec<SagaUpdate>,
     /// What each input did.
     pub history: Vec<HistoryRow>,
@@ -56,7 +56,8 @@ pub struct SagaRow {
     pub status: Status,
     /// Forward commands are withheld: only while running or parked.
     pub paused: bool,
-    /// The steps under way, joined by a space, none at an end: for the list. Not indexed, since each transition changes it.
+    /// The steps under way, joined by a space, none at an end: for the list. Not indexed, since each transition changes
+    /// it.
     pub current: String,
     /// The code of the error in force, for the list.
     pub error_code: Option<String>,
@@ -171,10 +172,12 @@ pub enum WriteError {
     /// A business key, idempotency key, new saga or history entry exists: nothing was written. Look up and apply anew.
     #[error("a key of the batch was taken meanwhile")]
     Taken,
-    /// Connection lost, deadlock, lock time-out and the like: it may or may not have been committed. Repeat it unchanged.
+    /// Connection lost, deadlock, lock time-out and the like: it may or may not have been committed. Repeat it
+    /// unchanged.
     #[error("it is not known whether the batch was committed: {0}")]
     Unclear(#[source] sqlx::Error),
-    /// Something in the batch cannot be stored (a NUL in a text, a row that breaks a CHECK); nothing was written. Split it.
+    /// Something in the batch cannot be stored (a NUL in a text, a row that breaks a CHECK); nothing was written. Split
+    /// it.
     #[error("the database refuses the batch: {0}")]
     Refused(#[source] sqlx::Error),
 }

@@ -1,15 +1,11 @@
 //! Connects to the database that the settings name, and goes on trying while it does not answer.
 
 use super::{Db, DbError, Postgres, Sqlite};
-use backoff::ExponentialBackoffBuilder;
-use backoff::backoff::Backoff;
+use crate::reconnect::Reconnect;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The first pause between two tries, and the longest: a database that is restarting is back within seconds.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+use tokio::time::Instant;
 
 /// Which database.
 #[derive(Clone, Debug)]
@@ -31,17 +27,18 @@ pub enum Target {
 /// Connects; tries again with growing pauses as long as the database does not answer, but not longer than `at_most`.
 ///
 /// # Errors
-/// [`DbError::Refused`] at once where no repeat would help (the URL is none); [`DbError::Unavailable`] when the time is up.
+/// [`DbError::Refused`] at once where no repeat would help (the URL is none); [`DbError::Unavailable`] when the time is
+/// up.
 pub async fn connect(target: &Target, at_most: Duration) -> Result<Arc<dyn Db>, DbError> {
-    let mut pauses = ExponentialBackoffBuilder::new()
-        .with_initial_interval(FIRST_PAUSE)
-        .with_max_interval(LONGEST_PAUSE)
-        .with_max_elapsed_time(Some(at_most))
-        .build();
+    let began = Instant::now();
+    let mut pauses = Reconnect::default();
     loop {
         match once(target).await {
             Err(DbError::Unavailable(error)) => {
-                let Some(pause) = pauses.next_backoff() else { return Err(DbError::Unavailable(error)) };
+                let pause = pauses.next_wait();
+                if began.elapsed().saturating_add(pause) > at_most {
+                    return Err(DbError::Unavailable(error));
+                }
                 tracing::warn!(%error, pause_ms = pause.as_millis(), "the database does not answer yet; trying again");
                 tokio::time::sleep(pause).await;
             }

@@ -40,15 +40,15 @@ fn is_outage(error: &Error) -> bool {
 
 /// SQLSTATE classes: 08 connection, 40 rolled back (deadlock, serialization), 53 resources, 55 not available (lock
 /// time-out), 57 operator (shutdown, statement time-out), 58 system; and three that no input can be at fault for:
-/// class 42 (a table, column or right that is not there: the schema is not this release's), 25006 (read-only: the primary
-/// has changed), 25P03 (the session idled in a transaction).
+/// class 42 (a table, column or right that is not there: the schema is not this release's), 25006 (read-only: the
+/// primary has changed), 25P03 (the session idled in a transaction).
 fn is_postgres_outage(code: &str) -> bool {
     matches!(code, "25006" | "25P03")
         || ["08", "40", "42", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
 }
 
-/// The primary result code, the low byte: `BUSY`, `LOCKED`, `NOMEM`, `READONLY`, `INTERRUPT`, `IOERR`, `FULL`, `CANTOPEN`,
-/// `PROTOCOL`.
+/// The primary result code, the low byte: `BUSY`, `LOCKED`, `NOMEM`, `READONLY`, `INTERRUPT`, `IOERR`, `FULL`,
+/// `CANTOPEN`, `PROTOCOL`.
 fn is_sqlite_outage(code: &str) -> bool {
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15))
 }

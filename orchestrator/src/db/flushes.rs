@@ -2,8 +2,8 @@
 
 use sqlx::{Connection, PgConnection};
 
-/// How often PostgreSQL has flushed its write-ahead log so far, of the whole server; `None`: it does not tell (from 18 on
-/// that figure stands elsewhere).
+/// How often PostgreSQL has flushed its write-ahead log so far, of the whole server; `None`: it does not tell (from 18
+/// on that figure stands elsewhere).
 ///
 /// # Errors
 /// If it cannot be reached.

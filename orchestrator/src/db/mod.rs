@@ -47,7 +47,7 @@ pub trait Db: Send + Sync + 'static {
     /// The database's clock; also the readiness probe's question.
     async fn now(&self) -> Result<Time, DbError>;
 
-    // The write path (PROTOCOL.md, C).
+    // The write path (rules C1 to C8).
 
     /// The sagas with those ids that exist, with all that the next transition needs. No locks.
     async fn load(&self, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError>;
@@ -59,11 +59,11 @@ pub trait Db: Send + Sync + 'static {
 
     // Wake-ups.
 
-    /// Takes up to `limit` due wake-ups by moving each 10 s ahead, skipping those that others hold; deletes the due ones
-    /// of finished sagas in bulk. Holds nothing.
+    /// Takes up to `limit` due wake-ups by moving each 10 s ahead, skipping those that others hold; deletes the due
+    /// ones of finished sagas in bulk. Holds nothing.
     async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError>;
 
-    // Leases and the outbox (PROTOCOL.md, D1).
+    // Leases and the outbox (rule D1).
 
     /// A new incarnation of a replica, with a lease of [`LEASE`].
     async fn begin_incarnation(&self, incarnation: Uuid, replica: &str) -> Result<(), DbError>;
@@ -103,8 +103,8 @@ pub trait Db: Send + Sync + 'static {
     async fn counts(&self) -> Result<Counts, DbError>;
     /// How many unfinished sagas run on each version.
     async fn version_use(&self) -> Result<Vec<VersionUse>, DbError>;
-    /// I12 over the tables: unfinished sagas, neither parked nor paused, without an outbox row that names them and without
-    /// a wake-up.
+    /// I12 over the tables: unfinished sagas, neither parked nor paused, without an outbox row that names them and
+    /// without a wake-up.
     async fn forgotten(&self, limit: u32) -> Result<Vec<Uuid>, DbError>;
 }
 

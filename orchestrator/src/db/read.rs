@@ -26,11 +26,11 @@ pub struct ListFilter {
     pub step: Option<String>,
     /// Exactly this business key.
     pub key: Option<String>,
-    /// A prefix of the id, of the key or of the correlation id. Of very many that begin alike, those with the highest keys
-    /// and correlation ids are found.
+    /// A prefix of the id, of the key or of the correlation id. Of very many that begin alike, those with the highest
+    /// keys and correlation ids are found.
     pub q: Option<String>,
-    /// Started at or after. With `until`, ids are taken at their word: a saga whose id was made on a clock more than a minute
-    /// from the database's may be missed.
+    /// Started at or after. With `until`, ids are taken at their word: a saga whose id was made on a clock more than a
+    /// minute from the database's may be missed.
     pub since: Option<Time>,
     /// Started before.
     pub until: Option<Time>,
@@ -45,8 +45,8 @@ pub struct ListFilter {
 pub struct SagaPage {
     /// States only: a list shows no input.
     pub states: Vec<Vec<u8>>,
-    /// Where to go on ([`ListFilter::before`]), if there may be more. A page with fewer than `limit` sagas, even none, can
-    /// have a next one: looking for what no index finds ends after a bounded number of sagas.
+    /// Where to go on ([`ListFilter::before`]), if there may be more. A page with fewer than `limit` sagas, even none,
+    /// can have a next one: looking for what no index finds ends after a bounded number of sagas.
     pub next: Option<Uuid>,
 }
 

@@ -1,4 +1,4 @@
-//! The time of sagas (PROTOCOL.md, C6): the database's, as an offset to the monotonic clock, sampled with every commit.
+//! The time of sagas (rule C6): the database's, as an offset to the monotonic clock, sampled with every commit.
 //! The host's wall clock may jump by hours; nothing here looks at it.
 
 use std::sync::atomic::{AtomicI64, Ordering};

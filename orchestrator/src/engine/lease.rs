@@ -1,4 +1,4 @@
-//! Who publishes what (PROTOCOL.md, D1): an outbox row belongs to an incarnation of a replica, which renews a lease. Rows of
+//! Who publishes what (rule D1): an outbox row belongs to an incarnation of a replica, which renews a lease. Rows of
 //! a lapsed owner are adopted. A replica that finds its own lease lapsed takes a new incarnation.
 
 use super::heart::Beat;

@@ -1,8 +1,8 @@
 //! The only place where a saga changes: inputs go in by one door, each shard carries what has gathered one transition
 //! further in one transaction a batch, and what that asked for is published once it is durable.
 //!
-//! Recovery is no module: a restarted replica just runs its loops. Every unfinished saga has a message in the outbox or a
-//! wake-up time, so the sweep of the outbox and the claim of wake-ups find it.
+//! Recovery is no module: a restarted replica just runs its loops. Every unfinished saga has a message in the outbox or
+//! a wake-up time, so the sweep of the outbox and the claim of wake-ups find it.
 
 mod clock;
 mod definitions;

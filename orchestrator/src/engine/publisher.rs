@@ -1,4 +1,4 @@
-//! From the outbox to the bus (PROTOCOL.md, D1): a batch's messages are published at once after its commit; whatever did
+//! From the outbox to the bus (rule D1): a batch's messages are published at once after its commit; whatever did
 //! not get through stays in the outbox and is taken from there. Acknowledged rows are removed along with a later batch.
 
 use super::heart::Beat;

@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use workflows::Time;
 
-/// How long a leaving engine waits for messages on their way to be acknowledged. What is not by then is adopted by others.
+/// How long a leaving engine waits for messages on their way to be acknowledged. What is not by then is adopted by
+/// others.
 const FLUSH: Duration = Duration::from_secs(5);
 
 /// What an engine is made of.

@@ -136,7 +136,8 @@ pub trait Door: Send + Sync + 'static {
     /// that finds no room is refused with [`SubmitError::Overloaded`].
     async fn submit(&self, submission: Submission) -> Result<Answer, SubmitError>;
 
-    /// Waits until `reached` holds of the saga, or the time is up; the saga as last seen. `None`: there is no such saga.
+    /// Waits until `reached` holds of the saga, or the time is up; the saga as last seen. `None`: there is no such
+    /// saga.
     async fn wait(&self, saga_id: Uuid, reached: Reached, at_most: Duration) -> Option<Arc<Saga>>;
 
     /// The workflows that this replica knows.

@@ -1,5 +1,5 @@
 //! Callers that wait for a saga to come somewhere (`Prefer: wait`). A notification makes it fast where the transition
-//! happens in this replica; one shared poll makes it sure where it happens in another (PROTOCOL.md, D6).
+//! happens in this replica; one shared poll makes it sure where it happens in another (rule D6).
 
 use super::heart::Beat;
 use super::submit::Reached;

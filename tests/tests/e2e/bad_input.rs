@@ -1,4 +1,4 @@
-//! Bad input gets a clear error and holds up nothing (PROTOCOL.md, C4), on the real parts.
+//! Bad input gets a clear error and holds up nothing (rule C4), on the real parts.
 
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -40,7 +40,8 @@ async fn c4_garbage_among_the_replies_is_dead_lettered_and_every_order_goes_on()
         producer.send(record, Duration::from_secs(10)).await.expect("it is published");
     }
     let body = json!({"output": {"confirmed_by": "the kitchen"}});
-    // The failure with a NUL in it, of the attempt that is waited for, ends the step; else it is completed by hand here.
+    // The failure with a NUL in it, of the attempt that is waited for, ends the step; else it is completed by hand
+    // here.
     let saga = api.until(&id, "moved by what came", |saga| saga["status"] != "running").await;
     assert_eq!(saga["status"].as_str().map(|status| status.starts_with("compensat")), Some(true), "{saga}");
     assert_eq!(api.until_finished(&id).await["status"], "compensated");

@@ -85,8 +85,8 @@ async fn two_orchestrators_and_two_of_each_worker_share_the_work_and_one_of_each
     cluster.end().await;
 }
 
-/// I7: one that slept past its turn never writes over newer state. It is frozen while its batches are under way, the other
-/// carries its sagas on, and then it wakes up with all it had in memory.
+/// I7: one that slept past its turn never writes over newer state. It is frozen while its batches are under way, the
+/// other carries its sagas on, and then it wakes up with all it had in memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_a_replica_frozen_amid_its_batches_writes_nothing_over_newer_state() {
     let setup = Setup { orchestrators: 2, members: 1, auto: "0s" };

@@ -8,7 +8,8 @@ use tests::api::order;
 use tests::cluster::{Cluster, Setup};
 use tests::invariants;
 
-/// 400 orders, each cancelled after another fraction of the time that an order takes, half of them at the other replica.
+/// 400 orders, each cancelled after another fraction of the time that an order takes, half of them at the other
+/// replica.
 #[tokio::test(flavor = "multi_thread")]
 async fn cancels_race_completions_hundreds_of_times() {
     let setup = Setup { orchestrators: 2, members: 2, auto: "0s" };

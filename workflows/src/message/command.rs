@@ -21,7 +21,8 @@ pub struct Command {
     pub step: String,
     /// Which way.
     pub action: Action,
-    /// From 1, counted for each direction. A further attempt repeats the same effect: its idempotency key is without it.
+    /// From 1, counted for each direction. A further attempt repeats the same effect: its idempotency key is without
+    /// it.
     pub attempt: u32,
     /// The revision of the saga that decided this command.
     pub revision: u64,

@@ -59,7 +59,7 @@ macro_rules! event_types {
 event_types! {
     SagaStarted = "saga.started": "The saga exists, and its first steps are on their way.",
     SagaCancelling = "saga.cancelling": "A cancel or the deadline turned it.",
-    SagaCompensating = "saga.compensating": "A step's final failure turned it, or it is no longer parked on its way back.",
+    SagaCompensating = "saga.compensating": "A step's final failure turned it, or, going back, it is parked no longer.",
     SagaCompleted = "saga.completed": "All done.",
     SagaCompensated = "saga.compensated": "All undone.",
     SagaParked = "saga.parked": "The engine no longer pushes it.",

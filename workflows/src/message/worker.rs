@@ -1,4 +1,5 @@
-//! Worker → everyone, on `saga.workers`, keyed by member, every 2 s: who is there, and how busy. A tombstone on leaving.
+//! Worker → everyone, on `saga.workers`, keyed by member, every 2 s: who is there, and how busy. A tombstone on
+//! leaving.
 
 use crate::Time;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! A saga as it is kept: the whole state of one running instance of a workflow version.
 //!
-//! The stored form is this struct's JSON. [`FORMAT`] numbers it: a release writes only what the release before it reads.
+//! The stored form is this struct's JSON. [`FORMAT`] numbers it: a release writes only what the release before it
+//! reads.
 
 mod status;
 

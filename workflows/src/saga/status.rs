@@ -55,7 +55,8 @@ statuses! {
         Completed = "completed",
         /// All undone. Final.
         Compensated = "compensated",
-        /// In by a failure that no retry mends where there is no way back; out by an operator, or by the answer it waited for.
+        /// In by a failure that no retry mends where there is no way back; out by an operator, or by the answer it
+        /// waited for.
         Parked = "parked",
     }
 }

@@ -1,4 +1,4 @@
-//! The turn, and the way back (PROTOCOL.md, B1): every step whose execute was ever decided is compensated, in the reverse
+//! The turn, and the way back (rule B1): every step whose execute was ever decided is compensated, in the reverse
 //! order of need, a failed one too.
 
 use super::machine::{Data, Machine};

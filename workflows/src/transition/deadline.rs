@@ -1,10 +1,10 @@
-//! The point of no return (PROTOCOL.md, B2), and who may still turn.
+//! The point of no return (rule B2), and who may still turn.
 
 use crate::definition::{Definition, Position};
 use crate::saga::{Saga, Status, StepStatus};
 
-/// Why the saga cannot be turned any more, if so: its pivot is completed or skipped, or, if the pivot cannot be undone, has
-/// once been sent.
+/// Why the saga cannot be turned any more, if so: its pivot is completed or skipped, or, if the pivot cannot be undone,
+/// has once been sent.
 pub(super) fn no_way_back(definition: &Definition, saga: &Saga) -> Option<String> {
     let index = definition.steps.iter().position(|step| step.position == Position::Pivot)?;
     let (pivot, state) = (&definition.steps[index], &saga.steps[index]);

@@ -1,4 +1,4 @@
-//! Answers to `execute` (PROTOCOL.md, B4): completed and accepted count from any attempt, failed and deferred only from the
+//! Answers to `execute` (rule B4): completed and accepted count from any attempt, failed and deferred only from the
 //! one that is out; all else is stale.
 
 use super::machine::{Data, Machine};

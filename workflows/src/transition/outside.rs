@@ -1,4 +1,4 @@
-//! What a step is told from outside its worker: completed or failed by hand (PROTOCOL.md, B5), or not deliverable (C4).
+//! What a step is told from outside its worker: completed or failed by hand (rule B5), or not deliverable (C4).
 
 use super::input::{Complete, Fail, Undeliverable};
 use super::machine::Machine;

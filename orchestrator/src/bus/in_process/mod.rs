@@ -1,4 +1,4 @@
-//! The bus of the embedded mode: bounded queues in memory, lossless while the process runs (PROTOCOL.md, D5). After a crash
+//! The bus of the embedded mode: bounded queues in memory, lossless while the process runs (rule D5). After a crash
 //! the outbox and the wake-ups deliver again.
 
 mod bus;

@@ -9,10 +9,11 @@ use tokio::sync::{Notify, mpsc};
 use workflows::Time;
 use workflows::message::{Outgoing, Topic};
 
-/// Commands that one worker's queue holds, waiting and in hand: about 10 MiB of small orders. What does not fit waits in
-/// the outbox.
+/// Commands that one worker's queue holds, waiting and in hand: about 10 MiB of small orders. What does not fit waits
+/// in the outbox.
 pub(super) const COMMANDS: usize = 10_000;
-/// Events that a reader's queue holds: a few seconds' worth at full speed, so that a reader may pause for its own commit.
+/// Events that a reader's queue holds: a few seconds' worth at full speed, so that a reader may pause for its own
+/// commit.
 pub(super) const EVENTS: usize = 50_000;
 /// Batches that are under way. The engine keeps fewer; this bounds what is told to it.
 const BATCHES: usize = 16_384;

@@ -47,8 +47,8 @@ pub struct EventReader {
 }
 
 impl EventReader {
-    /// Waits for the first, then takes what is there, at most `most`, in the order in which they were published. `None`:
-    /// the bus is closed.
+    /// Waits for the first, then takes what is there, at most `most`, in the order in which they were published.
+    /// `None`: the bus is closed.
     ///
     /// Safe to drop at any await.
     pub async fn take(&mut self, most: usize) -> Option<Vec<(Outgoing, bus::Ack)>> {

@@ -23,7 +23,8 @@ impl Link {
     pub fn down(&self, why: &dyn std::fmt::Display) {
         let mut problem = self.problem.lock().expect("no holder of this lock panics");
         if problem.as_ref().is_none_or(|said| said.ends_with("yet")) {
-            tracing::warn!(brokers = %self.brokers, %why, "Kafka at {} does not answer: {why}; trying on", self.brokers);
+            let brokers = &self.brokers;
+            tracing::warn!(%brokers, %why, "Kafka at {brokers} does not answer: {why}; trying on");
         }
         *problem = Some(format!("Kafka at {} does not answer: {why}", self.brokers));
     }

@@ -1,4 +1,4 @@
-//! Replies in: one thread polls, whatever the engine does (PROTOCOL.md, D2).
+//! Replies in: one thread polls, whatever the engine does (rule D2).
 
 use super::control::Control;
 use super::decode;
@@ -67,7 +67,8 @@ impl Replies {
         let mut context = Arc::clone(self.consumer.context());
         while !context.control.is_leaving() {
             if let Err(fatal) = self.poll(&context) {
-                tracing::error!(%fatal, "the consumer of {} is broken: {fatal}; another takes its place", context.topic);
+                let topic = &context.topic;
+                tracing::error!(%fatal, "the consumer of {topic} is broken: {fatal}; another takes its place");
                 context = self.renew(&context);
             }
             self.hand_over(&context);

@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection that sends the same request over and over.
 //!
-//! The client shares the machine with what it measures, so it must cost next to nothing: the request is built once, and of
-//! an answer only the status, the length and where its body ends are looked at.
+//! The client shares the machine with what it measures, so it must cost next to nothing: the request is built once, and
+//! of an answer only the status, the length and where its body ends are looked at.
 
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

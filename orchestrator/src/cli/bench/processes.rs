@@ -1,5 +1,5 @@
-//! What processes cost: CPU and memory, from /proc. A process stands for itself and all its descendants, since PostgreSQL
-//! answers each connection from a process of its own.
+//! What processes cost: CPU and memory, from /proc. A process stands for itself and all its descendants, since
+//! PostgreSQL answers each connection from a process of its own.
 
 use std::collections::BTreeMap;
 use std::fs;

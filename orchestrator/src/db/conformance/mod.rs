@@ -1,7 +1,7 @@
 //! What every database must do, asked of each of them.
 //!
-//! PostgreSQL is taken from `DATABASE_URL`: each test makes a database of its own there, and drops it. Without the variable
-//! those tests say `SKIPPED`; with `REQUIRE=all` they fail.
+//! PostgreSQL is taken from `DATABASE_URL`: each test makes a database of its own there, and drops it. Without the
+//! variable those tests say `SKIPPED`; with `REQUIRE=all` they fail.
 
 /// Each of these is a test of both databases.
 macro_rules! on_both {

@@ -41,7 +41,8 @@ async fn run(connection: &mut PgConnection, statement: &str) {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.expect(statement);
 }
 
-/// Asks until so many of the engine's sessions wait for a lock. The only way to know that a statement has come that far.
+/// Asks until so many of the engine's sessions wait for a lock. The only way to know that a statement has come that
+/// far.
 async fn until_waiting(connection: &mut PgConnection, sessions: i64) {
     let end = Instant::now() + Duration::from_secs(20);
     let waiting = "select count(*) from pg_stat_activity

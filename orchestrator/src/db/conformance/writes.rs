@@ -188,7 +188,8 @@ async fn of_two_writers_one_is_stale(fresh: &Fresh) {
     }
 }
 
-/// Each writer loads, adds one to a number in the state, and writes, as often as it takes; over the same sagas in any order.
+/// Each writer loads, adds one to a number in the state, and writes, as often as it takes; over the same sagas in any
+/// order.
 async fn many_writers_on_the_same_sagas_never_lose_an_update(fresh: &Fresh) {
     const WRITERS: u64 = 4;
     const ROUNDS: u64 = 15;

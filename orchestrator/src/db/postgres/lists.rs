@@ -1,13 +1,13 @@
 //! Pages of sagas, newest first. Every filter either has an index, or looks at a bounded number of sagas a page.
 //!
 //! - none: the primary key, from its end.
-//! - `status`, `workflow`, `step`: the index on (workflow, status, id): a range for each pair, merged. A step is under way
-//!   only in an unfinished saga, so that `step` looks at those alone.
+//! - `status`, `workflow`, `step`: the index on (workflow, status, id): a range for each pair, merged. A step is under
+//!   way only in an unfinished saga, so that `step` looks at those alone.
 //! - `key`: the unique index. `q`: ranges of the primary key, of that index, and of the one on correlation ids.
 //! - `since` and `until`: a range of ids, which begin with the moment at which they were made; within it, `started_at`.
 //!
-//! Where a filter has no index of its own (`step`, the edges of `since` and `until`, anything beside `q`), a page ends after
-//! [`LOOK`] sagas: it may be short, or empty, and yet have a `next`.
+//! Where a filter has no index of its own (`step`, the edges of `since` and `until`, anything beside `q`), a page ends
+//! after [`LOOK`] sagas: it may be short, or empty, and yet have a `next`.
 
 use super::sessions::{Session, Sessions, answer};
 use crate::db::{DbError, ListFilter, SagaPage};
@@ -25,8 +25,8 @@ const FOUND: i64 = 2_000;
 /// How far the clock of whoever makes ids may be from the database's: `since` and `until` look that much further.
 const SKEW: Duration = Duration::from_secs(60);
 
-/// What all statements below have in common: `$1` below this id, `$2` from this id on, `$3` how many to look at, `$4` how
-/// many to return, `$5` since, `$6` until, `$7` the step.
+/// What all statements below have in common: `$1` below this id, `$2` from this id on, `$3` how many to look at, `$4`
+/// how many to return, `$5` since, `$6` until, `$7` the step.
 macro_rules! holds {
     ($saga:literal) => {
         concat!(
@@ -53,8 +53,8 @@ const NEWEST: &str = concat!(
 const NEWEST_END: &str = "
 select id from saga.sagas where id < $1 and id >= $2 order by id desc offset $3 - 1 limit 1";
 
-/// `$8` and `$9`: pairs of workflow and status. Not by `status = …`: in this order, only the index on these columns will do.
-/// Else the planner may walk along the primary key, past millions, for a status that hardly any saga has.
+/// `$8` and `$9`: pairs of workflow and status. Not by `status = …`: in this order, only the index on these columns
+/// will do. Else the planner may walk along the primary key, past millions, for a status that hardly any saga has.
 const IN_RANGES: &str = concat!(
     "select s.id, s.state
     from unnest($8::text[], $9::text[]) as r (workflow, status)
@@ -88,8 +88,8 @@ const BY_KEY: &str = concat!(
     "order by s.id desc limit least($3, $4)"
 );
 
-/// `$8` the workflows to look in, `$9` the statuses, `$10` what is searched for and `$11` what comes behind all that begins
-/// with it, `$12` and `$13` the same for ids, `$14` the exact key if that is asked for too.
+/// `$8` the workflows to look in, `$9` the statuses, `$10` what is searched for and `$11` what comes behind all that
+/// begins with it, `$12` and `$13` the same for ids, `$14` the exact key if that is asked for too.
 const SEARCH: &str = concat!(
     "with by_id as (
         select id from saga.sagas

@@ -37,8 +37,8 @@ impl Postgres {
     /// connections are made as they are needed.
     ///
     /// # Errors
-    /// [`DbError::Refused`] if the URL is none; [`DbError::Unavailable`] if the server does not answer, or does not let us
-    /// in: worth another try, see [`super::connect()`].
+    /// [`DbError::Refused`] if the URL is none; [`DbError::Unavailable`] if the server does not answer, or does not let
+    /// us in: worth another try, see [`super::connect()`].
     pub async fn connect(url: &str, shards: usize) -> Result<Self, DbError> {
         let postgres = Self {
             url: url.to_owned(),

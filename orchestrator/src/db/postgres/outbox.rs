@@ -1,4 +1,4 @@
-//! The outbox and the leases of those who publish it (PROTOCOL.md, D1). All times are the database's.
+//! The outbox and the leases of those who publish it (rule D1). All times are the database's.
 
 use super::sessions::{Sessions, answer};
 use crate::db::{DbError, LEASE, OutboxRow};

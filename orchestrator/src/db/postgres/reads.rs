@@ -67,9 +67,10 @@ pub(super) async fn history(
     Ok(HistoryPage::of(entries?, limit))
 }
 
-/// Selects from `s`, which is made for each workflow and each unfinished status out of the sagas in them, by the index on
-/// (workflow, status, id). Finished sagas, however many, are not looked at: workflows are found by a step of the index each,
-/// and a status is given as a range of one, since then no statistics mislead the planner to think it frequent.
+/// Selects from `s`, which is made for each workflow and each unfinished status out of the sagas in them, by the index
+/// on (workflow, status, id). Finished sagas, however many, are not looked at: workflows are found by a step of the
+/// index each, and a status is given as a range of one, since then no statistics mislead the planner to think it
+/// frequent.
 macro_rules! of_unfinished {
     ($select:literal, $what:literal, $also:literal) => {
         concat!(
@@ -104,8 +105,8 @@ const COUNTS: &str = concat!(
     select workflow, status, sum(sagas)::bigint, null from saga.finished group by workflow, status"
 );
 
-/// Sums up the tallies that batches have left, once there are many: one row for each workflow and status instead. Any number
-/// of replicas may do so at once, each with rows of its own.
+/// Sums up the tallies that batches have left, once there are many: one row for each workflow and status instead. Any
+/// number of replicas may do so at once, each with rows of its own.
 const SUM_UP: &str = "
 with taken as (
     delete from saga.finished

@@ -1,7 +1,8 @@
 //! Connections to PostgreSQL: a bounded set that hands out, takes back, and throws away what may be broken.
 //!
-//! Not sqlx's pool: that one asks each connection whether it still lives whenever it comes back, which is a round trip more
-//! for each batch. Here a connection that was in the midst of something is dropped, and any other is known to be in order.
+//! Not sqlx's pool: that one asks each connection whether it still lives whenever it comes back, which is a round trip
+//! more for each batch. Here a connection that was in the midst of something is dropped, and any other is known to be
+//! in order.
 
 use crate::db::DbError;
 use crate::db::errors::limited;
@@ -17,11 +18,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a caller waits for one of the connections in use.
 const ACQUIRE: Duration = Duration::from_secs(5);
-/// How long an answer may take: longer than `statement_timeout`, so that this is only for a network that swallows packets,
-/// which nothing else on this side would ever notice.
+/// How long an answer may take: longer than `statement_timeout`, so that this is only for a network that swallows
+/// packets, which nothing else on this side would ever notice.
 const ANSWER: Duration = Duration::from_secs(15);
 
-/// What every session is told (PROTOCOL.md, C1): nobody waits for us, nor we for anybody, longer than this. Keepalives are
+/// What every session is told (rule C1): nobody waits for us, nor we for anybody, longer than this. Keepalives are
 /// the server's, so that it ends the sessions of a replica that is gone.
 const EVERY_SESSION: [(&str, &str); 8] = [
     ("lock_timeout", "1s"),
@@ -34,9 +35,9 @@ const EVERY_SESSION: [(&str, &str); 8] = [
     ("synchronous_commit", "on"),
 ];
 
-/// How all statements are planned. They look rows up by key, a handful or hundreds, or walk along an index until they have
-/// enough: nested loops over indexes are right for a table with ten rows and for one with ten million. Left alone, the
-/// planner would choose a scan while the tables are small or their statistics old, and keep it as they grow.
+/// How all statements are planned. They look rows up by key, a handful or hundreds, or walk along an index until they
+/// have enough: nested loops over indexes are right for a table with ten rows and for one with ten million. Left alone,
+/// the planner would choose a scan while the tables are small or their statistics old, and keep it as they grow.
 const BY_INDEX: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),

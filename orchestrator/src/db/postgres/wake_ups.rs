@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-/// Most wake-ups looked at for each that is asked for: nearly all sagas finish before theirs comes due, and what is left of
-/// them is swept here.
+/// Most wake-ups looked at for each that is asked for: nearly all sagas finish before theirs comes due, and what is
+/// left of them is swept here.
 const LOOK: i64 = 8;
 
-/// Of the due ones that nobody else has in hand: those of finished sagas go, those of the others are moved ahead, and up to
-/// `$1` of them are returned. `next` is now if there may be more.
+/// Of the due ones that nobody else has in hand: those of finished sagas go, those of the others are moved ahead, and
+/// up to `$1` of them are returned. `next` is now if there may be more.
 const CLAIM_WAKE_UPS: &str = "
 with clock as materialized (
     select clock_timestamp() as now

@@ -22,7 +22,8 @@ impl Writer {
     }
 }
 
-/// Begins a transaction that has the write lock from the start: it never has to give up half-way. Dropped, it is undone.
+/// Begins a transaction that has the write lock from the start: it never has to give up half-way. Dropped, it is
+/// undone.
 pub(super) async fn begin<'a>(writing: &'a mut Writing<'_>) -> Result<Transaction<'a, Sqlite>, sqlx::Error> {
     writing.begin_with("begin immediate").await
 }

@@ -1,4 +1,4 @@
-//! The sagas that a shard keeps in memory, so that a transition needs no read (PROTOCOL.md, C1). Nothing here is trusted:
+//! The sagas that a shard keeps in memory, so that a transition needs no read (rule C1). Nothing here is trusted:
 //! the write checks every revision.
 
 use lru::LruCache;

@@ -1,4 +1,4 @@
-//! Three bounded queues a shard (PROTOCOL.md, D3): cancels and operators; replies and timers; starts. Each has a guaranteed
+//! Three bounded queues a shard (rule D3): cancels and operators; replies and timers; starts. Each has a guaranteed
 //! share of a batch, so that a flood of one kind never starves another; what one leaves over the others take.
 
 use super::Item;

@@ -1,5 +1,6 @@
-//! A shard: one loop over the sagas whose id falls to it. It takes what has gathered, carries those sagas one transition
-//! further each in memory, writes all of it in one statement, and only then publishes, answers and acknowledges.
+//! A shard: one loop over the sagas whose id falls to it. It takes what has gathered, carries those sagas one
+//! transition further each in memory, writes all of it in one statement, and only then publishes, answers and
+//! acknowledges.
 
 mod cache;
 mod gather;

@@ -119,7 +119,7 @@ impl Making<'_> {
         Ok(Answer::Moved(saga))
     }
 
-    /// A start whose key has started a saga already, in the database or in this batch (PROTOCOL.md, C8).
+    /// A start whose key has started a saga already, in the database or in this batch (rule C8).
     fn repeated(&self, details: &StartDetails, start: &Start) -> Option<Verdict> {
         if let Some(key) = &details.idempotency {
             let all = self.taken.idempotency.iter().chain(&self.idempotency);

@@ -86,7 +86,7 @@ impl SagaWork {
         self.found.is_none()
     }
 
-    /// The wake-up to set, if it must be (PROTOCOL.md, C5): a fired one anew, another only if it is earlier than what stands.
+    /// The wake-up to set, if it must be (rule C5): a fired one anew, another only if it is earlier than what stands.
     pub fn wake(&mut self, now: Time) -> Option<Wake> {
         let saga_id = self.now.saga.id;
         let needed = transition::wake_at(&self.now.saga);

@@ -1,4 +1,4 @@
-//! Writes a batch, whatever it takes (PROTOCOL.md, C1, C2, C4): repeats a try with an unclear end unchanged, loads and
+//! Writes a batch, whatever it takes (rules C1, C2, C4): repeats a try with an unclear end unchanged, loads and
 //! applies anew what others changed, and splits what the database refuses down to the input at fault.
 
 use super::prepare::{Prepared, Verdict, prepare};

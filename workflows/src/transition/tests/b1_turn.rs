@@ -1,4 +1,5 @@
-//! B1: cancel, deadline and final failure are one turn; what was ever sent is compensated, in the reverse order of need.
+//! B1: cancel, deadline and final failure are one turn; what was ever sent is compensated, in the reverse order of
+//! need.
 
 use super::scene::{Scene, story};
 use crate::message::EventType;

@@ -1,4 +1,5 @@
-//! B5: a waiting step's outcome only rises; complete and fail by hand; the ledger is asked once more when its time ends.
+//! B5: a waiting step's outcome only rises; complete and fail by hand; the ledger is asked once more when its time
+//! ends.
 
 use super::scene::Scene;
 

@@ -1,7 +1,7 @@
 //! Every input in every situation of a saga and a step: `matrix.txt` says what comes of it.
 //!
-//! The step at hand is `s`. After a change that is meant, `BLESS=1 cargo test -p workflows matrix` writes the file anew;
-//! its difference is then for a person to read.
+//! The step at hand is `s`. After a change that is meant, `BLESS=1 cargo test -p workflows matrix` writes the file
+//! anew; its difference is then for a person to read.
 
 use super::scene::Scene;
 use std::collections::BTreeSet;
