@@ -4,6 +4,8 @@
 mod documents;
 #[path = "house/scrub.rs"]
 mod scrub;
+#[path = "house/settings.rs"]
+mod settings;
 #[path = "house/sources.rs"]
 mod sources;
 

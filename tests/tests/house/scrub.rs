@@ -157,8 +157,8 @@ pub fn functions(code: &str) -> Vec<Function> {
     found
 }
 
-/// What is compiled for tests only: the lines of such items (first and last, from 1), and the modules that stand in files
-/// of their own.
+/// What is compiled for tests only: the lines of such items (first and last, from 1), and the modules that stand in
+/// files of their own.
 pub fn tests_of(code: &str) -> (Vec<(usize, usize)>, Vec<String>) {
     let (mut lines, mut modules) = (Vec::new(), Vec::new());
     for attribute in ["#[cfg(test)]", "#[cfg(any(test"] {

@@ -20,7 +20,7 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 const WAIT_FOR_TOPIC: Duration = Duration::from_secs(30);
 /// How often a thread that waits for the topics looks.
 const LOOK: Duration = Duration::from_millis(10);
-/// Commands and replies are kept for so long: what a ledger's rows must outlive (PROTOCOL.md, A4).
+/// Commands and replies are kept for so long: what a ledger's rows must outlive (rule A4).
 const RETENTION: Duration = Duration::from_hours(7 * 24);
 /// Dead letters wait for a person.
 const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(28 * 24);
@@ -179,7 +179,7 @@ impl Topics {
         metadata.is_ok_and(|metadata| metadata.topics().iter().any(|topic| !topic.partitions().is_empty()))
     }
 
-    /// Says so if a topic would refuse a command that keeps its limits (PROTOCOL.md, C4).
+    /// Says so if a topic would refuse a command that keeps its limits (rule C4).
     async fn check_sizes(&self, admin: &AdminClient<Client>, options: &AdminOptions) -> Result<(), KafkaError> {
         let names: Vec<_> = {
             let known = self.known();

@@ -1,4 +1,4 @@
-//! The write of a batch: one statement, one round trip, all or nothing (PROTOCOL.md, C1 to C3).
+//! The write of a batch: one statement, one round trip, all or nothing (rules C1 to C3).
 
 use super::sessions::{Session, Sessions, answer};
 use crate::db::batch::{ends, sorted};
