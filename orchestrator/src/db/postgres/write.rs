@@ -11,7 +11,25 @@ use sqlx::query::Query;
 use uuid::Uuid;
 use workflows::saga::FORMAT;
 
-const WRITE: &str = include_str!("write.sql");
+/// For every batch.
+const WRITE: &str = concat!(
+    include_str!("write/1_checked.sql"),
+    include_str!("write/2_starts.sql"),
+    include_str!("write/3_moves.sql"),
+    include_str!("write/4_ends.sql"),
+    include_str!("write/5_history.sql"),
+    include_str!("write/6_wake_ups.sql"),
+    include_str!("write/7_outbox.sql"),
+);
+
+/// For a batch that only moves sagas on, as most do: what it leaves out is a third of the work of a batch of one, even with
+/// nothing in it. The parameters are the same.
+const MOVE: &str = concat!(
+    include_str!("write/1_checked.sql"),
+    include_str!("write/3_moves.sql"),
+    include_str!("write/5_history.sql"),
+    include_str!("write/7_outbox.sql"),
+);
 
 /// Writes a batch.
 pub(super) async fn write(engine: &Sessions, batch: &Batch) -> Result<Written, WriteError> {
@@ -49,12 +67,15 @@ async fn committed_or(mut session: Session<'_>, batch: Uuid, otherwise: WriteErr
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
-/// The statement with its parameters: a column of the batch each, in the order of write.sql.
+/// The statement with its parameters: a column of the batch each, in the order in which write/*.sql number them.
 fn bound(batch: &Batch) -> Result<Statement<'_>, Error> {
     let mut acknowledged = batch.acknowledged.clone();
     acknowledged.sort_unstable();
     let checks = &batch.checks;
-    let statement = sqlx::query(WRITE)
+    let endings = column(&batch.updates, |update| ends(checks, update));
+    let only_moves =
+        batch.inserts.is_empty() && batch.idempotency.is_empty() && batch.wakes.is_empty() && !endings.contains(&true);
+    let statement = sqlx::query(if only_moves { MOVE } else { WRITE })
         .bind(batch.id)
         .bind(batch.owner)
         .bind(&batch.messages[..])
@@ -64,8 +85,7 @@ fn bound(batch: &Batch) -> Result<Statement<'_>, Error> {
         .bind(acknowledged);
     let statement = bind_idempotency(statement, batch);
     let statement = bind_inserts(statement, batch)?;
-    let statement = bind_rows(statement, &batch.updates.iter().collect::<Vec<_>>(), true)?
-        .bind(column(&batch.updates, |update| ends(&batch.checks, update)));
+    let statement = bind_rows(statement, &batch.updates.iter().collect::<Vec<_>>(), true)?.bind(endings);
     let statement = bind_history(statement, batch)?;
     Ok(bind_wakes(statement, batch).bind(i32::from(FORMAT)))
 }

@@ -7,7 +7,6 @@ use crate::db::errors::stored;
 use crate::db::{Batch, Check, DbError, SagaRow, WriteError, Written};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Error, QueryBuilder};
-use std::collections::BTreeMap;
 use uuid::Uuid;
 use workflows::saga::FORMAT;
 
@@ -151,21 +150,24 @@ fn bind_row<'q>(statement: Statement<'q>, row: &'q SagaRow) -> Statement<'q> {
 
 /// Those that came to their end with this batch, by workflow and status.
 async fn count_ends(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
-    let mut ended: BTreeMap<(String, &str), i64> = BTreeMap::new();
-    for insert in batch.inserts.iter().filter(|insert| insert.row.finished_at.is_some()) {
-        *ended.entry((insert.workflow.clone(), insert.row.status.as_str())).or_default() += 1;
-    }
-    for update in batch.updates.iter().filter(|update| ends(&batch.checks, update)) {
-        let query = sqlx::query_scalar("select workflow from sagas where id = ?").bind(update.id);
-        let workflow: String = query.fetch_one(&mut *connection).await?;
-        *ended.entry((workflow, update.status.as_str())).or_default() += 1;
-    }
-    for ((workflow, status), sagas) in ended {
-        let query = sqlx::query(
-            "insert into finished (workflow, status, sagas) values (?, ?, ?)
+    let inserted = batch.inserts.iter().map(|insert| &insert.row).filter(|row| row.finished_at.is_some());
+    let updated = batch.updates.iter().filter(|update| ends(&batch.checks, update));
+    let ended: Vec<_> = inserted.chain(updated).collect();
+    for ended in ended.chunks(IDS) {
+        // They are written by now.
+        let mut query = QueryBuilder::new(
+            "insert into finished (workflow, status, sagas)
+            select workflow, status, count(*) from sagas where id in (",
+        );
+        let mut ids = query.separated(",");
+        for row in ended {
+            ids.push_bind(row.id);
+        }
+        query.push(
+            ") group by workflow, status
             on conflict (workflow, status) do update set sagas = sagas + excluded.sagas",
         );
-        query.bind(workflow).bind(status).bind(sagas).execute(&mut *connection).await?;
+        query.build().execute(&mut *connection).await?;
     }
     Ok(())
 }

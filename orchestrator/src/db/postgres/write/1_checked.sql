@@ -1,0 +1,18 @@
+-- Writes a batch: all of it if every saga is still as it was read, else nothing. The parts in this folder are one statement.
+--
+-- `locked` runs first, since all else asks `checked`: it waits for other writers, and then sees the newest version of each
+-- row, whatever the statement's snapshot.
+with locked as materialized (
+    select s.id, s.revision, s.ignored
+    from saga.sagas s
+    where s.id = any ($4::uuid[])
+    order by s.id
+    for update
+),
+checked as materialized (
+    -- Both sides are sorted by id.
+    select coalesce(array_agg(id), '{}') = $4::uuid[]
+       and coalesce(array_agg(revision), '{}') = $5::bigint[]
+       and coalesce(array_agg(ignored), '{}') = $6::bigint[] as ok
+    from locked
+)
