@@ -54,7 +54,8 @@ impl Door for Engine {
     }
 
     fn beating(&self) -> Result<(), String> {
-        self.heart().beating()
+        self.heart().beating()?;
+        self.shared().publisher.alive()
     }
 
     fn stop_beating(&self) {

@@ -134,6 +134,11 @@ impl Publisher {
         self.again.notify_one();
     }
 
+    /// Whether the bus can still be mended by itself; an outage of Kafka can.
+    pub fn alive(&self) -> Result<(), String> {
+        self.bus.alive()
+    }
+
     /// Batches on their way.
     pub fn in_flight(&self) -> usize {
         self.rows().in_flight

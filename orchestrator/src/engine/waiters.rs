@@ -43,17 +43,18 @@ impl Waiters {
         match stored(db, id).await {
             Some(saga) if !reached(&saga) => {}
             found => {
+                drop(told);
                 self.forget(id);
                 return found;
             }
         }
-        match tokio::time::timeout_at(deadline, told).await {
-            Ok(Ok(saga)) => Some(saga),
-            _ => {
-                self.forget(id);
-                stored(db, id).await
-            }
+        // Bound first: the ear must be gone before those whose caller has left are dropped.
+        let heard = tokio::time::timeout_at(deadline, told).await;
+        if let Ok(Ok(saga)) = heard {
+            return Some(saga);
         }
+        self.forget(id);
+        stored(db, id).await
     }
 
     /// A saga was moved, here or seen to be elsewhere.
@@ -79,6 +80,12 @@ impl Waiters {
         if waiters.is_empty() {
             waiting.remove(&saga.id);
         }
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
     }
 
     fn add(&self, id: Uuid, waiter: Waiter) {
