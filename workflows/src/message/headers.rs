@@ -145,21 +145,28 @@ impl Outgoing {
 
     /// The headers of the record, in CloudEvents' binary mode. `source` says who publishes it.
     pub fn headers(&self, source: &str) -> Vec<(&'static str, String)> {
-        let mut headers = vec![
-            (header::CE_ID, self.id.clone()),
-            (header::CE_SOURCE, source.to_owned()),
-            (header::CE_SPECVERSION, "1.0".to_owned()),
-            (header::CE_TYPE, self.message_type.clone().into_owned()),
-            (header::CE_TIME, self.at.to_string()),
-            (header::CE_SUBJECT, self.key.clone()),
-            (header::CONTENT_TYPE, "application/json".to_owned()),
+        let time = self.at.to_string();
+        self.header_values(source, &time).map(|(name, value)| (name, value.to_owned())).collect()
+    }
+
+    /// The same, borrowed: `time` is [`Self::at`] as text, which the messages of a batch have in common.
+    pub fn header_values<'a>(
+        &'a self,
+        source: &'a str,
+        time: &'a str,
+    ) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let Envelope { correlation_id, traceparent } = &self.envelope;
+        let always = [
+            (header::CE_ID, self.id.as_str()),
+            (header::CE_SOURCE, source),
+            (header::CE_SPECVERSION, "1.0"),
+            (header::CE_TYPE, &*self.message_type),
+            (header::CE_TIME, time),
+            (header::CE_SUBJECT, self.key.as_str()),
+            (header::CONTENT_TYPE, "application/json"),
         ];
-        if let Some(correlation_id) = &self.envelope.correlation_id {
-            headers.push((header::CORRELATION_ID, correlation_id.clone()));
-        }
-        if let Some(traceparent) = &self.envelope.traceparent {
-            headers.push((header::TRACEPARENT, traceparent.clone()));
-        }
-        headers
+        let correlation_id = correlation_id.as_deref().map(|value| (header::CORRELATION_ID, value));
+        let traceparent = traceparent.as_deref().map(|value| (header::TRACEPARENT, value));
+        always.into_iter().chain(correlation_id).chain(traceparent)
     }
 }

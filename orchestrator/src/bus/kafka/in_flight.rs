@@ -194,3 +194,75 @@ impl Entries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use uuid::Uuid;
+    use workflows::message::{Envelope, Outgoing, Topic};
+
+    fn batch(count: usize) -> Published {
+        let message = Outgoing {
+            topic: Topic::Events,
+            key: "k".to_owned(),
+            id: "i".to_owned(),
+            message_type: "t".into(),
+            at: workflows::Time::default(),
+            envelope: Envelope::default(),
+            value: workflows::Payload::null(),
+        };
+        Published { id: Uuid::now_v7(), messages: vec![message; count].into() }
+    }
+
+    async fn told(in_flight: &Arc<InFlight>) -> mpsc::Receiver<Delivery> {
+        let (to, told) = mpsc::channel(BATCHES);
+        let in_flight = Arc::clone(in_flight);
+        tokio::spawn(async move { in_flight.report(to).await });
+        told
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_told_once_when_its_last_message_is_answered() {
+        let in_flight = Arc::<InFlight>::default();
+        let mut told = told(&in_flight).await;
+        let (one, two) = (batch(3), batch(1));
+        let (first, other) = (in_flight.begin(&one).unwrap(), in_flight.begin(&two).unwrap());
+        in_flight.answered(first + 2, Answer::Refused("no".to_owned()));
+        in_flight.answered(first, Answer::Refused("never".to_owned()));
+        in_flight.answered(other, Answer::Acknowledged);
+        let Some(Delivery::Done { batch, refused }) = told.recv().await else { panic!("it was not done") };
+        assert_eq!((batch.id, refused.len()), (two.id, 0), "batches do not wait for each other");
+        in_flight.answered(first + 1, Answer::Acknowledged);
+        let Some(Delivery::Done { batch, refused }) = told.recv().await else { panic!("it was not done") };
+        assert_eq!(batch.id, one.id);
+        assert_eq!(refused, [(0, "never".to_owned()), (2, "no".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_half_handed_over_fails_once_that_half_is_answered() {
+        let in_flight = Arc::<InFlight>::default();
+        let mut told = told(&in_flight).await;
+        let batch = batch(3);
+        let first = in_flight.begin(&batch).unwrap();
+        in_flight.not_handed_over(first, 2, "full".to_owned());
+        tokio::task::yield_now().await;
+        assert!(told.try_recv().is_err(), "one is on its way still");
+        in_flight.answered(first, Answer::Acknowledged);
+        assert!(matches!(told.recv().await, Some(Delivery::Failed { batch: id, .. }) if id == batch.id));
+    }
+
+    #[tokio::test]
+    async fn there_is_a_most_of_batches_and_room_again_once_they_are_told() {
+        let in_flight = Arc::<InFlight>::default();
+        let firsts: Vec<_> = (0..BATCHES).map(|_| in_flight.begin(&batch(1)).unwrap()).collect();
+        assert!(in_flight.begin(&batch(1)).is_none());
+        firsts.into_iter().for_each(|first| assert!(in_flight.answered(first, Answer::Acknowledged).is_none()));
+        assert!(in_flight.begin(&batch(1)).is_none(), "until it is told it takes room");
+        let mut told = told(&in_flight).await;
+        for _ in 0..BATCHES {
+            assert!(told.recv().await.is_some());
+        }
+        assert!(in_flight.begin(&batch(1)).is_some());
+    }
+}

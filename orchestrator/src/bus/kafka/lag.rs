@@ -8,7 +8,7 @@ use super::topics::Topics;
 use super::{decode, partition};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
@@ -105,6 +105,7 @@ impl Lag {
                 };
                 match outcome {
                     Ok(()) => link.up(),
+                    Err(error) if is_settling(&error) => tracing::debug!(%error, worker, "no sample yet: {error}"),
                     Err(error) => {
                         link.down(&error);
                         break;
@@ -122,6 +123,23 @@ impl Lag {
         self.samples.write().expect("no holder of this lock panics").insert(worker.to_owned(), sample);
         Ok(())
     }
+}
+
+/// A broker that answers so is there: it makes the topic, or starts.
+fn is_settling(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        matches!(
+            code,
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::UnknownTopicOrPartition
+                | Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::NotCoordinator
+        )
+    })
 }
 
 /// The consumer group of one worker, looked at from outside.
@@ -148,7 +166,8 @@ impl Group {
         self.count_partitions()?;
         let taken_at = Time::from(chrono::Utc::now());
         let taken = Instant::now();
-        let mut partitions = self.offsets()?;
+        // Right after a topic was made, a broker may not know its partitions yet.
+        let mut partitions = if self.partitions == 0 { Vec::new() } else { self.offsets()? };
         self.find_oldest(&mut partitions);
         self.before.clone_from(&partitions);
         self.before_at = taken_at;

@@ -4,7 +4,6 @@ use super::control::Control;
 use super::link::Client;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
@@ -16,6 +15,8 @@ use workflows::message::Heartbeat;
 const HEARD: Duration = Duration::from_secs(10);
 /// Members known at once. What is beyond is not shown.
 const MEMBERS: usize = 10_000;
+/// How long the broker may take for an answer.
+const ANSWER: Duration = Duration::from_secs(2);
 /// How often the thread looks whether it should end.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -43,31 +44,30 @@ impl Members {
 
     /// Reads the topic from its beginning, and on, until it is to end. Blocks.
     pub fn run(&self, consumer: &BaseConsumer<Client>, topic: &str, control: &Control) {
+        // What was there before us is as old as it says; what comes while we look was said just now, whatever the clock
+        // of its host.
+        let Some(before) = end_of(consumer, topic, control) else { return };
         let mut list = TopicPartitionList::new();
         let from = list.add_partition_offset(topic, 0, Offset::Beginning);
         if let Err(error) = from.and_then(|()| consumer.assign(&list)) {
             tracing::error!(%error, "cannot read {topic}: {error}");
         }
-        // What was there before us is as old as it says; what comes while we look was said just now, whatever the clock
-        // of its host.
-        let mut caught_up = false;
         while !control.is_leaving() {
             match consumer.poll(IDLE) {
-                Some(Ok(record)) => self.take(&record, caught_up),
-                Some(Err(KafkaError::PartitionEOF(_))) => caught_up = true,
+                Some(Ok(record)) => self.take(&record, record.offset() >= before),
                 Some(Err(error)) => tracing::debug!(%error, "polling {topic}: {error}"),
                 None => {}
             }
         }
     }
 
-    fn take(&self, record: &BorrowedMessage<'_>, caught_up: bool) {
+    fn take(&self, record: &BorrowedMessage<'_>, is_new: bool) {
         let Some(Ok(member)) = record.key().map(std::str::from_utf8) else { return };
         let Some(value) = record.payload() else {
             self.heard().remove(member);
             return;
         };
-        let age = if caught_up { Duration::ZERO } else { age(record) };
+        let age = if is_new { Duration::ZERO } else { age(record) };
         let Some(at) = Instant::now().checked_sub(age).filter(|_| age <= HEARD) else { return };
         match serde_json::from_slice::<Heartbeat>(value) {
             Ok(heartbeat) => {
@@ -83,6 +83,18 @@ impl Members {
     fn heard(&self) -> MutexGuard<'_, HashMap<String, Heard>> {
         self.heard.lock().expect("no holder of this lock panics")
     }
+}
+
+/// Where the topic ends now. Waits for a broker that does not answer. `None`: it is time to end.
+fn end_of(consumer: &BaseConsumer<Client>, topic: &str, control: &Control) -> Option<i64> {
+    while !control.is_leaving() {
+        match consumer.fetch_watermarks(topic, 0, ANSWER) {
+            Ok((_, end)) => return Some(end),
+            Err(error) => tracing::debug!(%error, "asking where {topic} ends: {error}"),
+        }
+        std::thread::sleep(IDLE);
+    }
+    None
 }
 
 /// How long ago a record was written, by its own time.

@@ -1,9 +1,11 @@
 //! Apache Kafka: the only rdkafka of this crate.
 
+mod callbacks;
 mod connect;
 mod control;
 mod decode;
 mod group;
+mod headers;
 mod in_flight;
 mod lag;
 mod letters;

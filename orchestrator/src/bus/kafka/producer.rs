@@ -1,21 +1,20 @@
 //! Batches and dead letters on their way to Kafka.
 
+use super::callbacks::{Context, is_missing};
+use super::headers::{TimeText, headers};
 use super::in_flight::{Answer, InFlight};
 use super::letters::{Letter, Letters};
-use super::link::{Link, log_line, note_error};
+use super::link::Link;
 use super::settings::{MESSAGE_BYTES, PRODUCER_MESSAGES, Settings};
 use super::topics::Topics;
 use crate::bus::Published;
 use crate::reconnect::Reconnect;
-use rdkafka::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
-use rdkafka::message::{Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
-use std::sync::atomic::{AtomicBool, Ordering};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
-use tokio::sync::Notify;
 use workflows::message::{Outgoing, Topic};
 
 /// What a record's framing and headers add to key and value at most; the rest of the limit is for the value.
@@ -33,69 +32,7 @@ pub(super) struct Producer {
     closed: AtomicBool,
     /// Why there is no working producer.
     broken: Mutex<Option<String>>,
-}
-
-/// What a producer's thread tells us.
-#[derive(Clone)]
-struct Context {
-    in_flight: Arc<InFlight>,
-    letters: Arc<Letters>,
-    topics: Arc<Topics>,
-    link: Arc<Link>,
-    /// Set by a fatal error, and cleared when another producer has taken over.
-    fatal: Arc<Fatal>,
-}
-
-#[derive(Default)]
-struct Fatal {
-    struck: AtomicBool,
-    changed: Notify,
-}
-
-impl Fatal {
-    fn strike(&self) {
-        self.struck.store(true, Ordering::Release);
-        self.changed.notify_one();
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(Code::Fatal) {
-            tracing::error!(%error, "the Kafka producer is broken: {reason}; another takes its place");
-            self.fatal.strike();
-        } else {
-            note_error(&self.link, &error, reason);
-        }
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        let answer = match result {
-            Ok(_) => Answer::Acknowledged,
-            Err((error, message)) => {
-                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-                if is_missing(code) {
-                    self.topics.is_missing(message.topic());
-                }
-                Answer::of(code)
-            }
-        };
-        if let Some((letter, answer)) = self.in_flight.answered(number, answer) {
-            self.letters.answered(letter, answer);
-        }
-    }
-}
-
-fn is_missing(code: Code) -> bool {
-    matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition)
+    replaced: AtomicUsize,
 }
 
 impl Producer {
@@ -110,8 +47,8 @@ impl Producer {
         let config = settings.producer();
         let native = RwLock::new(Arc::new(Native::from_config_and_context(&config, context.clone())?));
         let source = format!("orchestrator/{}", settings.replica);
-        let (closed, broken) = (AtomicBool::new(false), Mutex::default());
-        Ok(Arc::new(Self { native, config, context, topics, source, closed, broken }))
+        let (closed, broken, replaced) = Default::default();
+        Ok(Arc::new(Self { native, config, context, topics, source, closed, broken, replaced }))
     }
 
     /// See [`crate::bus::Bus::publish`].
@@ -136,9 +73,10 @@ impl Producer {
         if batch.messages.is_empty() {
             self.context.in_flight.nothing_to_send(first);
         }
+        let mut time = TimeText::default();
         for (index, message) in batch.messages.iter().enumerate() {
             let sent = match &known[&message.topic] {
-                Ok(topic) => self.send(&native, topic, message, first + index),
+                Ok(topic) => self.send(&native, topic, message, time.of(message.at), first + index),
                 Err(why) => Err(Answer::Refused(why.clone())),
             };
             match sent {
@@ -161,21 +99,25 @@ impl Producer {
         true
     }
 
-    fn send(&self, native: &Native, topic: &str, message: &Outgoing, number: usize) -> Result<Sent, Answer> {
+    fn send(
+        &self,
+        native: &Native,
+        topic: &str,
+        message: &Outgoing,
+        time: &str,
+        number: usize,
+    ) -> Result<Sent, Answer> {
         let value = message.value.get();
         if message.key.len() + value.len() > MESSAGE_BYTES - FRAMING_BYTES {
-            return Err(Answer::Refused(format!(
-                "the message is {} bytes; at most {} go over Kafka",
-                message.key.len() + value.len(),
-                MESSAGE_BYTES - FRAMING_BYTES
-            )));
+            let (bytes, most) = (message.key.len() + value.len(), MESSAGE_BYTES - FRAMING_BYTES);
+            return Err(Answer::Refused(format!("the message is {bytes} bytes; at most {most} go over Kafka")));
         }
         let record = BaseRecord::with_opaque_to(topic, number)
             .key(message.key.as_str())
             .payload(value)
             // The moment of its decision: what a backlog's age is counted from.
             .timestamp(message.at.micros() / 1_000)
-            .headers(headers(message, &self.source));
+            .headers(headers(message, &self.source, time));
         self.hand_over(native, record).map_err(Answer::of)
     }
 
@@ -232,7 +174,14 @@ impl Producer {
         }
         self.say_broken(None);
         self.context.fatal.struck.store(false, Ordering::Release);
+        self.replaced.fetch_add(1, Ordering::Relaxed);
         tracing::info!("another Kafka producer has taken over");
+    }
+
+    /// How often one was replaced.
+    #[cfg(test)]
+    pub fn replaced(&self) -> usize {
+        self.replaced.load(Ordering::Relaxed)
     }
 
     /// `Err` says why there is no working producer.
@@ -280,11 +229,4 @@ impl Producer {
 enum Sent {
     Yes,
     NoRoom,
-}
-
-/// The headers of a record, in CloudEvents' binary mode.
-fn headers(message: &Outgoing, source: &str) -> OwnedHeaders {
-    let headers = message.headers(source);
-    let owned = OwnedHeaders::new_with_capacity(headers.len());
-    headers.iter().fold(owned, |owned, (key, value)| owned.insert(Header { key, value: Some(value.as_str()) }))
 }

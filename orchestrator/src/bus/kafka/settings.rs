@@ -32,7 +32,7 @@ const PREFETCH_MESSAGES: usize = 2_000;
 pub struct Settings {
     /// `host:port`, several with commas between.
     pub brokers: String,
-    /// Given to librdkafka as they are, secrets among them ([`Settings::parse_properties`]).
+    /// Given to librdkafka as they are, secrets among them. They win, except where they would lose messages.
     pub properties: Vec<(String, String)>,
     /// Put before each topic's and group's name as it is.
     pub topic_prefix: String,
@@ -100,7 +100,7 @@ impl Settings {
 
     /// The consumer group of a worker's members.
     pub fn worker_group(&self, worker: &str) -> String {
-        format!("{}workers.{worker}", self.topic_prefix)
+        workers::bus::kafka::group_id(&self.topic_prefix, worker)
     }
 
     /// For the producer.
@@ -220,8 +220,8 @@ mod tests {
     #[test]
     fn what_delivery_rests_on_cannot_be_set_otherwise() {
         let mut settings = Settings::new("b:1", "r");
-        settings.properties =
-            Settings::parse_properties("acks=0,enable.auto.commit=true,linger.ms=7,group.protocol=consumer").unwrap();
+        let given = [("acks", "0"), ("enable.auto.commit", "true"), ("linger.ms", "7"), ("group.protocol", "consumer")];
+        settings.properties = given.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         assert_eq!(settings.producer().get("acks"), Some("all"));
         assert_eq!(settings.producer().get("linger.ms"), Some("7"));
         assert_eq!(settings.replies().get("enable.auto.commit"), Some("false"));

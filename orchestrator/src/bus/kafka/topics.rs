@@ -201,7 +201,8 @@ impl Topics {
         Ok(())
     }
 
-    fn exists(&self, topic: &Topic) {
+    /// The topic exists.
+    pub fn exists(&self, topic: &Topic) {
         let name = Arc::from(self.settings.topic(topic));
         self.known.write().expect("no holder of this lock panics").insert(topic.clone(), Ok(name));
         self.wanted().remove(topic);

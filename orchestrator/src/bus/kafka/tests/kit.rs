@@ -1,12 +1,11 @@
 //! A bus with topics of its own, the engine's ends of its channels, and an outside client.
 
-use crate::bus::kafka::{Kafka, Settings};
+use crate::bus::kafka::{Kafka, Settings, partition};
 use crate::bus::{Bus, Channels, Delivery, Incoming, Published};
-use rdkafka::ClientConfig;
-use rdkafka::Message;
-use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -15,7 +14,7 @@ use workflows::message::{Action, Command, CommandInput, Envelope, Event, EventTy
 use workflows::{Payload, Time};
 
 /// No wait in a test is longer.
-pub const LONGEST: Duration = Duration::from_secs(30);
+pub const LONGEST: Duration = Duration::from_secs(60);
 
 /// The brokers; `None`, and a line that says so, if there are none.
 pub fn brokers(test: &str) -> Option<String> {
@@ -97,6 +96,47 @@ impl World {
         self.outside.send(record, LONGEST).await.unwrap().partition
     }
 
+    /// The group's committed offset in a partition of the replies.
+    pub async fn committed(&self, partition: i32) -> Option<i64> {
+        let (brokers, group) = (self.settings.brokers.clone(), self.settings.group());
+        let topic = format!("{}saga.replies", self.settings.topic_prefix);
+        let ask = move || {
+            let consumer: BaseConsumer =
+                ClientConfig::new().set("bootstrap.servers", &brokers).set("group.id", &group).create().unwrap();
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&topic, partition);
+            let list = consumer.committed_offsets(list, LONGEST).unwrap();
+            match list.find_partition(&topic, partition).unwrap().offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            }
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap()
+    }
+
+    /// Waits until it is that.
+    pub async fn committed_up_to(&self, partition: i32, offset: i64) {
+        let begun = Instant::now();
+        while self.committed(partition).await != Some(offset) {
+            assert!(begun.elapsed() < LONGEST, "in vain: partition {partition} committed up to {offset}");
+        }
+    }
+
+    /// Puts replies of one saga on `saga.replies`; their partition.
+    pub async fn replies(&self, saga: Uuid, attempts: std::ops::RangeInclusive<u32>) -> i32 {
+        let topic = format!("{}saga.replies", self.settings.topic_prefix);
+        let key = saga.to_string();
+        let sent = attempts.map(|attempt| {
+            let value = reply_json(saga, attempt);
+            let record = FutureRecord::to(&topic).key(&key).payload(&value);
+            self.outside.send_result(record).map_err(|(error, _)| error).unwrap()
+        });
+        for sent in sent.collect::<Vec<_>>() {
+            in_time("a reply is in its topic", sent).await.unwrap().unwrap();
+        }
+        partition_of(saga)
+    }
+
     /// The first `count` records of a topic.
     pub async fn read(&self, topic: &str, count: usize) -> Vec<Seen> {
         let consumer: StreamConsumer = ClientConfig::new()
@@ -106,7 +146,13 @@ impl World {
             .set("enable.auto.commit", "false")
             .create()
             .unwrap();
-        consumer.subscribe(&[&format!("{}{topic}", self.settings.topic_prefix)]).unwrap();
+        let topic = format!("{}{topic}", self.settings.topic_prefix);
+        let mut list = TopicPartitionList::new();
+        let metadata = consumer.fetch_metadata(Some(&topic), LONGEST).unwrap();
+        for partition in metadata.topics()[0].partitions() {
+            list.add_partition_offset(&topic, partition.id(), Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
         let mut seen = Vec::new();
         while seen.len() < count {
             let record = in_time("a record to look at", consumer.recv()).await.unwrap();
@@ -149,6 +195,15 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONGEST, future).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
+
+/// Where every client puts it, of twelve.
+pub fn partition_of(saga: Uuid) -> i32 {
+    partition::of(saga.to_string().as_bytes(), 12)
+}
+
+pub fn ago(duration: Duration) -> Time {
+    Time::from_micros(now().micros() - i64::try_from(duration.as_micros()).unwrap())
 }
 
 pub fn now() -> Time {

@@ -1,28 +1,7 @@
 //! Replies in.
 
 use super::kit::*;
-use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, TopicPartitionList};
 use uuid::Uuid;
-
-/// The group's committed offset in a partition of the replies.
-async fn committed(world: &World, partition: i32) -> Option<i64> {
-    let (brokers, group) = (world.settings.brokers.clone(), world.settings.group());
-    let topic = format!("{}saga.replies", world.settings.topic_prefix);
-    let ask = move || {
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", &brokers).set("group.id", &group).create().unwrap();
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&topic, partition);
-        let list = consumer.committed_offsets(list, LONGEST).unwrap();
-        match list.find_partition(&topic, partition).unwrap().offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        }
-    };
-    tokio::task::spawn_blocking(ask).await.unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable() {
@@ -39,10 +18,10 @@ async fn a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable() {
     assert_eq!(first.envelope.traceparent.as_deref(), Some("00-cd"));
     second.ack.done();
     side.bus.stop_taking();
-    assert_eq!(committed(&world, partition).await, None, "the first is not durable yet");
+    assert_eq!(world.committed(partition).await, None, "the first is not durable yet");
     first.ack.done();
     side.bus.close().await;
-    assert_eq!(committed(&world, partition).await, Some(2));
+    assert_eq!(world.committed(partition).await, Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

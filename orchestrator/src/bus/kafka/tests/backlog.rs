@@ -1,0 +1,116 @@
+//! Who is there, and how much waits.
+
+use super::kit::*;
+use crate::bus::{Bus, WorkerBacklog};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::producer::FutureRecord;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use uuid::Uuid;
+use workflows::message::Heartbeat;
+
+fn backlog(side: &Side, worker: &str) -> Option<WorkerBacklog> {
+    side.bus.workers().into_iter().find(|backlog| backlog.worker == worker)
+}
+
+/// As if the worker's group had answered everything up to the end.
+async fn answer_all(world: &World, worker: &str) {
+    let (brokers, group) = (world.settings.brokers.clone(), world.settings.worker_group(worker));
+    let topic = format!("{}saga.commands.{worker}", world.settings.topic_prefix);
+    let commit = move || {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &brokers).set("group.id", &group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..12 {
+            let (_, end) = consumer.fetch_watermarks(&topic, partition, LONGEST).unwrap();
+            list.add_partition_offset(&topic, partition, Offset::Offset(end)).unwrap();
+        }
+        consumer.commit(&list, CommitMode::Sync).unwrap();
+    };
+    tokio::task::spawn_blocking(commit).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
+    let Some(brokers) = brokers("what_waits_for_a_worker_is_counted_and_the_oldest_is_known") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let an_hour = Duration::from_secs(3_600);
+    let decided = ago(an_hour);
+    let sagas: Vec<_> = (0..6).map(|_| Uuid::now_v7()).collect();
+    let messages = sagas.iter().map(|saga| command("pay", *saga, decided, "x")).collect();
+    side.publish(&batch(messages)).await;
+    side.delivery().await;
+    until("the lag is seen", || {
+        backlog(&side, "pay").is_some_and(|pay| pay.lag == 6 && pay.oldest_age_seconds >= 3_600.0)
+    })
+    .await;
+    until("nothing waits for the other", || backlog(&side, "store").is_some_and(|store| store.lag == 0)).await;
+
+    // B7, by the saga's own partition.
+    until("its commands are unread", || sagas.iter().all(|saga| side.bus.unread("pay", *saga, decided))).await;
+    assert!(!side.bus.unread("pay", sagas[0], ago(an_hour * 2)), "decided before the oldest: it was read");
+    assert!(!side.bus.unread("store", sagas[0], decided), "nothing waits there");
+    assert!(!side.bus.unread("nobody", sagas[0], decided), "nothing is known of it");
+    let taken: BTreeSet<_> = sagas.iter().map(|saga| partition_of(*saga)).collect();
+    let elsewhere = (0..).map(|_| Uuid::now_v7()).find(|saga| !taken.contains(&partition_of(*saga))).unwrap();
+    assert!(!side.bus.unread("pay", elsewhere, decided), "nothing waits in its partition");
+
+    answer_all(&world, "pay").await;
+    until("the lag is gone", || backlog(&side, "pay").is_some_and(|pay| pay.lag == 0)).await;
+    assert!(!side.bus.unread("pay", sagas[0], decided));
+    assert!(backlog(&side, "pay").unwrap().oldest_age_seconds == 0.0);
+
+    // The oldest is now another one.
+    side.publish(&batch(vec![command("pay", sagas[0], ago(Duration::from_secs(60)), "x")])).await;
+    until("the new oldest is seen", || {
+        backlog(&side, "pay").is_some_and(|pay| pay.lag == 1 && (60.0..600.0).contains(&pay.oldest_age_seconds))
+    })
+    .await;
+    side.bus.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_come_and_go_and_old_ones_are_not_shown() {
+    let Some(brokers) = brokers("members_come_and_go_and_old_ones_are_not_shown") else { return };
+    let world = World::new(&brokers);
+    // Topics first: the second replica then finds what was said before it came.
+    let first = world.started().await;
+    let topic = format!("{}saga.workers", world.settings.topic_prefix);
+    let say = async |member: &str, heartbeat: Option<&Heartbeat>, millis: i64| {
+        let value = heartbeat.map(|heartbeat| serde_json::to_vec(heartbeat).unwrap());
+        let mut record = FutureRecord::to(&topic).key(member).timestamp(millis);
+        record.payload = value.as_ref();
+        world.outside.send(record, LONGEST).await.unwrap();
+    };
+    let heartbeat = |member: &str| Heartbeat {
+        worker: "pay".to_owned(),
+        member: member.to_owned(),
+        at: now(),
+        in_hand: 3,
+        limit: 8,
+        build: "test".to_owned(),
+        serves: Vec::new(),
+        breakers: Default::default(),
+    };
+    let this_moment = now().micros() / 1_000;
+    say("long-gone", Some(&heartbeat("long-gone")), this_moment - 60_000).await;
+    say("garbage", None, this_moment).await;
+    say("a", Some(&heartbeat("a")), this_moment).await;
+    say("b", Some(&heartbeat("b")), this_moment).await;
+    let members = |side: &Side| -> Vec<String> {
+        backlog(side, "pay").map(|pay| pay.members.into_iter().map(|m| m.member).collect()).unwrap_or_default()
+    };
+    let second = world.started().await;
+    until("the second sees those of now", || members(&second) == ["a", "b"]).await;
+    assert_eq!(backlog(&second, "pay").unwrap().members[0].in_hand, 3);
+    say("a", None, this_moment).await;
+    until("one has left", || members(&second) == ["b"]).await;
+    // A host whose clock is wrong is there all the same.
+    say("skewed", Some(&heartbeat("skewed")), this_moment - 3_600_000).await;
+    say("b", Some(&heartbeat("b")), this_moment).await;
+    until("the one with the wrong clock is seen", || members(&second) == ["b", "skewed"]).await;
+    tokio::join!(first.bus.close(), second.bus.close());
+}

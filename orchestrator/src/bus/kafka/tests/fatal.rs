@@ -1,0 +1,51 @@
+//! A producer that librdkafka says will never work again (PROTOCOL.md, D1). librdkafka's mock broker makes it say so.
+
+use super::kit::*;
+use crate::bus::Delivery;
+use crate::bus::kafka::Settings;
+use crate::bus::kafka::in_flight::InFlight;
+use crate::bus::kafka::link::Link;
+use crate::bus::kafka::producer::Producer;
+use crate::bus::kafka::topics::Topics;
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+use workflows::message::Topic;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_producer_is_replaced_and_what_it_held_fails_and_may_go_out_again() {
+    let cluster = MockCluster::new(1).unwrap();
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused]);
+    let settings = Settings::new(cluster.bootstrap_servers(), "replica-1");
+    let link = Link::new(&settings.brokers);
+    let topics = Topics::new(settings.clone(), Arc::clone(&link), &[]);
+    topics.exists(&Topic::Commands("pay".to_owned()));
+    cluster.create_topic("saga.commands.pay", 1, 1).unwrap();
+    let in_flight = Arc::<InFlight>::default();
+    let producer = Producer::start(&settings, Arc::clone(&in_flight), Arc::default(), topics, link).unwrap();
+    let watch = tokio::spawn(Arc::clone(&producer).watch_over());
+    let (deliveries, mut told) = mpsc::channel(16);
+    let report = tokio::spawn(async move { in_flight.report(deliveries).await });
+
+    let batch = batch(vec![command("pay", Uuid::now_v7(), now(), "x")]);
+    let mut failed = 0;
+    loop {
+        until("it takes the batch", || producer.publish(&batch)).await;
+        match in_time("a delivery", told.recv()).await.unwrap() {
+            Delivery::Done { refused, .. } => {
+                assert!(refused.is_empty());
+                break;
+            }
+            Delivery::Failed { .. } => failed += 1,
+        }
+    }
+    // The first producer may break before it is handed the batch, or with it in hand, and take it again until that is known.
+    assert!(failed <= 5, "{failed} times");
+    assert_eq!(producer.state(), Ok(()));
+    assert_eq!(producer.replaced(), 1, "it did break");
+    watch.abort();
+    report.abort();
+}
