@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(url) => LedgerTarget::Postgres { url },
         Err(_) => LedgerTarget::Sqlite { dir: "data".into() },
     };
-    if !make_topics(&kafka, &[spec.name.clone()], &shutdown).await? {
+    if !make_topics(&kafka, std::slice::from_ref(&spec.name), &shutdown).await? {
         return Ok(());
     }
     let sink = Arc::new(KafkaSink::new(&kafka)?);

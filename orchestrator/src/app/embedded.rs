@@ -126,7 +126,7 @@ async fn start_workers(
     for worker in NAMES {
         let failed = move |source: Box<dyn std::error::Error + Send + Sync>| RoomsError::Worker { worker, source };
         let spec = shipped(worker, handlers).map_err(|error| failed(error.into()))?;
-        let (target, settings, stop) = (target.clone(), settings.clone(), stop.clone());
+        let (target, settings, stop) = (target.clone(), *settings, stop.clone());
         built.spawn(async move {
             let opened = Worker::build(spec, &target, settings, &stop).await;
             opened.map(|opened| (worker, opened)).map_err(|error| failed(error.into()))

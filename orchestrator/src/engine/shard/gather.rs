@@ -78,10 +78,10 @@ mod tests {
         let limits = Limits { urgent: 100, replies: 100, starts: 100, ..Limits::default() };
         let (queues, mut receivers) = queues(&limits);
         for _ in 0..100 {
-            queues.starts.try_send(item()).ok().expect("there is room");
-            queues.replies.try_send(item()).ok().expect("there is room");
+            assert!(queues.starts.try_send(item()).is_ok(), "there is room");
+            assert!(queues.replies.try_send(item()).is_ok(), "there is room");
         }
-        queues.urgent.try_send(item()).ok().expect("there is room");
+        assert!(queues.urgent.try_send(item()).is_ok(), "there is room");
         let items = receivers.gather(50).await.expect("there are inputs");
         assert_eq!(items.len(), 50);
         assert_eq!((receivers.urgent.len(), receivers.starts.len()), (0, 85), "starts had their share of 15");
