@@ -1,7 +1,7 @@
 //! How a saga moves: [`start`] and [`apply`], pure functions of the definition, the saga, the input and the moment.
 //!
-//! Everything that can happen to a saga is one `match` over the inputs, below. What an input does is written into a
-//! [`Machine`], which then brings the saga as far as it can go and says what that asks of the world.
+//! Everything that can happen to a saga is one `match` over the inputs, below. What an input does is written into
+//! a machine, which then brings the saga as far as it can go and says what that asks of the world.
 
 mod backward;
 mod compensate_replies;
