@@ -6,6 +6,7 @@ use crate::process::{Process, free_port};
 use crate::skip::need;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use uuid::Uuid;
 
 /// The workers of an order.
@@ -19,11 +20,22 @@ pub struct Setup {
     pub members: usize,
     /// The workers' `AUTO`.
     pub auto: &'static str,
+    /// No other cluster runs beside it: it is going to break PostgreSQL or Kafka, which all of them share.
+    pub alone: bool,
+}
+
+/// Who may use PostgreSQL and Kafka: many at once, or one that breaks them.
+static SERVICES: RwLock<()> = RwLock::const_new(());
+
+/// Held as long as a cluster runs.
+enum Share {
+    Many(#[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'static, ()>),
+    Alone(#[expect(dead_code, reason = "held, not read")] RwLockWriteGuard<'static, ()>),
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { orchestrators: 1, members: 1, auto: "0s" }
+        Self { orchestrators: 1, members: 1, auto: "0s", alone: false }
     }
 }
 
@@ -47,6 +59,7 @@ pub struct Cluster {
     admin_url: String,
     database: String,
     folder: TempDir,
+    _share: Share,
 }
 
 /// One orchestrator process.
@@ -67,6 +80,7 @@ impl Cluster {
     pub async fn start(test: &str, setup: Setup) -> Option<Self> {
         let admin_url = need("DATABASE_URL", test)?;
         let brokers = need("KAFKA_BROKERS", test)?;
+        let share = if setup.alone { Share::Alone(SERVICES.write().await) } else { Share::Many(SERVICES.read().await) };
         let database = format!("t_{}", Uuid::now_v7().simple());
         let mut connection = PgConnection::connect(&admin_url).await.expect("PostgreSQL answers");
         let create = sqlx::AssertSqlSafe(format!("create database {database}"));
@@ -88,6 +102,7 @@ impl Cluster {
             admin_url,
             database,
             folder,
+            _share: share,
         };
         for _ in 0..setup.orchestrators {
             cluster.add_orchestrator();

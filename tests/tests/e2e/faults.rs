@@ -63,7 +63,7 @@ async fn workers_killed_amid_work_and_started_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_orchestrators_and_two_of_each_worker_share_the_work_and_one_of_each_dies() {
-    let setup = Setup { orchestrators: 2, members: 2, auto: "100ms" };
+    let setup = Setup { orchestrators: 2, members: 2, auto: "100ms", ..Setup::default() };
     let Some(mut cluster) = Cluster::start("two_of_each", setup).await else { return };
     let (first, second) = (cluster.orchestrators[0].api.clone(), cluster.orchestrators[1].api.clone());
     let mut ids = place_many(&first, 60).await;
@@ -89,7 +89,7 @@ async fn two_orchestrators_and_two_of_each_worker_share_the_work_and_one_of_each
 /// other carries its sagas on, and then it wakes up with all it had in memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_a_replica_frozen_amid_its_batches_writes_nothing_over_newer_state() {
-    let setup = Setup { orchestrators: 2, members: 1, auto: "0s" };
+    let setup = Setup { orchestrators: 2, ..Setup::default() };
     let Some(cluster) = Cluster::start("frozen", setup).await else { return };
     let (first, second) = (cluster.orchestrators[0].api.clone(), cluster.orchestrators[1].api.clone());
     let placing = first.clone();
@@ -125,7 +125,10 @@ async fn an_outage_of_kafka_and_of_postgresql_is_waited_for() {
         tests::skip::need("SERVICES_DIR", "outages");
         return;
     };
-    let Some(cluster) = Cluster::start("outages", Setup { auto: "100ms", ..Setup::default() }).await else { return };
+    let Some(cluster) = Cluster::start("outages", Setup { auto: "100ms", alone: true, ..Setup::default() }).await
+    else {
+        return;
+    };
     let api = cluster.api().clone();
     let mut ids = Vec::new();
     for part in ["restart-kafka", "restart-postgres"] {

@@ -12,7 +12,7 @@ use tests::invariants;
 /// replica.
 #[tokio::test(flavor = "multi_thread")]
 async fn cancels_race_completions_hundreds_of_times() {
-    let setup = Setup { orchestrators: 2, members: 2, auto: "0s" };
+    let setup = Setup { orchestrators: 2, members: 2, ..Setup::default() };
     let Some(cluster) = Cluster::start("cancels_race", setup).await else { return };
     let (first, second) = (cluster.orchestrators[0].api.clone(), cluster.orchestrators[1].api.clone());
     let (mut won, mut lost) = (0, 0);
