@@ -22,8 +22,8 @@ const WRITE: &str = concat!(
     include_str!("write/7_outbox.sql"),
 );
 
-/// For a batch that only moves sagas on, as most do: what it leaves out is a third of the work of a batch of one, even with
-/// nothing in it. The parameters are the same.
+/// For a batch that only moves sagas on, as most do: what it leaves out is a third of the work of a batch of one, even
+/// with nothing in it. The parameters are the same.
 const MOVE: &str = concat!(
     include_str!("write/1_checked.sql"),
     include_str!("write/3_moves.sql"),
