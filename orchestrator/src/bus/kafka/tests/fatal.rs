@@ -1,4 +1,4 @@
-//! A producer that librdkafka says will never work again (PROTOCOL.md, D1). librdkafka's mock broker makes it say so.
+//! A producer that librdkafka says will never work again (rule D1). librdkafka's mock broker makes it say so.
 
 use super::kit::*;
 use crate::bus::Delivery;
@@ -42,7 +42,8 @@ async fn a_broken_producer_is_replaced_and_what_it_held_fails_and_may_go_out_aga
             Delivery::Failed { .. } => failed += 1,
         }
     }
-    // The first producer may break before it is handed the batch, or with it in hand, and take it again until that is known.
+    // The first producer may break before it is handed the batch, or with it in hand, and take it again until that is
+    // known.
     assert!(failed <= 5, "{failed} times");
     assert_eq!(producer.state(), Ok(()));
     assert_eq!(producer.replaced(), 1, "it did break");
