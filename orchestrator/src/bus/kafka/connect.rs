@@ -28,6 +28,9 @@ use workflows::message::Topic;
 /// How long a leaving replica waits for its messages to be acknowledged. What is not, its outbox has.
 const FLUSH: Duration = Duration::from_secs(5);
 
+/// How long all of its end may take: a session is over by then anyhow.
+const LEAVE: Duration = Duration::from_secs(10);
+
 /// Why the bus did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
@@ -124,18 +127,24 @@ impl Kafka {
         let producer = Arc::clone(&self.producer);
         let threads = std::mem::take(&mut *self.threads.lock().expect("no holder of this lock panics"));
         let (letters, control) = (Arc::clone(&self.letters), Arc::clone(&self.control));
-        let end = tokio::task::spawn_blocking(move || {
+        let (tell, ended) = tokio::sync::oneshot::channel();
+        // A thread, not a blocking task: the runtime would wait for that one, however long Kafka is away.
+        let end = std::thread::Builder::new().name("bus-end".to_owned()).spawn(move || {
             producer.close(FLUSH);
             letters.close();
             control.leave();
-            threads.into_iter().for_each(|thread| {
+            for thread in threads {
                 if thread.join().is_err() {
                     tracing::error!("a thread of the bus panicked");
                 }
-            });
+            }
+            // Nobody waits any longer if it took too long.
+            let _late = tell.send(());
         });
-        if end.await.is_err() {
-            tracing::error!("the end of the bus panicked");
+        match (end, tokio::time::timeout(LEAVE, ended).await) {
+            (Ok(_), Ok(_)) => {}
+            (Ok(_), Err(_)) => tracing::warn!("Kafka did not let go in time; the others have the partitions soon"),
+            (Err(error), _) => tracing::error!(%error, "the bus could not be ended: {error}"),
         }
         self.tasks.iter().for_each(Task::abort);
     }

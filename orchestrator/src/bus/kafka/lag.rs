@@ -106,10 +106,7 @@ impl Lag {
                 match outcome {
                     Ok(()) => link.up(),
                     Err(error) if is_settling(&error) => tracing::debug!(%error, worker, "no sample yet: {error}"),
-                    Err(error) => {
-                        link.down(&error);
-                        break;
-                    }
+                    Err(error) => link.down(&error),
                 }
             }
             while begun.elapsed() < EVERY && !control.is_leaving() {
@@ -194,19 +191,23 @@ impl Group {
             true => Some(self.reader.0.offsets_for_times(self.all(Offset::Beginning)?, ANSWER)?),
             false => None,
         };
-        let at = |list: &TopicPartitionList, partition| {
-            let element = list.find_partition(&self.topic, partition)?;
-            match element.offset() {
-                Offset::Offset(offset) if element.error().is_ok() => Some(offset),
-                _ => None,
-            }
-        };
         let waiting = |partition| {
-            let to = at(&ends, partition).unwrap_or(0);
-            let beginning = || beginnings.as_ref().and_then(|list| at(list, partition)).unwrap_or(to);
-            Waiting { from: at(&committed, partition).unwrap_or_else(beginning), to, ..Waiting::default() }
+            let to = self.at(&ends, partition)?.unwrap_or(0);
+            let from = match (self.at(&committed, partition)?, &beginnings) {
+                (Some(from), _) => from,
+                (None, Some(beginnings)) => self.at(beginnings, partition)?.unwrap_or(to),
+                (None, None) => to,
+            };
+            Ok(Waiting { from, to, ..Waiting::default() })
         };
-        Ok((0..self.partitions).map(waiting).collect())
+        (0..self.partitions).map(waiting).collect()
+    }
+
+    /// The offset that a list says of a partition, if it says one.
+    fn at(&self, list: &TopicPartitionList, partition: i32) -> KafkaResult<Option<i64>> {
+        let Some(element) = list.find_partition(&self.topic, partition) else { return Ok(None) };
+        element.error()?;
+        Ok(if let Offset::Offset(offset) = element.offset() { Some(offset) } else { None })
     }
 
     fn all(&self, offset: Offset) -> KafkaResult<TopicPartitionList> {

@@ -64,6 +64,9 @@ impl Producer {
             missing.iter().for_each(|topic| self.topics.want(topic));
             return false;
         }
+        // Not held any longer: what becomes of a message may say that its topic is gone.
+        let topics: Vec<_> = batch.messages.iter().map(|message| known[&message.topic].clone()).collect();
+        drop(known);
         let native = self.native();
         let waiting = usize::try_from(native.in_flight_count()).unwrap_or(0);
         if waiting > 0 && waiting + batch.messages.len() > PRODUCER_MESSAGES {
@@ -74,10 +77,10 @@ impl Producer {
             self.context.in_flight.nothing_to_send(first);
         }
         let mut time = TimeText::default();
-        for (index, message) in batch.messages.iter().enumerate() {
-            let sent = match &known[&message.topic] {
-                Ok(topic) => self.send(&native, topic, message, time.of(message.at), first + index),
-                Err(why) => Err(Answer::Refused(why.clone())),
+        for (index, (message, topic)) in batch.messages.iter().zip(topics).enumerate() {
+            let sent = match topic {
+                Ok(topic) => self.send(&native, &topic, message, time.of(message.at), first + index),
+                Err(why) => Err(Answer::Refused(why)),
             };
             match sent {
                 Ok(Sent::Yes) => {}

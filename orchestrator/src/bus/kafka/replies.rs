@@ -11,7 +11,7 @@ use super::window::Window;
 use crate::bus::{Ack, Incoming};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use std::collections::VecDeque;
@@ -43,6 +43,8 @@ pub(super) struct Replies {
     /// Decoded, and not yet taken by the engine. Bounded by the windows.
     waiting: VecDeque<(Arc<Window>, Incoming)>,
     committed_at: Instant,
+    /// The last error, told already.
+    said: Option<RDKafkaErrorCode>,
 }
 
 impl Replies {
@@ -57,7 +59,7 @@ impl Replies {
         let context = Context::new(topic, letters, control, link);
         let config = settings.replies();
         let consumer = BaseConsumer::from_config_and_context(&config, context)?;
-        Ok(Self { consumer, config, to, waiting: VecDeque::new(), committed_at: Instant::now() })
+        Ok(Self { consumer, config, to, waiting: VecDeque::new(), committed_at: Instant::now(), said: None })
     }
 
     /// Polls until it is to leave. Blocks.
@@ -102,15 +104,28 @@ impl Replies {
         Arc::clone(self.consumer.context())
     }
 
+    /// Says an error, once for as long as it is the same. That brokers are away is said elsewhere.
+    fn say(&mut self, error: &KafkaError, topic: &str) {
+        let code = error.rdkafka_error_code();
+        let of_connections = [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::BrokerTransportFailure];
+        if self.said != code && !code.is_some_and(|code| of_connections.contains(&code)) {
+            tracing::warn!(%error, "no replies from {topic}: {error}; trying on");
+        }
+        self.said = code;
+    }
+
     /// Takes what there is, a round at most.
     fn poll(&mut self, context: &Context) -> Result<(), KafkaError> {
         let busy = !self.waiting.is_empty() || context.assigned().values().any(|assigned| assigned.paused);
         let mut wait = if busy { BUSY } else { IDLE };
         for _ in 0..ROUND {
             match self.consumer.poll(wait) {
-                Some(Ok(record)) => take(context, &mut self.waiting, &record),
+                Some(Ok(record)) => {
+                    self.said = None;
+                    take(context, &mut self.waiting, &record);
+                }
                 Some(Err(fatal @ KafkaError::MessageConsumptionFatal(_))) => return Err(fatal),
-                Some(Err(error)) => tracing::debug!(%error, "polling {}: {error}", context.topic),
+                Some(Err(error)) => self.say(&error, &context.topic),
                 None => break,
             }
             wait = Duration::ZERO;

@@ -83,7 +83,7 @@ async fn members_come_and_go_and_old_ones_are_not_shown() {
         let value = heartbeat.map(|heartbeat| serde_json::to_vec(heartbeat).unwrap());
         let mut record = FutureRecord::to(&topic).key(member).timestamp(millis);
         record.payload = value.as_ref();
-        world.outside.send(record, LONGEST).await.unwrap();
+        world.send(record).await;
     };
     let heartbeat = |member: &str| Heartbeat {
         worker: "pay".to_owned(),

@@ -2,8 +2,10 @@
 
 use crate::bus::kafka::{Kafka, Settings, partition};
 use crate::bus::{Bus, Channels, Delivery, Incoming, Published};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
-use rdkafka::message::{Header, Headers, OwnedHeaders};
+use rdkafka::message::{Header, Headers, OwnedHeaders, ToBytes};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use std::sync::Arc;
@@ -56,6 +58,9 @@ impl Seen {
 
 impl World {
     pub fn new(brokers: &str) -> Self {
+        // RUST_LOG says what to show of a test that fails.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _set_before = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let mut settings = Settings::new(brokers, "replica-1");
         settings.topic_prefix = format!("t{}-", Uuid::now_v7().simple());
         let outside = ClientConfig::new()
@@ -93,7 +98,22 @@ impl World {
             .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
         let topic = format!("{}saga.replies", self.settings.topic_prefix);
         let record = FutureRecord::to(&topic).key(key).payload(value).headers(headers);
-        self.outside.send(record, LONGEST).await.unwrap().partition
+        self.send(record).await
+    }
+
+    /// Sends a record as anyone could; again while its topic is so new that the broker knows nothing of it.
+    pub async fn send(&self, record: FutureRecord<'_, str, impl ToBytes + ?Sized>) -> i32 {
+        let begun = Instant::now();
+        loop {
+            let FutureRecord { topic, partition, payload, key, timestamp, headers } = &record;
+            let (topic, partition, payload, key) = (*topic, *partition, *payload, *key);
+            let (timestamp, headers) = (*timestamp, headers.clone());
+            let again = FutureRecord { topic, partition, payload, key, timestamp, headers };
+            match self.outside.send(again, LONGEST).await {
+                Ok(sent) => return sent.partition,
+                Err((error, _)) => assert!(begun.elapsed() < LONGEST, "in vain: a record is sent: {error}"),
+            }
+        }
     }
 
     /// The group's committed offset in a partition of the replies.
@@ -122,16 +142,30 @@ impl World {
         }
     }
 
+    pub async fn delete(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &self.settings.brokers).create().unwrap();
+        let topic = format!("{}{topic}", self.settings.topic_prefix);
+        let options = AdminOptions::new().operation_timeout(Some(LONGEST));
+        admin.delete_topics(&[&topic], &options).await.unwrap().remove(0).unwrap();
+        let gone = || {
+            let metadata = admin.inner().fetch_metadata(Some(&topic), LONGEST).unwrap();
+            metadata.topics().iter().all(|topic| topic.partitions().is_empty())
+        };
+        until("the topic is gone", gone).await;
+    }
+
     /// Puts replies of one saga on `saga.replies`; their partition.
     pub async fn replies(&self, saga: Uuid, attempts: std::ops::RangeInclusive<u32>) -> i32 {
         let topic = format!("{}saga.replies", self.settings.topic_prefix);
         let key = saga.to_string();
-        let sent = attempts.map(|attempt| {
+        self.send(FutureRecord::to(&topic).key(key.as_str()).payload(&reply_json(saga, *attempts.start()))).await;
+        let rest = attempts.skip(1).map(|attempt| {
             let value = reply_json(saga, attempt);
             let record = FutureRecord::to(&topic).key(&key).payload(&value);
             self.outside.send_result(record).map_err(|(error, _)| error).unwrap()
         });
-        for sent in sent.collect::<Vec<_>>() {
+        for sent in rest.collect::<Vec<_>>() {
             in_time("a reply is in its topic", sent).await.unwrap().unwrap();
         }
         partition_of(saga)

@@ -82,6 +82,23 @@ async fn the_topic_of_a_worker_first_heard_of_is_made_before_its_command_is_take
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_deleted_is_made_anew() {
+    let Some(brokers) = brokers("a_topic_that_was_deleted_is_made_anew") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let batch = batch(vec![command("pay", Uuid::now_v7(), now(), "x")]);
+    side.publish(&batch).await;
+    assert!(matches!(side.delivery().await, Delivery::Done { .. }));
+    world.delete("saga.commands.pay").await;
+    side.publish(&batch).await;
+    while let Delivery::Failed { .. } = side.delivery().await {
+        side.publish(&batch).await;
+    }
+    assert_eq!(world.read("saga.commands.pay", 1).await.len(), 1);
+    side.bus.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_no_broker_answers_nothing_is_taken_and_the_reason_is_said() {
     let world = World::new("127.0.0.1:1");
     let side = world.start();
