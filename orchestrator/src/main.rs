@@ -4,6 +4,10 @@ use orchestrator::cli::{Cli, Exit};
 use orchestrator::config::{self, ParseError};
 use std::process::ExitCode;
 
+/// For what is in C as well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let line: Vec<_> = std::env::args_os().collect();
     let cli = match config::parse::<Cli>(&line, &|name| std::env::var(name).ok()) {

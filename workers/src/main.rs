@@ -4,6 +4,10 @@ use clap::Parser;
 use std::process::ExitCode;
 use workers::cli::{Cli, run};
 
+/// For what is in C as well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     workers::cli::init_log();
     let cli = Cli::parse();

@@ -6,8 +6,8 @@ use clap::Args;
 /// How the engine gathers and writes.
 #[derive(Args, Clone, Debug)]
 pub struct Engine {
-    /// Loops that sagas are spread over, by id; each writes one batch at a time
-    #[arg(long, env = "SHARDS", value_name = "NUMBER", default_value = "2", value_parser = values::number::<1, 64>)]
+    /// Loops that sagas are spread over, by Kafka's partition; each writes one batch at a time
+    #[arg(long, env = "SHARDS", value_name = "NUMBER", default_value = "4", value_parser = values::number::<1, 64>)]
     pub shards: usize,
 
     /// Inputs that one transaction carries at the most

@@ -6,6 +6,7 @@ mod conformance;
 mod connect;
 mod errors;
 mod flushes;
+mod packed;
 mod postgres;
 pub mod read;
 mod sqlite;

@@ -1,6 +1,7 @@
 //! What HTTP asks for.
 
 use super::DbError;
+use super::packed::unpack;
 use std::collections::HashSet;
 use uuid::Uuid;
 use workflows::Time;
@@ -120,13 +121,14 @@ impl SagaPage {
 }
 
 /// Strikes out the sagas that some message of an outbox row is keyed by.
-pub(super) fn strike_out_named(sagas: &mut HashSet<Uuid>, messages: &[u8]) -> Result<(), DbError> {
+pub(super) fn strike_out_named(sagas: &mut HashSet<Uuid>, stored: Vec<u8>) -> Result<(), DbError> {
+    let messages = unpack(stored)?;
     #[derive(serde::Deserialize)]
     struct Keyed<'a> {
         #[serde(borrow)]
         key: std::borrow::Cow<'a, str>,
     }
-    let keyed: Vec<Keyed<'_>> = serde_json::from_slice(messages)
+    let keyed: Vec<Keyed<'_>> = serde_json::from_slice(&messages)
         .map_err(|error| DbError::Corrupt(format!("an outbox row is no list of messages: {error}")))?;
     for message in keyed {
         if let Ok(id) = message.key.parse::<Uuid>() {

@@ -3,11 +3,12 @@
 use super::Definitions;
 use super::run::Engine;
 use super::shard::{Done, Item, Request};
-use super::submit::{Answer, Door, Reached, Submission, SubmitError};
+use super::submit::{Answer, Door, Ear, Reached, Submission, SubmitError};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 use workflows::Time;
 use workflows::saga::Saga;
@@ -43,6 +44,14 @@ impl Door for Engine {
 
     async fn wait(&self, saga_id: Uuid, reached: Reached, at_most: Duration) -> Option<Arc<Saga>> {
         self.shared().waiters.wait(&*self.shared().db, saga_id, reached, at_most).await
+    }
+
+    fn listen(&self, saga_id: Uuid, reached: Reached) -> Ear {
+        self.shared().waiters.listen(saga_id, reached)
+    }
+
+    async fn hear(&self, ear: Ear, at_most: Duration) -> Option<Arc<Saga>> {
+        self.shared().waiters.hear(&*self.shared().db, ear, Instant::now() + at_most).await
     }
 
     fn definitions(&self) -> &Definitions {

@@ -5,8 +5,10 @@ use std::time::Duration;
 /// Bounds of the engine; the defaults are measured, and right unless a test wants to see a bound at work.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Shards, each with one batch in flight. Two keep one PostgreSQL busy; more share the same disk flush.
+    /// Shards, each with whole lanes of the bus. More of them make batches that go out in fewer requests, and smaller.
     pub shards: usize,
+    /// Batches under way at once; shards take turns. Two keep one PostgreSQL busy; more would only be smaller.
+    pub writers: usize,
     /// Inputs a batch. Past a few hundred a larger batch gains nothing and only makes its first input wait.
     pub batch: usize,
     /// Cancels and operators' actions waiting at a shard; callers wait for room.
@@ -31,7 +33,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            shards: 2,
+            shards: 4,
+            writers: 2,
             batch: 500,
             urgent: 1_000,
             replies: 4_000,

@@ -3,7 +3,7 @@
 use super::heart::Beat;
 use super::shard::{Done, Item, Queues};
 use super::submit::SubmitError;
-use crate::bus::Incoming;
+use crate::bus::{Bus, Incoming};
 use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -11,33 +11,37 @@ use uuid::Uuid;
 use workflows::transition::Input;
 use workflows::transition::input::Timer;
 
-/// The shards' queues.
+/// The shards' queues, and which lane of the bus a saga is in: a shard has whole lanes.
 #[derive(Clone)]
-pub struct Router(Arc<[Queues]>);
+pub struct Router {
+    queues: Arc<[Queues]>,
+    bus: Arc<dyn Bus>,
+}
 
 /// The same for those who must not keep the shards from ending.
 #[derive(Clone)]
-pub struct WeakRouter(Weak<[Queues]>);
+pub struct WeakRouter {
+    queues: Weak<[Queues]>,
+    bus: Arc<dyn Bus>,
+}
 
 impl WeakRouter {
     pub fn upgrade(&self) -> Option<Router> {
-        self.0.upgrade().map(Router)
+        Some(Router { queues: self.queues.upgrade()?, bus: Arc::clone(&self.bus) })
     }
 }
 
 impl Router {
     pub fn downgrade(&self) -> WeakRouter {
-        WeakRouter(Arc::downgrade(&self.0))
+        WeakRouter { queues: Arc::downgrade(&self.queues), bus: Arc::clone(&self.bus) }
     }
 
-    pub fn new(queues: Vec<Queues>) -> Self {
-        Self(queues.into())
+    pub fn new(queues: Vec<Queues>, bus: Arc<dyn Bus>) -> Self {
+        Self { queues: queues.into(), bus }
     }
 
     pub fn shard(&self, saga_id: Uuid) -> &Queues {
-        // The last bytes of a UUIDv7 are random.
-        let shards = u128::try_from(self.0.len()).unwrap_or(1);
-        &self.0[usize::try_from(saga_id.as_u128() % shards).unwrap_or(0)]
+        &self.queues[self.bus.lane(saga_id) % self.queues.len()]
     }
 
     /// A wake-up came due; waits for room.

@@ -15,7 +15,7 @@ use crate::bus::{Bus, Delivery, Incoming};
 use crate::db::{Db, DbError};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,8 @@ impl Engine {
         let now = db.now().await?;
         let clock = Arc::new(Clock::new(asked, Instant::now(), now));
         let lease = Arc::new(Lease::begin(&*db, &replica).await?);
-        let publisher = Arc::new(Publisher::new(bus, Arc::clone(&db), Arc::clone(&lease), limits.in_flight));
+        let publisher =
+            Arc::new(Publisher::new(Arc::clone(&bus), Arc::clone(&db), Arc::clone(&lease), limits.in_flight));
         let shared = Arc::new(Shared {
             db,
             clock,
@@ -80,10 +81,11 @@ impl Engine {
             publisher,
             alarm: Arc::new(Alarm::new()),
             waiters: Arc::new(Waiters::default()),
+            turns: Semaphore::new(limits.writers),
             limits,
         });
         info!("replica {replica} begins as incarnation {}", shared.lease.incarnation());
-        Ok(Arc::new(spawn(shared, replies, deliveries, idempotency_life)))
+        Ok(Arc::new(spawn(shared, bus, replies, deliveries, idempotency_life)))
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -133,6 +135,7 @@ impl Engine {
 
 fn spawn(
     shared: Arc<Shared>,
+    bus: Arc<dyn Bus>,
     replies: mpsc::Receiver<Incoming>,
     deliveries: mpsc::Receiver<Delivery>,
     idempotency_life: Duration,
@@ -146,7 +149,7 @@ fn spawn(
         all_queues.push(queues);
         shards.spawn(Shard::new(Arc::clone(&shared), heart.beat(format!("shard {index}"))).run(receivers));
     }
-    let router = Router::new(all_queues);
+    let router = Router::new(all_queues, bus);
     feeders.spawn(router.clone().take_replies(replies, heart.beat("replies"), stop.clone()));
     let (db, clock) = (Arc::clone(&shared.db), Arc::clone(&shared.clock));
     let alarm = Arc::clone(&shared.alarm);

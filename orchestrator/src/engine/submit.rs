@@ -129,6 +129,8 @@ pub enum StartError {
 /// Whether a saga has come to where a caller waits for it.
 pub type Reached = fn(&Saga) -> bool;
 
+pub use super::waiters::Ear;
+
 /// The one door: everything that can move a saga goes in here.
 #[async_trait]
 pub trait Door: Send + Sync + 'static {
@@ -139,6 +141,13 @@ pub trait Door: Send + Sync + 'static {
     /// Waits until `reached` holds of the saga, or the time is up; the saga as last seen. `None`: there is no such
     /// saga.
     async fn wait(&self, saga_id: Uuid, reached: Reached, at_most: Duration) -> Option<Arc<Saga>>;
+
+    /// Listens from now on for the saga to come to `reached`. Called before a start, it misses nothing that follows,
+    /// and [`Door::hear`] needs no look into the database.
+    fn listen(&self, saga_id: Uuid, reached: Reached) -> Ear;
+
+    /// Waits for what the ear listens for, or until the time is up; the saga as last seen.
+    async fn hear(&self, ear: Ear, at_most: Duration) -> Option<Arc<Saga>>;
 
     /// The workflows that this replica knows.
     fn definitions(&self) -> &Definitions;

@@ -33,21 +33,39 @@ struct Waiter {
     tell: oneshot::Sender<Arc<Saga>>,
 }
 
+/// Listens for a saga to come somewhere.
+pub struct Ear {
+    id: Uuid,
+    reached: Reached,
+    told: oneshot::Receiver<Arc<Saga>>,
+}
+
 impl Waiters {
-    /// Waits until `reached` holds, or the time is up: then whatever the database has.
-    pub async fn wait(&self, db: &dyn Db, id: Uuid, reached: Reached, at_most: Duration) -> Option<Arc<Saga>> {
-        // Subscribed before the first look, so that nothing falls between.
+    /// Listens from now on. An ear that is dropped is forgotten by the next poll.
+    pub fn listen(&self, id: Uuid, reached: Reached) -> Ear {
         let (tell, told) = oneshot::channel();
         self.add(id, Waiter { reached, seen_here: Instant::now(), tell });
+        Ear { id, reached, told }
+    }
+
+    /// Waits until `reached` holds, or the time is up: then whatever the database has.
+    pub async fn wait(&self, db: &dyn Db, id: Uuid, reached: Reached, at_most: Duration) -> Option<Arc<Saga>> {
+        // Listening before the first look, so that nothing falls between.
+        let ear = self.listen(id, reached);
         let deadline = Instant::now() + at_most;
         match stored(db, id).await {
-            Some(saga) if !reached(&saga) => {}
+            Some(saga) if !(ear.reached)(&saga) => self.hear(db, ear, deadline).await,
             found => {
-                drop(told);
+                drop(ear);
                 self.forget(id);
-                return found;
+                found
             }
         }
+    }
+
+    /// Waits for what the ear listens for, or until the deadline: then whatever the database has.
+    pub async fn hear(&self, db: &dyn Db, ear: Ear, deadline: Instant) -> Option<Arc<Saga>> {
+        let Ear { id, told, .. } = ear;
         // Bound first: the ear must be gone before those whose caller has left are dropped.
         let heard = tokio::time::timeout_at(deadline, told).await;
         if let Ok(Ok(saga)) = heard {

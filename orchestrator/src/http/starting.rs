@@ -7,7 +7,7 @@ use super::correlation::CorrelationId;
 use super::idempotency;
 use super::problem::{Kind, Problem, Result};
 use super::shown;
-use crate::engine::{Answer, Idempotency, StartDetails, Submission};
+use crate::engine::{Answer, Ear, Idempotency, StartDetails, Submission};
 use axum::http::HeaderMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,4 +115,12 @@ async fn refresh_unknown(app: &App, what: &Starting) -> Result<()> {
 /// 404 if there is none.
 pub async fn wait(app: &App, id: Uuid, reached: fn(&Saga) -> bool, at_most: Duration) -> Result<Arc<Saga>> {
     app.door.wait(id, reached, at_most).await.ok_or_else(|| shown::no_such_saga(id))
+}
+
+/// The same for an ear that has listened since before the start.
+///
+/// # Errors
+/// 404 if there is none.
+pub async fn hear(app: &App, id: Uuid, ear: Ear, at_most: Duration) -> Result<Arc<Saga>> {
+    app.door.hear(ear, at_most).await.ok_or_else(|| shown::no_such_saga(id))
 }

@@ -8,7 +8,9 @@ use crate::bus::{CommandSource, ReplySink};
 use crate::handler::Work;
 use crate::ledger::{Ledger, LedgerTarget, OpenError, Script};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use workflows::message::Serves;
@@ -17,6 +19,11 @@ use workflows::message::Serves;
 const BATCHES_INSIDE: usize = 2;
 /// Batches that wait for calls. They hold no transaction, so they are bounded by what is in hand; this bounds tasks.
 const BATCHES_OUTSIDE: usize = 64;
+
+/// A worker whose batch had so many commands is busy, and begins its next one
+const BUSY: usize = 8;
+/// no sooner than so long after.
+const REST: Duration = Duration::from_millis(20);
 
 /// What a worker is.
 #[derive(Clone, Debug)]
@@ -84,21 +91,45 @@ impl Worker {
     }
 }
 
+/// Under load no two batches begin right behind each other: meanwhile commands gather, and what a batch costs beside
+/// its commands is shared by more of them. A batch after a small one never waits.
+struct Pace {
+    until: Instant,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { until: Instant::now() }
+    }
+
+    fn begins(&mut self, commands: usize) {
+        if commands >= BUSY {
+            self.until = Instant::now() + REST;
+        }
+    }
+
+    fn resting(&self) -> bool {
+        self.until > Instant::now()
+    }
+}
+
 async fn take_commands(context: &Arc<Context>, source: &mut impl CommandSource) {
     let slots = match context.work {
-        Work::Inside(_) => BATCHES_INSIDE,
+        Work::Inside(_) => std::env::var("X_SLOTS").map_or(BATCHES_INSIDE, |v| v.parse().unwrap_or(2)),
         Work::Outside(_) => BATCHES_OUTSIDE,
     };
     let limit = context.settings.concurrency;
     let most = context.settings.batch();
     let mut batches = JoinSet::new();
     let mut open = true;
+    let mut pace = Pace::new();
     loop {
-        while batches.len() < slots {
+        while batches.len() < slots && !pace.resting() {
             let batch = context.hold.next(most);
             if batch.is_empty() {
                 break;
             }
+            pace.begins(batch.len());
             batches.spawn(run_batch(Arc::clone(context), batch));
         }
         if !open && batches.is_empty() {
@@ -116,6 +147,7 @@ async fn take_commands(context: &Arc<Context>, source: &mut impl CommandSource) 
                 tracing::error!("worker {}: a batch came to no end, and is delivered again: {error}", context.name);
             },
             () = context.hold.freed() => {}
+            () = tokio::time::sleep_until(pace.until), if pace.resting() => {}
             () = context.shutdown.cancelled(), if open => open = false,
         }
     }

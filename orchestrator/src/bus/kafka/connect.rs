@@ -6,6 +6,7 @@ use super::lag::Lag;
 use super::letters::Letters;
 use super::link::{Client, Link};
 use super::members::Members;
+use super::partition;
 use super::producer::Producer;
 use super::reader::Reader;
 use super::replies::Replies;
@@ -50,6 +51,7 @@ pub struct Kafka {
     members: Arc<Members>,
     lag: Arc<Lag>,
     link: Arc<Link>,
+    partitions: i32,
     control: Arc<Control>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     tasks: Vec<Task<()>>,
@@ -63,6 +65,7 @@ impl Kafka {
     /// [`BusError`]: only what no waiting would mend.
     pub fn start(settings: Settings, channels: Channels, workers: Vec<String>) -> Result<Arc<Self>, BusError> {
         let link = Link::new(&settings.brokers);
+        let partitions = settings.topic_partitions;
         let topics = Topics::new(settings.clone(), Arc::clone(&link), &workers);
         let (letters, in_flight) = (Arc::<Letters>::default(), Arc::<InFlight>::default());
         let (control, members, lag) = (Arc::<Control>::default(), Arc::<Members>::default(), Arc::<Lag>::default());
@@ -108,7 +111,7 @@ impl Kafka {
             tokio::spawn(async move { in_flight.report(channels.deliveries).await }),
         ];
         let threads = Mutex::new(threads.0);
-        Ok(Arc::new(Self { producer, topics, letters, members, lag, link, control, threads, tasks }))
+        Ok(Arc::new(Self { producer, topics, letters, members, lag, link, partitions, control, threads, tasks }))
     }
 
     /// Makes the worker's topic, if it is missing, ahead of the first command for it; and samples what waits in it.
@@ -188,6 +191,13 @@ impl Bus for Kafka {
 
     fn alive(&self) -> Result<(), String> {
         self.producer.state()
+    }
+
+    /// The partition: of the topics that this client makes, all have the same number.
+    fn lane(&self, saga: Uuid) -> usize {
+        let mut key = Uuid::encode_buffer();
+        let key = saga.hyphenated().encode_lower(&mut key);
+        usize::try_from(partition::of(key.as_bytes(), self.partitions)).unwrap_or(0)
     }
 
     fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool {

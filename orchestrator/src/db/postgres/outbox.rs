@@ -1,6 +1,7 @@
 //! The outbox and the leases of those who publish it (rule D1). All times are the database's.
 
 use super::sessions::{Sessions, answer};
+use crate::db::packed::unpack;
 use crate::db::{DbError, LEASE, OutboxRow};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgArguments, PgQueryResult, Postgres};
@@ -80,7 +81,8 @@ pub(super) async fn own(
     let mut session = engine.take().await?;
     let rows = answer(query.fetch_all(&mut *session)).await;
     let rows: Vec<(Uuid, Vec<u8>, DateTime<Utc>)> = session.settle(rows)?;
-    Ok(rows.into_iter().map(|(id, messages, at)| OutboxRow { id, messages, at: at.into() }).collect())
+    let row = |(id, stored, at): (_, _, DateTime<Utc>)| Ok(OutboxRow { id, messages: unpack(stored)?, at: at.into() });
+    rows.into_iter().map(row).collect()
 }
 
 /// Acknowledged ones go.

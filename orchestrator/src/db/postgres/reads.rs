@@ -191,8 +191,8 @@ async fn without_outbox_row(connection: &mut PgConnection) -> Result<Result<Hash
                 .await?;
         let Some((last, _)) = rows.last() else { break };
         after = *last;
-        for (_, messages) in &rows {
-            if let Err(corrupt) = strike_out_named(&mut candidates, messages) {
+        for (_, stored) in rows {
+            if let Err(corrupt) = strike_out_named(&mut candidates, stored) {
                 return Ok(Err(corrupt));
             }
         }

@@ -3,6 +3,7 @@
 use super::sessions::{Session, Sessions, answer};
 use crate::db::batch::{ends, sorted};
 use crate::db::errors::stored;
+use crate::db::packed::pack;
 use crate::db::{Batch, DbError, SagaRow, WriteError, Written};
 use chrono::{DateTime, Utc};
 use sqlx::Error;
@@ -78,7 +79,7 @@ fn bound(batch: &Batch) -> Result<Statement<'_>, Error> {
     let statement = sqlx::query(if only_moves { MOVE } else { WRITE })
         .bind(batch.id)
         .bind(batch.owner)
-        .bind(&batch.messages[..])
+        .bind(pack(&batch.messages))
         .bind(column(checks, |check| check.id))
         .bind(try_column(checks, |check| stored(check.revision))?)
         .bind(column(checks, |check| i64::from(check.ignored)))

@@ -1,6 +1,7 @@
 //! The outbox and the leases of those who publish it. One process has one replica, and after a crash a new incarnation.
 
 use super::writer::{Writer, begin};
+use crate::db::packed::unpack;
 use crate::db::{DbError, LEASE, OutboxRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteQueryResult};
@@ -63,7 +64,8 @@ pub(super) async fn own(
     let query = sqlx::query_as("select id, messages, at from outbox where owner = ? and id > ? order by id limit ?");
     let rows: Vec<(Uuid, Vec<u8>, i64)> =
         query.bind(incarnation).bind(after).bind(limit).fetch_all(readers).await.map_err(DbError::of)?;
-    Ok(rows.into_iter().map(|(id, messages, at)| OutboxRow { id, messages, at: Time::from_micros(at) }).collect())
+    let row = |(id, stored, at)| Ok(OutboxRow { id, messages: unpack(stored)?, at: Time::from_micros(at) });
+    rows.into_iter().map(row).collect()
 }
 
 /// Acknowledged ones go.

@@ -111,8 +111,8 @@ pub(super) async fn forgotten(readers: &SqlitePool, limit: u32) -> Result<Vec<Uu
             page.bind(after).bind(OUTBOX_PAGE).fetch_all(&mut *snapshot).await.map_err(DbError::of)?;
         let Some((last, _)) = rows.last() else { break };
         after = *last;
-        for (_, messages) in &rows {
-            strike_out_named(&mut candidates, messages)?;
+        for (_, stored) in rows {
+            strike_out_named(&mut candidates, stored)?;
         }
     }
     let mut ids: Vec<_> = candidates.into_iter().collect();

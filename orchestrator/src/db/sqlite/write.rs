@@ -188,7 +188,7 @@ async fn write_outbox(connection: &mut SqliteConnection, batch: &Batch) -> Resul
         .bind(batch.id)
         .bind(batch.owner)
         .bind(super::now().micros())
-        .bind(&batch.messages)
+        .bind(crate::db::packed::pack(&batch.messages))
         .execute(connection)
         .await
         .map(drop)

@@ -3,7 +3,7 @@
 
 use super::Item;
 use crate::engine::limits::Limits;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 /// The ends to put in.
 pub struct Queues {
@@ -29,8 +29,9 @@ pub fn queues(limits: &Limits) -> (Queues, Receivers) {
 }
 
 impl Receivers {
-    /// Waits for the first input, then takes what is there; a lone input does not wait. `None`: all senders are gone.
-    pub async fn gather(&mut self, most: usize) -> Option<Vec<Item>> {
+    /// Waits for the first input, then for its turn, and takes what is there by then; a lone input does not wait.
+    /// `None`: all senders are gone.
+    pub async fn gather<'t>(&mut self, most: usize, turns: &'t Semaphore) -> Option<(Vec<Item>, SemaphorePermit<'t>)> {
         let first = tokio::select! {
             biased;
             Some(item) = self.urgent.recv() => item,
@@ -38,6 +39,7 @@ impl Receivers {
             Some(item) = self.starts.recv() => item,
             else => return None,
         };
+        let turn = turns.acquire().await.expect("nobody closes it");
         let mut items = vec![first];
         // Shares of a batch: a fifth, a half, the rest.
         let shares = [most / 5, most / 2, most - most / 5 - most / 2];
@@ -48,7 +50,7 @@ impl Receivers {
             let left = most.saturating_sub(items.len());
             take(queue, &mut items, left);
         }
-        Some(items)
+        Some((items, turn))
     }
 }
 
@@ -82,12 +84,13 @@ mod tests {
             assert!(queues.replies.try_send(item()).is_ok(), "there is room");
         }
         assert!(queues.urgent.try_send(item()).is_ok(), "there is room");
-        let items = receivers.gather(50).await.expect("there are inputs");
+        let turns = Semaphore::new(1);
+        let (items, turn) = receivers.gather(50, &turns).await.expect("there are inputs");
         assert_eq!(items.len(), 50);
         assert_eq!((receivers.urgent.len(), receivers.starts.len()), (0, 85), "starts had their share of 15");
-        drop(queues);
+        drop((queues, turn));
         let mut rest = 0;
-        while let Some(items) = receivers.gather(50).await {
+        while let Some((items, _turn)) = receivers.gather(50, &turns).await {
             rest += items.len();
         }
         assert_eq!(rest, 151, "nothing is lost when the senders leave");

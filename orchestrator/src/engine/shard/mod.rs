@@ -24,7 +24,7 @@ use crate::bus::Ack;
 use crate::db::Db;
 use cache::Cache;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 use workflows::transition::Input;
 
@@ -67,6 +67,8 @@ pub struct Shared {
     pub publisher: Arc<Publisher>,
     pub alarm: Arc<Alarm>,
     pub waiters: Arc<Waiters>,
+    /// A permit for each batch that may be under way: shards take turns.
+    pub turns: Semaphore,
     pub limits: Limits,
 }
 
@@ -86,8 +88,10 @@ impl Shard {
     /// Runs until every sender of its queues is gone and they are empty.
     pub async fn run(mut self, mut receivers: Receivers) {
         let beat = Arc::clone(&self.beat);
-        while let Some(items) = beat.wait(receivers.gather(self.shared.limits.batch)).await {
+        let shared = Arc::clone(&self.shared);
+        while let Some((items, turn)) = beat.wait(receivers.gather(shared.limits.batch, &shared.turns)).await {
             self.process(items).await;
+            drop(turn);
         }
         beat.end();
     }

@@ -74,8 +74,9 @@ async fn place(
         idempotency: starting::idempotency(caller, "POST /orders", headers, body, answer_at_once)?,
     };
     is_stored(app).await?;
+    let waiting = prefer.wait().map(|at_most| (at_most, app.door.listen(id, payment_known)));
     let started = starting::start(app, starting, caller, correlation).await?;
-    match (prefer.wait(), started) {
+    match (waiting, started) {
         (None, Started::New(saga)) => {
             let response = json_bytes(StatusCode::ACCEPTED, write(&saga, &input));
             Ok(tagged(located(response, &path(id)), saga.revision))
@@ -83,10 +84,14 @@ async fn place(
         (None, Started::Before { saga_id, answer }) => {
             Ok(located(json_bytes(StatusCode::ACCEPTED, answer), &path(saga_id)))
         }
-        (Some(at_most), Started::New(_)) => wait(app, id, &input, at_most).await,
-        (Some(at_most), Started::Before { saga_id, .. }) => {
+        (Some((at_most, ear)), Started::New(_)) => {
+            let saga = starting::hear(app, id, ear, at_most).await?;
+            answer_with_payment(&saga, &input)
+        }
+        (Some((at_most, _)), Started::Before { saga_id, .. }) => {
             let input = super::show::find(app, saga_id).await?.input;
-            wait(app, saga_id, &input, at_most).await
+            let saga = starting::wait(app, saga_id, payment_known, at_most).await?;
+            answer_with_payment(&saga, &input)
         }
     }
 }
@@ -111,13 +116,12 @@ fn write(saga: &Saga, input: &Payload) -> Vec<u8> {
 }
 
 /// Answers by what became of the payment.
-async fn wait(app: &App, id: Uuid, input: &Payload, at_most: Duration) -> Result<Response> {
-    let saga = starting::wait(app, id, payment_known, at_most).await?;
-    if payment_failed(&saga) {
-        return Err(declined(&saga));
+fn answer_with_payment(saga: &Saga, input: &Payload) -> Result<Response> {
+    if payment_failed(saga) {
+        return Err(declined(saga));
     }
-    let status = if paid(&saga) { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-    let response = located(json(status, &OrderView::of(&saga, input)), &path(id));
+    let status = if paid(saga) { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    let response = located(json(status, &OrderView::of(saga, input)), &path(saga.id));
     Ok(tagged(response, saga.revision))
 }
 

@@ -16,7 +16,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
-use std::time::Duration;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use workflows::Payload;
@@ -115,8 +114,9 @@ async fn begin(
         input: input.clone(),
         idempotency: starting::idempotency(caller, "POST /sagas", headers, body, answer_at_once)?,
     };
+    let waiting = prefer.wait().map(|at_most| (at_most, app.door.listen(id, ended)));
     let started = starting::start(app, starting, caller, correlation).await?;
-    match (prefer.wait(), started) {
+    match (waiting, started) {
         (None, Started::New(saga)) => {
             let definition = shown::definition(app, &saga).await?;
             let response = json_bytes(StatusCode::ACCEPTED, answer_at_once(&definition, &saga, &input));
@@ -125,10 +125,14 @@ async fn begin(
         (None, Started::Before { saga_id, answer }) => {
             Ok(located(json_bytes(StatusCode::ACCEPTED, answer), &path(saga_id)))
         }
-        (Some(at_most), Started::New(_)) => wait(app, id, &input, at_most).await,
-        (Some(at_most), Started::Before { saga_id, .. }) => {
+        (Some((at_most, ear)), Started::New(_)) => {
+            let saga = starting::hear(app, id, ear, at_most).await?;
+            answer_with_end(app, &saga, &input).await
+        }
+        (Some((at_most, _)), Started::Before { saga_id, .. }) => {
             let Stored { input, .. } = shown::find(app, saga_id).await?;
-            wait(app, saga_id, &input, at_most).await
+            let saga = starting::wait(app, saga_id, ended, at_most).await?;
+            answer_with_end(app, &saga, &input).await
         }
     }
 }
@@ -139,16 +143,15 @@ fn answer_at_once(definition: &Definition, saga: &Saga, input: &Payload) -> Vec<
     serde_json::to_vec(&view).expect("a saga has a JSON form")
 }
 
-async fn wait(app: &App, id: Uuid, input: &Payload, at_most: Duration) -> Result<Response> {
-    let saga = starting::wait(app, id, ended, at_most).await?;
+async fn answer_with_end(app: &App, saga: &Saga, input: &Payload) -> Result<Response> {
     let status = match saga.status {
         Status::Completed => StatusCode::CREATED,
-        Status::Compensated | Status::Parked => return Err(not_completed(&saga)),
+        Status::Compensated | Status::Parked => return Err(not_completed(saga)),
         Status::Running | Status::Compensating => StatusCode::ACCEPTED,
     };
-    let definition = shown::definition(app, &saga).await?;
-    let view = SagaView::of(&definition, &saga, input, app.door.now());
-    Ok(tagged(located(json(status, &view), &path(id)), saga.revision))
+    let definition = shown::definition(app, saga).await?;
+    let view = SagaView::of(&definition, saga, input, app.door.now());
+    Ok(tagged(located(json(status, &view), &path(saga.id)), saga.revision))
 }
 
 /// It moves no further by itself.

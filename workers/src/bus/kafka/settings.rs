@@ -35,7 +35,8 @@ impl KafkaSettings {
         config.set("bootstrap.servers", &self.brokers).set("client.id", role);
         // A broker that restarts is back within a second or two; ten is what librdkafka waits otherwise.
         config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "1000");
-        config.set("socket.keepalive.enable", "true");
+        // Replies are small and must not wait for each other's acknowledgement by TCP.
+        config.set("socket.keepalive.enable", "true").set("socket.nagle.disable", "true");
         for (key, value) in &self.properties {
             config.set(key, value);
         }
