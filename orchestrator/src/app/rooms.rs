@@ -159,9 +159,16 @@ pub(super) async fn engine_and_http(
     Ok(Opened { engine, router, way })
 }
 
+/// Of the 16,384 batches that the bus in process takes.
+const EMBEDDED_IN_FLIGHT: usize = 10_000;
+
 fn limits(config: &Config) -> Limits {
+    let embedded = matches!(config.place, Place::Embedded { .. });
     let config = &config.engine;
-    Limits { shards: config.shards, batch: config.batch_most, starts: config.starts_most, ..Limits::default() }
+    let limits =
+        Limits { shards: config.shards, batch: config.batch_most, starts: config.starts_most, ..Limits::default() };
+    // In process a batch is on its way until its last command is answered: one slow step must not hold up the others.
+    if embedded { Limits { in_flight: EMBEDDED_IN_FLIGHT, ..limits } } else { limits }
 }
 
 /// Knows all workflows that are stored, and stores those that come with the program.

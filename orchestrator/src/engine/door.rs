@@ -3,15 +3,13 @@
 use super::Definitions;
 use super::run::Engine;
 use super::shard::{Done, Item, Request};
-use super::submit::{Answer, Door, Ear, Reached, Submission, SubmitError};
+use super::submit::{Answer, Door, Ear, Found, Reached, Submission, SubmitError};
 use async_trait::async_trait;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 use workflows::Time;
-use workflows::saga::Saga;
 
 /// When a start that found no room may come again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -42,7 +40,7 @@ impl Door for Engine {
         tokio::time::timeout(self.shared().limits.answer, answered).await.unwrap_or(Err(SubmitError::Unavailable))
     }
 
-    async fn wait(&self, saga_id: Uuid, reached: Reached, at_most: Duration) -> Option<Arc<Saga>> {
+    async fn wait(&self, saga_id: Uuid, reached: Reached, at_most: Duration) -> Found {
         self.shared().waiters.wait(&*self.shared().db, saga_id, reached, at_most).await
     }
 
@@ -50,7 +48,7 @@ impl Door for Engine {
         self.shared().waiters.listen(saga_id, reached)
     }
 
-    async fn hear(&self, ear: Ear, at_most: Duration) -> Option<Arc<Saga>> {
+    async fn hear(&self, ear: Ear, at_most: Duration) -> Found {
         self.shared().waiters.hear(&*self.shared().db, ear, Instant::now() + at_most).await
     }
 

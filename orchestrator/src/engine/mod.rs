@@ -22,7 +22,7 @@ pub use clock::Clock;
 pub use definitions::{Definitions, Known, PutError};
 pub use limits::Limits;
 pub use run::{Engine, Parts};
-pub use submit::{Answer, Door, Ear, Idempotency, Reached, StartDetails, StartError, Submission, SubmitError};
+pub use submit::{Answer, Door, Ear, Found, Idempotency, Reached, StartDetails, StartError, Submission, SubmitError};
 
 #[cfg(test)]
 mod tests;

@@ -129,7 +129,7 @@ pub enum StartError {
 /// Whether a saga has come to where a caller waits for it.
 pub type Reached = fn(&Saga) -> bool;
 
-pub use super::waiters::Ear;
+pub use super::waiters::{Ear, Found};
 
 /// The one door: everything that can move a saga goes in here.
 #[async_trait]
@@ -140,14 +140,14 @@ pub trait Door: Send + Sync + 'static {
 
     /// Waits until `reached` holds of the saga, or the time is up; the saga as last seen. `None`: there is no such
     /// saga.
-    async fn wait(&self, saga_id: Uuid, reached: Reached, at_most: Duration) -> Option<Arc<Saga>>;
+    async fn wait(&self, saga_id: Uuid, reached: Reached, at_most: Duration) -> Found;
 
     /// Listens from now on for the saga to come to `reached`. Called before a start, it misses nothing that follows,
     /// and [`Door::hear`] needs no look into the database.
     fn listen(&self, saga_id: Uuid, reached: Reached) -> Ear;
 
     /// Waits for what the ear listens for, or until the time is up; the saga as last seen.
-    async fn hear(&self, ear: Ear, at_most: Duration) -> Option<Arc<Saga>>;
+    async fn hear(&self, ear: Ear, at_most: Duration) -> Found;
 
     /// The workflows that this replica knows.
     fn definitions(&self) -> &Definitions;

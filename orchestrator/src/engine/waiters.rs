@@ -3,7 +3,7 @@
 
 use super::heart::Beat;
 use super::submit::Reached;
-use crate::db::Db;
+use crate::db::{Db, DbError};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -33,6 +33,9 @@ struct Waiter {
     tell: oneshot::Sender<Arc<Saga>>,
 }
 
+/// A saga as last seen; `None`: there is no such saga.
+pub type Found = Result<Option<Arc<Saga>>, DbError>;
+
 /// Listens for a saga to come somewhere.
 pub struct Ear {
     id: Uuid,
@@ -49,12 +52,12 @@ impl Waiters {
     }
 
     /// Waits until `reached` holds, or the time is up: then whatever the database has.
-    pub async fn wait(&self, db: &dyn Db, id: Uuid, reached: Reached, at_most: Duration) -> Option<Arc<Saga>> {
+    pub async fn wait(&self, db: &dyn Db, id: Uuid, reached: Reached, at_most: Duration) -> Found {
         // Listening before the first look, so that nothing falls between.
         let ear = self.listen(id, reached);
         let deadline = Instant::now() + at_most;
         match stored(db, id).await {
-            Some(saga) if !(ear.reached)(&saga) => self.hear(db, ear, deadline).await,
+            Ok(Some(saga)) if !(ear.reached)(&saga) => self.hear(db, ear, deadline).await,
             found => {
                 drop(ear);
                 self.forget(id);
@@ -64,12 +67,12 @@ impl Waiters {
     }
 
     /// Waits for what the ear listens for, or until the deadline: then whatever the database has.
-    pub async fn hear(&self, db: &dyn Db, ear: Ear, deadline: Instant) -> Option<Arc<Saga>> {
+    pub async fn hear(&self, db: &dyn Db, ear: Ear, deadline: Instant) -> Found {
         let Ear { id, told, .. } = ear;
         // Bound first: the ear must be gone before those whose caller has left are dropped.
         let heard = tokio::time::timeout_at(deadline, told).await;
         if let Ok(Ok(saga)) = heard {
-            return Some(saga);
+            return Ok(Some(saga));
         }
         self.forget(id);
         stored(db, id).await
@@ -152,7 +155,8 @@ impl Waiters {
     }
 }
 
-async fn stored(db: &dyn Db, id: Uuid) -> Option<Arc<Saga>> {
-    let stored = db.saga(id).await.ok()??;
-    Saga::from_json(&stored.state).ok().map(Arc::new)
+async fn stored(db: &dyn Db, id: Uuid) -> Found {
+    let Some(stored) = db.saga(id).await? else { return Ok(None) };
+    let saga = Saga::from_json(&stored.state);
+    saga.map(|saga| Some(Arc::new(saga))).map_err(|error| DbError::Corrupt(format!("the state of saga {id}: {error}")))
 }

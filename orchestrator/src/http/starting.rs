@@ -109,12 +109,19 @@ async fn refresh_unknown(app: &App, what: &Starting) -> Result<()> {
     Ok(())
 }
 
+/// An id for a new saga: by the database's clock, like all of its times.
+pub fn new_id(app: &App) -> Uuid {
+    let micros = u64::try_from(app.door.now().micros()).unwrap_or(0);
+    let nanos = u32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos))
+}
+
 /// Waits until `reached` holds of a saga, or the time is up; the saga as last seen.
 ///
 /// # Errors
 /// 404 if there is none.
 pub async fn wait(app: &App, id: Uuid, reached: fn(&Saga) -> bool, at_most: Duration) -> Result<Arc<Saga>> {
-    app.door.wait(id, reached, at_most).await.ok_or_else(|| shown::no_such_saga(id))
+    app.door.wait(id, reached, at_most).await?.ok_or_else(|| shown::no_such_saga(id))
 }
 
 /// The same for an ear that has listened since before the start.
@@ -122,5 +129,5 @@ pub async fn wait(app: &App, id: Uuid, reached: fn(&Saga) -> bool, at_most: Dura
 /// # Errors
 /// 404 if there is none.
 pub async fn hear(app: &App, id: Uuid, ear: Ear, at_most: Duration) -> Result<Arc<Saga>> {
-    app.door.hear(ear, at_most).await.ok_or_else(|| shown::no_such_saga(id))
+    app.door.hear(ear, at_most).await?.ok_or_else(|| shown::no_such_saga(id))
 }

@@ -2,13 +2,12 @@
 
 use crate::ledger::Migrations;
 use std::time::Duration;
+use workflows::message::RETENTION;
 
 /// A command older than this is a dead letter: the engine has long decided anew.
 pub const COMMAND_LIFE: Duration = days(7);
-/// How long Kafka keeps commands unless somebody says otherwise.
-const TOPIC_RETENTION: Duration = days(7);
 /// A row of the ledger must outlive every command that could still ask for it (A4).
-pub const LEDGER_LIFE_LEAST: Duration = COMMAND_LIFE.saturating_add(TOPIC_RETENTION).saturating_add(days(1));
+pub const LEDGER_LIFE_LEAST: Duration = COMMAND_LIFE.saturating_add(RETENTION).saturating_add(days(1));
 
 const fn days(days: u64) -> Duration {
     Duration::from_secs(days * 24 * 3600)

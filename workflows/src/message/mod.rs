@@ -4,6 +4,7 @@ mod command;
 mod event;
 mod headers;
 mod reply;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -12,6 +13,7 @@ pub use command::{Command, CommandInput};
 pub use event::{Event, EventType};
 pub use headers::{Envelope, Outgoing, Topic, header};
 pub use reply::{Failure, Outcome, Reply, code};
+pub use shape::{DEAD_LETTER_BYTES, DEAD_LETTER_RETENTION, RETENTION};
 pub use worker::{BreakerState, Heartbeat, Serves};
 
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use std::fmt;
 use std::time::Duration;
-use workflows::message::{COMMAND_BYTES, Topic};
+use workflows::message::{COMMAND_BYTES, DEAD_LETTER_BYTES, Topic};
 
 /// How long librdkafka tries to get a message through before the batch is reported as failed and published anew: longer
 /// than a broker's restart, so that a restart repeats nothing.
@@ -18,8 +18,6 @@ const PRODUCER_KIB: usize = 128 * 1024;
 /// Largest message: the input, outputs and envelope of a command, and Kafka's own framing. Below the 1 MiB
 /// (`max.message.bytes`) of a topic that nobody configured.
 pub(super) const MESSAGE_BYTES: usize = COMMAND_BYTES + 64 * 1024;
-/// Largest dead letter: a record as large as a topic takes, and the headers that say why it is one.
-pub(super) const DEAD_LETTER_BYTES: usize = 2 * 1024 * 1024;
 /// A replica that is not heard of for so long loses its partitions to the others.
 const SESSION: Duration = Duration::from_secs(10);
 /// Fetched and not yet polled: 16 MiB of a replica's memory.

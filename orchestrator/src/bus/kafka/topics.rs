@@ -2,7 +2,7 @@
 
 use super::control::Control;
 use super::link::{Client, Link};
-use super::settings::{DEAD_LETTER_BYTES, MESSAGE_BYTES, Settings};
+use super::settings::{MESSAGE_BYTES, Settings};
 use crate::reconnect::Reconnect;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -20,11 +20,6 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 const WAIT_FOR_TOPIC: Duration = Duration::from_secs(30);
 /// How often a thread that waits for the topics looks.
 const LOOK: Duration = Duration::from_millis(10);
-/// Commands and replies are kept for so long: what a ledger's rows must outlive (rule A4).
-const RETENTION: Duration = Duration::from_hours(7 * 24);
-/// Dead letters wait for a person.
-const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(28 * 24);
-
 /// What is known of the topics.
 pub(super) struct Topics {
     settings: Settings,
@@ -143,8 +138,14 @@ impl Topics {
     /// Makes those topics. Each that exists afterwards is known, and no longer wanted.
     async fn make(&self, admin: &AdminClient<Client>, wanted: &[Topic]) -> Result<(), String> {
         let names: Vec<_> = wanted.iter().map(|topic| self.settings.topic(topic)).collect();
-        let shapes: Vec<_> = wanted.iter().map(|topic| Shape::of(topic, self.settings.topic_partitions)).collect();
-        let new: Vec<_> = names.iter().zip(&shapes).map(|(name, shape)| shape.topic(name)).collect();
+        let settings: Vec<_> = wanted.iter().map(Topic::settings).collect();
+        let new = names.iter().zip(wanted).zip(&settings).map(|((name, topic), settings)| {
+            let partitions = topic.partitions(self.settings.topic_partitions);
+            // -1: as many copies as the broker makes by default.
+            let new = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+            settings.iter().fold(new, |new, (name, value)| new.set(name, value))
+        });
+        let new: Vec<_> = new.collect();
         let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT));
         let results = admin.create_topics(&new, &options).await.map_err(|error| {
             self.link.down(&error);
@@ -225,37 +226,4 @@ impl Topics {
 
 fn is_for_messages(topic: &Topic) -> bool {
     matches!(topic, Topic::Commands(_) | Topic::Replies | Topic::Events)
-}
-
-/// How a topic is made.
-struct Shape {
-    partitions: i32,
-    settings: Vec<(&'static str, String)>,
-}
-
-impl Shape {
-    fn of(topic: &Topic, partitions: i32) -> Self {
-        let retention = |retention: Duration| ("retention.ms", retention.as_millis().to_string());
-        let (partitions, settings) = match topic {
-            Topic::Commands(_) | Topic::Replies => (partitions, vec![retention(RETENTION)]),
-            Topic::Events => (partitions, Vec::new()),
-            // Small segments: what is compacted is what a replica reads at start.
-            Topic::Workers => {
-                let settings =
-                    [("cleanup.policy", "compact"), ("segment.ms", "600000"), ("delete.retention.ms", "60000")];
-                (1, settings.map(|(name, value)| (name, value.to_owned())).to_vec())
-            }
-            Topic::DeadLetters => {
-                let largest = ("max.message.bytes", DEAD_LETTER_BYTES.to_string());
-                (partitions, vec![retention(DEAD_LETTER_RETENTION), largest])
-            }
-        };
-        Self { partitions, settings }
-    }
-
-    fn topic<'a>(&'a self, name: &'a str) -> NewTopic<'a> {
-        // -1: as many copies as the broker makes by default.
-        let new = NewTopic::new(name, self.partitions, TopicReplication::Fixed(-1));
-        self.settings.iter().fold(new, |new, (name, value)| new.set(name, value))
-    }
 }

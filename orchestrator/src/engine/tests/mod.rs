@@ -87,7 +87,7 @@ impl Rig {
     }
 
     async fn until(&self, saga_id: Uuid, reached: fn(&Saga) -> bool) -> Arc<Saga> {
-        let saga = self.engine.wait(saga_id, reached, SOON).await.expect("it exists");
+        let saga = self.engine.wait(saga_id, reached, SOON).await.expect("the database answers").expect("it exists");
         assert!(reached(&saga), "not there within {SOON:?}: {saga:?}");
         if saga.status.finished() {
             self.replays(saga_id).await;

@@ -122,9 +122,9 @@ async fn a_caller_that_has_been_answered_or_has_given_up_waits_no_longer() {
     let rig = Rig::new(Box::new(|_| vec![])).await;
     let id = rig.start().await;
     let there = rig.engine.wait(id, |_| true, SOON).await;
-    assert!(there.is_some());
+    assert!(there.is_ok_and(|saga| saga.is_some()));
     let not_yet = rig.engine.wait(id, finished, std::time::Duration::from_millis(20)).await;
-    assert!(not_yet.is_some_and(|saga| !saga.status.finished()), "as last seen");
+    assert!(not_yet.is_ok_and(|saga| saga.is_some_and(|saga| !saga.status.finished())), "as last seen");
     assert_eq!(rig.engine.shared().waiters.count(), 0);
     rig.engine.stop().await;
 }

@@ -15,7 +15,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use std::time::Duration;
-use uuid::Uuid;
 use workflows::Payload;
 use workflows::definition::Definition;
 use workflows::saga::{Saga, StepStatus};
@@ -62,7 +61,7 @@ async fn place(
     headers: &HeaderMap,
     body: &JsonBody,
 ) -> Result<Response> {
-    let id = Uuid::now_v7();
+    let id = starting::new_id(app);
     let input = body.read(NewOrder::read)?.into_input(id, &app.settings.currency);
     let input = Payload::of(&input).expect("an order has a JSON form");
     let starting = Starting {

@@ -17,7 +17,6 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use workflows::Payload;
 use workflows::definition::Definition;
 use workflows::message::INPUT_BYTES;
@@ -105,7 +104,7 @@ async fn begin(
             format!("is {} bytes; at most {INPUT_BYTES} are taken", input.get().len()),
         ));
     }
-    let id = Uuid::now_v7();
+    let id = starting::new_id(app);
     let starting = Starting {
         saga_id: id,
         workflow: new.workflow,

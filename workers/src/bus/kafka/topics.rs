@@ -31,14 +31,16 @@ async fn make(
     settings: &KafkaSettings,
     workers: &[String],
 ) -> Result<(), KafkaError> {
-    let commands = workers.iter().map(|worker| settings.topic(&Topic::Commands(worker.clone())));
-    let shared = [Topic::Replies, Topic::DeadLetters].map(|topic| settings.topic(&topic));
-    let names: Vec<String> = commands.chain(shared).collect();
-    let members = settings.topic(&Topic::Workers);
-    // −1: as many replicas as the cluster gives a topic by default.
-    let plain = |name| NewTopic::new(name, settings.partitions, TopicReplication::Fixed(-1));
-    let mut topics: Vec<NewTopic<'_>> = names.iter().map(|name| plain(name)).collect();
-    topics.push(NewTopic::new(&members, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact"));
+    let commands = workers.iter().cloned().map(Topic::Commands);
+    let wanted = commands.chain([Topic::Replies, Topic::DeadLetters, Topic::Workers]);
+    let shape = |topic: Topic| (settings.topic(&topic), topic.partitions(settings.partitions), topic.settings());
+    let shapes: Vec<_> = wanted.map(shape).collect();
+    let topics = shapes.iter().map(|(name, partitions, settings)| {
+        // −1: as many replicas as the cluster gives a topic by default.
+        let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(-1));
+        settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+    });
+    let topics: Vec<NewTopic<'_>> = topics.collect();
     let options = AdminOptions::new().operation_timeout(Some(ANSWER)).request_timeout(Some(ANSWER));
     for result in admin.create_topics(&topics, &options).await? {
         match result {
