@@ -24,8 +24,8 @@ pub trait Bus: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The lane of a saga: the messages of sagas in one lane go the same way, so that a batch that keeps to few lanes is
-    /// published in few requests. A hint: nothing goes wrong if it changes.
+    /// The lane of a saga: the messages of sagas in one lane go the same way, so that a batch that keeps to few lanes
+    /// is published in few requests. A hint: nothing goes wrong if it changes.
     fn lane(&self, saga: Uuid) -> usize {
         // The last bytes of a UUIDv7 are random.
         usize::from(saga.as_bytes()[15])
