@@ -29,6 +29,8 @@ const SAMPLE: Duration = Duration::from_secs(1);
 const READY_MOST: Duration = Duration::from_secs(20);
 /// After the end, sagas under way may take so long.
 const DRAIN: Duration = Duration::from_secs(5);
+/// In an open loop all that was started counts: a server waits 30 s for a saga's end, then answers all the same.
+const DRAIN_OPEN: Duration = Duration::from_secs(32);
 /// Open files beside the connections under load.
 const OTHER_FILES: u64 = 50;
 /// An order that every store takes at its price: the shipped menu does not list this one.
@@ -157,13 +159,19 @@ impl Bench {
                 *most = most.max(rounded(mb));
             }
         }
-        let counted = load.counted();
+        load.stop_counting();
         let after = self.sample(client).await?;
-        if tokio::time::timeout(DRAIN, &mut running).await.is_err() {
+        let drain = if self.rate.is_some() { DRAIN_OPEN } else { DRAIN };
+        if tokio::time::timeout(drain, &mut running).await.is_err() {
             running.abort();
         }
+        let counted = load.counted().clone();
         for (what, times) in &counted.others {
             eprintln!("orchestrator: {times} starts: {what}");
+        }
+        let answered = counted.completed + counted.others.values().sum::<u64>();
+        if self.rate.is_some() && counted.started > answered {
+            eprintln!("orchestrator: {} starts: no answer", counted.started - answered);
         }
         Ok(report(&counted, &before, &after, memory))
     }
