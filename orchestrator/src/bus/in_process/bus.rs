@@ -114,6 +114,11 @@ impl Bus for InProcess {
         if self.closed.is_cancelled() { Err("the bus is closed".to_owned()) } else { Ok(()) }
     }
 
+    /// One: there are no requests to save, and SQLite takes one writer.
+    fn lane(&self, _: Uuid) -> usize {
+        0
+    }
+
     fn unread(&self, worker: &str, _saga: Uuid, decided_at: Time) -> bool {
         self.queues.unread(worker, decided_at)
     }

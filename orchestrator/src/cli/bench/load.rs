@@ -86,8 +86,8 @@ impl Load {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Counts from now on: in a closed loop what is answered, in an open one what is due to start, whenever it is answered.
-    /// Were the slow ones left out that are still under way at the end, an open loop would measure the fast.
+    /// Counts from now on: in a closed loop what is answered, in an open one what is due to start, whenever it is
+    /// answered. Were the slow ones left out that are still under way at the end, an open loop would measure the fast.
     pub fn count(&self) {
         self.phase.store(COUNTING, Ordering::SeqCst);
     }
