@@ -1,5 +1,5 @@
-//! An outbox row's messages as they are stored: compressed by LZ4 from a size on. A batch's messages are much alike, so
-//! that a tenth is left of them, and what they cost is by far the largest part of a write otherwise.
+//! An outbox row's messages as they are stored: compressed by LZ4 from a size on. Those of a batch are much alike, and
+//! uncompressed the largest value of a write: logged in full when it comes, deleted piece by piece when it goes.
 
 use super::DbError;
 use std::borrow::Cow;

@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Shards, each with whole lanes of the bus. More of them make batches that go out in fewer requests, and smaller.
     pub shards: usize,
-    /// Batches under way at once; shards take turns. Two keep one PostgreSQL busy; more would only be smaller.
+    /// Batches under way at once; shards take turns: while one waits for its flush the other is made, and meanwhile the
+    /// inputs of the rest gather.
     pub writers: usize,
     /// Inputs a batch. Past a few hundred a larger batch gains nothing and only makes its first input wait.
     pub batch: usize,

@@ -76,6 +76,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_comes_while_a_shard_waits_for_its_turn_is_in_its_batch() {
+        let (queues, mut receivers) = queues(&Limits::default());
+        let turns = Semaphore::new(1);
+        let of_another = turns.try_acquire().expect("it is free");
+        assert!(queues.replies.try_send(item()).is_ok(), "there is room");
+        let gathering = receivers.gather(50, &turns);
+        tokio::pin!(gathering);
+        assert!(futures::poll!(&mut gathering).is_pending(), "it is not this shard's turn");
+        assert!(queues.replies.try_send(item()).is_ok(), "there is room");
+        drop(of_another);
+        let (items, _turn) = gathering.await.expect("there are inputs");
+        assert_eq!(items.len(), 2);
+    }
+
+    #[tokio::test]
     async fn d3_each_queue_has_its_share_of_a_batch_and_takes_what_others_leave() {
         let limits = Limits { urgent: 100, replies: 100, starts: 100, ..Limits::default() };
         let (queues, mut receivers) = queues(&limits);
