@@ -2,12 +2,15 @@
 //! own.
 
 use crate::api::Api;
-use crate::process::{Process, free_port};
+use crate::invariants::{Ends, Records, check};
+use crate::process::{Held, Process, free_port};
 use crate::skip::need;
+use orchestrator::db::Target;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use uuid::Uuid;
+use workers::ledger::LedgerTarget;
 
 /// The workers of an order.
 pub const WORKERS: [&str; 4] = ["order", "pay", "store", "deliver"];
@@ -127,8 +130,24 @@ impl Cluster {
     /// # Panics
     /// If there is no such worker.
     pub fn members(&mut self, worker: &str) -> &mut Vec<Process> {
-        let index = WORKERS.iter().position(|name| *name == worker).expect("one of the four");
-        &mut self.workers[index]
+        &mut self.workers[index_of(worker)]
+    }
+
+    /// The first member of that worker stands still until this is dropped.
+    ///
+    /// # Panics
+    /// If there is no such worker.
+    pub fn hold(&self, worker: &str) -> Held<'_> {
+        self.workers[index_of(worker)][0].hold()
+    }
+
+    /// Where it is written what it has done.
+    pub fn records(&self) -> Records {
+        Records {
+            engine: Target::Postgres { url: self.database_url.clone(), shards: 1 },
+            workers: LedgerTarget::Postgres { url: self.database_url.clone() },
+            gateway: self.gateway_url.clone(),
+        }
     }
 
     /// One more orchestrator.
@@ -168,11 +187,13 @@ impl Cluster {
         ]
     }
 
-    /// Ends everything in good order, and drops the database.
+    /// Once all is quiet: checks what must hold and that so many sagas came to each end, ends everything in good order,
+    /// and drops the database.
     ///
     /// # Panics
-    /// If a process does not leave with 0.
-    pub async fn end(mut self) {
+    /// If an invariant does not hold, or a process does not leave with 0.
+    pub async fn end(mut self, ends: Ends) {
+        assert_eq!(check(&self.records()).await, ends);
         for orchestrator in &mut self.orchestrators {
             assert_eq!(orchestrator.process.end(), Some(0), "an orchestrator leaves in good order");
         }
@@ -184,4 +205,8 @@ impl Cluster {
         let drop = sqlx::AssertSqlSafe(format!("drop database {} with (force)", self.database));
         sqlx::raw_sql(drop).execute(&mut connection).await.expect("nothing holds the database");
     }
+}
+
+fn index_of(worker: &str) -> usize {
+    WORKERS.iter().position(|name| *name == worker).expect("one of the four")
 }

@@ -6,6 +6,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+/// A process that stands still as long as this is held.
+pub struct Held<'a>(&'a Process);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.thaw();
+    }
+}
+
 /// One running program.
 pub struct Process {
     child: Child,
@@ -59,6 +68,12 @@ impl Process {
     /// SIGCONT.
     pub fn thaw(&self) {
         self.signal("CONT");
+    }
+
+    /// Frozen until the answer is dropped.
+    pub fn hold(&self) -> Held<'_> {
+        self.freeze();
+        Held(self)
     }
 
     /// SIGTERM, and its exit code once it has left.

@@ -106,6 +106,7 @@ async fn simulate(folder: &Path, gateway: &mut JoinSet<()>) -> io::Result<String
     let simulator = Gateway::open(&folder.join("gateway.journal"))?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
+    tracing::info!("the payment gateway's simulator is at {url} (GET /books, POST /admin/heal)");
     gateway.spawn(async move {
         if let Err(error) = simulator.serve(listener, CancellationToken::new()).await {
             tracing::error!(%error, "the payment gateway's simulator has ended");

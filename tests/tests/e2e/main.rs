@@ -4,4 +4,5 @@ mod bad_input;
 mod embedded;
 mod faults;
 mod races;
+mod scenes;
 mod ways;
