@@ -5,6 +5,8 @@ pub mod batch;
 mod conformance;
 mod connect;
 mod errors;
+#[cfg(test)]
+mod faulty;
 mod flushes;
 mod packed;
 mod postgres;
@@ -15,6 +17,8 @@ pub use batch::{
     Batch, Check, HistoryRow, IdempotencyRow, Loaded, SagaInsert, SagaRow, SagaUpdate, Wake, WriteError, Written,
 };
 pub use connect::{Target, connect};
+#[cfg(test)]
+pub(crate) use faulty::Faulty;
 pub use flushes::wal_flushes;
 pub use postgres::Postgres;
 pub use read::{Counts, HistoryEntry, HistoryPage, ListFilter, SagaPage, StoredSaga, VersionUse};

@@ -2,6 +2,7 @@
 
 use super::scripted::obedient;
 use super::*;
+use crate::db::DbError;
 use std::sync::atomic::Ordering;
 use workflows::message::{Action, Failure, Outcome, Reply};
 use workflows::saga::Status;
@@ -79,4 +80,25 @@ async fn only_starts_are_refused_for_load() {
         );
     }
     rig.end().await;
+}
+
+/// Each look that a waiting caller needs fails once: the first, and the one when its time is up.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_while_a_caller_waits_is_told_as_one_and_not_as_no_such_saga() {
+    let rig = Rig::new(Box::new(|_| vec![])).await;
+    let id = rig.start().await;
+    let moment = Duration::from_millis(5);
+    for answered in [0, 1] {
+        rig.db.answers(answered);
+        let waited = rig.engine.wait(id, finished, moment).await;
+        assert!(matches!(waited, Err(DbError::Unavailable(_))), "after {answered} looks: {waited:?}");
+    }
+    rig.db.answers(0);
+    let heard = rig.engine.hear(rig.engine.listen(id, finished), moment).await;
+    assert!(matches!(heard, Err(DbError::Unavailable(_))), "{heard:?}");
+    rig.db.answers(usize::MAX);
+    let stranger = rig.engine.wait(Uuid::now_v7(), finished, moment).await;
+    assert!(matches!(stranger, Ok(None)), "{stranger:?}");
+    assert_eq!(rig.engine.shared().waiters.count(), 0);
+    rig.engine.stop().await;
 }

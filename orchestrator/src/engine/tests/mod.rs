@@ -6,8 +6,7 @@ mod story;
 
 use super::{Answer, Definitions, Door, Engine, Limits, Parts, StartDetails, Submission, SubmitError};
 use crate::bus::Channels;
-use crate::db::Db;
-use crate::db::Sqlite;
+use crate::db::{Db, Faulty, Sqlite};
 use scripted::{Script, Scripted};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +38,7 @@ steps:
 struct Rig {
     engine: Arc<Engine>,
     bus: Arc<Scripted>,
-    db: Arc<dyn Db>,
+    db: Arc<Faulty>,
     folder: Arc<TempDir>,
 }
 
@@ -49,7 +48,8 @@ impl Rig {
     }
 
     async fn on(folder: Arc<TempDir>, limits: Limits, script: Script) -> Self {
-        let db: Arc<dyn Db> = Arc::new(Sqlite::open(folder.path().join("saga.db")).await.expect("a database"));
+        let sqlite = Sqlite::open(folder.path().join("saga.db")).await.expect("a database");
+        let db = Arc::new(Faulty::new(sqlite));
         db.migrate().await.expect("a schema");
         let definitions = Arc::new(Definitions::default());
         definitions.put(&*db, "chain.yaml", CHAIN).await.expect("a definition");
@@ -57,7 +57,7 @@ impl Rig {
         let (deliveries, deliveries_end) = mpsc::channel(1_000);
         let bus = Scripted::start(Channels { replies, deliveries }, script);
         let engine = Engine::start(Parts {
-            db: Arc::clone(&db),
+            db: Arc::clone(&db) as _,
             bus: Arc::clone(&bus) as _,
             replies: replies_end,
             deliveries: deliveries_end,

@@ -125,3 +125,23 @@ async fn a_replica_that_is_leaving_says_so() {
     refused.problem(503);
     assert_eq!(refused.header("retry-after"), "1");
 }
+
+#[tokio::test]
+async fn an_outage_while_a_caller_waits_is_503_and_not_404() {
+    let fixture = Fixture::new().await;
+    let trip = json!({"workflow": "trip", "input": {}});
+    // A start waits without a look, and needs one when the time is up; its repeat has read the input and looked once.
+    for (path, body) in [("/orders", an_order()), ("/sagas", trip)] {
+        let place = async || fixture.post_with(path, &[("prefer", "wait=0"), ("idempotency-key", "k")], &body).await;
+        for looks in [0, 0, 1, 2] {
+            fixture.db.answers(looks);
+            let refused = place().await;
+            let problem = refused.problem(503);
+            assert_eq!(problem["type"], "/docs#unavailable", "{path}, after {looks} looks: {problem}");
+            assert_eq!(refused.header("retry-after"), "1");
+        }
+        fixture.db.answers(usize::MAX);
+        let repeated = place().await;
+        assert_eq!(repeated.status, 202, "what was started is there: {}", repeated.text());
+    }
+}

@@ -14,7 +14,7 @@ mod workflows;
 
 use super::{HttpSettings, HttpState, Readiness, router};
 use crate::bus::{Ack, Bus, Delivery, Incoming, Published, WorkerBacklog};
-use crate::db::{Db, Sqlite};
+use crate::db::{Db, Faulty, Sqlite};
 use crate::engine::{Definitions, Door, Engine, Limits, Parts};
 use ::workflows::Payload;
 use ::workflows::Time;
@@ -37,7 +37,7 @@ use uuid::Uuid;
 pub struct Fixture {
     pub router: Router,
     pub engine: Arc<Engine>,
-    pub db: Arc<dyn Db>,
+    pub db: Arc<Faulty>,
     pub bus: Arc<TestBus>,
     pub readiness: Arc<Readiness>,
     replies: mpsc::Sender<Incoming>,
@@ -136,7 +136,7 @@ impl Fixture {
 
     pub async fn measured(settings: HttpSettings, metrics: Option<PrometheusHandle>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let db: Arc<dyn Db> = Arc::new(Sqlite::open(dir.path().join("saga.db")).await.unwrap());
+        let db = Arc::new(Faulty::new(Sqlite::open(dir.path().join("saga.db")).await.unwrap()));
         db.migrate().await.unwrap();
         let definitions = Arc::new(Definitions::default());
         definitions.put(&*db, shipped::ORDER.file, shipped::ORDER.text).await.unwrap();
@@ -145,7 +145,7 @@ impl Fixture {
         let (deliveries, delivered) = mpsc::channel(1_000);
         let bus = Arc::new(TestBus { deliveries, workers: Mutex::default() });
         let engine = Engine::start(Parts {
-            db: Arc::clone(&db),
+            db: Arc::clone(&db) as Arc<dyn Db>,
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             replies: incoming,
             deliveries: delivered,
@@ -159,7 +159,7 @@ impl Fixture {
         readiness.started();
         let state = HttpState {
             door: Arc::clone(&engine) as Arc<dyn Door>,
-            db: Arc::clone(&db),
+            db: Arc::clone(&db) as Arc<dyn Db>,
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             settings,
             readiness: Arc::clone(&readiness),

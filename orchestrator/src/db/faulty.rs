@@ -1,0 +1,73 @@
+//! A database that stops answering when a test says so.
+
+use super::{
+    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow, Put, SagaPage,
+    Sqlite, StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
+};
+use async_trait::async_trait;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use uuid::Uuid;
+use workflows::Time;
+
+/// SQLite, of which only looks at single sagas ([`Db::saga`]) fail: the engine goes on, so that what a caller is
+/// answered is the work of nothing else.
+pub struct Faulty {
+    inner: Sqlite,
+    /// How many more of them are answered.
+    looks: AtomicUsize,
+}
+
+impl Faulty {
+    /// Without a fault yet.
+    pub fn new(inner: Sqlite) -> Self {
+        Self { inner, looks: AtomicUsize::new(usize::MAX) }
+    }
+
+    /// From now on so many looks are answered, then none.
+    pub fn answers(&self, looks: usize) {
+        self.looks.store(looks, SeqCst);
+    }
+}
+
+macro_rules! all_but_looks_are_handed_on {
+    ($(fn $name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Db for Faulty {
+            async fn saga(&self, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
+                let answered = self.looks.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+                answered.map_err(|_| DbError::Unavailable(sqlx::Error::PoolTimedOut))?;
+                self.inner.saga(id).await
+            }
+
+            $(async fn $name(&self, $($argument: $kind),*) -> $answer {
+                self.inner.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+all_but_looks_are_handed_on! {
+    fn migrate() -> Result<(), DbError>;
+    fn missing_migrations() -> Result<Vec<String>, DbError>;
+    fn now() -> Result<Time, DbError>;
+    fn load(ids: &[Uuid]) -> Result<Vec<Loaded>, DbError>;
+    fn find_starts(asked: &[StartKeys]) -> Result<FoundStarts, DbError>;
+    fn write(batch: &Batch) -> Result<Written, WriteError>;
+    fn claim_wake_ups(limit: u32) -> Result<Claimed, DbError>;
+    fn begin_incarnation(incarnation: Uuid, replica: &str) -> Result<(), DbError>;
+    fn renew_lease(incarnation: Uuid) -> Result<bool, DbError>;
+    fn end_lease(incarnation: Uuid) -> Result<(), DbError>;
+    fn adopt_outbox(incarnation: Uuid, limit: u32) -> Result<u64, DbError>;
+    fn own_outbox(incarnation: Uuid, after: Uuid, limit: u32) -> Result<Vec<OutboxRow>, DbError>;
+    fn delete_outbox(ids: &[Uuid]) -> Result<(), DbError>;
+    fn outbox_backlog() -> Result<(u64, Option<Time>), DbError>;
+    fn expire_idempotency(older_than: Time, limit: u32) -> Result<u64, DbError>;
+    fn put_definition(definition: &StoredDefinition) -> Result<Put, DbError>;
+    fn definitions() -> Result<Vec<StoredDefinition>, DbError>;
+    fn saga_by_key(workflow: &str, key: &str) -> Result<Option<Uuid>, DbError>;
+    fn list(filter: &ListFilter) -> Result<SagaPage, DbError>;
+    fn history(id: Uuid, after: Option<(u64, u32)>, limit: u32) -> Result<HistoryPage, DbError>;
+    fn counts() -> Result<Counts, DbError>;
+    fn version_use() -> Result<Vec<VersionUse>, DbError>;
+    fn forgotten(limit: u32) -> Result<Vec<Uuid>, DbError>;
+}
