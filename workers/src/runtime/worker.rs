@@ -159,3 +159,6 @@ async fn run_batch(context: Arc<Context>, batch: Vec<crate::runtime::hold::InHan
         Work::Outside(handler) => outside::run(&context, handler, batch).await,
     }
 }
+
+#[cfg(test)]
+mod tests;
