@@ -15,7 +15,7 @@ pub use entry::{Answer, Entry, State};
 pub use finish::{Finish, finish};
 pub use handle::Ledger;
 pub use open::{LedgerTarget, Migrations, OpenError, Script};
-pub use outage::is_outage;
+pub use outage::{is_no_commands_fault, is_outage};
 pub use row::Row;
 pub use rows::{Key, due, lock, prune, take, told, write};
 pub use rules::{Decision, Made};

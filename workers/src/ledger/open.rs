@@ -187,6 +187,9 @@ fn postgres_pool(options: PgConnectOptions) -> PgPool {
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
+        ("jit", "off"),
+        // Planning takes as long as the statement itself: done once for each connection, and not each time.
+        ("plan_cache_mode", "force_generic_plan"),
         // C1: nobody holds locks for longer than this, whatever has become of him.
         ("lock_timeout", "5s"),
         ("statement_timeout", "10s"),

@@ -5,7 +5,7 @@ use super::settings::{COMMAND_LIFE, Settings};
 use crate::again::{again, causes};
 use crate::bus::{DeadLetter, ReplySink};
 use crate::handler::Work;
-use crate::ledger::{Ledger, is_outage};
+use crate::ledger::{Ledger, is_no_commands_fault};
 use async_trait::async_trait;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -134,7 +134,7 @@ impl Context {
                 continue;
             }
             let commands: Vec<&Command> = piece.iter().map(|one| &one.command).collect();
-            match again(&doing, &self.shutdown, is_outage, || work.attempt(self, &commands)).await {
+            match again(&doing, &self.shutdown, is_no_commands_fault, || work.attempt(self, &commands)).await {
                 Ok(Some(made)) => done.push((piece, made)),
                 Ok(None) => {}
                 Err(error) if piece.len() == 1 => {

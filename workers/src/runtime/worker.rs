@@ -115,7 +115,7 @@ impl Pace {
 
 async fn take_commands(context: &Arc<Context>, source: &mut impl CommandSource) {
     let slots = match context.work {
-        Work::Inside(_) => std::env::var("X_SLOTS").map_or(BATCHES_INSIDE, |v| v.parse().unwrap_or(2)),
+        Work::Inside(_) => BATCHES_INSIDE,
         Work::Outside(_) => BATCHES_OUTSIDE,
     };
     let limit = context.settings.concurrency;

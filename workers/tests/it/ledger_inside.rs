@@ -1,7 +1,7 @@
 //! The ledger's rules for effects in the worker's own database: every state met by every command, on both databases.
 
 use crate::support::scripted::{scripted, told};
-use crate::support::{Home, Running, attempt, compensate, execute, gist, homes};
+use crate::support::{Running, attempt, compensate, execute, gist, homes, leave};
 use workflows::message::Outcome::{self, Accepted, Completed, Deferred, Failed};
 use workflows::message::{Action, Command};
 
@@ -96,11 +96,6 @@ async fn effects(worker: &Running, command: &Command) -> i64 {
     count
 }
 
-async fn leave(worker: Running, home: Home) {
-    worker.stop().await;
-    home.leave().await;
-}
-
 #[tokio::test]
 async fn a2_a_failed_compensation_leaves_the_step_done_and_is_tried_again() {
     for home in homes("a2_a_failed_compensation_leaves_the_step_done_and_is_tried_again").await {
@@ -155,41 +150,6 @@ async fn a_compensation_may_not_answer_accepted() {
         assert_eq!((worker.state(&command).await.as_str(), effects(&worker, &command).await), ("done", 1));
         leave(worker, home).await;
     }
-}
-
-#[tokio::test]
-async fn c4_one_bad_apple_does_not_hold_its_batch() {
-    for home in homes("c4_one_bad_apple_does_not_hold_its_batch").await {
-        let mut commands: Vec<Command> = (0..60).map(|_| told(&execute("scripted"), "done")).collect();
-        for (n, what) in [(7, "panic"), (20, "sql"), (33, "failed"), (34, "later")] {
-            commands[n] = told(&commands[n], what);
-        }
-        let worker = Running::start_with(scripted(), &home, workers::Settings::default(), &commands).await;
-        let replies = worker.bus.replies(60).await;
-        let completed = replies.iter().filter(|reply| reply.outcome == Completed).count();
-        assert_eq!(completed, 56, "on {}", home.kind);
-        assert_eq!(worker.count("select count(*) from effects").await, 56);
-        worker.bus.acked(60).await;
-        leave(worker, home).await;
-    }
-}
-
-#[tokio::test]
-async fn c4_what_the_database_refuses_becomes_a_dead_letter_and_the_rest_goes_on() {
-    // SQLite takes a NUL in a text; PostgreSQL does not.
-    let name = "c4_what_the_database_refuses_becomes_a_dead_letter_and_the_rest_goes_on";
-    let Some(home) = crate::support::postgres(name).await else { return };
-    let mut commands: Vec<Command> = (0..9).map(|_| told(&execute("scripted"), "done")).collect();
-    commands[4].step = "a\0b".to_owned();
-    let bad = commands[4].saga_id;
-    let worker = Running::start_with(scripted(), &home, workers::Settings::default(), &commands).await;
-    worker.bus.acked(9).await;
-    assert_eq!(worker.bus.replies(8).await.len(), 8);
-    let dead = worker.bus.sink.dead.lock().unwrap().clone();
-    assert_eq!(dead.len(), 1);
-    assert_eq!(dead[0].key, Some(bad.to_string().into_bytes()));
-    assert!(dead[0].reason.contains("the ledger refuses it"), "{}", dead[0].reason);
-    leave(worker, home).await;
 }
 
 #[tokio::test]

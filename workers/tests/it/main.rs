@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod kafka;
 #[cfg(test)]
+mod ledger_blame;
+#[cfg(test)]
 mod ledger_inside;
 #[cfg(test)]
 mod ledger_outside;

@@ -9,23 +9,60 @@ use super::settings::{MESSAGE_BYTES, PRODUCER_MESSAGES, Settings};
 use super::topics::Topics;
 use crate::bus::Published;
 use crate::reconnect::Reconnect;
+use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use workflows::message::{Outgoing, Topic};
 
 /// What a record's framing and headers add to key and value at most; the rest of the limit is for the value.
 const FRAMING_BYTES: usize = 4 * 1024;
 
-type Native = ThreadedProducer<Context>;
+/// Commands go out at once, on a connection of their own: whoever waits for a saga waits for them. Nobody waits for an
+/// event as long, so events gather for a moment and share requests, of which the broker then has fewer.
+struct Native {
+    commands: ThreadedProducer<Context>,
+    others: ThreadedProducer<Context>,
+}
+
+impl Native {
+    fn new(configs: &Configs, context: &Context) -> KafkaResult<Self> {
+        let producer = |config| ThreadedProducer::from_config_and_context(config, context.clone());
+        Ok(Self { commands: producer(&configs.commands)?, others: producer(&configs.others)? })
+    }
+
+    const fn of(&self, topic: &Topic) -> &ThreadedProducer<Context> {
+        match topic {
+            Topic::Commands(_) => &self.commands,
+            _ => &self.others,
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        let of = |producer: &ThreadedProducer<Context>| usize::try_from(producer.in_flight_count()).unwrap_or(0);
+        of(&self.commands) + of(&self.others)
+    }
+
+    /// Blocks.
+    fn flush(&self, at_most: Duration) -> KafkaResult<()> {
+        let began = Instant::now();
+        self.commands.flush(at_most)?;
+        self.others.flush(at_most.saturating_sub(began.elapsed()))
+    }
+}
+
+struct Configs {
+    commands: ClientConfig,
+    others: ClientConfig,
+}
 
 /// The producer, and the one that takes its place when it is broken.
 pub(super) struct Producer {
     native: RwLock<Arc<Native>>,
-    config: rdkafka::ClientConfig,
+    configs: Configs,
     context: Context,
     topics: Arc<Topics>,
     source: String,
@@ -44,11 +81,11 @@ impl Producer {
         link: Arc<Link>,
     ) -> KafkaResult<Arc<Self>> {
         let context = Context { in_flight, letters, topics: Arc::clone(&topics), link, fatal: Arc::default() };
-        let config = settings.producer();
-        let native = RwLock::new(Arc::new(Native::from_config_and_context(&config, context.clone())?));
+        let configs = Configs { commands: settings.producer(), others: settings.lingering_producer() };
+        let native = RwLock::new(Arc::new(Native::new(&configs, &context)?));
         let source = format!("orchestrator/{}", settings.replica);
         let (closed, broken, replaced) = Default::default();
-        Ok(Arc::new(Self { native, config, context, topics, source, closed, broken, replaced }))
+        Ok(Arc::new(Self { native, configs, context, topics, source, closed, broken, replaced }))
     }
 
     /// See [`crate::bus::Bus::publish`].
@@ -68,7 +105,7 @@ impl Producer {
         let topics: Vec<_> = batch.messages.iter().map(|message| known[&message.topic].clone()).collect();
         drop(known);
         let native = self.native();
-        let waiting = usize::try_from(native.in_flight_count()).unwrap_or(0);
+        let waiting = native.in_flight();
         if waiting > 0 && waiting + batch.messages.len() > PRODUCER_MESSAGES {
             return false;
         }
@@ -121,7 +158,7 @@ impl Producer {
             // The moment of its decision: what a backlog's age is counted from.
             .timestamp(message.at.micros() / 1_000)
             .headers(headers(message, &self.source, time));
-        self.hand_over(native, record).map_err(Answer::of)
+        self.hand_over(native.of(&message.topic), record).map_err(Answer::of)
     }
 
     /// Sends a dead letter. It comes back if it was not taken.
@@ -136,7 +173,7 @@ impl Producer {
         record.key = content.key.as_deref();
         record.payload = content.value.as_deref();
         record.headers = Some(content.headers.clone());
-        let answer = match self.hand_over(&self.native(), record) {
+        let answer = match self.hand_over(&self.native().others, record) {
             Ok(Sent::Yes) => return Ok(()),
             Ok(Sent::NoRoom) => Answer::Failed("the producer's queue is full".to_owned()),
             Err(code) => Answer::of(code),
@@ -153,7 +190,7 @@ impl Producer {
         loop {
             self.context.fatal.changed.notified().await;
             while self.context.fatal.struck.load(Ordering::Acquire) {
-                match Native::from_config_and_context(&self.config, self.context.clone()) {
+                match Native::new(&self.configs, &self.context) {
                     Ok(new) => self.take_over(new).await,
                     Err(error) => {
                         tracing::error!(%error, "the Kafka producer cannot be replaced: {error}; trying on");
@@ -204,7 +241,11 @@ impl Producer {
         }
     }
 
-    fn hand_over<K, V>(&self, native: &Native, record: BaseRecord<'_, K, V, usize>) -> Result<Sent, Code>
+    fn hand_over<K, V>(
+        &self,
+        native: &ThreadedProducer<Context>,
+        record: BaseRecord<'_, K, V, usize>,
+    ) -> Result<Sent, Code>
     where
         K: rdkafka::message::ToBytes + ?Sized,
         V: rdkafka::message::ToBytes + ?Sized,

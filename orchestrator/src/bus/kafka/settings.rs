@@ -11,6 +11,8 @@ use workflows::message::{COMMAND_BYTES, DEAD_LETTER_BYTES, Topic};
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request may take. Far above what a broker needs, far below [`DELIVERY_TIMEOUT`], so that it is repeated.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Events wait so long for others to share a request with: commands have gone out by then, and are being worked on.
+const LINGER: Duration = Duration::from_millis(5);
 /// Messages that the producer holds at most. Past it `publish` says no, and batches stay in the outbox.
 pub(super) const PRODUCER_MESSAGES: usize = 100_000;
 /// The same in bytes: 128 MiB of a replica's memory.
@@ -101,10 +103,19 @@ impl Settings {
         workers::bus::kafka::group_id(&self.topic_prefix, worker)
     }
 
-    /// For the producer.
+    /// For the producer of commands.
     pub(super) fn producer(&self) -> ClientConfig {
-        let mut config = self.client("producer");
-        self.given(&mut config, &[("linger.ms", "0".to_owned())]);
+        self.producing("producer", Duration::ZERO)
+    }
+
+    /// For the producer of events and dead letters.
+    pub(super) fn lingering_producer(&self) -> ClientConfig {
+        self.producing("events", LINGER)
+    }
+
+    fn producing(&self, role: &str, linger: Duration) -> ClientConfig {
+        let mut config = self.client(role);
+        self.given(&mut config, &[("linger.ms", millis(linger))]);
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")

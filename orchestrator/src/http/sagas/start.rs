@@ -74,7 +74,8 @@ impl NewSaga {
         (status = 413, description = "Over the limit"),
         (status = 415, description = "Not JSON"),
         (status = 422, description = "Fields break rules; or the Idempotency-Key was used with another body"),
-        (status = 503, description = "Too much is waiting; nothing was done"),
+        (status = 503,
+            description = "Too much is waiting, or the database is away; with an Idempotency-Key it can be repeated"),
     )
 )]
 pub(super) async fn start(
@@ -124,8 +125,9 @@ async fn begin(
         (None, Started::Before { saga_id, answer }) => {
             Ok(located(json_bytes(StatusCode::ACCEPTED, answer), &path(saga_id)))
         }
-        (Some((at_most, ear)), Started::New(_)) => {
-            let saga = starting::hear(app, id, ear, at_most).await?;
+        (Some((at_most, ear)), Started::New(started)) => {
+            // The start is durable: whoever is told that something failed would start it again.
+            let saga = starting::hear(app, id, ear, at_most).await.unwrap_or(started);
             answer_with_end(app, &saga, &input).await
         }
         (Some((at_most, _)), Started::Before { saga_id, .. }) => {

@@ -127,13 +127,17 @@ async fn a_replica_that_is_leaving_says_so() {
 }
 
 #[tokio::test]
-async fn an_outage_while_a_caller_waits_is_503_and_not_404() {
+async fn an_outage_while_a_caller_waits_is_no_404_and_hides_no_start() {
     let fixture = Fixture::new().await;
     let trip = json!({"workflow": "trip", "input": {}});
     // A start waits without a look, and needs one when the time is up; its repeat has read the input and looked once.
     for (path, body) in [("/orders", an_order()), ("/sagas", trip)] {
         let place = async || fixture.post_with(path, &[("prefer", "wait=0"), ("idempotency-key", "k")], &body).await;
-        for looks in [0, 0, 1, 2] {
+        fixture.db.answers(0);
+        let started = place().await;
+        assert_eq!(started.status, 202, "it is durable, and was started once: {}", started.text());
+        assert!(started.header("location").starts_with(path));
+        for looks in [0, 1, 2] {
             fixture.db.answers(looks);
             let refused = place().await;
             let problem = refused.problem(503);

@@ -300,3 +300,9 @@ impl Running {
         count
     }
 }
+
+/// The end of a test that used both.
+pub async fn leave(worker: Running, home: Home) {
+    worker.stop().await;
+    home.leave().await;
+}
