@@ -133,6 +133,25 @@ fn what_a_saga_is_and_how_it_moves_is_pure() {
     none("crates in workflows", names.into_iter().filter(|name| IMPURE.contains(&name.as_str())).collect());
 }
 
+/// The deliberate mistakes, which tests switch on, are compiled by a feature of `workflows` that no binary asks for.
+#[test]
+fn a_release_makes_no_mistakes_on_purpose() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["tree", "--frozen", "--workspace", "-e", "normal,build,features", "--prefix", "none"];
+    let tree = Command::new(cargo).current_dir(root()).args(arguments).output().expect("cargo is there");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8(tree.stdout).expect("names are UTF-8");
+    let features: Vec<_> = tree.lines().filter(|line| line.starts_with("workflows feature ")).collect();
+    assert!(!features.is_empty(), "{tree}");
+    let asked = features.into_iter().filter(|feature| feature.contains("testing")).map(str::to_owned);
+    none("features of tests in a release", asked.collect());
+    let macros = sources::read("workflows/src/mutation.rs").expect("the mistakes are there");
+    assert!(
+        macros.contains("#[cfg(not(any(test, feature = \"testing\")))]\nmacro_rules! mutant"),
+        "they are compiled in"
+    );
+}
+
 #[test]
 fn nothing_is_left_for_later() {
     let words = [concat!("TO", "DO"), concat!("FIX", "ME")];

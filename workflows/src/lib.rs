@@ -1,5 +1,9 @@
 //! What a saga is and how it moves. Pure: no I/O, no clock, no randomness; `now` is an argument.
 
+#[macro_use]
+pub mod mutation;
+
+pub mod check;
 pub mod definition;
 pub mod humane;
 pub mod message;

@@ -37,6 +37,7 @@ impl Retry {
 
     /// The delay after the `failures`th failure (from 1), without jitter.
     pub fn plain_delay(&self, failures: u32) -> Duration {
+        let failures = if mutant!(NoBackoff) { 1 } else { failures };
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let micros = as_f64(self.first) * self.factor.powi(exponent);
         if micros >= as_f64(self.max) { self.max } else { from_f64(micros) }
@@ -78,6 +79,10 @@ impl Attempt<'_> {
         hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         hash ^= hash >> 31;
+        #[cfg(any(test, feature = "testing"))]
+        if mutant!(ChanceJitter) {
+            hash ^= crate::mutation::chance();
+        }
         let unit = f64::from(u32::try_from(hash >> 32).unwrap_or(0)) / f64::from(u32::MAX);
         unit * 2.0 - 1.0
     }

@@ -1,7 +1,8 @@
 //! What tests of this crate and of others check sagas with. Not part of a release: feature `testing`.
 
-mod invariants;
+mod flow;
 mod strategies;
 
-pub use invariants::{check_invariants, check_move};
+pub use crate::check::{check_invariants, check_move};
+pub use flow::flow;
 pub use strategies::{FLAGS, STEPS, definitions, inputs, texts};

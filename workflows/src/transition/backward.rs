@@ -23,6 +23,11 @@ impl Machine<'_> {
         self.saga.paused = false;
         for step in &mut self.saga.steps {
             step.execute.wait = None;
+            if mutant!(SettleWaiting) && step.status == StepStatus::Waiting {
+                step.undo = Some(Undo { settled: true, ..Undo::default() });
+                step.status = StepStatus::Compensated;
+                step.finished_at = Some(self.now);
+            }
         }
     }
 
@@ -39,7 +44,7 @@ impl Machine<'_> {
                     moved = true;
                 }
             }
-            if !moved {
+            if !moved || mutant!(OneRound) {
                 break;
             }
         }
@@ -57,10 +62,11 @@ impl Machine<'_> {
         while let Some(step) = open.pop() {
             for dependent in self.step_definition(step).dependents.iter().copied() {
                 let state = self.step(dependent);
-                if !state.settled() {
+                if !state.settled() && !mutant!(WrongOrder) {
                     return false;
                 }
-                if state.status == StepStatus::Skipped && !std::mem::replace(&mut seen[dependent], true) {
+                let skipped = state.status == StepStatus::Skipped && !mutant!(SkippedHides);
+                if skipped && !std::mem::replace(&mut seen[dependent], true) {
                     open.push(dependent);
                 }
             }
@@ -72,16 +78,19 @@ impl Machine<'_> {
         let now = self.now;
         let needless = self.step_definition(step).compensation.is_none();
         let state = self.step_mut(step);
-        if !state.execute.decided() {
+        if !state.execute.decided() || mutant!(ForgetFailed) && state.status == StepStatus::Failed {
             // Its condition could not be evaluated: nothing was ever sent.
             state.undo = Some(Undo { settled: true, empty: true, ..Undo::default() });
-        } else if needless && state.status == StepStatus::Completed {
+        } else if needless && (state.status == StepStatus::Completed || mutant!(NeedlessForgotten)) {
             state.status = StepStatus::Compensated;
             state.finished_at = Some(now);
             self.tell(EventType::StepCompensated, Some(step), Data { empty: true, ..Data::default() });
         } else {
             state.status = StepStatus::Compensating;
             state.finished_at = None;
+            if mutant!(DoubleSend) {
+                self.send(step, Action::Compensate, self.compensation(step).timeout);
+            }
             self.send(step, Action::Compensate, self.compensation(step).timeout);
         }
     }
@@ -105,6 +114,11 @@ impl Machine<'_> {
     }
 
     pub(super) fn park_compensation(&mut self, step: usize, failure: Failure) {
+        if mutant!(GiveUpSilently) {
+            let undo = self.step_mut(step).undo.take().unwrap_or_default();
+            let tries = crate::saga::Tries { wait: None, ..undo.tries };
+            return self.settle(step, Undo { tries, ..undo });
+        }
         let tries = self.tries_mut(step, Action::Compensate);
         tries.wait = Some(Wait::Operator);
         tries.error = Some(failure.clone());

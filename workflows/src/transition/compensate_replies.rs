@@ -45,6 +45,9 @@ impl Machine<'_> {
         let mut tries = undo.tries;
         tries.wait = None;
         tries.error = None;
-        self.settle(step, Undo { tries, settled: true, empty: reply.empty, output, note: None });
+        self.settle(
+            step,
+            Undo { tries, settled: true, empty: reply.empty && !mutant!(EmptyForgotten), output, note: None },
+        );
     }
 }

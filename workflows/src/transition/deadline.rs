@@ -9,9 +9,13 @@ pub(super) fn no_way_back(definition: &Definition, saga: &Saga) -> Option<String
     let index = definition.steps.iter().position(|step| step.position == Position::Pivot)?;
     let (pivot, state) = (&definition.steps[index], &saga.steps[index]);
     match state.status {
-        StepStatus::Completed => Some(format!("{} is completed, and it is the pivot", pivot.name)),
-        StepStatus::Skipped => Some(format!("{} is the pivot, and it was skipped", pivot.name)),
-        _ if pivot.compensation.is_none() && state.execute.decided() => {
+        StepStatus::Completed if !mutant!(PivotForgotten) => {
+            Some(format!("{} is completed, and it is the pivot", pivot.name))
+        }
+        StepStatus::Skipped if !mutant!(SkippedPivot) => {
+            Some(format!("{} is the pivot, and it was skipped", pivot.name))
+        }
+        _ if pivot.compensation.is_none() && state.execute.decided() && !mutant!(NeedlessPivot) => {
             Some(format!("{} is the pivot, cannot be undone, and is under way", pivot.name))
         }
         _ => None,

@@ -8,9 +8,6 @@ use crate::saga::{StepStatus, Wait};
 
 impl Machine<'_> {
     pub(super) fn execute_reply(&mut self, step: usize, reply: &Reply) -> Verdict {
-        if self.saga.turned() {
-            return Err(Decision::Ignored(Reason::Late));
-        }
         if reply.attempt == 0 || reply.attempt > self.step(step).execute.attempt {
             return Err(Decision::Ignored(Reason::Stale));
         }
@@ -31,6 +28,14 @@ impl Machine<'_> {
                     None => self.complete_step(step, reply.output.clone()),
                     Some(sentence) => self.fail_finally(step, Failure::last(code::INVALID_REPLY, sentence)),
                 }
+                Ok(())
+            }
+            StepStatus::Compensating if mutant!(LateReply) => {
+                self.complete_step(step, reply.output.clone());
+                Ok(())
+            }
+            StepStatus::Completed if mutant!(MoveTwice) => {
+                self.complete_step(step, reply.output.clone());
                 Ok(())
             }
             StepStatus::Completed => Err(Decision::Ignored(Reason::Duplicate)),
@@ -67,7 +72,7 @@ impl Machine<'_> {
                 self.tell(EventType::StepWaiting, Some(step), Data { attempt, ..Data::default() });
                 Ok(())
             }
-            StepStatus::Waiting if asked_again => {
+            StepStatus::Waiting if asked_again && !mutant!(AcceptedForEver) => {
                 let message = format!("accepted, and not finished within {}", humantime::format_duration(timeout));
                 self.fail_finally(step, Failure::last(code::TIMED_OUT, message));
                 Ok(())
@@ -97,7 +102,7 @@ impl Machine<'_> {
         let current = reply.attempt == state.execute.attempt;
         let out = self.is_out(step, Action::Execute, reply.attempt);
         match state.status {
-            StepStatus::Running if out => self.attempt_failed(step, failure),
+            StepStatus::Running if out || mutant!(StaleFailure) => self.attempt_failed(step, failure),
             // Given up by its timeout a moment ago, but not yet followed: a definite answer still counts.
             StepStatus::Running if current && !failure.retryable => self.fail_finally(step, failure),
             StepStatus::Waiting if current => self.fail_finally(step, Failure { retryable: false, ..failure }),
@@ -123,6 +128,7 @@ impl Machine<'_> {
     pub(super) fn deferred(&mut self, step: usize, reply: &Reply) {
         let after = reply.retry_after.unwrap_or(DEFER_LEAST).clamp(DEFER_LEAST, DEFER_MOST);
         let error = reply.error.as_ref().map(Failure::cut_to_limits);
+        self.tries_mut(step, reply.action).failures += u32::from(mutant!(DeferralCounts));
         self.put_off(step, reply.action, self.now + after, error, reply.attempt);
     }
 }

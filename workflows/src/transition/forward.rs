@@ -10,7 +10,7 @@ impl Machine<'_> {
     pub(super) fn advance(&mut self) {
         // Each round decides at least one step or ends; a step decided or skipped is never pending again.
         for _round in 0..=self.saga.steps.len() {
-            if self.saga.paused || self.saga.turned() || !self.advance_once() {
+            if self.saga.paused && !mutant!(PausedSends) || self.saga.turned() || !self.advance_once() {
                 break;
             }
         }
@@ -44,7 +44,9 @@ impl Machine<'_> {
     /// Pending, and all it needs is completed or skipped.
     fn is_ready(&self, step: usize) -> bool {
         let over = |need: &usize| matches!(self.step(*need).status, StepStatus::Completed | StepStatus::Skipped);
-        self.step(step).status == StepStatus::Pending && self.step_definition(step).needs.iter().all(over)
+        let needs = &self.step_definition(step).needs;
+        let all = if mutant!(NeedsAny) { needs.iter().any(over) } else { needs.iter().all(over) };
+        self.step(step).status == StepStatus::Pending && all
     }
 
     pub(super) fn retry_is_due(&self, step: usize, action: Action) -> bool {
@@ -53,7 +55,7 @@ impl Machine<'_> {
         under_way == action && tries.wait.is_some_and(|wait| matches!(wait, Wait::Retry(at) if at <= now))
     }
 
-    fn begin(&mut self, step: usize) {
+    pub(super) fn begin(&mut self, step: usize) {
         match self.condition(step) {
             Ok(true) => {
                 let now = self.now;
@@ -89,7 +91,9 @@ impl Machine<'_> {
         let tries = self.tries_mut(step, Action::Execute);
         tries.failures += 1;
         let attempt = tries.attempt;
-        let exhausted = !definition.tries_without_end() && tries.failures >= definition.retry.attempts;
+        let exhausted = !mutant!(AttemptsForgotten)
+            && !definition.tries_without_end()
+            && tries.failures >= definition.retry.attempts;
         if exhausted || !failure.retryable {
             self.fail_finally(step, failure);
             return;

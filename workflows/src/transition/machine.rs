@@ -54,7 +54,7 @@ pub(super) struct Data {
 impl<'a> Machine<'a> {
     pub fn new(subject: Subject<'a>, before: &'a Saga, now: Time) -> Self {
         let mut saga = before.clone();
-        saga.revision += 1;
+        saga.revision += u64::from(!(mutant!(RevisionForgotten) && before.cancel.is_some()));
         saga.updated_at = now;
         Self { subject, before, saga, now, commands: Vec::new(), headline: None }
     }
@@ -124,7 +124,7 @@ impl<'a> Machine<'a> {
             revision: saga.revision,
             decided_at: self.now,
             deadline: saga.deadline,
-            happened: back.then_some(saga.steps[step].happened),
+            happened: back.then_some(saga.steps[step].happened && !mutant!(HappenedForgotten)),
             forbid_only: back && self.step_definition(step).compensation.is_none(),
             input: self.command_input(),
         }
@@ -155,8 +155,13 @@ impl<'a> Machine<'a> {
 
     /// Brings the saga as far as it can go, and closes the transition.
     pub fn finish(mut self) -> Moved {
-        if !self.saga.steps.iter().any(Step::stuck) {
+        let sleeps = mutant!(ResumeSleeps) && self.before.paused;
+        if !sleeps && (!self.saga.steps.iter().any(Step::stuck) || mutant!(ParkedPushed)) {
             if self.saga.turned() { self.advance_back() } else { self.advance() }
+        }
+        if mutant!(ForwardAfterTurn) && self.before.turned() {
+            let pending = self.saga.steps.iter().position(|step| step.status == StepStatus::Pending);
+            pending.into_iter().for_each(|step| self.begin(step));
         }
         self.settle_status();
         let event = self.event();

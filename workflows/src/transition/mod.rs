@@ -60,7 +60,12 @@ type Verdict = Result<(), Decision>;
 ///
 /// `now` never goes back for a saga: a moment before its last transition counts as that transition's.
 pub fn apply(subject: Subject<'_>, saga: &Saga, input: &Input, now: Time) -> Decision {
-    let mut machine = Machine::new(subject, saga, now.max(saga.updated_at));
+    if let Input::Reply(reply) = input
+        && let Some(reason) = cannot_count(saga, reply)
+    {
+        return Decision::Ignored(reason);
+    }
+    let mut machine = Machine::new(subject, saga, if mutant!(ClockGoesBack) { now } else { now.max(saga.updated_at) });
     let verdict = match input {
         Input::Start(_) => Err(Decision::Ignored(Reason::Duplicate)),
         Input::Reply(reply) => take_reply(&mut machine, reply),
@@ -80,13 +85,24 @@ pub fn apply(subject: Subject<'_>, saga: &Saga, input: &Input, now: Time) -> Dec
     }
 }
 
+/// Why a reply changes nothing, whatever it says: told apart first, since late ones are many after a cancel, and a
+/// saga is copied before it moves.
+fn cannot_count(saga: &Saga, reply: &Reply) -> Option<Reason> {
+    if saga.index(&reply.step).is_none() {
+        Some(Reason::UnknownStep)
+    } else if saga.status.finished() {
+        Some(Reason::AlreadyEnded)
+    } else if reply.action == Action::Execute && saga.turned() && !mutant!(LateReply) {
+        Some(Reason::Late)
+    } else {
+        None
+    }
+}
+
 fn take_reply(machine: &mut Machine<'_>, reply: &Reply) -> Verdict {
     let Some(step) = machine.saga.index(&reply.step) else {
         return Err(Decision::Ignored(Reason::UnknownStep));
     };
-    if machine.saga.status.finished() {
-        return Err(Decision::Ignored(Reason::AlreadyEnded));
-    }
     match reply.action {
         Action::Execute => machine.execute_reply(step, reply),
         Action::Compensate => machine.compensate_reply(step, reply),

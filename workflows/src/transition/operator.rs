@@ -16,7 +16,7 @@ fn data_of(reason: &input::Reason) -> Data {
 
 impl Machine<'_> {
     pub(super) fn cancel(&mut self, reason: &input::Reason) -> Verdict {
-        if self.saga.cancel.is_some() {
+        if self.saga.cancel.is_some() && !mutant!(CancelTwice) {
             return Err(Decision::Ignored(Reason::Duplicate));
         }
         if let Some(why) = too_late_to_cancel(self.definition(), &self.saga) {

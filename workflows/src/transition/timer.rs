@@ -23,7 +23,11 @@ impl Machine<'_> {
 
     /// The deadline turns the saga, or is noted once where it can't.
     fn deadline(&mut self) -> bool {
-        if self.saga.turned() || self.saga.past_deadline || self.now < self.saga.deadline {
+        let noted = self.saga.past_deadline && !mutant!(DeadlineAgain);
+        if self.saga.turned() || noted || self.now < self.saga.deadline {
+            return false;
+        }
+        if mutant!(DeadlineWhilePaused) && self.saga.paused {
             return false;
         }
         if no_way_back(self.definition(), &self.saga).is_some() {
@@ -40,10 +44,10 @@ impl Machine<'_> {
     fn step_timer(&mut self, step: usize, timer: &Timer) -> bool {
         let (action, tries) = self.step(step).under_way();
         match tries.wait {
-            Some(Wait::Reply(until)) if until <= self.now => {
+            Some(Wait::Reply(until)) if until <= self.now && !mutant!(TimeoutForgotten) => {
                 let state = self.step(step);
                 let accepted = state.status == StepStatus::Waiting && !state.asked;
-                if timer.steps.contains(&state.name) && !accepted {
+                if timer.steps.contains(&state.name) && !accepted && !mutant!(UnreadCosts) {
                     self.wait_on(step, action);
                 } else {
                     self.timed_out(step, action);

@@ -20,6 +20,7 @@ fn step_wakes_at(saga: &Saga, step: &Step) -> Option<Time> {
     let (action, tries) = step.under_way();
     match tries.wait? {
         Wait::Reply(until) => Some(until),
+        Wait::Retry(_) if mutant!(DropWakeUp) => None,
         Wait::Retry(_) if saga.paused && action == Action::Execute => None,
         Wait::Retry(at) => Some(at),
         Wait::Operator => None,

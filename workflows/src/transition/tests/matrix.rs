@@ -4,6 +4,10 @@
 //! anew; its difference is then for a person to read.
 
 use super::scene::Scene;
+use crate::check::{Bound, Did, Messages, Taken, explore};
+use crate::saga::{Status, StepStatus};
+use crate::testing::flow;
+use crate::transition::{Decision, Refusal};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -131,6 +135,52 @@ fn the_situations_cover_every_status_that_a_step_can_have_in_a_saga_of_each_stat
     }
     let missing: Vec<_> = reachable().into_iter().filter(|pair| !covered.contains(pair)).collect();
     assert_eq!(missing, Vec::<String>::new());
+}
+
+/// What the exploration leaves out on purpose: what turned a saga is forgotten once it makes no difference any more,
+/// and a step that failed is then as good as compensated.
+fn is_forgotten(taken: &Taken) -> bool {
+    let turned = matches!(taken.saga, Status::Compensating | Status::Compensated);
+    turned && (taken.step == Some(StepStatus::Failed) || taken.input == "cancel" && taken.outcome == Did::TooLate)
+}
+
+#[test]
+fn the_exploration_takes_every_transition_of_the_table() {
+    let workflows = [
+        "a; b; c",
+        "a; b when; c needless",
+        "a; p pivot; c; d",
+        "a; p pivot needless; c when",
+        "p pivot; c:p; d:p",
+        "a:-; b:-",
+    ];
+    let mut taken = BTreeSet::new();
+    for line in workflows {
+        let definition = flow(line);
+        let bound = Bound { messages: Messages::Implied, ..Bound::of(&definition) };
+        let report = explore(&definition, &bound, &mut || true);
+        assert!(report.complete, "{line}: {report}");
+        taken.extend(report.taken);
+    }
+    let mut missing = Vec::new();
+    for (_, line, happened) in SITUATIONS {
+        for input in INPUTS {
+            let mut scene = scene(line, happened);
+            let (said, decision) = scene.hears(input);
+            let outcome = match decision {
+                Decision::Moved(moved) => Did::Moved(moved.saga.status),
+                Decision::Ignored(reason) => Did::Ignored(reason),
+                Decision::Refused(Refusal::TooLate(_)) => Did::TooLate,
+                Decision::Refused(_) => Did::Refused,
+            };
+            missing.push(Taken::of(scene.saga(), &said, outcome));
+        }
+    }
+    missing.retain(|needed| !taken.contains(needed) && !is_forgotten(needed));
+    missing.sort();
+    missing.dedup();
+    let missing: Vec<_> = missing.iter().map(Taken::to_string).collect();
+    assert!(missing.is_empty(), "never taken:\n{}", missing.join("\n"));
 }
 
 /// Every pair of a saga's and a step's status that there is.

@@ -1,6 +1,5 @@
 //! Tests of the rules, named after them (ARCHITECTURE.md has their numbers), one concern a file.
 
-mod flow;
 mod scene;
 
 mod b1_turn;
@@ -16,4 +15,5 @@ mod c5_wake;
 mod c6_time;
 mod cancel_table;
 mod matrix;
+mod mutants;
 mod properties;

@@ -3,7 +3,8 @@
 use super::scene::{BEGINNING, ID, beginning};
 use crate::definition::Definition;
 use crate::message::{Action, Command, Failure, Outcome, Reply};
-use crate::saga::{Saga, Status, StepStatus};
+use crate::retry::Retry;
+use crate::saga::{Saga, Status, StepStatus, Wait};
 use crate::testing::{check_invariants, check_move, definitions, inputs};
 use crate::transition::input::{Applied, Complete, Fail, Reason, Resolve, Timer, Undeliverable};
 use crate::transition::{Decision, Input, Moved, Subject, apply, start, too_late_to_cancel, waiting_for, wake_at};
@@ -16,7 +17,7 @@ const INPUTS_MOST: usize = 60;
 
 /// An input that is yet to find its step.
 #[derive(Clone, Debug)]
-struct Seed {
+pub struct Seed {
     what: What,
     /// Counted over the steps that wait for something, or over all of them if `odd`.
     step: usize,
@@ -40,7 +41,8 @@ enum What {
     Undeliverable,
 }
 
-fn seeds() -> impl Strategy<Value = Vec<Seed>> {
+/// Inputs for one run.
+pub fn seeds() -> impl Strategy<Value = Vec<Seed>> {
     let outcome = prop_oneof![
         6 => Just(Outcome::Completed),
         2 => Just(Outcome::Accepted),
@@ -70,7 +72,7 @@ fn seeds() -> impl Strategy<Value = Vec<Seed>> {
         2 => Just(What::Resolve),
         1 => Just(What::Undeliverable),
     ];
-    let after_ms = prop_oneof![6 => Just(1_i64), 3 => 0..60_000_i64, 1 => -60_000..4_000_000_i64];
+    let after_ms = prop_oneof![12 => Just(1_i64), 6 => 0..60_000_i64, 1 => -60_000..0_i64, 1 => 0..4_000_000_i64];
     let seed = (what, any::<usize>(), prop::bool::weighted(0.15), after_ms)
         .prop_map(|(what, step, odd, after_ms)| Seed { what, step, odd, after_ms });
     prop::collection::vec(seed, 1..INPUTS_MOST)
@@ -135,7 +137,7 @@ impl Seed {
 }
 
 /// All that came of a run.
-struct Run {
+pub struct Run {
     definition: Definition,
     input: Payload,
     /// The saga after its start and after each input.
@@ -145,7 +147,7 @@ struct Run {
 }
 
 /// Applies them one after the other, and checks each saga and each move.
-fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run, TestCaseError> {
+pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run, TestCaseError> {
     let subject = Subject { definition: &definition, input: &input };
     let mut now = BEGINNING;
     let born = start(subject, &beginning(&input), now);
@@ -180,103 +182,169 @@ fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run, Te
 }
 
 impl Run {
+    fn subject(&self) -> Subject<'_> {
+        Subject { definition: &self.definition, input: &self.input }
+    }
+
     fn last(&self) -> &Saga {
         self.states.last().expect("it has begun")
     }
 }
+
+/// A property of a whole run.
+pub type Property = fn(&Run) -> Result<(), TestCaseError>;
+
+/// All of them, by their rule; what holds for each saga and each move, [`run`] checks itself.
+pub const PROPERTIES: &[(&str, Property)] = &[
+    ("I5", keeps_i5),
+    ("I6", replays),
+    ("an end is final", stays_finished),
+    ("C5", wakes_exactly),
+    ("I1", can_end),
+    ("the schedule of retries", keeps_its_schedule),
+];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn i5_over_a_whole_run(definition in definitions(), input in inputs(), seeds in seeds()) {
-        let run = run(definition, input, &seeds)?;
-        let turned_at = run.last().turn.as_ref().map(|turn| turn.revision);
-        let pivot = run.definition.pivot();
-        let pivot_at = pivot.and_then(|pivot| {
-            let over = |saga: &&Saga| matches!(saga.steps[pivot].status, StepStatus::Completed | StepStatus::Skipped);
-            run.states.iter().find(over).map(|saga| saga.revision)
-        });
-        for command in &run.commands {
-            match command.action {
-                Action::Execute => prop_assert!(turned_at.is_none_or(|turn| command.revision <= turn)),
-                Action::Compensate => prop_assert!(pivot_at.is_none_or(|pivot| command.revision <= pivot)),
-            }
-        }
-        let mut names: Vec<_> = run.commands.iter().map(Command::id).collect();
-        names.sort_unstable();
-        names.dedup();
-        prop_assert_eq!(names.len(), run.commands.len(), "no command is decided twice");
+        keeps_i5(&run(definition, input, &seeds)?)?;
     }
 
     #[test]
     fn i6_a_replay_of_the_history_gives_the_same_bytes(
         definition in definitions(), input in inputs(), seeds in seeds()
     ) {
-        let run = run(definition, input, &seeds)?;
-        let subject = Subject { definition: &run.definition, input: &run.input };
-        let mut replayed = start(subject, &beginning(&run.input), BEGINNING).saga.to_json().unwrap();
-        prop_assert_eq!(&replayed, &run.states[0].to_json().unwrap());
-        for (applied, state) in run.history.iter().zip(&run.states[1..]) {
-            let applied: Applied = serde_json::from_str(&serde_json::to_string(applied).unwrap()).unwrap();
-            let saga = Saga::from_json(&replayed).unwrap();
-            prop_assert_eq!(&saga.to_json().unwrap(), &replayed);
-            if let Decision::Moved(moved) = apply(subject, &saga, &applied.input, applied.at) {
-                replayed = moved.saga.to_json().unwrap();
-            }
-            prop_assert_eq!(&replayed, &state.to_json().unwrap(), "after {:?}", applied);
-        }
+        replays(&run(definition, input, &seeds)?)?;
     }
 
     #[test]
     fn a_finished_saga_is_final(definition in definitions(), input in inputs(), seeds in seeds()) {
-        let run = run(definition, input, &seeds)?;
-        let ended = run.states.iter().position(|saga| saga.status.finished());
-        if let Some(ended) = ended {
-            prop_assert!(run.states[ended..].iter().all(|saga| *saga == run.states[ended]));
-        }
+        stays_finished(&run(definition, input, &seeds)?)?;
     }
 
     #[test]
     fn c5_a_wake_up_is_exact(definition in definitions(), input in inputs(), seeds in seeds()) {
-        let run = run(definition, input, &seeds)?;
-        let subject = Subject { definition: &run.definition, input: &run.input };
-        let timer = Input::Timer(Timer::default());
-        for saga in &run.states {
-            let far = Time::from_micros(BEGINNING.micros() + 400 * 86_400_000_000);
-            let Some(at) = wake_at(saga) else {
-                let moves = matches!(apply(subject, saga, &timer, far), Decision::Moved(_));
-                prop_assert!(!moves, "nothing wakes it, and yet something comes due: {saga:?}");
-                continue;
-            };
-            let due = matches!(apply(subject, saga, &timer, at), Decision::Moved(_));
-            prop_assert!(due, "nothing is due at {at}: {saga:?}");
-            if at > saga.updated_at {
-                let early = apply(subject, saga, &timer, Time::from_micros(at.micros() - 1));
-                prop_assert!(!matches!(early, Decision::Moved(_)), "something is due before {at}: {saga:?}");
-            }
-        }
+        wakes_exactly(&run(definition, input, &seeds)?)?;
     }
 
-    /// I1: whatever has happened, it ends as soon as workers answer and an operator settles what is parked.
     #[test]
     fn i1_every_saga_can_still_end(definition in definitions(), input in inputs(), seeds in seeds()) {
-        let run = run(definition, input, &seeds)?;
-        let subject = Subject { definition: &run.definition, input: &run.input };
-        let mut saga = run.last().clone();
-        for _ in 0..4 * run.definition.steps.len() + 4 {
-            if saga.status.finished() {
-                break;
+        can_end(&run(definition, input, &seeds)?)?;
+    }
+
+    #[test]
+    fn each_delay_follows_its_schedule(definition in definitions(), input in inputs(), seeds in seeds()) {
+        keeps_its_schedule(&run(definition, input, &seeds)?)?;
+    }
+}
+
+/// After the nth failure the next attempt waits for `first · factor^(n−1)`, at most `max`, give or take the jitter.
+fn keeps_its_schedule(run: &Run) -> Result<(), TestCaseError> {
+    for pair in run.states.windows(2) {
+        for (step, defined) in run.definition.steps.iter().enumerate() {
+            let (action, tries) = pair[1].steps[step].under_way();
+            let before = pair[0].steps[step].under_way();
+            let failed = before.0 == action && before.1.failures < tries.failures;
+            let (true, Some(Wait::Retry(at))) = (failed, tries.wait) else { continue };
+            let forbids = Retry::COMPENSATION;
+            let retry = match action {
+                Action::Execute => &defined.retry,
+                Action::Compensate => defined.compensation.as_ref().map_or(&forbids, |it| &it.retry),
+            };
+            let mut plain = retry.first.as_secs_f64();
+            for _ in 1..tries.failures {
+                plain *= retry.factor;
             }
-            prop_assert!(waiting_for(&run.definition, &saga, saga.updated_at).is_some_and(|text| !text.is_empty()));
-            for input in helps(&saga) {
-                if let Decision::Moved(moved) = apply(subject, &saga, &input, saga.updated_at) {
-                    saga = moved.saga;
-                }
+            let plain = plain.min(retry.max.as_secs_f64());
+            let waits = at.since(pair[1].updated_at).as_secs_f64();
+            let most = plain * retry.jitter + 0.000_002;
+            prop_assert!((waits - plain).abs() <= most, "{waits} s after {} failures of {retry:?}", tries.failures);
+        }
+    }
+    Ok(())
+}
+
+fn keeps_i5(run: &Run) -> Result<(), TestCaseError> {
+    let turned_at = run.last().turn.as_ref().map(|turn| turn.revision);
+    let pivot_at = run.definition.pivot().and_then(|pivot| {
+        let over = |saga: &&Saga| matches!(saga.steps[pivot].status, StepStatus::Completed | StepStatus::Skipped);
+        run.states.iter().find(over).map(|saga| saga.revision)
+    });
+    for command in &run.commands {
+        match command.action {
+            Action::Execute => prop_assert!(turned_at.is_none_or(|turn| command.revision <= turn)),
+            Action::Compensate => prop_assert!(pivot_at.is_none_or(|pivot| command.revision <= pivot)),
+        }
+    }
+    let mut names: Vec<_> = run.commands.iter().map(Command::id).collect();
+    names.sort_unstable();
+    names.dedup();
+    prop_assert_eq!(names.len(), run.commands.len(), "no command is decided twice");
+    Ok(())
+}
+
+fn replays(run: &Run) -> Result<(), TestCaseError> {
+    let subject = run.subject();
+    let mut replayed = start(subject, &beginning(&run.input), BEGINNING).saga.to_json().unwrap();
+    prop_assert_eq!(&replayed, &run.states[0].to_json().unwrap());
+    for (applied, state) in run.history.iter().zip(&run.states[1..]) {
+        let applied: Applied = serde_json::from_str(&serde_json::to_string(applied).unwrap()).unwrap();
+        let saga = Saga::from_json(&replayed).unwrap();
+        prop_assert_eq!(&saga.to_json().unwrap(), &replayed);
+        if let Decision::Moved(moved) = apply(subject, &saga, &applied.input, applied.at) {
+            replayed = moved.saga.to_json().unwrap();
+        }
+        prop_assert_eq!(&replayed, &state.to_json().unwrap(), "after {:?}", applied);
+    }
+    Ok(())
+}
+
+fn stays_finished(run: &Run) -> Result<(), TestCaseError> {
+    let ended = run.states.iter().position(|saga| saga.status.finished());
+    if let Some(ended) = ended {
+        prop_assert!(run.states[ended..].iter().all(|saga| *saga == run.states[ended]));
+    }
+    Ok(())
+}
+
+fn wakes_exactly(run: &Run) -> Result<(), TestCaseError> {
+    let subject = run.subject();
+    let timer = Input::Timer(Timer::default());
+    for saga in &run.states {
+        let far = Time::from_micros(BEGINNING.micros() + 400 * 86_400_000_000);
+        let Some(at) = wake_at(saga) else {
+            let moves = matches!(apply(subject, saga, &timer, far), Decision::Moved(_));
+            prop_assert!(!moves, "nothing wakes it, and yet something comes due: {saga:?}");
+            continue;
+        };
+        let due = matches!(apply(subject, saga, &timer, at), Decision::Moved(_));
+        prop_assert!(due, "nothing is due at {at}: {saga:?}");
+        if at > saga.updated_at {
+            let early = apply(subject, saga, &timer, Time::from_micros(at.micros() - 1));
+            prop_assert!(!matches!(early, Decision::Moved(_)), "something is due before {at}: {saga:?}");
+        }
+    }
+    Ok(())
+}
+
+/// I1: whatever has happened, it ends as soon as workers answer and an operator settles what is parked.
+fn can_end(run: &Run) -> Result<(), TestCaseError> {
+    let mut saga = run.last().clone();
+    for _ in 0..4 * run.definition.steps.len() + 4 {
+        if saga.status.finished() {
+            break;
+        }
+        prop_assert!(waiting_for(&run.definition, &saga, saga.updated_at).is_some_and(|text| !text.is_empty()));
+        for input in helps(&saga) {
+            if let Decision::Moved(moved) = apply(run.subject(), &saga, &input, saga.updated_at) {
+                saga = moved.saga;
             }
         }
-        prop_assert!(saga.status.finished(), "{saga:?}");
     }
+    prop_assert!(saga.status.finished(), "{saga:?}");
+    Ok(())
 }
 
 /// What workers that do their work, and operators, would say to it.

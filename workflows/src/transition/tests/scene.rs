@@ -16,10 +16,10 @@
 //! An outcome: `compensating late paused | a completed, b failed | execute c#1, undo b#2 happened, forbid d#1`, or
 //! `ignored: late`, or `refused: it is too late to cancel: …`.
 
-use super::flow::flow;
 use crate::definition::Definition;
 use crate::message::{Action, Command, Event, Failure, Outcome, Reply};
 use crate::saga::{Saga, StepStatus};
+use crate::testing::flow;
 use crate::testing::{check_invariants, check_move};
 use crate::transition::input::{Complete, Fail, Reason, Resolve, Start, Timer, Undeliverable};
 use crate::transition::{Decision, Effect, Input, Moved, Subject, apply, start};
@@ -87,21 +87,27 @@ impl Scene {
     /// Moves the clock, applies the input, checks what holds at all times, and tells what came of it.
     #[track_caller]
     pub fn does(&mut self, line: &str) -> String {
+        if line == "start" {
+            let moved = start(self.subject(), &beginning(&self.input), self.now);
+            return self.moved(moved);
+        }
+        match self.hears(line).1 {
+            Decision::Moved(moved) => self.moved(*moved),
+            Decision::Ignored(reason) => format!("ignored: {reason}"),
+            Decision::Refused(refusal) => format!("refused: {refusal}"),
+        }
+    }
+
+    /// Moves the clock, and says what the input would do.
+    pub fn hears(&mut self, line: &str) -> (Input, Decision) {
         let mut line = line;
         if let Some((by, rest)) = line.strip_prefix('+').and_then(|line| line.split_once(' ')) {
             self.now = self.now + humantime::parse_duration(by).unwrap();
             line = rest;
         }
-        if line == "start" {
-            let moved = start(self.subject(), &beginning(&self.input), self.now);
-            return self.moved(moved);
-        }
         let input = self.input_of(line);
-        match self.apply(&input) {
-            Decision::Moved(moved) => self.moved(*moved),
-            Decision::Ignored(reason) => format!("ignored: {reason}"),
-            Decision::Refused(refusal) => format!("refused: {refusal}"),
-        }
+        let decision = self.apply(&input);
+        (input, decision)
     }
 
     /// What the input would do: twice, since the same must come of it.

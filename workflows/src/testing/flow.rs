@@ -7,6 +7,9 @@ use crate::definition::Definition;
 use std::fmt::Write as _;
 
 /// The definition that the line stands for. Attempts: 2 each way, 1 s between them, no jitter.
+///
+/// # Panics
+/// If the line is not such a definition.
 pub fn flow(line: &str) -> Definition {
     let (line, deadline) = line.split_once(" | ").unwrap_or((line, "2h"));
     let mut yaml = format!("workflow: test\nversion: 1\ndeadline: {deadline}\nsteps:\n");
