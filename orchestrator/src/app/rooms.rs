@@ -152,6 +152,7 @@ pub(super) async fn engine_and_http(
             allow_faults: config.http.allow_faults,
             address: super::port::reachable(config.http.listen),
             replica,
+            ..HttpSettings::default()
         },
         readiness: Arc::clone(readiness),
         metrics: config.metrics.clone(),

@@ -1,27 +1,40 @@
-//! `orchestrator check FILE…`: whether definitions obey every rule. Needs no server.
+//! `orchestrator check FILE…`: whether definitions obey every rule, and every run of them every promise. Needs no
+//! server.
 
 use super::exit::{Exit, Failure};
 use super::output::print;
+use crate::config::duration;
 use clap::Args;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use workflows::check::{Bound, Report, explore};
 use workflows::definition::Definition;
 
-/// Check workflow definitions
+/// Check workflow definitions: their rules, then every run of them
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, before_help = "Examples:
   orchestrator check workflows/definitions/order.yaml
-  orchestrator check flows/*.yaml && echo all good")]
+  orchestrator check --max-time 5m flows/*.yaml && echo all good")]
 pub struct CheckFiles {
     /// The files: YAML or JSON
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// How long the runs of a file are explored
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    max_time: Duration,
+
+    /// How many states of a file are explored
+    #[arg(long, value_name = "N", default_value_t = Bound::STATES as u64,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    max_states: u64,
 }
 
 impl CheckFiles {
-    /// Checks them all; what is wrong goes to stderr as `FILE:LINE:COL: rule: sentence`.
+    /// Checks them all; what is wrong with a definition goes to stderr as `FILE:LINE:COL: rule: sentence`.
     ///
     /// # Errors
-    /// A file that cannot be read (2); mistakes in one (1).
+    /// A file that cannot be read (2); mistakes in one, or a run that breaks a promise (1).
     pub fn run(self) -> Result<Exit, Failure> {
         let mut exit = Exit::Ok;
         for file in &self.files {
@@ -29,7 +42,14 @@ impl CheckFiles {
             let source = std::fs::read_to_string(file)
                 .map_err(|error| Failure::new(Exit::Usage, format!("{name} cannot be read: {error}")))?;
             match Definition::parse(&name, &source) {
-                Ok(definition) => print(&verdict(&name, &definition))?,
+                Ok(definition) => {
+                    print(&obeys(&name, &definition))?;
+                    let (report, took) = self.explore(&definition);
+                    print(&told(&report, took))?;
+                    if report.violation.is_some() {
+                        exit = Exit::Failed;
+                    }
+                }
                 Err(mistakes) => {
                     eprintln!("{}", mistakes.to_string().trim_end());
                     exit = Exit::Failed;
@@ -38,13 +58,60 @@ impl CheckFiles {
         }
         Ok(exit)
     }
+
+    fn explore(&self, definition: &Definition) -> (Report, Duration) {
+        let began = Instant::now();
+        let max_states = usize::try_from(self.max_states).unwrap_or(usize::MAX);
+        let bound = Bound { max_states, ..Bound::of(definition) };
+        let report = explore(definition, &bound, &mut || began.elapsed() < self.max_time);
+        (report, began.elapsed())
+    }
 }
 
-fn verdict(name: &str, definition: &Definition) -> String {
+fn obeys(name: &str, definition: &Definition) -> String {
     let pivot = match definition.pivot() {
         Some(pivot) => format!("pivot {}", definition.steps[pivot].name),
         None => "no pivot".to_owned(),
     };
     let Definition { workflow, version, steps, .. } = definition;
     format!("{name}: workflow {workflow} version {version}, {} steps, {pivot}: obeys every rule\n", steps.len())
+}
+
+/// The figures in one line, the bound in the next, and then the run that breaks a promise, if there is one.
+fn told(report: &Report, took: Duration) -> String {
+    let Report { states, depth, moves, bound, .. } = report;
+    let verdict = report.verdict();
+    let seconds = took.as_secs_f64();
+    let mut text = format!("states {states} depth {depth} moves {moves} in {seconds:.1} s {verdict}\nbound: {bound}\n");
+    if let Some(violation) = &report.violation {
+        text += &format!("a run breaks a promise: {violation}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use workflows::check::Counterexample;
+
+    #[test]
+    fn a_run_that_breaks_a_promise_is_told_line_by_line() {
+        let source = "workflow: boat\nversion: 1\nsteps:\n  - name: row\n";
+        let definition = Definition::parse("boat.yaml", source).unwrap();
+        let report = explore(&definition, &Bound::of(&definition), &mut || true);
+        let story = vec!["the saga begins".to_owned(), "the deadline comes".to_owned()];
+        let violation = Some(Counterexample { broken: "row: I8: its effect happened twice".to_owned(), story });
+        let text = told(&Report { violation, ..report }, Duration::from_millis(1234));
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].starts_with("states ") && lines[0].ends_with(" in 1.2 s broken"), "{text}");
+        assert!(lines[1].starts_with("bound: at most 2 attempts"), "{text}");
+        assert_eq!(
+            lines[2..],
+            [
+                "a run breaks a promise: row: I8: its effect happened twice",
+                "   1. the saga begins",
+                "   2. the deadline comes"
+            ]
+        );
+    }
 }

@@ -78,7 +78,7 @@ enum Command {
     History(look::History),
     /// Measure throughput, latency and cost of a running server
     Bench(bench::Bench),
-    /// Check workflow definitions, offline
+    /// Check workflow definitions and every run of them, offline
     Check(check::CheckFiles),
     /// Print all settings
     Settings(settings::Settings),

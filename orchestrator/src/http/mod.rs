@@ -7,6 +7,7 @@ mod body;
 mod conditional;
 mod correlation;
 mod cursor;
+mod explore;
 mod fields;
 mod health;
 mod idempotency;

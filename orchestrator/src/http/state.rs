@@ -8,6 +8,8 @@ use crate::engine::{Door, Known};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// What the HTTP side is given.
 #[derive(Clone)]
@@ -37,6 +39,8 @@ pub struct HttpSettings {
     pub allow_faults: bool,
     /// Where this server is reached, as the dashboard tells it: `LISTEN`.
     pub address: String,
+    /// How long `POST /workflows/check` explores a definition: shorter than a request may take.
+    pub explore_for: Duration,
     /// This replica's name, for `/readyz?verbose` and the dashboard.
     pub replica: String,
 }
@@ -48,6 +52,7 @@ impl Default for HttpSettings {
             order_version: 1,
             allow_faults: false,
             address: "127.0.0.1:8080".to_owned(),
+            explore_for: EXPLORE_FOR,
             replica: "local".to_owned(),
         }
     }
@@ -94,12 +99,18 @@ pub struct Inner {
     pub(super) in_flight: Arc<InFlight>,
     /// The gauges that are computed when asked for.
     pub(super) scrape: Scrape,
+    /// One definition is explored at a time: it takes a core.
+    explorations: Arc<Semaphore>,
 }
+
+/// Of [`HttpSettings::explore_for`]: an exploration that has not ended by then is told as far as it went.
+const EXPLORE_FOR: Duration = Duration::from_secs(10);
 
 impl App {
     /// Around what was given.
     pub fn new(given: HttpState) -> Self {
-        Self(Arc::new(Inner { given, in_flight: Arc::default(), scrape: Scrape::default() }))
+        let explorations = Arc::new(Semaphore::new(1));
+        Self(Arc::new(Inner { given, in_flight: Arc::default(), scrape: Scrape::default(), explorations }))
     }
 
     /// The definition that a saga runs on. One that this replica has not read yet is read now; `None`: it is not
@@ -131,5 +142,9 @@ impl App {
 
     pub(super) fn scrape(&self) -> &Scrape {
         &self.0.scrape
+    }
+
+    pub(super) fn explorations(&self) -> &Arc<Semaphore> {
+        &self.0.explorations
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /workflows`, `GET /workflows/{name}`, `POST /workflows`, `POST /workflows/check`.
+//! `GET /workflows`, `GET /workflows/{name}`, `POST /workflows`.
 
 use super::App;
 use super::answer::{json, located};
@@ -14,14 +14,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use workflows::definition::{Definition, Mistakes};
+use workflows::definition::Mistakes;
 
 /// What a definition is called in its mistakes: it has no file.
-const FILE: &str = "workflow.yaml";
+pub(super) const FILE: &str = "workflow.yaml";
 const YAML: &[&str] = &["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain"];
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::default().routes(routes!(list, put)).routes(routes!(check)).routes(routes!(show))
+    OpenApiRouter::default().routes(routes!(list, put)).merge(super::explore::routes()).routes(routes!(show))
 }
 
 /// Every version of every workflow.
@@ -54,23 +54,6 @@ pub struct WorkflowView {
     /// All its versions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<u32>,
-}
-
-/// The verdict on a definition that obeys every rule.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct VerdictView {
-    /// It obeys every rule.
-    pub valid: bool,
-    /// Its name.
-    #[schema(example = "order")]
-    pub workflow: String,
-    /// Its version.
-    #[schema(example = 1)]
-    pub version: u32,
-    /// SHA-256 of its canonical form.
-    pub digest: String,
-    /// Its steps, by name.
-    pub steps: Vec<String>,
 }
 
 impl WorkflowView {
@@ -165,31 +148,7 @@ async fn put(State(app): State<App>, request: Request) -> Result<Response> {
     Ok(located(json(status, &view), &location))
 }
 
-/// Says whether a definition obeys every rule, and keeps nothing.
-#[utoipa::path(
-    post, path = "/workflows/check", operation_id = "check_workflow", tag = "workflows",
-    request_body(content = String, content_type = "application/yaml", description = "The definition, YAML or JSON"),
-    responses(
-        (status = 200, description = "It obeys every rule", body = VerdictView),
-        (status = 413, description = "Over 256 KiB"),
-        (status = 415, description = "Neither YAML nor JSON"),
-        (status = 422, description = "It breaks rules; errors lists each as FILE:LINE:COL: rule: sentence"),
-    )
-)]
-async fn check(State(app): State<App>, request: Request) -> Result<Response> {
-    let source = source(&app, request).await?;
-    let definition = Definition::parse(FILE, &source).map_err(|mistakes| invalid(&mistakes))?;
-    let verdict = VerdictView {
-        valid: true,
-        digest: definition.digest(),
-        steps: definition.steps.iter().map(|step| step.name.clone()).collect(),
-        workflow: definition.workflow,
-        version: definition.version,
-    };
-    Ok(json(StatusCode::OK, &verdict))
-}
-
-async fn source(app: &App, request: Request) -> Result<String> {
+pub(super) async fn source(app: &App, request: Request) -> Result<String> {
     takes_yaml(request.headers())?;
     let bytes = read_bytes(request, app).await?;
     String::from_utf8(bytes.to_vec()).map_err(|_| Problem::new(Kind::Malformed, "the body is not UTF-8"))
@@ -206,7 +165,7 @@ fn takes_yaml(headers: &HeaderMap) -> Result<()> {
     Err(problem.with_header(header::ACCEPT, "application/yaml, application/json"))
 }
 
-fn invalid(mistakes: &Mistakes) -> Problem {
+pub(super) fn invalid(mistakes: &Mistakes) -> Problem {
     let list: Vec<_> = mistakes.lines().map(|line| FieldMistake { pointer: "#".to_owned(), detail: line }).collect();
     let detail = format!("{} mistakes", list.len() + mistakes.more);
     Problem::new(Kind::InvalidWorkflow, detail).with_mistakes(list).with("valid", false)

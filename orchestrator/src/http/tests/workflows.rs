@@ -1,7 +1,9 @@
 use super::{Fixture, TRIP};
+use crate::http::HttpSettings;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::json;
+use std::time::Duration;
 
 async fn put(fixture: &Fixture, path: &str, source: &str, media_type: &str) -> super::Answered {
     let request = Request::builder().method(Method::POST).uri(path).header("content-type", media_type);
@@ -44,7 +46,26 @@ async fn a_definition_is_checked_and_not_kept() {
     let fixture = Fixture::new().await;
     let checked = put(&fixture, "/workflows/check", BOAT, "application/yaml").await.json();
     assert_eq!((&checked["valid"], &checked["steps"]), (&json!(true), &json!(["row"])));
+    assert_eq!((&checked["verdict"], &checked["counterexample"]), (&json!("complete"), &json!(null)));
+    assert!(checked["states"].as_u64().unwrap() > 40 && checked["depth"].as_u64().unwrap() > 3, "{checked}");
+    assert!(checked["bound"].as_str().unwrap().starts_with("at most 2 attempts"), "{checked}");
     fixture.get("/workflows/boat").await.problem(404);
+}
+
+#[tokio::test]
+async fn one_definition_is_explored_at_a_time_and_none_for_long() {
+    let settings = HttpSettings { explore_for: Duration::from_secs(2), ..HttpSettings::default() };
+    let fixture = Fixture::with(settings).await;
+    let step = |n: u32| format!("  - name: s{n}\n    needs: []\n    retry: {{ attempts: {} }}\n", n % 2 + 1);
+    let wide = format!("workflow: wide\nversion: 1\nsteps:\n{}", (0..30).map(step).collect::<String>());
+    let check = || put(&fixture, "/workflows/check", &wide, "application/yaml");
+    let (first, second) = tokio::join!(check(), check());
+    let (taken, refused) = if first.status == 200 { (first, second) } else { (second, first) };
+    assert_eq!((taken.json()["verdict"].clone(), taken.json()["valid"].clone()), (json!("bounded"), json!(true)));
+    assert_eq!(refused.header("retry-after"), "2");
+    assert_eq!(refused.problem(503)["type"], "/docs#overloaded");
+    let after = put(&fixture, "/workflows/check", BOAT, "application/yaml").await;
+    assert_eq!(after.json()["verdict"], "complete", "its place is free again");
 }
 
 #[tokio::test]
