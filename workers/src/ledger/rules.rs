@@ -56,8 +56,14 @@ impl Entry {
                 self.forbid(command, Answer::empty());
                 Decision::Answer(from_row(self.undo_reply.as_ref(), command))
             }
-            // Nothing of it can be undone, so it stands.
-            State::Done => Decision::Answer(Reply::to(command, Outcome::Completed)),
+            // Nothing of it can be undone, so it stands. That it was asked is kept: what was taken on and fails after
+            // all must not begin again.
+            State::Done => {
+                self.undo_attempt = command.attempt;
+                self.undo_reply = Some(Answer { empty: false, ..Answer::empty() });
+                self.changed = true;
+                Decision::Answer(from_row(self.undo_reply.as_ref(), command))
+            }
             State::Forbidden | State::Undone => Decision::Answer(from_row(self.undo_reply.as_ref(), command)),
         }
     }
@@ -179,11 +185,17 @@ impl Entry {
         if !self.waiting() {
             return false;
         }
+        self.due_at = Some(now);
         if answer.outcome == Outcome::Failed {
             self.state = State::Failed;
+            if self.undo_attempt > 0 {
+                // Its compensation has begun, and finds nothing to undo any more.
+                self.state = State::Forbidden;
+                self.undo_reply = Some(Answer::empty());
+                self.due_at = None;
+            }
         }
         self.reply = Some(answer);
-        self.due_at = Some(now);
         self.changed = true;
         true
     }

@@ -2,8 +2,9 @@
 
 use crate::support::scripted::{scripted, told};
 use crate::support::{Running, attempt, compensate, execute, gist, homes, leave};
+use workers::ledger::{Finish, finish};
 use workflows::message::Outcome::{self, Accepted, Completed, Deferred, Failed};
-use workflows::message::{Action, Command};
+use workflows::message::{Action, Command, Failure};
 
 /// What brings a row into a state.
 const STATES: [(&str, &str); 6] = [
@@ -83,6 +84,32 @@ async fn a2_every_state_answers_every_command() {
                 assert_eq!(effects(&worker, &command).await, i64::from(stands), "{context}");
                 assert_eq!(worker.bus.ask(asked).await, reply, "asked again: {context}");
             }
+        }
+        leave(worker, home).await;
+    }
+}
+
+/// An accepted step that fails after somebody asked it back: nothing of it stands, and no command left over begins it
+/// again. Its compensation may have failed before, or there may be none.
+#[tokio::test]
+async fn a2_what_was_asked_back_and_then_failed_never_begins_again() {
+    for home in homes("a2_what_was_asked_back_and_then_failed_never_begins_again").await {
+        let worker = Running::start(scripted(), &home).await;
+        for (asked_back, answered) in [("compensate", (Failed, false, "error")), ("forbid", (Completed, false, ""))] {
+            let command = told(&execute("scripted"), "accepted");
+            assert_eq!(worker.bus.ask(command.clone()).await.outcome, Accepted);
+            let asked_back = asked(asked_back, &told(&command, "retry"));
+            assert_eq!(gist(&worker.bus.ask(asked_back.clone()).await), answered, "{}", home.kind);
+            let mut tx = worker.ledger.begin().await.unwrap();
+            let failed = Finish::Failed(Failure::last("no", "it cannot be done"));
+            assert!(finish(&mut tx, command.saga_id, "scripted", failed).await.unwrap());
+            tx.sql("delete from effects where saga_id = $1").bind(command.saga_id).execute().await.unwrap();
+            tx.commit().await.unwrap();
+            let again = worker.bus.ask(attempt(&told(&command, "done"), 2)).await;
+            assert_eq!(gist(&again), (Failed, false, "revoked"), "{}", home.kind);
+            assert_eq!(effects(&worker, &command).await, 0);
+            let asked_again = worker.bus.ask(attempt(&asked_back, 2)).await;
+            assert_eq!(gist(&asked_again), (Completed, true, ""), "there is nothing left to undo");
         }
         leave(worker, home).await;
     }

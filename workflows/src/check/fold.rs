@@ -119,6 +119,7 @@ fn fold_undo(undo: &mut Undone, local: &mut Local) {
     if matches!(count.wait, Waits::Nothing | Waits::Operator) {
         count.failures = 0;
     }
+    row.asked_back &= matches!(row.state, State::Accepted | State::Intended);
     match row.state {
         State::Forbidden | State::Undone => row.undo_attempt = 1,
         _ if row.undo_attempt == 0 => row.undo_answer = None,

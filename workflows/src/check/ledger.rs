@@ -14,6 +14,8 @@ pub(super) struct Row {
     /// The attempt of the compensation that `undo_answer` answers.
     pub undo_attempt: u8,
     pub undo_answer: Option<Answer>,
+    /// A compensation has been here, whatever became of it: attempts are folded, this is not.
+    pub asked_back: bool,
     /// How often the effect stands in the world.
     pub standing: u8,
     /// How often it was undone.
@@ -100,6 +102,7 @@ impl Row {
         attempt: 1,
         undo_attempt: 0,
         undo_answer: None,
+        asked_back: false,
         standing: 1,
         undone: 0,
         undone_for_nothing: false,
@@ -126,17 +129,15 @@ impl Row {
         let news =
             |row: Row, answer| Deed { row, answer: Some((Action::Execute, row.attempt, answer)), why: Why::Finished };
         match self.state {
-            State::Accepted => vec![
-                news(Self { state: State::Done, ..*self }, Answer::Completed),
-                news(
-                    Self {
-                        state: State::Failed { retryable: false },
-                        standing: self.standing.saturating_sub(1),
-                        ..*self
-                    },
-                    Answer::FailedForGood,
-                ),
-            ],
+            State::Accepted => {
+                let standing = self.standing.saturating_sub(1);
+                let failed = match self.asked_back {
+                    false => Self { state: State::Failed { retryable: false }, standing, ..*self },
+                    true => Self { state: State::Forbidden, undo_answer: Some(Answer::Empty), standing, ..*self },
+                };
+                let done = Self { state: State::Done, ..*self };
+                vec![news(done, Answer::Completed), news(failed, Answer::FailedForGood)]
+            }
             State::Intended if self.standing == 0 => {
                 vec![Deed { row: Self { standing: 1, ..*self }, answer: None, why: Why::Landed }]
             }
@@ -155,7 +156,7 @@ impl Row {
             State::Failed { retryable } if mutant!(StoredFailure) => deeds.answer(Answer::failed(retryable)),
             State::Failed { .. } if self.attempt < attempt => self.act(deeds),
             State::Failed { retryable } => deeds.answer(Answer::failed(retryable)),
-            State::Intended if self.undo_attempt > 0 => deeds.answer(Answer::FailedForGood),
+            State::Intended if self.asked_back => deeds.answer(Answer::FailedForGood),
             State::Intended => self.call_again(deeds),
             State::Accepted => deeds.answer(Answer::Accepted),
             State::Done => deeds.answer(Answer::Completed),
@@ -195,7 +196,10 @@ impl Row {
     fn forbid_only(&self, deeds: &mut Deeds) {
         match self.state {
             State::New | State::Failed { .. } | State::Intended => self.forbid(deeds, Answer::Empty),
-            State::Accepted | State::Done => deeds.answer(Answer::Completed),
+            State::Accepted | State::Done => {
+                let (undo_attempt, undo_answer) = (deeds.command.attempt, Some(Answer::Completed));
+                deeds.to(Self { undo_attempt, undo_answer, asked_back: true, ..*self }, Answer::Completed);
+            }
             State::Forbidden | State::Undone => deeds.answer(self.undo_answer.unwrap_or(Answer::Failed)),
         }
     }
@@ -230,7 +234,7 @@ impl Row {
 
     fn undo(&self, deeds: &mut Deeds) {
         let undo_attempt = deeds.command.attempt;
-        let answered = |answer| Self { undo_attempt, undo_answer: Some(answer), ..*self };
+        let answered = |answer| Self { undo_attempt, undo_answer: Some(answer), asked_back: true, ..*self };
         let undone = Self {
             state: State::Undone,
             standing: self.standing.saturating_sub(1),
@@ -246,8 +250,8 @@ impl Row {
 
     /// Nothing may be undone, nor called empty, before it is known what became of the call.
     fn make_known(&self, deeds: &mut Deeds) {
-        let in_doubt = Self { undo_attempt: deeds.command.attempt, undo_answer: Some(Answer::Failed), ..*self };
-        deeds.to(in_doubt, Answer::Failed);
+        let (undo_attempt, undo_answer) = (deeds.command.attempt, Some(Answer::Failed));
+        deeds.to(Self { undo_attempt, undo_answer, asked_back: true, ..*self }, Answer::Failed);
         if self.standing == 0 {
             // The other side refuses the key for ever.
             self.forbid(deeds, Answer::Empty);

@@ -176,8 +176,7 @@ pub(super) fn step_breaks(defined: &Step, part: &Part, status: Status, among: Am
         if !needless && !undo.empty && among.undone_not {
             return Some("I3: its compensation found nothing, and is not marked empty");
         }
-        // What needs no compensation and was found done is left: then it is no matter of the saga's any more.
-        if among.more && (undo.empty || !needless) {
+        if among.more {
             return Some("I2: it is settled, and its effect may yet happen");
         }
     }
