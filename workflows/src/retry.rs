@@ -4,7 +4,7 @@
 //! attempt), so that replaying a saga's history gives the same times, while a thousand sagas that failed in one moment
 //! still do not come back in one moment.
 
-use crate::message::Action;
+use crate::message::{Action, Failure};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
@@ -24,16 +24,38 @@ pub struct Retry {
     pub max: Duration,
     /// The share by which a delay is shortened or lengthened: 0 to 1.
     pub jitter: f64,
+    /// Codes of errors that no further attempt follows, whatever the worker says of them; in ascending order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_retryable: Vec<String>,
 }
 
 impl Retry {
     /// What a step has unless its definition says otherwise.
-    pub const STEP: Self =
-        Self { attempts: 5, first: Duration::from_millis(200), factor: 2.0, max: Duration::from_secs(30), jitter: 0.2 };
+    pub const STEP: Self = Self {
+        attempts: 5,
+        first: Duration::from_millis(200),
+        factor: 2.0,
+        max: Duration::from_secs(30),
+        jitter: 0.2,
+        not_retryable: Vec::new(),
+    };
 
     /// What a compensation has unless its definition says otherwise: 20 attempts over 58 minutes.
-    pub const COMPENSATION: Self =
-        Self { attempts: 20, first: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(300), jitter: 0.2 };
+    pub const COMPENSATION: Self = Self {
+        attempts: 20,
+        first: Duration::from_secs(1),
+        factor: 2.0,
+        max: Duration::from_secs(300),
+        jitter: 0.2,
+        not_retryable: Vec::new(),
+    };
+
+    /// The failure as this schedule takes it: final if its code is one of [`Self::not_retryable`].
+    #[must_use]
+    pub fn judged(&self, failure: Failure) -> Failure {
+        let is_final = self.not_retryable.contains(&failure.code);
+        Failure { retryable: failure.retryable && !is_final, ..failure }
+    }
 
     /// The delay after the `failures`th failure (from 1), without jitter.
     pub fn plain_delay(&self, failures: u32) -> Duration {

@@ -9,9 +9,14 @@ pub(super) fn of(definition: &Definition) -> Vec<Vec<usize>> {
     let alike = |a: &Step, b: &Step| {
         let attempts = |step: &Step| (!step.tries_without_end()).then_some(step.retry.attempts);
         let undo = |step: &Step| step.compensation.as_ref().map(|it| it.retry.attempts);
+        // A time-out has a code too.
+        let codes = |step: &Step| {
+            let undo = step.compensation.as_ref().map(|it| it.retry.not_retryable.clone());
+            (step.retry.not_retryable.clone(), undo)
+        };
         (&a.needs, &a.dependents, a.position, a.when.is_some())
             == (&b.needs, &b.dependents, b.position, b.when.is_some())
-            && (attempts(a), undo(a)) == (attempts(b), undo(b))
+            && (attempts(a), undo(a), codes(a)) == (attempts(b), undo(b), codes(b))
     };
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, step) in definition.steps.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! One text for one content: how a definition was written, and its comments, do not matter.
 
 use super::{Definition, Position, Step};
+use crate::retry::Retry;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -34,15 +35,6 @@ impl Definition {
 
     fn step(&self, step: &Step) -> Value {
         let needs: Vec<&str> = step.needs.iter().map(|need| self.steps[*need].name.as_str()).collect();
-        let retry = |retry: &crate::retry::Retry| {
-            json!({
-                "attempts": retry.attempts,
-                "first": humane(retry.first),
-                "factor": retry.factor,
-                "max": humane(retry.max),
-                "jitter": retry.jitter,
-            })
-        };
         let mut value = json!({
             "name": step.name,
             "worker": step.worker,
@@ -66,6 +58,21 @@ impl Definition {
         }
         value
     }
+}
+
+/// What is new and not written is not said: so what was stored before keeps its digest.
+fn retry(retry: &Retry) -> Value {
+    let mut value = json!({
+        "attempts": retry.attempts,
+        "first": humane(retry.first),
+        "factor": retry.factor,
+        "max": humane(retry.max),
+        "jitter": retry.jitter,
+    });
+    if !retry.not_retryable.is_empty() {
+        value["not_retryable"] = json!(retry.not_retryable);
+    }
+    value
 }
 
 fn humane(duration: Duration) -> String {

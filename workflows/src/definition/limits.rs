@@ -12,6 +12,8 @@ pub const DURATION_LEAST: Duration = Duration::from_millis(1);
 pub const DURATION_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// More attempts than this belong behind the pivot, where they are unlimited.
 pub const ATTEMPTS_MOST: u32 = 1000;
+/// Nobody names more by hand; a worker that has more of them says itself what is final.
+pub const NOT_RETRYABLE_CODES: usize = 50;
 /// A schedule that grows faster reaches its maximum at once.
 pub const FACTOR_MOST: f64 = 10.0;
 /// The jitter is a share of the delay.

@@ -26,6 +26,8 @@ pub enum Rule {
     Number,
     /// `duration`: a number with a unit, 1ms to 365d.
     Duration,
+    /// `error-code`: at most [`limits::NOT_RETRYABLE_CODES`] a schedule, each as a worker can give it.
+    ErrorCode,
     /// `no-steps`: a workflow has a step.
     NoSteps,
     /// `too-many-steps`: at most [`limits::STEPS`].
@@ -61,7 +63,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::TooLarge,
         Self::TooComplex,
         Self::Syntax,
@@ -72,6 +74,7 @@ impl Rule {
         Self::Name,
         Self::Number,
         Self::Duration,
+        Self::ErrorCode,
         Self::NoSteps,
         Self::TooManySteps,
         Self::DuplicateStep,
@@ -102,6 +105,7 @@ impl Rule {
             Self::Name => "name",
             Self::Number => "number",
             Self::Duration => "duration",
+            Self::ErrorCode => "error-code",
             Self::NoSteps => "no-steps",
             Self::TooManySteps => "too-many-steps",
             Self::DuplicateStep => "duplicate-step",

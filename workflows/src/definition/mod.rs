@@ -9,6 +9,7 @@ mod mistakes;
 mod parse;
 mod read;
 mod redact;
+mod schedules;
 pub mod shipped;
 mod tree;
 mod when;

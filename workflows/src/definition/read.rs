@@ -2,6 +2,7 @@
 
 use super::fields::{self, Fields};
 use super::mistakes::{Found, Place, Rule, quoted};
+use super::schedules::{compensation, retry, timeout};
 use super::tree::Node;
 use super::when::When;
 use super::{Compensation, limits};
@@ -10,12 +11,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(24 * 3600);
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 const WORKFLOW_KEYS: &[&str] = &["workflow", "version", "deadline", "sensitive", "steps"];
 const STEP_KEYS: &[&str] = &["name", "worker", "needs", "timeout", "retry", "when", "pivot", "compensation"];
-const RETRY_KEYS: &[&str] = &["attempts", "first", "factor", "max", "jitter"];
-const COMPENSATION_KEYS: &[&str] = &["timeout", "retry"];
 
 /// A definition whose parts were read. Where something could not be, it holds a default, and a mistake was noted.
 pub(super) struct Draft {
@@ -173,75 +171,6 @@ fn needs(node: &Node, found: &mut Found) -> Needs {
         }
     }
     Needs::Written(written)
-}
-
-fn timeout(node: Option<&Node>, deadline: Option<Duration>, found: &mut Found) -> Duration {
-    let default = deadline.map_or(TIMEOUT, |deadline| TIMEOUT.min(deadline));
-    let Some(node) = node else { return default };
-    let Some(timeout) = fields::duration(node, "`timeout`", found) else {
-        return default;
-    };
-    if let Some(deadline) = deadline.filter(|deadline| timeout > *deadline) {
-        found.add(node.at, Rule::TimeoutOverDeadline, || {
-            format!(
-                "the timeout {} is over the deadline {}; make it shorter, or the deadline longer",
-                humantime::format_duration(timeout),
-                humantime::format_duration(deadline)
-            )
-        });
-    }
-    timeout
-}
-
-/// A schedule, what is not written taken from the default; and where its attempts are written.
-fn retry(node: &Node, default: Retry, found: &mut Found) -> (Retry, Option<Place>) {
-    let Some(fields) = Fields::of(node, "`retry`", RETRY_KEYS, found) else {
-        return (default, None);
-    };
-    let mut retry = default;
-    if let Some(node) = fields.get("attempts") {
-        retry.attempts = fields::whole(node, "`attempts`", 1..=limits::ATTEMPTS_MOST, found).unwrap_or(retry.attempts);
-    }
-    if let Some(node) = fields.get("first") {
-        retry.first = fields::duration(node, "`first`", found).unwrap_or(retry.first);
-    }
-    if let Some(node) = fields.get("factor") {
-        retry.factor = fields::real(node, "`factor`", 1.0..=limits::FACTOR_MOST, found).unwrap_or(retry.factor);
-    }
-    if let Some(node) = fields.get("max") {
-        retry.max = fields::duration(node, "`max`", found).unwrap_or(retry.max);
-    }
-    if let Some(node) = fields.get("jitter") {
-        retry.jitter = fields::real(node, "`jitter`", 0.0..=limits::JITTER_MOST, found).unwrap_or(retry.jitter);
-    }
-    (retry, fields.get("attempts").map(|node| node.at))
-}
-
-fn compensation(node: Option<&Node>, deadline: Option<Duration>, found: &mut Found) -> DraftCompensation {
-    use super::tree::Tree;
-    let default = Compensation { timeout: timeout(None, deadline, found), retry: Retry::COMPENSATION };
-    let Some(node) = node else {
-        return DraftCompensation::Unsaid(default);
-    };
-    match &node.value {
-        Tree::Flag(true) => DraftCompensation::Wanted(default, node.at),
-        Tree::Flag(false) => DraftCompensation::Needless,
-        Tree::Map(_) => {
-            let Some(fields) = Fields::of(node, "`compensation`", COMPENSATION_KEYS, found) else {
-                return DraftCompensation::Unsaid(default);
-            };
-            let timeout = timeout(fields.get("timeout"), deadline, found);
-            let retry = fields.get("retry").map_or(default.retry, |node| retry(node, Retry::COMPENSATION, found).0);
-            DraftCompensation::Wanted(Compensation { timeout, retry }, node.at)
-        }
-        _ => {
-            found.add(node.at, Rule::WrongType, || {
-                let right = "it is `true`, `false`, or a map with the keys timeout, retry";
-                format!("`compensation` is {}; {right}", node.described())
-            });
-            DraftCompensation::Unsaid(default)
-        }
-    }
 }
 
 fn when(node: &Node, found: &mut Found) -> Option<When> {

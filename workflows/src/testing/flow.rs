@@ -1,7 +1,8 @@
 //! Definitions in a line: `a; b:a when; c:a needless; d:b,c pivot; e`.
 //!
 //! A step is its name, the steps it needs behind a colon (without one: the step before it; `b:-`: none), and words:
-//! `pivot`, `when` (a condition that reads `input.<name>`), `needless` (no compensation), `attempts=2`, `timeout=1m`.
+//! `pivot`, `when` (a condition that reads `input.<name>`), `needless` (no compensation), `timeout=1m`, `final=busy`
+//! and `undo-final=busy` (a code that no further attempt follows).
 
 use crate::definition::Definition;
 use std::fmt::Write as _;
@@ -23,26 +24,34 @@ pub fn flow(line: &str) -> Definition {
             let _ = writeln!(yaml, "    needs: [{}]", needs.trim_matches('-'));
         }
         let mut attempts = if behind.contains(&step) { "" } else { "attempts: 2, " };
-        let mut compensation = "{ timeout: 30s, retry: { attempts: 2, first: 1s, jitter: 0 } }";
+        let (mut codes, mut undo_codes, mut needless) = ("", "", false);
         for word in words {
             match word.split_once('=') {
                 None if word == "pivot" => yaml.push_str("    pivot: true\n"),
-                None if word == "needless" => compensation = "false",
+                None if word == "needless" => needless = true,
                 None if word == "when" => {
                     let _ = writeln!(yaml, "    when: input.{name}");
                 }
+                Some(("final", code)) => codes = code,
+                Some(("undo-final", code)) => undo_codes = code,
                 Some(("timeout", timeout)) => {
                     let _ = writeln!(yaml, "    timeout: {timeout}");
                 }
                 _ => panic!("{word:?} in {line:?}"),
             }
         }
-        if behind.contains(&step) {
-            compensation = "false";
-        } else if step.contains(" pivot") && compensation == "false" {
+        needless |= behind.contains(&step);
+        if step.contains(" pivot") && needless {
             attempts = "";
         }
-        let _ = writeln!(yaml, "    retry: {{ {attempts}first: 1s, jitter: 0 }}\n    compensation: {compensation}");
+        let retry = |attempts, codes| format!("{{ {attempts}first: 1s, jitter: 0, not_retryable: [{codes}] }}");
+        let _ = writeln!(yaml, "    retry: {}", retry(attempts, codes));
+        let _ = match needless {
+            true => writeln!(yaml, "    compensation: false"),
+            false => {
+                writeln!(yaml, "    compensation: {{ timeout: 30s, retry: {} }}", retry("attempts: 2, ", undo_codes))
+            }
+        };
     }
     Definition::parse("flow.yaml", &yaml).unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{yaml}"))
 }

@@ -9,7 +9,7 @@ use crate::saga::{Cause, StepStatus, Turn, Undo, Wait};
 use std::time::Duration;
 
 /// For the compensation of a step that has none declared, and is only forbidden.
-const FORBID: Compensation = Compensation { timeout: Duration::from_secs(30), retry: Retry::COMPENSATION };
+static FORBID: Compensation = Compensation { timeout: Duration::from_secs(30), retry: Retry::COMPENSATION };
 
 impl Machine<'_> {
     /// From here on the saga goes backwards. No forward reply is waited for any longer.
@@ -102,6 +102,7 @@ impl Machine<'_> {
     /// An attempt of the compensation failed: another follows, or the saga is parked.
     pub(super) fn compensation_failed(&mut self, step: usize, failure: Failure) {
         let retry = self.compensation(step).retry.clone();
+        let failure = retry.judged(failure);
         let tries = self.tries_mut(step, Action::Compensate);
         tries.failures += 1;
         let attempt = tries.attempt;

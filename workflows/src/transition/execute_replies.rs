@@ -97,7 +97,7 @@ impl Machine<'_> {
     }
 
     fn execute_failed(&mut self, step: usize, reply: &Reply) -> Verdict {
-        let failure = failure_of(reply);
+        let failure = self.step_definition(step).retry.judged(failure_of(reply));
         let state = self.step(step);
         let current = reply.attempt == state.execute.attempt;
         let out = self.is_out(step, Action::Execute, reply.attempt);

@@ -88,6 +88,7 @@ impl Machine<'_> {
     /// An attempt of the action failed: another follows, or none.
     pub(super) fn attempt_failed(&mut self, step: usize, failure: Failure) {
         let definition = self.step_definition(step);
+        let failure = definition.retry.judged(failure);
         let tries = self.tries_mut(step, Action::Execute);
         tries.failures += 1;
         let attempt = tries.attempt;

@@ -85,6 +85,17 @@ fn behind_the_pivot_nothing_is_undone_and_a_schedule_may_be_given() {
 }
 
 #[test]
+fn codes_that_are_not_retryable_are_kept_in_one_order() {
+    let text = "{workflow: w, version: 1, steps: [{name: a, retry: {not_retryable: [b, a, b]}, \
+                compensation: {retry: {not_retryable: [c]}}}, {name: b}]}";
+    let definition = valid(text);
+    assert_eq!(definition.steps[0].retry.not_retryable, ["a", "b"]);
+    assert_eq!(definition.steps[0].compensation.as_ref().unwrap().retry.not_retryable, ["c"]);
+    assert_eq!(valid(&definition.canonical()), definition);
+    assert!(!valid("{workflow: w, version: 1, steps: [{name: a}]}").canonical().contains("not_retryable"));
+}
+
+#[test]
 fn json_is_yaml() {
     let json = "{\"workflow\": \"w\",\n\t\"version\": 1, \"steps\": [{\"name\":\"a\", \
                 \"when\":\"input.\\u0061 == \\\"\\ud83d\\ude00\\/\\\"\"}]}";

@@ -120,6 +120,22 @@ fn step_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             ],
         ),
         (
+            Rule::ErrorCode,
+            steps(&format!(
+                "  - {{name: a, retry: {{not_retryable: [declined, \"\", {}]}}}}\n  \
+                 - {{name: b, compensation: {{retry: {{not_retryable: [{}]}}}}}}\n",
+                "x".repeat(101),
+                (0..51).map(|n| format!("c{n},")).collect::<String>(),
+            )),
+            &[
+                "f.yaml:4:49: error-code: the error code \"\" is none that a worker can give: it has 1 to 100 characters",
+                "f.yaml:4:53: error-code: the error code \
+                 \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"… \
+                 is none that a worker can give: it has 1 to 100 characters",
+                "f.yaml:5:53: error-code: there are 51 error codes; at most 50 are taken",
+            ],
+        ),
+        (
             Rule::TimeoutOverDeadline,
             "workflow: w\nversion: 1\ndeadline: 10s\nsteps:\n  - {name: a, timeout: 11s}\n".to_owned(),
             &["f.yaml:5:24: timeout-over-deadline: the timeout 11s is over the deadline 10s; \

@@ -14,6 +14,7 @@ mod c4_limits;
 mod c5_wake;
 mod c6_time;
 mod cancel_table;
+mod codes;
 mod matrix;
 mod mutants;
 mod properties;
