@@ -74,6 +74,8 @@ mod switch {
         EmptyForgotten: "a compensation that found nothing is not marked empty",
         HappenedForgotten: "a compensation does not say that its action happened",
         DropWakeUp: "nothing wakes a saga for the next attempt",
+        ReminderForgotten: "nothing wakes a saga for its reminder",
+        ReminderAgain: "the reminder of a waiting step goes out again and again",
         TimeoutForgotten: "a time-out that comes due does nothing",
         DeadlineWhilePaused: "the deadline does not hold while a saga is paused",
         UnreadCosts: "an unread command costs an attempt",

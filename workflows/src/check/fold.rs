@@ -18,8 +18,8 @@ pub(super) fn fold(part: &mut Part, local: &mut Local, defined: &Step, most: u8,
         let (status, cause) = (StepStatus::Compensated, false);
         // What needs it has begun, so it is taken to have been done; a pivot that was is never undone.
         let done = defined.position != Position::Pivot;
-        let (happened, asked, execute) = (false, false, Count::default());
-        *part = Part { status, cause, happened, asked, done, execute, undo };
+        let (happened, asked, reminder, execute) = (false, false, false, Count::default());
+        *part = Part { status, cause, happened, asked, reminder, done, execute, undo };
         return;
     }
     if part.touched() {

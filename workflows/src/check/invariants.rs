@@ -137,6 +137,8 @@ fn one_step(broken: &mut Broken, saga: &Saga, defined: &definition::Step, step: 
         matches!(status, StepStatus::Completed | StepStatus::Failed | StepStatus::Skipped | StepStatus::Compensated);
     broken.unless(step.finished_at.is_some() == over, || "finished_at does not go with its status".to_owned());
     broken.unless(!parked_failed || step.stuck(), || "it failed, and the saga neither turned nor parked".to_owned());
+    let reminded = step.remind_at.is_none() || status == StepStatus::Waiting && defined.reminder.is_some();
+    broken.unless(reminded, || format!("it is {status}, and its reminder is to come"));
     broken.unless(!step.asked || step.happened, || "it was asked again without having been accepted".to_owned());
     let unsettled = step.undo.as_ref().is_some_and(|undo| !undo.settled);
     broken.unless(!unsettled || status == StepStatus::Compensating, || format!("it is undone while {status}"));

@@ -50,7 +50,9 @@ impl Moments<'_> {
         match word.due() {
             Due::Nothing => Cow::Borrowed(&self.full),
             Due::Steps => Cow::Borrowed(&self.steps),
-            due @ (Due::Step(_) | Due::Deadline | Due::Everything) => Cow::Owned(self.model.saga(&self.short, due)),
+            due @ (Due::Step(_) | Due::Reminder(_) | Due::Deadline | Due::Everything) => {
+                Cow::Owned(self.model.saga(&self.short, due))
+            }
         }
     }
 }

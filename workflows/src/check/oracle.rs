@@ -70,6 +70,9 @@ pub(super) fn judge(definition: &Definition, saga: &Short, status: Status, word:
         Word::Timer(Due8::Step(step)) if moved != comes_due(saga, status, step.into()) => {
             "B6: what is waited for comes due and does nothing, or should do nothing and does"
         }
+        Word::Timer(Due8::Reminder(step)) if !reminds_once(saga, status, step.into(), came) => {
+            "C5: a reminder that comes due is not told once, or changes more than that"
+        }
         Word::Cancel => cancelled(definition, saga, came)?,
         Word::Pause if moved != (saga.turned.is_none() && !saga.paused) => "B6: a pause is taken where it cannot hold",
         Word::Resume if moved != saga.paused => "B6: a resume changes what is not paused",
@@ -103,7 +106,16 @@ fn cancelled(definition: &Definition, saga: &Short, came: &Came) -> Option<&'sta
 fn comes_due(saga: &Short, status: Status, step: usize) -> bool {
     let (action, count) = saga.parts[step].under_way();
     let withheld = saga.paused && action == Action::Execute && count.wait == Waits::Retry;
-    can_come_due(count) && status != Status::Parked && !withheld
+    let reminder = saga.parts[step].reminder;
+    (reminder || can_come_due(count) && !withheld) && status != Status::Parked
+}
+
+/// Whether a reminder is told, and nothing else follows from it. A parked saga is not reminded of.
+fn reminds_once(saga: &Short, status: Status, step: usize, came: &Came) -> bool {
+    let Came::Moved(change) = came else { return status == Status::Parked };
+    let mut told = saga.clone();
+    told.parts[step].reminder = false;
+    status != Status::Parked && change.saga == told && change.sent.is_empty()
 }
 
 /// B7: whether an unread command changes its step although it must cost nothing.
@@ -113,7 +125,8 @@ fn costs(saga: &Short, step: usize, came: &Came) -> bool {
     let unread = part.under_way().1.wait == Waits::Reply && !accepted;
     let Came::Moved(change) = came else { return false };
     // What else came due may turn the saga, and with it the step.
-    unread && change.saga.turned == saga.turned && change.saga.parts[step] != *part
+    let apart = |part: Part| Part { reminder: false, ..part };
+    unread && change.saga.turned == saga.turned && apart(change.saga.parts[step]) != apart(*part)
 }
 
 /// What is wrong with a row, whatever its saga does.

@@ -98,6 +98,7 @@ impl Sagas {
             } else if unheard {
                 words.push(Word::Unread(step));
             }
+            words.extend(part.reminder.then_some(Word::Timer(Due8::Reminder(step))));
             for action in [Action::Execute, Action::Compensate] {
                 let sent = part.sent(action);
                 if sent > 0 || unheard {

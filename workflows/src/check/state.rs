@@ -54,6 +54,8 @@ pub(super) struct Part {
     pub status: StepStatus,
     pub happened: bool,
     pub asked: bool,
+    /// Its reminder has not gone out yet.
+    pub reminder: bool,
     pub done: bool,
     /// Its failure turned the saga.
     pub cause: bool,
@@ -93,6 +95,8 @@ pub(super) enum Due {
     Nothing,
     /// What that step waits for.
     Step(usize),
+    /// The reminder of that step, which comes before what it waits for.
+    Reminder(usize),
     /// What all steps wait for.
     Steps,
     Deadline,
@@ -171,13 +175,19 @@ impl Short {
                 Turned::Failure => Cause::Failure(cause.unwrap_or_default()),
             },
         });
+        let reminded = match due {
+            Due::Reminder(step) => Some(step),
+            _ => None,
+        };
         for (index, (step, part)) in saga.steps.iter_mut().zip(&self.parts).enumerate() {
             let due = match due {
-                Due::Nothing | Due::Deadline => false,
+                Due::Nothing | Due::Deadline | Due::Reminder(_) => false,
                 Due::Step(step) => step == index,
                 Due::Steps | Due::Everything => true,
             };
             part.write(step, due);
+            let remind = due || reminded == Some(index);
+            step.remind_at = part.reminder.then(|| if remind { NOW } else { NOW + LATER });
         }
         saga.status = status_of_steps(&saga);
         saga.finished_at = saga.status.finished().then_some(NOW);
@@ -194,6 +204,7 @@ fn part(step: &Step, cause: bool) -> Part {
         status: step.status,
         happened: step.happened,
         asked: step.asked,
+        reminder: step.remind_at.is_some(),
         done: step.output.is_some(),
         cause,
         execute: count(&step.execute),

@@ -118,6 +118,7 @@ fn of_word(word: Word, names: &[String]) -> String {
             format!("the saga hears of {what}{}, attempt {attempt}: {}", name(step), of_answer(answer))
         }
         Word::Timer(Due8::Step(step)) => format!("what {} waits for comes due", name(step)),
+        Word::Timer(Due8::Reminder(step)) => format!("the reminder of {} comes due", name(step)),
         Word::Timer(Due8::Steps) => "all that is waited for comes due at once".to_owned(),
         Word::Timer(Due8::Deadline) => "the deadline comes".to_owned(),
         Word::Timer(Due8::Everything) => "the deadline comes, and all that is waited for comes due".to_owned(),

@@ -43,6 +43,7 @@ fn every_shipped_workflow_is_explored_to_the_end() {
 fn diamonds_of_six_steps_are_explored_to_the_end() {
     for line in [
         "a; b:a; c:a; d:b; e:c; f:d,e",
+        "a reminder=10s; b:a; c:a reminder=10s; d:b,c; e pivot; f reminder=10s",
         "a; b:a; c:a; d:a; e:a; f:b,c,d,e",
         "a; b:a; c:a; d:b,c; e pivot; f",
         "a; b:a when; c:a needless; d:b,c; e pivot when; f",
@@ -56,7 +57,9 @@ fn diamonds_of_six_steps_are_explored_to_the_end() {
 
 #[test]
 fn nothing_is_lost_by_moving_workers_only_when_it_matters() {
-    for line in ["a", "a; b", "a needless; b when", "a; p pivot; c", "p pivot needless when; c", "a:-; b:-"] {
+    for line in
+        ["a", "a; b", "a reminder=10s", "a needless; b when", "a; p pivot; c", "p pivot needless when; c", "a:-; b:-"]
+    {
         let definition = flow(line);
         let sagas = |messages| {
             let bound = Bound { messages, ..Bound::of(&definition) };

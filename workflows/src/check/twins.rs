@@ -14,8 +14,8 @@ pub(super) fn of(definition: &Definition) -> Vec<Vec<usize>> {
             let undo = step.compensation.as_ref().map(|it| it.retry.not_retryable.clone());
             (step.retry.not_retryable.clone(), undo)
         };
-        (&a.needs, &a.dependents, a.position, a.when.is_some())
-            == (&b.needs, &b.dependents, b.position, b.when.is_some())
+        (&a.needs, &a.dependents, a.position, a.when.is_some(), a.reminder.is_some())
+            == (&b.needs, &b.dependents, b.position, b.when.is_some(), b.reminder.is_some())
             && (attempts(a), undo(a), codes(a)) == (attempts(b), undo(b), codes(b))
     };
     let mut groups: Vec<Vec<usize>> = Vec::new();

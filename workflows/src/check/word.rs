@@ -41,6 +41,7 @@ pub(super) enum Word {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due8 {
     Step(u8),
+    Reminder(u8),
     Steps,
     Deadline,
     Everything,
@@ -70,6 +71,7 @@ impl Word {
     pub fn due(self) -> Due {
         match self {
             Self::Timer(Due8::Step(step)) => Due::Step(step.into()),
+            Self::Timer(Due8::Reminder(step)) => Due::Reminder(step.into()),
             Self::Timer(Due8::Steps) | Self::Unread(_) => Due::Steps,
             Self::Timer(Due8::Deadline) => Due::Deadline,
             Self::Timer(Due8::Everything) => Due::Everything,

@@ -46,6 +46,9 @@ impl Definition {
                 Some(how) => json!({"timeout": humane(how.timeout), "retry": retry(&how.retry)}),
             },
         });
+        if let Some(reminder) = step.reminder {
+            value["reminder"] = json!(humane(reminder));
+        }
         if let Some(when) = &step.when {
             value["when"] = json!(when);
         }

@@ -50,6 +50,8 @@ pub enum Rule {
     AttemptsBehindPivot,
     /// `timeout-over-deadline`: one attempt ends before the saga's deadline.
     TimeoutOverDeadline,
+    /// `reminder-over-timeout`: a reminder goes out before the wait that it is about is over.
+    ReminderOverTimeout,
     /// `sensitive-path`: `input.…` or `steps.<name>.…`.
     SensitivePath,
     /// `expression`: CEL over `input` and `steps`.
@@ -63,7 +65,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::TooLarge,
         Self::TooComplex,
         Self::Syntax,
@@ -86,6 +88,7 @@ impl Rule {
         Self::CompensationBehindPivot,
         Self::AttemptsBehindPivot,
         Self::TimeoutOverDeadline,
+        Self::ReminderOverTimeout,
         Self::SensitivePath,
         Self::Expression,
         Self::ExpressionTooLarge,
@@ -117,6 +120,7 @@ impl Rule {
             Self::CompensationBehindPivot => "compensation-behind-pivot",
             Self::AttemptsBehindPivot => "attempts-behind-pivot",
             Self::TimeoutOverDeadline => "timeout-over-deadline",
+            Self::ReminderOverTimeout => "reminder-over-timeout",
             Self::SensitivePath => "sensitive-path",
             Self::Expression => "expression",
             Self::ExpressionTooLarge => "expression-too-large",

@@ -53,6 +53,9 @@ pub struct Step {
     /// For one attempt.
     #[serde(with = "crate::humane")]
     pub timeout: Duration,
+    /// How long it may wait, accepted and not finished, until one event reminds the world of it.
+    #[serde(with = "crate::humane::option", skip_serializing_if = "Option::is_none")]
+    pub reminder: Option<Duration>,
     /// When a failed attempt is followed by another. Behind the pivot `attempts` is not looked at.
     pub retry: Retry,
     /// The step is skipped if it is false.

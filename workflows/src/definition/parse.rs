@@ -32,6 +32,7 @@ fn finish(draft: Draft, found: &mut Found) -> Definition {
         needs,
         dependents,
         timeout: step.timeout,
+        reminder: step.reminder,
         retry: step.retry,
         when: step.when,
         position,

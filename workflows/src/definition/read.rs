@@ -2,7 +2,7 @@
 
 use super::fields::{self, Fields};
 use super::mistakes::{Found, Place, Rule, quoted};
-use super::schedules::{compensation, retry, timeout};
+use super::schedules::{compensation, reminder, retry, timeout};
 use super::tree::Node;
 use super::when::When;
 use super::{Compensation, limits};
@@ -13,7 +13,8 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(24 * 3600);
 
 const WORKFLOW_KEYS: &[&str] = &["workflow", "version", "deadline", "sensitive", "steps"];
-const STEP_KEYS: &[&str] = &["name", "worker", "needs", "timeout", "retry", "when", "pivot", "compensation"];
+const STEP_KEYS: &[&str] =
+    &["name", "worker", "needs", "timeout", "reminder", "retry", "when", "pivot", "compensation"];
 
 /// A definition whose parts were read. Where something could not be, it holds a default, and a mistake was noted.
 pub(super) struct Draft {
@@ -35,6 +36,7 @@ pub(super) struct DraftStep {
     pub(super) worker: String,
     pub(super) needs: Needs,
     pub(super) timeout: Duration,
+    pub(super) reminder: Option<Duration>,
     pub(super) retry: Retry,
     /// Where `attempts` is written.
     pub(super) attempts_at: Option<Place>,
@@ -139,12 +141,14 @@ fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> DraftStep
         None if unreadable => Needs::Unreadable,
         None => Needs::Above,
     };
+    let timeout = timeout(fields.get("timeout"), deadline, found);
     DraftStep {
         at: name_node.map_or(fields.at, |node| node.at),
         name,
         worker,
         needs,
-        timeout: timeout(fields.get("timeout"), deadline, found),
+        timeout,
+        reminder: fields.get("reminder").and_then(|node| reminder(node, timeout, found)),
         retry,
         attempts_at,
         when: fields.get("when").and_then(|node| when(node, found)),

@@ -34,6 +34,21 @@ pub(super) fn timeout(node: Option<&Node>, deadline: Option<Duration>, found: &m
     timeout
 }
 
+/// After how long a waiting step is told of: it waits for one timeout, so later would be never.
+pub(super) fn reminder(node: &Node, timeout: Duration, found: &mut Found) -> Option<Duration> {
+    let reminder = fields::duration(node, "`reminder`", found)?;
+    if reminder > timeout {
+        found.add(node.at, Rule::ReminderOverTimeout, || {
+            format!(
+                "the reminder {} is over the step's timeout {}; make it shorter, or the timeout longer",
+                humantime::format_duration(reminder),
+                humantime::format_duration(timeout)
+            )
+        });
+    }
+    Some(reminder)
+}
+
 /// A schedule, what is not written taken from the default; and where its attempts are written.
 pub(super) fn retry(node: &Node, default: Retry, found: &mut Found) -> (Retry, Option<Place>) {
     let Some(fields) = Fields::of(node, "`retry`", RETRY_KEYS, found) else {

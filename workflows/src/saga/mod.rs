@@ -106,6 +106,9 @@ pub struct Step {
     /// A waiting step's timeout has ended once, and its ledger was asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asked: bool,
+    /// When the world is reminded of it, while it waits; gone once that has happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind_at: Option<Time>,
     /// When its first execute was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -225,6 +228,7 @@ impl Step {
             execute: Tries::default(),
             happened: false,
             asked: false,
+            remind_at: None,
             started_at: None,
             finished_at: None,
             output: None,

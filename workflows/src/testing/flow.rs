@@ -1,7 +1,7 @@
 //! Definitions in a line: `a; b:a when; c:a needless; d:b,c pivot; e`.
 //!
 //! A step is its name, the steps it needs behind a colon (without one: the step before it; `b:-`: none), and words:
-//! `pivot`, `when` (a condition that reads `input.<name>`), `needless` (no compensation), `timeout=1m`, `final=busy`
+//! `pivot`, `when` (a condition that reads `input.<name>`), `needless` (no compensation), `timeout=1m`, `reminder=1m`, `final=busy`
 //! and `undo-final=busy` (a code that no further attempt follows).
 
 use crate::definition::Definition;
@@ -34,8 +34,8 @@ pub fn flow(line: &str) -> Definition {
                 }
                 Some(("final", code)) => codes = code,
                 Some(("undo-final", code)) => undo_codes = code,
-                Some(("timeout", timeout)) => {
-                    let _ = writeln!(yaml, "    timeout: {timeout}");
+                Some((key @ ("timeout" | "reminder"), duration)) => {
+                    let _ = writeln!(yaml, "    {key}: {duration}");
                 }
                 _ => panic!("{word:?} in {line:?}"),
             }

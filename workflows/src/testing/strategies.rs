@@ -136,6 +136,9 @@ fn step(
         writeln!(text, "    needs: [{}]", names.join(", "))?;
     }
     writeln!(text, "    timeout: {}s", seed.timeout_s)?;
+    if seed.timeout_s.is_multiple_of(3) {
+        writeln!(text, "    reminder: {}s", seed.timeout_s / 3)?;
+    }
     if let Some(condition) = seed.condition {
         writeln!(text, "    when: \"{}\"", CONDITIONS[condition])?;
     }

@@ -23,6 +23,7 @@ impl Machine<'_> {
         self.saga.paused = false;
         for step in &mut self.saga.steps {
             step.execute.wait = None;
+            step.remind_at = None;
             if mutant!(SettleWaiting) && step.status == StepStatus::Waiting {
                 step.undo = Some(Undo { settled: true, ..Undo::default() });
                 step.status = StepStatus::Compensated;

@@ -56,8 +56,10 @@ impl Machine<'_> {
     }
 
     fn execute_accepted(&mut self, step: usize, reply: &Reply) -> Verdict {
-        let timeout = self.step_definition(step).timeout;
+        let definition = self.step_definition(step);
+        let timeout = definition.timeout;
         let until = self.now + timeout;
+        let remind_at = definition.reminder.map(|after| self.now + after);
         let asked_again = self.step(step).asked && self.is_out(step, Action::Execute, reply.attempt);
         let state = self.step_mut(step);
         match state.status {
@@ -66,6 +68,7 @@ impl Machine<'_> {
                 state.status = StepStatus::Waiting;
                 state.finished_at = None;
                 state.happened = true;
+                state.remind_at = remind_at;
                 state.execute.wait = Some(Wait::Reply(until));
                 state.execute.error = None;
                 let attempt = Some(reply.attempt);

@@ -120,6 +120,7 @@ impl Machine<'_> {
         let state = self.step_mut(step);
         state.status = StepStatus::Failed;
         state.finished_at = Some(now);
+        state.remind_at = None;
         state.execute.error = Some(failure.clone());
         state.execute.wait = no_way_back.then_some(Wait::Operator);
         let data = Data {
@@ -142,6 +143,7 @@ impl Machine<'_> {
         state.status = StepStatus::Completed;
         state.finished_at = Some(now);
         state.output = Some(output.unwrap_or_default());
+        state.remind_at = None;
         state.execute.wait = None;
         state.execute.error = None;
         let attempt = Some(state.execute.attempt);

@@ -1,11 +1,12 @@
-//! A wake-up: the deadline, time-outs of attempts, and attempts that are to go out. The state says what is due.
+//! A wake-up: the deadline, reminders, time-outs of attempts, and attempts that are to go out. The state says what is
+//! due.
 
 use super::deadline::no_way_back;
 use super::input::Timer;
 use super::machine::{Data, Machine};
 use super::{Decision, Reason, Verdict};
 use crate::message::{Action, EventType, Failure, code};
-use crate::saga::{Cancel, Cause, Status, StepStatus, Wait};
+use crate::saga::{Cancel, Cause, Status, Step, StepStatus, Wait};
 
 impl Machine<'_> {
     pub(super) fn timer(&mut self, timer: &Timer) -> Verdict {
@@ -13,7 +14,12 @@ impl Machine<'_> {
             return Err(Decision::Ignored(Reason::AlreadyEnded));
         }
         let mut due = self.deadline();
-        if self.saga.status != Status::Parked {
+        let parked = self.saga.status == Status::Parked;
+        // A transition has one event. So a reminder has one for itself, and what else has come due is next.
+        if !due && !parked && self.reminder() {
+            return Ok(());
+        }
+        if !parked {
             for step in 0..self.saga.steps.len() {
                 due |= self.step_timer(step, timer);
             }
@@ -38,6 +44,21 @@ impl Machine<'_> {
         let reason = "deadline".to_owned();
         self.saga.cancel = Some(Cancel { reason: reason.clone(), by: reason.clone(), at: self.now });
         self.turn(Cause::Deadline, Data { reason: Some(reason), ..Data::default() });
+        true
+    }
+
+    /// One step that has been waiting for so long is told of, once.
+    fn reminder(&mut self) -> bool {
+        let due = |step: &Step| step.remind_at.is_some_and(|at| at <= self.now);
+        let Some(step) = self.saga.steps.iter().position(due) else {
+            return false;
+        };
+        let state = self.step_mut(step);
+        if !mutant!(ReminderAgain) {
+            state.remind_at = None;
+        }
+        let attempt = Some(state.execute.attempt);
+        self.tell(EventType::StepReminder, Some(step), Data { attempt, ..Data::default() });
         true
     }
 

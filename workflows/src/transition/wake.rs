@@ -13,7 +13,8 @@ pub fn wake_at(saga: &Saga) -> Option<Time> {
     if saga.status == Status::Parked {
         return deadline;
     }
-    saga.steps.iter().filter_map(|step| step_wakes_at(saga, step)).chain(deadline).min()
+    let reminders = saga.steps.iter().filter_map(|step| step.remind_at.filter(|_| !mutant!(ReminderForgotten)));
+    saga.steps.iter().filter_map(|step| step_wakes_at(saga, step)).chain(reminders).chain(deadline).min()
 }
 
 fn step_wakes_at(saga: &Saga, step: &Step) -> Option<Time> {

@@ -96,6 +96,13 @@ fn codes_that_are_not_retryable_are_kept_in_one_order() {
 }
 
 #[test]
+fn a_reminder_may_come_as_late_as_the_timeout() {
+    let definition = valid("{workflow: w, version: 1, steps: [{name: a, timeout: 5m, reminder: 5m}, {name: b}]}");
+    assert_eq!((definition.steps[0].reminder, definition.steps[1].reminder), (Some(300 * SECOND), None));
+    assert_eq!(valid(&definition.canonical()), definition);
+}
+
+#[test]
 fn json_is_yaml() {
     let json = "{\"workflow\": \"w\",\n\t\"version\": 1, \"steps\": [{\"name\":\"a\", \
                 \"when\":\"input.\\u0061 == \\\"\\ud83d\\ude00\\/\\\"\"}]}";

@@ -18,3 +18,4 @@ mod codes;
 mod matrix;
 mod mutants;
 mod properties;
+mod reminders;
