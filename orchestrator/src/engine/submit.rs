@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::definition::Definition;
+use workflows::definition::{Definition, Misfit};
 use workflows::saga::Saga;
 use workflows::transition::{Input, Reason, Refusal};
 use workflows::{Payload, Time};
@@ -116,6 +116,9 @@ pub enum StartError {
     /// The Idempotency-Key was used with another body.
     #[error("this Idempotency-Key was used with another body")]
     KeyReused,
+    /// The input does not fit the workflow's `input_schema`.
+    #[error("the input does not fit the workflow's input_schema")]
+    Unfit(Vec<Misfit>),
     /// The input is over its limit.
     #[error("the input is {bytes} bytes; at most {most} are taken")]
     TooLarge {

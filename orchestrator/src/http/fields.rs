@@ -10,6 +10,8 @@ use std::ops::RangeInclusive;
 const MISTAKES_MOST: usize = 100;
 /// Longest name of a field that is repeated to the caller.
 const NAME_CHARS_MOST: usize = 100;
+/// Longest pointer that is told: into all the depths that a schema speaks of.
+const POINTER_CHARS_MOST: usize = 1_000;
 
 /// What is wrong with a body.
 #[derive(Debug, Default)]
@@ -176,10 +178,16 @@ fn check_text(value: &Value, pointer: &str, chars: &RangeInclusive<usize>, mista
 
 /// A name as a part of a JSON Pointer in a URI fragment (RFC 6901, sections 3 and 6).
 fn escape(name: &str) -> String {
-    let mut escaped = String::new();
     let cut: String = name.chars().take(NAME_CHARS_MOST).collect();
-    for byte in cut.replace('~', "~0").replace('/', "~1").bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@?".contains(&byte) {
+    as_fragment(&cut.replace('~', "~0").replace('/', "~1"))
+}
+
+/// A JSON Pointer as it stands in a URI fragment, cut to the length of a few names.
+pub fn as_fragment(pointer: &str) -> String {
+    let mut escaped = String::new();
+    let cut: String = pointer.chars().take(POINTER_CHARS_MOST).collect();
+    for byte in cut.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@?".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
             write!(escaped, "%{byte:02X}").expect("a String takes everything");

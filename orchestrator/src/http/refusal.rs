@@ -1,10 +1,12 @@
 //! What the engine and the database say, as problems.
 
 use super::conditional::stale;
-use super::problem::{Kind, Problem};
+use super::fields::as_fragment;
+use super::problem::{FieldMistake, Kind, Problem};
 use crate::db::DbError;
 use crate::engine::{StartError, SubmitError};
 use std::time::Duration;
+use workflows::definition::Misfit;
 use workflows::transition::Refusal;
 
 /// When to come again if the database does not answer: it is polled again by then.
@@ -36,9 +38,19 @@ impl From<StartError> for Problem {
                 Self::new(Kind::KeyTaken, said).with("saga", format!("/sagas/{saga_id}"))
             }
             StartError::KeyReused => Self::new(Kind::KeyReused, said),
+            StartError::Unfit(misfits) => unfit("#/input", &misfits),
             StartError::TooLarge { .. } => Self::field("#/input", said),
         }
     }
+}
+
+/// Each part of a payload that its schema does not allow, at its place in the body.
+fn unfit(at: &str, misfits: &[Misfit]) -> Problem {
+    let mistake = |misfit: &Misfit| FieldMistake {
+        pointer: format!("{at}{}", as_fragment(&misfit.pointer)),
+        detail: misfit.detail.clone(),
+    };
+    Problem::fields(misfits.iter().map(mistake).collect())
 }
 
 impl From<DbError> for Problem {
@@ -62,6 +74,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::TooLate(_) => Self::new(Kind::TooLate, said),
             Refusal::UnknownStep(_) => Self::not_found(said),
+            Refusal::Unfit(misfits) => unfit("#/output", &misfits),
             Refusal::NotNow(_) => Self::new(Kind::Conflict, said),
         }
     }

@@ -109,6 +109,8 @@ impl Model {
             if let Some(compensation) = &mut step.compensation {
                 compensation.retry.attempts = compensation.retry.attempts.min(most);
             }
+            // Outputs are left out. One that does not fit fails its step for good, as a worker can too.
+            step.output_schema = None;
             if step.when.is_some() {
                 step.when = Some(When::compile(&format!("input.s{index}")).expect("a field is an expression"));
             }

@@ -14,14 +14,17 @@ impl Definition {
     /// more in it.
     pub fn canonical(&self) -> String {
         let steps: Vec<Value> = self.steps.iter().map(|step| self.step(step)).collect();
-        json!({
+        let mut value = json!({
             "workflow": self.workflow,
             "version": self.version,
             "deadline": humane(self.deadline),
             "sensitive": self.sensitive,
             "steps": steps,
-        })
-        .to_string()
+        });
+        if let Some(schema) = &self.input_schema {
+            value["input_schema"] = json!(schema);
+        }
+        value.to_string()
     }
 
     /// The SHA-256 of the canonical text, in 64 hexadecimal digits.
@@ -51,6 +54,9 @@ impl Definition {
         }
         if let Some(when) = &step.when {
             value["when"] = json!(when);
+        }
+        if let Some(schema) = &step.output_schema {
+            value["output_schema"] = json!(schema);
         }
         match step.position {
             Position::Before => {}

@@ -33,8 +33,23 @@ pub const SENSITIVE_PATHS: usize = 100;
 /// The deepest payloads have paths of a tenth of this.
 pub const SENSITIVE_PATH_CHARS: usize = 256;
 
-/// Lists and maps within each other: a definition needs five.
-pub const DEPTH: usize = 16;
+/// A schema says what is needed of a payload, not all that is known of it.
+pub const SCHEMA_BYTES: usize = 32 * 1024;
+/// Schemas in a schema, its references written out: with the size of a payload this bounds what a check takes.
+pub const SCHEMA_PARTS: usize = 1_000;
+/// Schemas within each other, its references written out: the check recurses.
+pub const SCHEMA_DEPTH: usize = 32;
+/// Regular expressions in a schema: each takes time and memory to compile,
+pub const SCHEMA_PATTERNS: usize = 50;
+/// and at most so much memory.
+pub const SCHEMA_PATTERN_BYTES: usize = 256 * 1024;
+/// Parts of a payload that are told not to fit: nobody reads more in one go.
+pub const MISFITS: usize = 100;
+/// How much is said of each.
+pub const MISFIT_CHARS: usize = 300;
+
+/// Lists and maps within each other: a definition needs five, and a schema in it some twenty.
+pub const DEPTH: usize = 32;
 /// Events of the YAML parser: a file of 100 steps with every key needs 6,000.
 pub const EVENTS: usize = 30_000;
 /// Aliases and anchors: a step has some five values worth sharing.

@@ -54,6 +54,13 @@ pub enum Rule {
     ReminderOverTimeout,
     /// `sensitive-path`: `input.…` or `steps.<name>.…`.
     SensitivePath,
+    /// `schema`: a JSON Schema (2020-12).
+    Schema,
+    /// `schema-reference`: a schema refers to places in itself, and not in a circle.
+    SchemaReference,
+    /// `schema-too-large`: at most [`limits::SCHEMA_BYTES`], [`limits::SCHEMA_PARTS`], [`limits::SCHEMA_DEPTH`] and
+    /// [`limits::SCHEMA_PATTERNS`].
+    SchemaTooLarge,
     /// `expression`: CEL over `input` and `steps`.
     Expression,
     /// `expression-too-large`: at most [`limits::EXPRESSION_BYTES`], [`limits::EXPRESSION_TOKENS`] and
@@ -65,7 +72,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::TooLarge,
         Self::TooComplex,
         Self::Syntax,
@@ -90,6 +97,9 @@ impl Rule {
         Self::TimeoutOverDeadline,
         Self::ReminderOverTimeout,
         Self::SensitivePath,
+        Self::Schema,
+        Self::SchemaReference,
+        Self::SchemaTooLarge,
         Self::Expression,
         Self::ExpressionTooLarge,
         Self::ExpressionFunction,
@@ -122,6 +132,9 @@ impl Rule {
             Self::TimeoutOverDeadline => "timeout-over-deadline",
             Self::ReminderOverTimeout => "reminder-over-timeout",
             Self::SensitivePath => "sensitive-path",
+            Self::Schema => "schema",
+            Self::SchemaReference => "schema-reference",
+            Self::SchemaTooLarge => "schema-too-large",
             Self::Expression => "expression",
             Self::ExpressionTooLarge => "expression-too-large",
             Self::ExpressionFunction => "expression-function",

@@ -10,6 +10,7 @@ mod parse;
 mod read;
 mod redact;
 mod schedules;
+mod schema;
 pub mod shipped;
 mod tree;
 mod when;
@@ -17,6 +18,7 @@ mod when;
 pub use expression::Unfit;
 pub use mistakes::{Mistake, Mistakes, Place, Rule};
 pub use redact::{MASK, Root, redact};
+pub use schema::{Misfit, Schema};
 pub use when::When;
 
 use crate::retry::Retry;
@@ -33,6 +35,9 @@ pub struct Definition {
     /// From a saga's start; then it is cancelled with reason `deadline`, if it still can be.
     #[serde(with = "crate::humane")]
     pub deadline: Duration,
+    /// What a saga may be started with; `None`: anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_schema: Option<Schema>,
     /// Paths such as `input.payment.token`, sorted: stored and sent to workers, shown as `•••` everywhere else.
     pub sensitive: Vec<String>,
     /// In the order written. Indexes into this list are what `needs` and `dependents` hold.
@@ -60,6 +65,9 @@ pub struct Step {
     pub retry: Retry,
     /// The step is skipped if it is false.
     pub when: Option<When>,
+    /// What its action may put out; `None`: anything. Other outputs are a final failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Schema>,
     /// Where the step stands to the pivot.
     pub position: Position,
     /// How it is undone; `None`: there is nothing to undo.

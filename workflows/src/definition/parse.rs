@@ -35,6 +35,7 @@ fn finish(draft: Draft, found: &mut Found) -> Definition {
         reminder: step.reminder,
         retry: step.retry,
         when: step.when,
+        output_schema: step.output_schema,
         position,
         compensation: match step.compensation {
             DraftCompensation::Wanted(compensation, _) => Some(compensation),
@@ -46,6 +47,7 @@ fn finish(draft: Draft, found: &mut Found) -> Definition {
         workflow: draft.workflow,
         version: draft.version,
         deadline: draft.deadline,
+        input_schema: draft.input_schema,
         sensitive: draft.sensitive,
         steps: steps.collect(),
     }

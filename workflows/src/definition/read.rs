@@ -3,6 +3,7 @@
 use super::fields::{self, Fields};
 use super::mistakes::{Found, Place, Rule, quoted};
 use super::schedules::{compensation, reminder, retry, timeout};
+use super::schema::Schema;
 use super::tree::Node;
 use super::when::When;
 use super::{Compensation, limits};
@@ -12,15 +13,16 @@ use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(24 * 3600);
 
-const WORKFLOW_KEYS: &[&str] = &["workflow", "version", "deadline", "sensitive", "steps"];
-const STEP_KEYS: &[&str] =
-    &["name", "worker", "needs", "timeout", "reminder", "retry", "when", "pivot", "compensation"];
+pub(super) const WORKFLOW_KEYS: &[&str] = &["workflow", "version", "deadline", "input_schema", "sensitive", "steps"];
+pub(super) const STEP_KEYS: &[&str] =
+    &["name", "worker", "needs", "timeout", "reminder", "retry", "when", "pivot", "compensation", "output_schema"];
 
 /// A definition whose parts were read. Where something could not be, it holds a default, and a mistake was noted.
 pub(super) struct Draft {
     pub(super) workflow: String,
     pub(super) version: u32,
     pub(super) deadline: Duration,
+    pub(super) input_schema: Option<Schema>,
     pub(super) sensitive: Vec<String>,
     /// The first [`limits::STEPS`] of them.
     pub(super) steps: Vec<DraftStep>,
@@ -41,6 +43,7 @@ pub(super) struct DraftStep {
     /// Where `attempts` is written.
     pub(super) attempts_at: Option<Place>,
     pub(super) when: Option<When>,
+    pub(super) output_schema: Option<Schema>,
     /// Where `pivot: true` is written.
     pub(super) pivot_at: Option<Place>,
     pub(super) compensation: DraftCompensation,
@@ -96,6 +99,7 @@ pub(super) fn workflow(root: &Node, found: &mut Found) -> Option<Draft> {
         workflow: workflow.unwrap_or_default().to_owned(),
         version: version.unwrap_or_default(),
         deadline: deadline.unwrap_or(DEADLINE),
+        input_schema: fields.get("input_schema").and_then(|node| Schema::read(node, "`input_schema`", found)),
         sensitive,
         steps,
         whole,
@@ -152,6 +156,7 @@ fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> DraftStep
         retry,
         attempts_at,
         when: fields.get("when").and_then(|node| when(node, found)),
+        output_schema: fields.get("output_schema").and_then(|node| Schema::read(node, "`output_schema`", found)),
         pivot_at,
         compensation: compensation(fields.get("compensation"), deadline, found),
     }

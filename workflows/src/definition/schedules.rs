@@ -12,8 +12,8 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-const RETRY_KEYS: &[&str] = &["attempts", "first", "factor", "max", "jitter", "not_retryable"];
-const COMPENSATION_KEYS: &[&str] = &["timeout", "retry"];
+pub(super) const RETRY_KEYS: &[&str] = &["attempts", "first", "factor", "max", "jitter", "not_retryable"];
+pub(super) const COMPENSATION_KEYS: &[&str] = &["timeout", "retry"];
 
 /// How long one attempt may take: never longer than the deadline.
 pub(super) fn timeout(node: Option<&Node>, deadline: Option<Duration>, found: &mut Found) -> Duration {

@@ -1,8 +1,9 @@
 //! The file as a tree of values, each with its place: lenient, so that one mistake does not hide the others.
 
 use super::limits;
-use super::mistakes::{Mistake, Place, Rule, quoted};
+use super::mistakes::{Found, Mistake, Place, Rule, quoted};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Error, Options, Spanned, UserMessageFormatter};
 use std::fmt;
@@ -39,6 +40,72 @@ impl Node {
             Tree::List(_) => "a list".to_owned(),
             Tree::Map(_) => "a map".to_owned(),
         }
+    }
+}
+
+impl Node {
+    /// The value as JSON. What has no JSON form is noted.
+    pub(super) fn json(&self, found: &mut Found) -> Option<Value> {
+        Some(match &self.value {
+            Tree::Nothing => Value::Null,
+            Tree::Flag(flag) => (*flag).into(),
+            Tree::Text(text) => text.as_str().into(),
+            Tree::Whole(number) => match (i64::try_from(*number), u64::try_from(*number)) {
+                (Ok(number), _) => number.into(),
+                (Err(_), Ok(number)) => number.into(),
+                (Err(_), Err(_)) => return self.no_json(found),
+            },
+            Tree::Real(number) => match Number::from_f64(*number) {
+                Some(number) => number.into(),
+                None => return self.no_json(found),
+            },
+            Tree::List(list) => {
+                let items: Vec<_> = list.iter().map(|item| item.json(found)).collect();
+                Value::Array(items.into_iter().collect::<Option<_>>()?)
+            }
+            Tree::Map(map) => {
+                let mut object = Map::new();
+                let mut whole = true;
+                for (key, value) in map {
+                    let Tree::Text(name) = &key.value else {
+                        found.add(key.at, Rule::WrongType, || {
+                            format!("a key is {}; it is a text: put it in quotes", key.described())
+                        });
+                        whole = false;
+                        continue;
+                    };
+                    let value = value.json(found);
+                    whole &= value.is_some();
+                    if object.insert(name.clone(), value.unwrap_or_default()).is_some() {
+                        found.add(key.at, Rule::DuplicateKey, || {
+                            format!("{} is already written in this map; a key is written once", quoted(name))
+                        });
+                        whole = false;
+                    }
+                }
+                return whole.then_some(Value::Object(object));
+            }
+        })
+    }
+
+    fn no_json(&self, found: &mut Found) -> Option<Value> {
+        found.add(self.at, Rule::Number, || format!("{} has no JSON form", self.described()));
+        None
+    }
+
+    /// What a JSON pointer (RFC 6901) leads to.
+    pub(super) fn at_pointer(&self, pointer: &str) -> Option<&Self> {
+        pointer.split('/').skip(1).try_fold(self, |node, step| {
+            let step = step.replace("~1", "/").replace("~0", "~");
+            match &node.value {
+                Tree::List(list) => list.get(step.parse::<usize>().ok()?),
+                Tree::Map(map) => map.iter().find_map(|(key, value)| match &key.value {
+                    Tree::Text(key) if *key == step => Some(value),
+                    _ => None,
+                }),
+                _ => None,
+            }
+        })
     }
 }
 

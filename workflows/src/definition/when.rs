@@ -79,7 +79,7 @@ impl When {
 const PANICKED: &str = "the interpreter panicked on it";
 
 /// Runs on a stack that no expression within the limits overflows; a panic ends there.
-fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+pub(super) fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .name("expression".to_owned())

@@ -88,6 +88,8 @@ pub mod code {
     pub const UNDELIVERABLE: &str = "undeliverable";
     /// An output over its limit, or a compensation that answers `accepted`.
     pub const INVALID_REPLY: &str = "invalid_reply";
+    /// An output that its step's `output_schema` does not allow.
+    pub const INVALID_OUTPUT: &str = "invalid_output";
     /// A step's `when` could not be evaluated.
     pub const CONDITION_FAILED: &str = "condition_failed";
 }

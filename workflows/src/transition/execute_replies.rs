@@ -6,6 +6,9 @@ use super::{DEFER_LEAST, DEFER_MOST, Decision, PAYLOAD_BYTES, Reason, Verdict};
 use crate::message::{Action, EventType, Failure, OUTPUT_BYTES, Outcome, Reply, code};
 use crate::saga::{StepStatus, Wait};
 
+/// Misfits of an output that are told in words; the rest is counted.
+const MISFITS_TOLD: usize = 3;
+
 impl Machine<'_> {
     pub(super) fn execute_reply(&mut self, step: usize, reply: &Reply) -> Verdict {
         if reply.attempt == 0 || reply.attempt > self.step(step).execute.attempt {
@@ -24,9 +27,9 @@ impl Machine<'_> {
             // Failed and not turned is a parked step: the answer that it waited for still moves it on (B6).
             StepStatus::Running | StepStatus::Waiting | StepStatus::Failed => {
                 self.step_mut(step).happened = true;
-                match self.output_over_limit(reply) {
+                match self.unfit_output(step, reply) {
                     None => self.complete_step(step, reply.output.clone()),
-                    Some(sentence) => self.fail_finally(step, Failure::last(code::INVALID_REPLY, sentence)),
+                    Some(failure) => self.fail_finally(step, failure),
                 }
                 Ok(())
             }
@@ -43,6 +46,20 @@ impl Machine<'_> {
                 Err(Decision::Ignored(Reason::Stale))
             }
         }
+    }
+
+    /// Why an output is not taken: no attempt would answer otherwise, since the ledger repeats what it has.
+    fn unfit_output(&self, step: usize, reply: &Reply) -> Option<Failure> {
+        if let Some(sentence) = self.output_over_limit(reply) {
+            return Some(Failure::last(code::INVALID_REPLY, sentence));
+        }
+        let schema = self.step_definition(step).output_schema.as_ref()?;
+        let misfits = schema.check(&reply.output.clone().unwrap_or_default()).err()?;
+        let told: Vec<_> = misfits.iter().take(MISFITS_TOLD).map(ToString::to_string).collect();
+        let more = misfits.len() - told.len();
+        let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+        let sentence = format!("the output does not fit the step's output_schema: {}{more}", told.join("; "));
+        Some(Failure::last(code::INVALID_OUTPUT, sentence))
     }
 
     fn output_over_limit(&self, reply: &Reply) -> Option<String> {

@@ -1,6 +1,7 @@
 //! What an input does to a saga.
 
 use crate::Time;
+use crate::definition::Misfit;
 use crate::message::{Command, Event};
 use crate::saga::Saga;
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,9 @@ pub enum Refusal {
     /// The saga has no such step.
     #[error("the saga has no step {0:?}")]
     UnknownStep(String),
+    /// The output does not fit the step's `output_schema`.
+    #[error("the output does not fit the step's output_schema")]
+    Unfit(Vec<Misfit>),
     /// The saga, or the step, is not where this could be done.
     #[error("{0}")]
     NotNow(String),

@@ -3,7 +3,7 @@
 use super::input::{Complete, Fail, Undeliverable};
 use super::machine::Machine;
 use super::operator::not_now;
-use super::{Decision, PAYLOAD_BYTES, Reason, Verdict};
+use super::{Decision, PAYLOAD_BYTES, Reason, Refusal, Verdict};
 use crate::message::{Action, Failure, OUTPUT_BYTES, code};
 use crate::saga::{Cause, StepStatus};
 
@@ -20,6 +20,9 @@ impl Machine<'_> {
                 let bytes = complete.output.get().len();
                 if bytes > OUTPUT_BYTES || self.payload_bytes() + bytes > PAYLOAD_BYTES {
                     return Err(not_now(format!("the output is {bytes} bytes; at most {OUTPUT_BYTES} are taken")));
+                }
+                if let Some(schema) = &self.step_definition(step).output_schema {
+                    schema.check(&complete.output).map_err(|misfits| Decision::Refused(Refusal::Unfit(misfits)))?;
                 }
                 // A4: whoever undoes it is not to take a missing row for "never happened".
                 self.step_mut(step).happened = true;

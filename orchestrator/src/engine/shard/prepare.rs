@@ -98,6 +98,9 @@ impl Making<'_> {
             return Err(StartError::TooLarge { bytes, most: INPUT_BYTES }.into());
         }
         let definition = self.definition(details)?;
+        if let Some(schema) = &definition.input_schema {
+            schema.check(&start.input).map_err(StartError::Unfit)?;
+        }
         let subject = Subject { definition: &definition, input: &start.input };
         let Moved { saga, effects, moves } = transition::start(subject, start, self.now);
         if let Some(key) = &details.idempotency {

@@ -89,3 +89,34 @@ async fn definitions_are_shown() {
     fixture.get("/workflows/trip?version=3").await.problem(404);
     fixture.get("/workflows/trip?version=x").await.problem(400);
 }
+
+#[tokio::test]
+async fn a_start_that_breaks_the_input_schema_starts_nothing() {
+    let fixture = Fixture::new().await;
+    let ferry = json!({
+        "workflow": "ferry",
+        "version": 1,
+        "input_schema": {
+            "required": ["cars"],
+            "properties": {"cars": {"type": "array", "items": {"required": ["plate"]}}, "a b": {"type": "integer"}},
+        },
+        "steps": [{"name": "row", "output_schema": {"required": ["berth"]}}],
+    });
+    assert_eq!(put(&fixture, "/workflows", &ferry.to_string(), "application/json").await.status, 201);
+    let start = async |input| fixture.post("/sagas", &json!({"workflow": "ferry", "key": "k", "input": input})).await;
+    let problem = start(json!({"cars": [{"plate": "x"}, {}], "a b": "secret"})).await.problem(422);
+    assert_eq!(problem["type"], "/docs#invalid-fields");
+    let mut pointers: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+    pointers.sort_unstable();
+    assert_eq!(pointers, ["#/input/a%20b", "#/input/cars/1/plate"]);
+    assert!(!problem.to_string().contains("secret"), "{problem}");
+    assert_eq!(start(json!({})).await.problem(422)["errors"][0]["pointer"], "#/input/cars");
+    assert_eq!(fixture.get("/sagas?workflow=ferry").await.json()["sagas"], json!([]), "nothing was started");
+    let started = start(json!({"cars": []})).await;
+    assert_eq!(started.status, 202);
+    let complete = format!("/sagas/{}/steps/row/complete", started.json()["id"].as_str().unwrap());
+    let problem = fixture.post(&complete, &json!({"output": {}})).await.problem(422);
+    assert_eq!(problem["errors"][0], json!({"pointer": "#/output/berth", "detail": "is missing"}));
+    assert_eq!(fixture.post(&complete, &json!({"output": {"berth": 7}})).await.json()["status"], "completed");
+}

@@ -3,6 +3,7 @@ mod hostile;
 mod reading;
 mod redaction;
 mod rules;
+mod schemas;
 
 use super::*;
 

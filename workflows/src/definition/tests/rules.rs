@@ -31,9 +31,9 @@ fn file_rules() -> Vec<(Rule, String, &'static [&'static str])> {
         ),
         (
             Rule::TooComplex,
-            format!("{}- x", "- ".repeat(20)),
-            &["f.yaml:1:33: too-complex: the file nests too deeply, or has too many values or aliases; \
-               at most 16 levels, 30000 values and 1000 aliases are read"],
+            format!("{}- x", "- ".repeat(40)),
+            &["f.yaml:1:65: too-complex: the file nests too deeply, or has too many values or aliases; \
+               at most 32 levels, 30000 values and 1000 aliases are read"],
         ),
         (
             Rule::Syntax,
@@ -44,7 +44,7 @@ fn file_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             Rule::WrongType,
             "- order\n".to_owned(),
             &["f.yaml:1:1: wrong-type: a workflow is a list; \
-               it is a map with the keys workflow, version, deadline, sensitive, steps"],
+               it is a map with the keys workflow, version, deadline, input_schema, sensitive, steps"],
         ),
         (
             Rule::UnknownKey,
@@ -52,7 +52,7 @@ fn file_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             &[
                 "f.yaml:3:1: unknown-key: a workflow has no key \"deadlin\"; did you mean `deadline`?",
                 "f.yaml:4:1: unknown-key: a workflow has no key \"owner\"; \
-                 its keys are workflow, version, deadline, sensitive, steps",
+                 its keys are workflow, version, deadline, input_schema, sensitive, steps",
             ],
         ),
         (
@@ -154,6 +154,31 @@ fn step_rules() -> Vec<(Rule, String, &'static [&'static str])> {
                 "f.yaml:6:25: duration: `reminder` is the number 1; \
                  a duration is a number with a unit, such as 200ms, 30s or 1h 30m",
             ],
+        ),
+        (
+            Rule::Schema,
+            "workflow: w\nversion: 1\ninput_schema:\n  properties:\n    a: { type: text }\nsteps: [{name: a}]\n"
+                .to_owned(),
+            &[
+                "f.yaml:5:16: schema: `input_schema` is no JSON Schema (2020-12): \"text\" is not valid under any of the \
+                 schemas listed in the 'anyOf' keyword",
+            ],
+        ),
+        (
+            Rule::SchemaReference,
+            steps("  - name: a\n    output_schema:\n      properties:\n        b: { $ref: money.json }\n"),
+            &[
+                "f.yaml:7:20: schema-reference: `output_schema` refers to \"money.json\"; a reference leads to a place in \
+                 the same schema, such as `#/$defs/money`: files and addresses are not read",
+            ],
+        ),
+        (
+            Rule::SchemaTooLarge,
+            steps(&format!(
+                "  - name: a\n    output_schema: {{ description: {} }}\n",
+                "x".repeat(limits::SCHEMA_BYTES)
+            )),
+            &["f.yaml:5:20: schema-too-large: `output_schema` has 32786 bytes; at most 32768 are read"],
         ),
         (
             Rule::Expression,
@@ -290,12 +315,12 @@ workflow: 5
         "f.yaml:12:5: unknown-key: a step has no key \"wrker\"; did you mean `worker`?",
         "f.yaml:12:5: missing-key: a step has no `name`; write its name, such as `name: pay`",
         "f.yaml:13:5: wrong-type: a step is the number 5; \
-         it is a map with the keys name, worker, needs, timeout, reminder, retry, when, pivot, compensation",
+         it is a map with the keys name, worker, needs, timeout, reminder, retry, when, pivot, compensation, output_schema",
         "f.yaml:14:11: wrong-type: a step's `name` is the number 7; it is a text: put it in quotes",
         "f.yaml:15:5: wrong-type: a key of a step is the number 1; \
-         the keys of a step are name, worker, needs, timeout, reminder, retry, when, pivot, compensation",
+         the keys of a step are name, worker, needs, timeout, reminder, retry, when, pivot, compensation, output_schema",
         "f.yaml:16:5: wrong-type: a key of a step is a list; \
-         the keys of a step are name, worker, needs, timeout, reminder, retry, when, pivot, compensation",
+         the keys of a step are name, worker, needs, timeout, reminder, retry, when, pivot, compensation, output_schema",
         "f.yaml:17:11: wrong-type: `workflow` is the number 5; it is a text: put it in quotes",
     ];
     assert_eq!(mistakes(text), expected);

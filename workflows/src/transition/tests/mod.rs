@@ -19,3 +19,4 @@ mod matrix;
 mod mutants;
 mod properties;
 mod reminders;
+mod schemas;
