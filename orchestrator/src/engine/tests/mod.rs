@@ -2,6 +2,7 @@
 
 mod faults;
 mod scripted;
+mod shipped;
 mod story;
 
 use super::{Answer, Definitions, Door, Engine, Limits, Parts, StartDetails, Submission, SubmitError};
