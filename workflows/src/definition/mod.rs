@@ -3,6 +3,7 @@
 mod canonical;
 mod expression;
 mod fields;
+pub mod format;
 mod graph;
 pub mod limits;
 mod mistakes;

@@ -1,4 +1,5 @@
 mod conditions;
+mod format;
 mod hostile;
 mod reading;
 mod redaction;
