@@ -55,6 +55,25 @@ fn many_mistakes_are_found_at_once() {
     let wide = format!("input{}", "[0]".repeat(100));
     let steps: String = (0..100).map(|n| format!("  - {{name: s{n}, when: '{wide}'}}\n")).collect();
     refused("a hundred conditions", "expression-too-large", format!("workflow: w\nversion: 1\nsteps:\n{steps}"));
+    let bomb = format!("{}input.a", "!".repeat(900));
+    refused(
+        "a CEL bomb",
+        "expression-too-large",
+        format!("workflow: w\nversion: 1\nsteps: [{{name: a, when: '{bomb}'}}]"),
+    );
+    let bomb = format!("{}1{}", "(".repeat(500), ")".repeat(500));
+    refused(
+        "CEL depth 500",
+        "expression-too-large",
+        format!("workflow: w\nversion: 1\nsteps: [{{name: a, when: '{bomb}'}}]"),
+    );
+    let schema = format!("{}{{type: object}}{}", "{not: ".repeat(500), "}".repeat(500));
+    refused("a schema of depth 500", "too-complex", format!("workflow: w\nversion: 1\ninput_schema: {schema}\n"));
+    let schema: String = (0..500).map(|n| format!("{}not:\n", " ".repeat(n + 1))).collect();
+    refused("a schema of block depth 500", "too-complex", format!("workflow: w\nversion: 1\ninput_schema:\n{schema}"));
+    let wide = (0..99).map(|n| format!("  - {{name: s{n}, output_schema: {{pattern: '(a{{100}}){{100}}'}}}}\n"));
+    let wide = format!("workflow: w\nversion: 1\nsteps:\n{}", wide.collect::<String>());
+    refused("a hundred large patterns", "schema", wide);
     let keys: String = (0..10_000).map(|n| format!("k{n}: 1\n")).collect();
     refused("ten thousand keys", "unknown-key", keys);
     let same = "version: 1\n".repeat(10_000);
