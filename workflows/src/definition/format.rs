@@ -1,4 +1,5 @@
-//! The format of a definition as a JSON Schema (2020-12), for editors: from the same keys and limits that the reader has.
+//! The format of a definition as a JSON Schema (2020-12), for editors: from the same keys and limits that the reader
+//! has.
 //!
 //! It refuses nothing that the reader takes. What concerns several steps, expressions and schemas themselves only the
 //! reader checks.
@@ -27,7 +28,10 @@ pub fn json_schema() -> Value {
             "description": "A number with a unit, such as 200ms, 30s or 1h 30m: 1ms to 365d.",
             "pattern": r"^\s*[0-9]",
         },
-        "schema": { "description": "A JSON Schema (2020-12). References lead to places in itself.", "type": ["object", "boolean"] },
+        "schema": {
+            "description": "A JSON Schema (2020-12). References lead to places in itself.",
+            "type": ["object", "boolean"],
+        },
         "step": map(STEP_KEYS, &["name"], step_key),
         "retry": map(RETRY_KEYS, &[], retry_key),
     });
@@ -86,7 +90,7 @@ fn step_key(key: &str) -> Value {
             "type": "string", "maxLength": limits::EXPRESSION_BYTES,
         }),
         "pivot" => json!({
-            "description": "The point of no return: after it nothing is undone, and each step is retried until it is done.",
+            "description": "The point of no return: behind it nothing is undone, and each step is retried until done.",
             "type": "boolean",
         }),
         "output_schema" => refer("schema", "What it may put out; any other output fails it for good."),

@@ -13,6 +13,8 @@ fn table() -> Vec<(Rule, String, &'static [&'static str])> {
     let many: String = (0..=limits::STEPS).map(|n| format!("  - name: s{n}\n")).collect();
     let mut table = file_rules();
     table.extend(step_rules());
+    table.extend(time_rules());
+    table.extend(payload_rules());
     table.extend(graph_rules());
     table.push((
         Rule::TooManySteps,
@@ -135,6 +137,11 @@ fn step_rules() -> Vec<(Rule, String, &'static [&'static str])> {
                 "f.yaml:5:53: error-code: there are 51 error codes; at most 50 are taken",
             ],
         ),
+    ]
+}
+
+fn time_rules() -> Vec<(Rule, String, &'static [&'static str])> {
+    vec![
         (
             Rule::TimeoutOverDeadline,
             "workflow: w\nversion: 1\ndeadline: 10s\nsteps:\n  - {name: a, timeout: 11s}\n".to_owned(),
@@ -155,6 +162,11 @@ fn step_rules() -> Vec<(Rule, String, &'static [&'static str])> {
                  a duration is a number with a unit, such as 200ms, 30s or 1h 30m",
             ],
         ),
+    ]
+}
+
+fn payload_rules() -> Vec<(Rule, String, &'static [&'static str])> {
+    vec![
         (
             Rule::Schema,
             "workflow: w\nversion: 1\ninput_schema:\n  properties:\n    a: { type: text }\nsteps: [{name: a}]\n"
