@@ -32,7 +32,7 @@ pub trait Bus: Send + Sync + 'static {
     }
 
     /// Whether a command decided then is still unread in its worker's partition for that saga (rule B7), as of the
-    /// last sample.
+    /// last sample: no member that is there has it in hand.
     fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool;
 }
 

@@ -1,11 +1,12 @@
-//! A database that stops answering when a test says so.
+//! A database that stops answering, or whose clock runs ahead, when a test says so.
 
 use super::{
     Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow, Put, SagaPage,
     Sqlite, StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
 };
 use async_trait::async_trait;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 use uuid::Uuid;
 use workflows::Time;
 
@@ -15,17 +16,31 @@ pub struct Faulty {
     inner: Sqlite,
     /// How many more of them are answered.
     looks: AtomicUsize,
+    /// How far its clock is ahead of the host's, in microseconds.
+    ahead: AtomicI64,
 }
 
 impl Faulty {
     /// Without a fault yet.
     pub fn new(inner: Sqlite) -> Self {
-        Self { inner, looks: AtomicUsize::new(usize::MAX) }
+        Self { inner, looks: AtomicUsize::new(usize::MAX), ahead: AtomicI64::new(0) }
     }
 
     /// From now on so many looks are answered, then none.
     pub fn answers(&self, looks: usize) {
         self.looks.store(looks, SeqCst);
+    }
+
+    /// So much time goes by at once. The engine knows of it from its next look at the clock on.
+    pub async fn passes(&self, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).expect("a test's span");
+        self.ahead.fetch_add(micros, SeqCst);
+        self.inner.wake_ups_come_earlier(micros).await.expect("the file is there");
+    }
+
+    /// That moment of the host's, by this clock.
+    fn shifted(&self, at: Time) -> Time {
+        Time::from_micros(at.micros() + self.ahead.load(SeqCst))
     }
 }
 
@@ -39,6 +54,23 @@ macro_rules! all_but_looks_are_handed_on {
                 self.inner.saga(id).await
             }
 
+            async fn now(&self) -> Result<Time, DbError> {
+                self.inner.now().await.map(|now| self.shifted(now))
+            }
+
+            async fn write(&self, batch: &Batch) -> Result<Written, WriteError> {
+                let mut batch = batch.clone();
+                let ahead = self.ahead.load(SeqCst);
+                batch.wakes.iter_mut().for_each(|wake| wake.at = Time::from_micros(wake.at.micros() - ahead));
+                let written = self.inner.write(&batch).await?;
+                Ok(Written { now: self.shifted(written.now) })
+            }
+
+            async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError> {
+                let Claimed { due, next, now } = self.inner.claim_wake_ups(limit).await?;
+                Ok(Claimed { due, next: next.map(|next| self.shifted(next)), now: self.shifted(now) })
+            }
+
             $(async fn $name(&self, $($argument: $kind),*) -> $answer {
                 self.inner.$name($($argument),*).await
             })*
@@ -49,11 +81,8 @@ macro_rules! all_but_looks_are_handed_on {
 all_but_looks_are_handed_on! {
     fn migrate() -> Result<(), DbError>;
     fn missing_migrations() -> Result<Vec<String>, DbError>;
-    fn now() -> Result<Time, DbError>;
     fn load(ids: &[Uuid]) -> Result<Vec<Loaded>, DbError>;
     fn find_starts(asked: &[StartKeys]) -> Result<FoundStarts, DbError>;
-    fn write(batch: &Batch) -> Result<Written, WriteError>;
-    fn claim_wake_ups(limit: u32) -> Result<Claimed, DbError>;
     fn begin_incarnation(incarnation: Uuid, replica: &str) -> Result<(), DbError>;
     fn renew_lease(incarnation: Uuid) -> Result<bool, DbError>;
     fn end_lease(incarnation: Uuid) -> Result<(), DbError>;

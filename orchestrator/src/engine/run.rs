@@ -75,6 +75,7 @@ impl Engine {
             Arc::new(Publisher::new(Arc::clone(&bus), Arc::clone(&db), Arc::clone(&lease), limits.in_flight));
         let shared = Arc::new(Shared {
             db,
+            bus: Arc::clone(&bus),
             clock,
             definitions,
             lease,

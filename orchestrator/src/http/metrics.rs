@@ -132,6 +132,10 @@ pub(super) fn describe() {
         metrics::describe_gauge!("saga_worker_in_hand", "Commands that members work on");
         metrics::describe_gauge!("saga_worker_members", "Members heard within 10 s");
         metrics::describe_gauge!("saga_worker_oldest_age_seconds", "How long the oldest command has waited");
+        metrics::describe_counter!(
+            "saga_timeouts_put_off_total",
+            "Time-outs that did not count, since no member had taken the command"
+        );
         metrics::describe_gauge!("saga_build_info", "1; the labels say which build");
     });
 }

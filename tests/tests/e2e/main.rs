@@ -1,5 +1,6 @@
 //! One order each way, faults, and races, against real processes.
 
+mod away;
 mod bad_input;
 mod embedded;
 mod faults;

@@ -3,4 +3,4 @@
 pub mod kafka;
 mod port;
 
-pub use port::{Ack, CommandSource, DeadLetter, Delivered, Origin, ReplySink, SendError};
+pub use port::{Ack, CommandSource, DeadLetter, Delivered, HowFar, Origin, ReplySink, SendError};

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use std::fmt;
+use std::sync::Arc;
 use workflows::Time;
-use workflows::message::{Command, Envelope, Heartbeat, Reply};
+use workflows::message::{Command, Envelope, Heartbeat, Positions, Reply};
 
 /// Called once what was delivered is done for good; dropped otherwise (it is then delivered again).
 pub struct Ack(Option<Box<dyn FnOnce() + Send>>);
@@ -89,7 +90,16 @@ pub trait CommandSource: Send + 'static {
 
     /// Nothing more is taken, and all that will be acknowledged is: makes that durable, and leaves.
     async fn close(&mut self) {}
+
+    /// How far it has read, for the member's heartbeats; whoever asks may do so at any time. A source whose bus sees
+    /// for itself what was taken says nothing.
+    fn read(&self) -> HowFar {
+        Arc::new(|| None)
+    }
 }
+
+/// Tells how far a source has read.
+pub type HowFar = Arc<dyn Fn() -> Option<Positions> + Send + Sync>;
 
 /// Where a worker's replies go.
 #[async_trait]

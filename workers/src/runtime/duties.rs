@@ -2,6 +2,7 @@
 
 use super::context::{Context, today};
 use crate::again::causes;
+use crate::bus::HowFar;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use workflows::message::{Heartbeat, Serves};
@@ -18,7 +19,7 @@ const BUILD: &str = match option_env!("BUILD_ID") {
 };
 
 /// Says every 2 s that the member is there, and at the shutdown goes on until `left` says that it is gone.
-pub async fn heartbeats(context: &Context, member: &str, serves: &[Serves]) {
+pub async fn heartbeats(context: &Context, member: &str, serves: &[Serves], read: HowFar) {
     let mut beat = tokio::time::interval(HEARTBEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -32,6 +33,7 @@ pub async fn heartbeats(context: &Context, member: &str, serves: &[Serves]) {
             build: BUILD.to_owned(),
             serves: serves.to_vec(),
             breakers: BTreeMap::new(),
+            read: read(),
         };
         if let Err(error) = context.sink.heartbeat(&heartbeat).await {
             tracing::debug!("worker {} could not say that it is there: {}", context.name, causes(&error));

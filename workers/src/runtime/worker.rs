@@ -75,7 +75,7 @@ impl Worker {
         let context = Arc::new(Context::new(ledger, spec.work, settings, Arc::clone(&sink), shutdown));
         tracing::info!(member, "worker {name} takes commands, {} at once", context.settings.concurrency);
         {
-            let beats = duties::heartbeats(&context, &member, &spec.serves);
+            let beats = duties::heartbeats(&context, &member, &spec.serves, source.read());
             let background = async { tokio::join!(due::run(&context), duties::pruning(&context), beats) };
             tokio::select! {
                 () = take_commands(&context, &mut source) => {}

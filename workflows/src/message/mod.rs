@@ -14,7 +14,7 @@ pub use event::{Event, EventType};
 pub use headers::{Envelope, Outgoing, Topic, header};
 pub use reply::{Failure, Outcome, Reply, code};
 pub use shape::{DEAD_LETTER_BYTES, DEAD_LETTER_RETENTION, RETENTION};
-pub use worker::{BreakerState, Heartbeat, Serves};
+pub use worker::{BreakerState, Heartbeat, Positions, Serves};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -266,6 +266,7 @@ async fn members_are_those_heard_of_lately() {
             build: "test".to_owned(),
             serves: Vec::new(),
             breakers: Default::default(),
+            read: None,
         };
         sink.heartbeat(&heartbeat).await.unwrap();
     }

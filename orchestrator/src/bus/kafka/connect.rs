@@ -68,7 +68,8 @@ impl Kafka {
         let partitions = settings.topic_partitions;
         let topics = Topics::new(settings.clone(), Arc::clone(&link), &workers);
         let (letters, in_flight) = (Arc::<Letters>::default(), Arc::<InFlight>::default());
-        let (control, members, lag) = (Arc::<Control>::default(), Arc::<Members>::default(), Arc::<Lag>::default());
+        let (control, members) = (Arc::<Control>::default(), Arc::<Members>::default());
+        let lag = Lag::new(Arc::clone(&members));
         let client = || Client(Arc::clone(&link));
 
         let admin: AdminClient<Client> =
@@ -201,7 +202,8 @@ impl Bus for Kafka {
     }
 
     fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool {
-        self.lag.unread(worker, saga, decided_at)
+        // While Kafka is away nobody can take anything.
+        self.link.state().is_err() || self.lag.unread(worker, saga, decided_at)
     }
 }
 

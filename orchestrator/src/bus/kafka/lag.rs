@@ -1,7 +1,9 @@
-//! What waits for each worker, sampled each second: how many records, and since when the oldest.
+//! What waits for each worker, sampled each second: how many records, since when the oldest, and which of them no
+//! member has read.
 
 use super::control::Control;
 use super::link::{Client, Link};
+use super::members::{HaveRead, Members};
 use super::reader::Reader;
 use super::settings::Settings;
 use super::topics::Topics;
@@ -29,8 +31,9 @@ const READ: Duration = Duration::from_millis(300);
 const COUNT_PARTITIONS: Duration = Duration::from_secs(30);
 
 /// The last sample of each worker.
-#[derive(Default)]
 pub(super) struct Lag {
+    members: Arc<Members>,
+    begun: Instant,
     samples: RwLock<BTreeMap<String, Arc<Sample>>>,
 }
 
@@ -44,18 +47,34 @@ pub(super) struct Sample {
 #[derive(Clone, Copy, Debug, Default)]
 struct Waiting {
     /// The first record that is not answered, or where it will be.
-    from: i64,
+    answered: Front,
+    /// The first that no member has read (rule B7): what a member has in hand is not answered, and was read.
+    read: Front,
     /// Behind the last record.
     to: i64,
-    /// When the oldest of them was decided; unknown if it could not be read in time.
-    oldest: Option<Time>,
-    /// It came after the sample before, and was not read: `oldest` is the moment of that sample.
+}
+
+/// How far a partition's records have come, and the first that has not.
+#[derive(Clone, Copy, Debug, Default)]
+struct Front {
+    /// Its offset, or where it will be.
+    at: i64,
+    /// When it was decided; unknown if it could not be read in time.
+    since: Option<Time>,
+    /// It came after the sample before, and was not looked at: `since` is the moment of that sample.
     fresh: bool,
 }
 
+/// One of the fronts of a partition.
+type Which = fn(&mut Waiting) -> &mut Front;
+
 impl Waiting {
     fn lag(self) -> u64 {
-        u64::try_from(self.to - self.from).unwrap_or(0)
+        u64::try_from(self.to - self.answered.at).unwrap_or(0)
+    }
+
+    fn is_unread(self, decided_at: Time) -> bool {
+        self.read.at < self.to && self.read.since.is_some_and(|since| decided_at >= since)
     }
 }
 
@@ -67,12 +86,17 @@ impl Sample {
 
     /// How long the oldest has waited, in seconds; zero below a sample's interval.
     pub fn oldest_age_seconds(&self, now: Time) -> f64 {
-        let waiting = self.partitions.iter().filter(|waiting| waiting.lag() > 0 && !waiting.fresh);
-        waiting.filter_map(|waiting| waiting.oldest).min().map_or(0.0, |oldest| now.since(oldest).as_secs_f64())
+        let waiting = self.partitions.iter().filter(|waiting| waiting.lag() > 0 && !waiting.answered.fresh);
+        waiting.filter_map(|waiting| waiting.answered.since).min().map_or(0.0, |oldest| now.since(oldest).as_secs_f64())
     }
 }
 
 impl Lag {
+    /// Nothing is known yet.
+    pub fn new(members: Arc<Members>) -> Arc<Self> {
+        Arc::new(Self { members, begun: Instant::now(), samples: RwLock::default() })
+    }
+
     /// The last sample of each worker, none older than [`COUNTS`].
     pub fn samples(&self) -> BTreeMap<String, Arc<Sample>> {
         let mut samples = self.samples.read().expect("no holder of this lock panics").clone();
@@ -80,14 +104,17 @@ impl Lag {
         samples
     }
 
-    /// See [`crate::bus::Bus::unread`].
+    /// See [`crate::bus::Bus::unread`]. Where nothing is known: a command counts as read, so that no timeout is put off
+    /// for ever, except right after the start, before there can be a sample.
     pub fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool {
         let samples = self.samples.read().expect("no holder of this lock panics");
-        let Some(sample) = samples.get(worker).filter(|sample| sample.taken.elapsed() <= COUNTS) else { return false };
+        let Some(sample) = samples.get(worker).filter(|sample| sample.taken.elapsed() <= COUNTS) else {
+            return self.begun.elapsed() <= COUNTS;
+        };
         let count = i32::try_from(sample.partitions.len()).unwrap_or(0);
         let index = partition::of(saga.to_string().as_bytes(), count);
         let waiting = usize::try_from(index).ok().and_then(|index| sample.partitions.get(index));
-        waiting.is_some_and(|waiting| waiting.lag() > 0 && waiting.oldest.is_some_and(|oldest| decided_at >= oldest))
+        waiting.is_some_and(|waiting| waiting.is_unread(decided_at))
     }
 
     /// Samples until it is to end. Blocks.
@@ -116,7 +143,7 @@ impl Lag {
     }
 
     fn sample(&self, worker: &str, group: &mut Group) -> KafkaResult<()> {
-        let sample = Arc::new(group.sample()?);
+        let sample = Arc::new(group.sample(&self.members.have_read(worker))?);
         self.samples.write().expect("no holder of this lock panics").insert(worker.to_owned(), sample);
         Ok(())
     }
@@ -159,13 +186,19 @@ impl Group {
         Ok(Self { reader, topic, partitions: 0, counted_at, before: Vec::new(), before_at: Time::default() })
     }
 
-    fn sample(&mut self) -> KafkaResult<Sample> {
+    fn sample(&mut self, members: &HaveRead) -> KafkaResult<Sample> {
         self.count_partitions()?;
         let taken_at = Time::from(chrono::Utc::now());
         let taken = Instant::now();
         // Right after a topic was made, a broker may not know its partitions yet.
         let mut partitions = if self.partitions == 0 { Vec::new() } else { self.offsets()? };
-        self.find_oldest(&mut partitions);
+        self.date(&mut partitions, |waiting| &mut waiting.answered);
+        for (partition, waiting) in (0..).zip(&mut partitions) {
+            let at = members.up_to(partition, waiting.to).max(waiting.answered.at);
+            let same = at == waiting.answered.at;
+            waiting.read = if same { waiting.answered } else { Front { at, ..Front::default() } };
+        }
+        self.date(&mut partitions, |waiting| &mut waiting.read);
         self.before.clone_from(&partitions);
         self.before_at = taken_at;
         Ok(Sample { taken, partitions })
@@ -198,7 +231,7 @@ impl Group {
                 (None, Some(beginnings)) => self.at(beginnings, partition)?.unwrap_or(to),
                 (None, None) => to,
             };
-            Ok(Waiting { from, to, ..Waiting::default() })
+            Ok(Waiting { answered: Front { at: from, ..Front::default() }, to, ..Waiting::default() })
         };
         (0..self.partitions).map(waiting).collect()
     }
@@ -218,19 +251,26 @@ impl Group {
         Ok(list)
     }
 
-    /// Finds when the oldest record of each partition was decided. A record is read only where there is a real backlog.
-    fn find_oldest(&self, partitions: &mut [Waiting]) {
+    /// Finds when the record at that front of each partition was decided. A record is looked at only where there is a
+    /// real backlog.
+    fn date(&self, partitions: &mut [Waiting], which: Which) {
         let mut unknown = Vec::new();
-        for (index, waiting) in partitions.iter_mut().enumerate().filter(|(_, waiting)| waiting.lag() > 0) {
-            match self.before.get(index) {
-                Some(before) if before.to <= waiting.from => {
-                    // All that was there a second ago has been answered.
-                    (waiting.oldest, waiting.fresh) = (Some(self.before_at), true);
+        for (index, waiting) in partitions.iter_mut().enumerate() {
+            let to = waiting.to;
+            let front = which(waiting);
+            if front.at >= to || front.since.is_some() {
+                continue;
+            }
+            let mut before = self.before.get(index).copied();
+            match before.as_mut().map(|before| (before.to, *which(before))) {
+                Some((to_before, _)) if to_before <= front.at => {
+                    // All that was there a second ago is behind this front.
+                    (front.since, front.fresh) = (Some(self.before_at), true);
                 }
-                Some(before) if before.from == waiting.from && before.oldest.is_some() && !before.fresh => {
-                    waiting.oldest = before.oldest;
+                Some((_, before)) if before.at == front.at && before.since.is_some() && !before.fresh => {
+                    front.since = before.since;
                 }
-                _ => unknown.push((i32::try_from(index).unwrap_or(i32::MAX), waiting.from)),
+                _ => unknown.push((i32::try_from(index).unwrap_or(i32::MAX), front.at)),
             }
         }
         if unknown.is_empty() {
@@ -239,7 +279,7 @@ impl Group {
         self.reader.read(&self.topic, &unknown, READ, |record| {
             let index = usize::try_from(record.partition()).unwrap_or(usize::MAX);
             if let Some(waiting) = partitions.get_mut(index) {
-                waiting.oldest = decode::decided_at(record);
+                which(waiting).since = decode::decided_at(record);
             }
         });
     }

@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use workflows::message::Heartbeat;
+use workflows::message::{Heartbeat, Positions};
 
 /// A member that is not heard of for so long is gone: five heartbeats.
 const HEARD: Duration = Duration::from_secs(10);
@@ -31,6 +31,17 @@ struct Heard {
     at: Instant,
 }
 
+/// How far the members of a worker have read; `None`: one of them does not say.
+pub(super) struct HaveRead(Option<Positions>);
+
+impl HaveRead {
+    /// The offset up to which that partition was read, as of the last heartbeats: what came since shows with the next,
+    /// two seconds later. A member that does not say may have read all there is, up to `end`.
+    pub fn up_to(&self, partition: i32, end: i64) -> i64 {
+        self.0.as_ref().map_or(end, |read| read.get(&partition).copied().unwrap_or(0))
+    }
+}
+
 impl Members {
     /// Each member heard within [`HEARD`], by worker and member.
     pub fn all(&self) -> Vec<Heartbeat> {
@@ -40,6 +51,25 @@ impl Members {
         drop(heard);
         all.sort_by(|a, b| (&a.worker, &a.member).cmp(&(&b.worker, &b.member)));
         all
+    }
+
+    /// What the members of that worker have read of its commands.
+    pub fn have_read(&self, worker: &str) -> HaveRead {
+        let heard = self.heard();
+        let alive = heard.values().filter(|heard| heard.at.elapsed() <= HEARD && heard.heartbeat.worker == worker);
+        let mut all = Some(Positions::new());
+        for heard in alive {
+            match (&mut all, &heard.heartbeat.read) {
+                (Some(all), Some(read)) => {
+                    for (partition, next) in read {
+                        let furthest = all.entry(*partition).or_insert(*next);
+                        *furthest = (*next).max(*furthest);
+                    }
+                }
+                _ => all = None,
+            }
+        }
+        HaveRead(all)
     }
 
     /// Reads the topic from its beginning, and on, until it is to end. Blocks.

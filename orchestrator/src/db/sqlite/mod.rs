@@ -55,6 +55,13 @@ impl Sqlite {
             .connect_lazy_with(options.read_only(true));
         Ok(Self { writer, readers })
     }
+
+    /// As if that many microseconds had gone by since all wake-ups were set.
+    #[cfg(test)]
+    pub(super) async fn wake_ups_come_earlier(&self, micros: i64) -> Result<(), sqlx::Error> {
+        let earlier = sqlx::query("update wake_ups set wake_at = wake_at - ?").bind(micros);
+        earlier.execute(&mut *self.writer.take().await).await.map(drop)
+    }
 }
 
 /// The host's clock: a database in the same process has no other. Never earlier than 1970.

@@ -7,6 +7,7 @@ mod gather;
 mod load;
 mod prepare;
 mod saga_work;
+mod unread;
 mod write;
 
 pub use gather::{Queues, Receivers, queues};
@@ -20,7 +21,7 @@ use super::publisher::Publisher;
 use super::submit::{Answer, StartDetails, SubmitError};
 use super::timers::Alarm;
 use super::waiters::Waiters;
-use crate::bus::Ack;
+use crate::bus::{Ack, Bus};
 use crate::db::Db;
 use cache::Cache;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ impl Item {
 /// What all shards share.
 pub struct Shared {
     pub db: Arc<dyn Db>,
+    pub bus: Arc<dyn Bus>,
     pub clock: Arc<Clock>,
     pub definitions: Arc<Definitions>,
     pub lease: Arc<Lease>,

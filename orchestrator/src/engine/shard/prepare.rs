@@ -3,7 +3,7 @@
 use super::cache::Cached;
 use super::load::Ground;
 use super::saga_work::SagaWork;
-use super::{Request, Shared};
+use super::{Request, Shared, unread};
 use crate::db::{Batch, FoundStarts, IdempotencyRow};
 use crate::engine::submit::{Answer, Idempotency, StartDetails, StartError, SubmitError};
 use std::collections::HashMap;
@@ -73,16 +73,18 @@ impl Making<'_> {
             return Err(SubmitError::Precondition(saga.revision));
         }
         let subject = Subject { definition: &definition, input: &input };
-        match transition::apply(subject, &saga, &request.input, self.now) {
+        let input = unread::ask(&*self.shared.bus, &definition, &saga, &request.input, self.now);
+        match transition::apply(subject, &saga, &input, self.now) {
             Decision::Moved(moved) => {
                 let Moved { saga, effects, moves } = *moved;
-                work.moved(saga, &request.input, &moves);
+                work.moved(saga, &input, &moves);
+                unread::count(&definition, &input);
                 let saga = Arc::clone(&work.now.saga);
                 self.perform(&saga, effects);
                 Ok(Answer::Moved(saga))
             }
             Decision::Ignored(reason) => {
-                work.ignored(&request.input, reason, self.now);
+                work.ignored(&input, reason, self.now);
                 Ok(Answer::Ignored(reason, saga))
             }
             Decision::Refused(refusal) => Ok(Answer::Refused(refusal, saga)),

@@ -4,6 +4,7 @@ mod faults;
 mod scripted;
 mod shipped;
 mod story;
+mod unread;
 
 use super::{Answer, Definitions, Door, Engine, Limits, Parts, StartDetails, Submission, SubmitError};
 use crate::bus::Channels;

@@ -18,6 +18,10 @@ pub struct Scripted {
     pub full: AtomicBool,
     /// Takes batches and loses them while set.
     pub lost: AtomicBool,
+    /// Nobody takes commands while set: they are published, and lie there unread.
+    pub away: AtomicBool,
+    unread: Mutex<Vec<Command>>,
+    script: Script,
     pub acks: Arc<AtomicUsize>,
     pub commands: Arc<Mutex<Vec<Command>>>,
     pub events: Arc<Mutex<Vec<Event>>>,
@@ -31,18 +35,21 @@ impl Scripted {
             inner,
             full: AtomicBool::new(false),
             lost: AtomicBool::new(false),
+            away: AtomicBool::new(false),
+            unread: Mutex::default(),
+            script,
             acks: Arc::default(),
             commands: Arc::default(),
             events: Arc::default(),
             channels: Channels { replies: channels.replies.clone(), deliveries: channels.deliveries.clone() },
         });
-        tokio::spawn(Arc::clone(&bus).work(batches, script));
+        tokio::spawn(Arc::clone(&bus).work(batches));
         bus
     }
 
-    async fn work(self: Arc<Self>, mut batches: mpsc::Receiver<Published>, script: Script) {
+    async fn work(self: Arc<Self>, mut batches: mpsc::Receiver<Published>) {
         while let Some(batch) = batches.recv().await {
-            let answers = self.read(&batch.messages, &script);
+            let answers = self.read(&batch.messages);
             if self.channels.deliveries.send(Delivery::Done { batch, refused: Vec::new() }).await.is_err() {
                 return;
             }
@@ -54,12 +61,25 @@ impl Scripted {
         }
     }
 
-    fn read(&self, messages: &[Outgoing], script: &Script) -> Vec<Reply> {
+    /// The workers come back, and take all that lies there.
+    pub async fn come_back(&self) {
+        self.away.store(false, Ordering::Relaxed);
+        let taken = std::mem::take(&mut *self.unread.lock().expect("no panic"));
+        for reply in taken.iter().flat_map(|command| (self.script)(command)) {
+            self.say(reply).await.expect("the engine listens");
+        }
+    }
+
+    fn read(&self, messages: &[Outgoing]) -> Vec<Reply> {
         let mut answers = Vec::new();
         for message in messages {
             if let Topic::Commands(_) = message.topic {
                 let command: Command = message.value.read().expect("a command was published");
-                answers.extend(script(&command));
+                if self.away.load(Ordering::Relaxed) {
+                    self.unread.lock().expect("no panic").push(command.clone());
+                } else {
+                    answers.extend((self.script)(&command));
+                }
                 self.commands.lock().expect("no panic").push(command);
             } else {
                 self.events.lock().expect("no panic").push(message.value.read().expect("an event was published"));
@@ -96,8 +116,11 @@ impl Bus for Scripted {
         Ok(())
     }
 
-    fn unread(&self, _worker: &str, _saga: Uuid, _decided_at: Time) -> bool {
-        false
+    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool {
+        let unread = self.unread.lock().expect("no panic");
+        unread
+            .iter()
+            .any(|command| (command.step.as_str(), command.saga_id, command.decided_at) == (worker, saga, decided_at))
     }
 }
 

@@ -57,6 +57,7 @@ async fn workers_are_shown_with_what_waits_for_them() {
         build: "b".to_owned(),
         serves: Vec::new(),
         breakers: std::collections::BTreeMap::new(),
+        read: None,
     };
     *fixture.bus.workers.lock().unwrap() = vec![WorkerBacklog {
         worker: "pay".to_owned(),

@@ -6,7 +6,7 @@ use super::shared::Shared;
 use super::sink::KafkaSink;
 use super::window::WINDOW;
 use crate::again::again;
-use crate::bus::{CommandSource, Delivered, ReplySink};
+use crate::bus::{CommandSource, Delivered, HowFar, ReplySink};
 use async_trait::async_trait;
 use rdkafka::error::KafkaError;
 use std::collections::VecDeque;
@@ -95,6 +95,11 @@ impl CommandSource for KafkaSource {
             }
         }
         Some(taken)
+    }
+
+    fn read(&self) -> HowFar {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move || Some(shared.window().read()))
     }
 
     async fn close(&mut self) {

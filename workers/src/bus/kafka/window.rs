@@ -1,6 +1,7 @@
 //! Which offsets are done, and up to where a partition may be committed: pure bookkeeping, one for each assignment.
 
 use std::collections::{BTreeMap, VecDeque};
+use workflows::message::Positions;
 
 /// Commands given out and not yet done, in all partitions together: some batches ahead of what is in hand, so that no
 /// batch waits for the network. Past it nothing more is given out.
@@ -26,6 +27,8 @@ struct Partition {
     /// The offset to commit: the lowest not done.
     position: Option<i64>,
     stored: Option<i64>,
+    /// Behind the last given out.
+    read: Option<i64>,
     dropped: bool,
 }
 
@@ -50,7 +53,8 @@ impl Window {
     fn begin(&mut self, partition: i32) {
         self.generation += 1;
         let generation = self.generation;
-        let fresh = Partition { generation, given: VecDeque::new(), position: None, stored: None, dropped: false };
+        let fresh =
+            Partition { generation, given: VecDeque::new(), position: None, stored: None, read: None, dropped: false };
         if let Some(old) = self.partitions.insert(partition, fresh) {
             self.outstanding -= old.outstanding();
         }
@@ -69,6 +73,7 @@ impl Window {
     pub fn give(&mut self, partition: i32, offset: i64) -> Option<Given> {
         let ours = self.partitions.get_mut(&partition)?;
         ours.given.push_back((offset, false));
+        ours.read = Some(offset + 1);
         self.outstanding += 1;
         Some(Given { partition, offset, generation: ours.generation })
     }
@@ -119,6 +124,11 @@ impl Window {
                 Some((*partition, ours.position?))
             })
             .collect()
+    }
+
+    /// How far each partition was given out; none of those of which nothing was.
+    pub fn read(&self) -> Positions {
+        self.partitions.iter().filter_map(|(partition, ours)| Some((*partition, ours.read?))).collect()
     }
 
     /// Given out and not done.
@@ -197,6 +207,22 @@ mod tests {
         assert_eq!((window.read_again(), window.outstanding()), (vec![], 0));
         window.done(given[1]);
         assert_eq!(window.take_moved(), [], "what was given out before it is given out again");
+    }
+
+    #[test]
+    fn b7_what_is_in_hand_was_read_and_what_is_read_again_was_not() {
+        let mut window = window();
+        window.assigned([1]);
+        assert_eq!(window.read(), Positions::new());
+        let given: Vec<_> = [5, 6, 9].map(|offset| window.give(0, offset).unwrap()).into();
+        assert_eq!(window.read(), Positions::from([(0, 10)]), "not done, and read all the same");
+        window.dropped(given[1]);
+        assert_eq!(window.read_again(), [(0, 5)]);
+        assert_eq!(window.read(), Positions::new());
+        window.give(0, 5).unwrap();
+        assert_eq!(window.read(), Positions::from([(0, 6)]));
+        window.revoked([0]);
+        assert_eq!(window.read(), Positions::new(), "what is no longer ours is not ours to speak of");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::message::Heartbeat;
+use workflows::message::{Heartbeat, Positions};
 
 fn backlog(side: &Side, worker: &str) -> Option<WorkerBacklog> {
     side.bus.workers().into_iter().find(|backlog| backlog.worker == worker)
@@ -53,7 +53,7 @@ async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
     until("its commands are unread", || sagas.iter().all(|saga| side.bus.unread("pay", *saga, decided))).await;
     assert!(!side.bus.unread("pay", sagas[0], ago(an_hour * 2)), "decided before the oldest: it was read");
     assert!(!side.bus.unread("store", sagas[0], decided), "nothing waits there");
-    assert!(!side.bus.unread("nobody", sagas[0], decided), "nothing is known of it");
+    until("nothing is known of it", || !side.bus.unread("nobody", sagas[0], decided)).await;
     let taken: BTreeSet<_> = sagas.iter().map(|saga| partition_of(*saga)).collect();
     let elsewhere = (0..).map(|_| Uuid::now_v7()).find(|saga| !taken.contains(&partition_of(*saga))).unwrap();
     assert!(!side.bus.unread("pay", elsewhere, decided), "nothing waits in its partition");
@@ -94,6 +94,7 @@ async fn members_come_and_go_and_old_ones_are_not_shown() {
         build: "test".to_owned(),
         serves: Vec::new(),
         breakers: Default::default(),
+        read: None,
     };
     let this_moment = now().micros() / 1_000;
     say("long-gone", Some(&heartbeat("long-gone")), this_moment - 60_000).await;
@@ -113,4 +114,47 @@ async fn members_come_and_go_and_old_ones_are_not_shown() {
     say("b", Some(&heartbeat("b")), this_moment).await;
     until("the one with the wrong clock is seen", || members(&second) == ["b", "skewed"]).await;
     tokio::join!(first.bus.close(), second.bus.close());
+}
+
+/// B7: what a member has in hand was read, although it is not answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn b7_a_command_is_unread_until_a_member_that_is_there_has_read_it() {
+    let Some(brokers) = brokers("b7_a_command_is_unread_until_a_member_that_is_there_has_read_it") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let topic = format!("{}saga.workers", world.settings.topic_prefix);
+    let say = async |member: &str, read: Option<Positions>| {
+        let heartbeat = Heartbeat {
+            worker: "pay".to_owned(),
+            member: member.to_owned(),
+            at: now(),
+            in_hand: 1,
+            limit: 8,
+            build: "test".to_owned(),
+            serves: Vec::new(),
+            breakers: Default::default(),
+            read,
+        };
+        let value = serde_json::to_vec(&heartbeat).unwrap();
+        world.send(FutureRecord::to(&topic).key(member).payload(&value)).await;
+    };
+    // Three commands of one saga, so in one partition, decided minutes apart.
+    let saga = Uuid::now_v7();
+    let decided = [600, 300, 60].map(|seconds| ago(Duration::from_secs(seconds)));
+    side.publish(&batch(decided.map(|at| command("pay", saga, at, "x")).into())).await;
+    side.delivery().await;
+    let unread = |side: &Side| decided.map(|at| side.bus.unread("pay", saga, at));
+    until("nobody is there", || unread(&side) == [true, true, true]).await;
+    let partition = partition_of(saga);
+    say("slow", Some(Positions::from([(partition, 1)]))).await;
+    until("the first is in hand", || unread(&side) == [false, true, true]).await;
+    say("elsewhere", Some(Positions::from([((partition + 1) % 12, 1)]))).await;
+    say("slow", Some(Positions::from([(partition, 3)]))).await;
+    until("all are in hand", || unread(&side) == [false, false, false]).await;
+    assert_eq!(backlog(&side, "pay").unwrap().lag, 3, "and none is answered");
+    // Nothing is heard of them for ten seconds.
+    until("they are gone", || unread(&side) == [true, true, true]).await;
+    say("of-another-kind", None).await;
+    until("one that does not say may have read all", || unread(&side) == [false, false, false]).await;
+    side.bus.close().await;
 }

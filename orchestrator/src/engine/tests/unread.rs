@@ -1,0 +1,78 @@
+//! B7: a timeout counts only from when its command could have been taken.
+
+use super::scripted::obedient;
+use super::*;
+use std::sync::atomic::Ordering;
+use workflows::message::{Action, EventType};
+use workflows::saga::Status;
+
+/// The timeout of the first two steps.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Waits until the bus was told of so many events of a kind.
+async fn until_told(rig: &Rig, event_type: EventType, count: usize) {
+    let told =
+        || rig.bus.events.lock().expect("no panic").iter().filter(|event| event.event_type == event_type).count();
+    let all = async {
+        while told() < count {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let waited = tokio::time::timeout(SOON, all).await;
+    assert!(waited.is_ok() && told() == count, "{} of {count} were told of {event_type:?}", told());
+}
+
+/// So much time goes by, and the engine looks what is due.
+async fn passes(rig: &Rig, time: Duration) {
+    rig.db.passes(time).await;
+    let asked = tokio::time::Instant::now();
+    let now = rig.db.now().await.expect("answered");
+    rig.engine.shared().clock.sample(asked, tokio::time::Instant::now(), now);
+    rig.engine.shared().alarm.set(workflows::Time::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b7_workers_away_for_ten_minutes_cost_no_attempt_and_add_nothing_to_the_topic() {
+    let rig = Rig::new(obedient()).await;
+    rig.bus.away.store(true, Ordering::Relaxed);
+    let mut ids = vec![rig.start().await];
+    let mut put_off = 0;
+    for _ in 0..20 {
+        put_off += ids.len();
+        passes(&rig, TIMEOUT + Duration::from_millis(1)).await;
+        until_told(&rig, EventType::StepReminder, put_off).await;
+        ids.push(rig.start().await);
+    }
+    let history = rig.db.history(ids[0], None, 500).await.expect("answered").entries;
+    let last: serde_json::Value = serde_json::from_slice(&history[20].entry).expect("JSON");
+    let timer = serde_json::json!({"type": "timer", "unread": true, "steps": ["first"]});
+    assert_eq!((history.len(), &last["input"]), (21, &timer));
+    rig.bus.come_back().await;
+    for id in &ids {
+        let saga = rig.until(*id, |saga| saga.status.finished()).await;
+        assert_eq!((saga.status, saga.steps[0].execute.attempt), (Status::Completed, 1));
+        assert_eq!(saga.steps[0].execute.failures, 0);
+    }
+    let commands = rig.bus.commands.lock().expect("no panic").clone();
+    let first = commands.iter().filter(|command| command.step == "first").count();
+    assert_eq!(first, ids.len(), "each saga has sent its first command once");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b7_a_slow_workers_timeout_counts() {
+    // The command is taken, and not answered.
+    let rig = Rig::new(Box::new(|command| match (command.attempt, command.action) {
+        (1, Action::Execute) => vec![],
+        _ => obedient()(command),
+    }))
+    .await;
+    let id = rig.start().await;
+    until_told(&rig, EventType::SagaStarted, 1).await;
+    rig.bus.away.store(true, Ordering::Relaxed);
+    passes(&rig, TIMEOUT + Duration::from_millis(1)).await;
+    rig.until(id, |saga| saga.steps[0].execute.failures == 1).await;
+    rig.bus.come_back().await;
+    rig.until(id, |saga| saga.steps[0].execute.attempt == 2).await;
+    rig.engine.stop().await;
+}
