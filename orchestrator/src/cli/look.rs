@@ -7,6 +7,7 @@ use super::paint::{Colour, Paint};
 use super::table::{Cell, table};
 use super::view::{self, EntryView, Page};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::SystemTime;
 use uuid::Uuid;
@@ -124,8 +125,26 @@ pub struct History {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
 
+    /// With the saga and its definition, as `orchestrator replay` wants it: always JSON
+    #[arg(long)]
+    whole: bool,
+
     #[command(flatten)]
     remote: Remote,
+}
+
+/// What a replay needs beside the history.
+#[derive(Serialize)]
+struct Whole {
+    saga: Box<RawValue>,
+    definition: String,
+    history: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    source: String,
 }
 
 impl History {
@@ -136,7 +155,13 @@ impl History {
     pub async fn run(self) -> Result<Exit, Failure> {
         let client = Client::new(&self.remote)?;
         let path = format!("/sagas/{}/history", self.id);
+        // Before the history, which then has all that led to it.
+        let saga = if self.whole { Some(client.get(&format!("/sagas/{}", self.id), &[]).await?) } else { None };
         let (entries, next) = pages(&client, &path, Vec::new(), self.limit, |page| page.history).await?;
+        if let Some(saga) = saga {
+            print(&whole(&client, &saga, entries, next).await?)?;
+            return Ok(Exit::Ok);
+        }
         let views = || entries.iter().map(|entry| view::read::<EntryView>(entry.get())).collect::<Result<Vec<_>, _>>();
         let form = &self.remote.output;
         print(&match form.form {
@@ -147,6 +172,21 @@ impl History {
         })?;
         Ok(Exit::Ok)
     }
+}
+
+async fn whole(
+    client: &Client,
+    saga: &str,
+    history: Vec<Box<RawValue>>,
+    next: Option<String>,
+) -> Result<String, Failure> {
+    let of: view::SagaView = view::read(saga)?;
+    let version = [("version", of.version.to_string())];
+    let Source { source: definition } =
+        view::read(&client.get(&format!("/workflows/{}", of.workflow), &version).await?)?;
+    let whole = Whole { saga: view::read(saga)?, definition, history, next };
+    let text = serde_json::to_string(&whole).map_err(|error| Failure::failed("the history has no JSON form", error))?;
+    Ok(text + "\n")
 }
 
 /// Follows the cursor until there is no more, or enough.

@@ -10,6 +10,7 @@ mod exit;
 mod look;
 mod output;
 mod paint;
+mod replay;
 mod serve;
 mod settings;
 mod start;
@@ -80,6 +81,8 @@ enum Command {
     Bench(bench::Bench),
     /// Check workflow definitions and every run of them, offline
     Check(check::CheckFiles),
+    /// Apply a saga's history again, and say where it differs
+    Replay(replay::Replay),
     /// Print all settings
     Settings(settings::Settings),
 }
@@ -121,6 +124,7 @@ impl Cli {
             Some(Command::History(history)) => history.run().await,
             Some(Command::Bench(bench)) => bench.run().await,
             Some(Command::Check(check)) => check.run(),
+            Some(Command::Replay(replay)) => replay.run(),
             Some(Command::Settings(settings)) => settings.run(),
         }
     }

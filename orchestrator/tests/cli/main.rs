@@ -6,5 +6,6 @@ mod client;
 mod demo;
 mod fake;
 mod program;
+mod replay;
 mod serving;
 mod settings;

@@ -11,16 +11,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A server under test; killed if the test ends early.
-struct Server {
+pub struct Server {
     process: Child,
-    url: String,
+    pub url: String,
     /// What it said until it said where it is.
     said: String,
 }
 
 impl Server {
     /// Starts it with these variables on a free port.
-    fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = program(arguments);
         command.env("LISTEN", "127.0.0.1:0").envs(variables.iter().copied());
         let mut process = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it can be run");
@@ -36,13 +36,13 @@ impl Server {
         Self { process, url: url.expect("the loop ends with one"), said }
     }
 
-    async fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
         let answer = reqwest::get(format!("{}{path}", self.url)).await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
     /// Looks until the path answers with that status; the answer's body. The one polling helper of these tests.
-    async fn until(&self, path: &str, status: u16) -> String {
+    pub async fn until(&self, path: &str, status: u16) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
             let answer = self.get(path).await;
@@ -55,7 +55,7 @@ impl Server {
     }
 
     /// Sends SIGTERM, and waits for its end; the exit code.
-    fn terminate(mut self) -> i32 {
+    pub fn terminate(mut self) -> i32 {
         let kill = format!("kill -TERM {}", self.process.id());
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().expect("there is a shell").success());
         self.process.wait().expect("it ends").code().expect("it ends by itself")
