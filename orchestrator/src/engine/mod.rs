@@ -13,6 +13,7 @@ mod limits;
 mod publisher;
 mod replies;
 mod run;
+mod served;
 mod shard;
 mod submit;
 mod timers;
@@ -22,6 +23,7 @@ pub use clock::Clock;
 pub use definitions::{Definitions, Known, PutError};
 pub use limits::Limits;
 pub use run::{Engine, Parts};
+pub use served::{Unserved, unserved};
 pub use submit::{Answer, Door, Ear, Found, Idempotency, Reached, StartDetails, StartError, Submission, SubmitError};
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::lease::{Lease, Upkeep};
 use super::limits::Limits;
 use super::publisher::Publisher;
 use super::replies::Router;
+use super::served;
 use super::shard::{Shard, Shared, queues};
 use super::submit::SubmitError;
 use super::timers::Alarm;
@@ -150,6 +151,9 @@ fn spawn(
         all_queues.push(queues);
         shards.spawn(Shard::new(Arc::clone(&shared), heart.beat(format!("shard {index}"))).run(receivers));
     }
+    let watched =
+        served::watch(Arc::clone(&shared.definitions), Arc::clone(&bus), heart.beat("served"), stop_keepers.clone());
+    keepers.spawn(watched);
     let router = Router::new(all_queues, bus);
     feeders.spawn(router.clone().take_replies(replies, heart.beat("replies"), stop.clone()));
     let (db, clock) = (Arc::clone(&shared.db), Arc::clone(&shared.clock));

@@ -5,7 +5,8 @@ use super::answer::{json, located};
 use super::body::{is_json, media_type, read_bytes};
 use super::problem::{FieldMistake, Kind, Problem, Result};
 use super::query::Parameters;
-use crate::engine::{Known, PutError};
+use crate::bus::WorkerBacklog;
+use crate::engine::{Known, PutError, Unserved, unserved};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -45,6 +46,9 @@ pub struct WorkflowView {
     /// How many unfinished sagas run on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unfinished: Option<u64>,
+    /// The steps that nobody can do at this moment: no member of their worker is there, or none of them serves them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unserved: Option<Vec<UnservedView>>,
     /// What it says, defaults filled in.
     #[schema(value_type = Object)]
     pub definition: Value,
@@ -56,6 +60,20 @@ pub struct WorkflowView {
     pub versions: Vec<u32>,
 }
 
+/// A step that no member serves that is there.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UnservedView {
+    /// The step.
+    #[schema(example = "pay")]
+    pub step: String,
+    /// Its worker.
+    #[schema(example = "pay")]
+    pub worker: String,
+    /// Members of that worker heard within 10 s.
+    #[schema(example = 0)]
+    pub members: usize,
+}
+
 impl WorkflowView {
     fn of(known: &Known) -> Self {
         Self {
@@ -63,14 +81,22 @@ impl WorkflowView {
             version: known.definition.version,
             digest: known.digest.clone(),
             unfinished: None,
+            unserved: None,
             definition: serde_json::from_str(&known.definition.canonical()).unwrap_or_default(),
             source: None,
             versions: Vec::new(),
         }
     }
+
+    /// With who serves its steps.
+    fn served(known: &Known, workers: &[WorkerBacklog]) -> Self {
+        let view = |Unserved { step, worker, members }| UnservedView { step, worker, members };
+        let unserved = unserved(&known.definition, workers).into_iter().map(view).collect();
+        Self { unserved: Some(unserved), ..Self::of(known) }
+    }
 }
 
-/// Every version of every workflow, and how many unfinished sagas run on each.
+/// Every version of every workflow, how many unfinished sagas run on each, and which of its steps nobody serves.
 #[utoipa::path(
     get, path = "/workflows", operation_id = "list_workflows", tag = "workflows",
     responses((status = 200, description = "All of them", body = WorkflowsView))
@@ -79,8 +105,9 @@ async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response
     parameters.only(&[], &[])?;
     app.door.definitions().refresh(&*app.db).await?;
     let used = app.db.version_use().await?;
+    let workers = app.bus.workers();
     let workflows = app.door.definitions().all().into_iter().map(|known| {
-        let view = WorkflowView::of(&known);
+        let view = WorkflowView::served(&known, &workers);
         let of_this = used.iter().find(|used| used.workflow == view.workflow && used.version == view.version);
         WorkflowView { unfinished: Some(of_this.map_or(0, |used| used.unfinished)), ..view }
     });
@@ -117,7 +144,7 @@ async fn show(State(app): State<App>, Path(name): Path<String>, parameters: Para
     let view = WorkflowView {
         source: Some(known.source.to_string()),
         versions: versions.filter(|other| other.workflow == name).map(|other| other.version).collect(),
-        ..WorkflowView::of(&known)
+        ..WorkflowView::served(&known, &app.bus.workers())
     };
     Ok(json(StatusCode::OK, &view))
 }

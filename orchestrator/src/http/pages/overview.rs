@@ -4,6 +4,7 @@ use super::counts::{Chip, Item, attention, chips};
 use super::frame::{Frame, Refused, page};
 use super::rows::List;
 use super::words::{Moment, span};
+use crate::engine::unserved;
 use crate::http::problem::Result;
 use crate::http::query::Parameters;
 use crate::http::{App, workers};
@@ -12,6 +13,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
+use workflows::definition::Definition;
 
 const ROWS: u32 = 20;
 
@@ -23,6 +25,8 @@ struct Overview {
     oldest: Option<Moment>,
     attention: Vec<Item>,
     workers: Vec<Worker>,
+    /// Steps of which members are there, and none serves them.
+    unserved: Vec<String>,
     list: List,
 }
 
@@ -61,6 +65,18 @@ async fn read(app: &App, parameters: &Parameters) -> Result<Overview> {
         counts: chips(&counts),
         attention: attention(app, now).await?,
         workers: workers::all(app).into_iter().map(worker).collect(),
+        unserved: unserved_steps(app),
         list: List::read(app, "/", parameters, ROWS).await?,
     })
+}
+
+fn unserved_steps(app: &App) -> Vec<String> {
+    let workers = app.bus.workers();
+    let known = app.door.definitions().all();
+    let steps = known.iter().flat_map(|known| {
+        let Definition { workflow, version, .. } = &*known.definition;
+        let able = unserved(&known.definition, &workers).into_iter().filter(|step| step.members > 0);
+        able.map(move |one| format!("{} of {workflow}@{version}, by worker {}", one.step, one.worker))
+    });
+    steps.collect()
 }

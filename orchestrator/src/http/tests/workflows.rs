@@ -1,9 +1,12 @@
 use super::{Fixture, TRIP};
+use crate::bus::WorkerBacklog;
 use crate::http::HttpSettings;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::json;
 use std::time::Duration;
+use workflows::Time;
+use workflows::message::{Heartbeat, Serves};
 
 async fn put(fixture: &Fixture, path: &str, source: &str, media_type: &str) -> super::Answered {
     let request = Request::builder().method(Method::POST).uri(path).header("content-type", media_type);
@@ -119,4 +122,38 @@ async fn a_start_that_breaks_the_input_schema_starts_nothing() {
     let problem = fixture.post(&complete, &json!({"output": {}})).await.problem(422);
     assert_eq!(problem["errors"][0], json!({"pointer": "#/output/berth", "detail": "is missing"}));
     assert_eq!(fixture.post(&complete, &json!({"output": {"berth": 7}})).await.json()["status"], "completed");
+}
+
+#[tokio::test]
+async fn steps_that_nobody_serves_are_shown() {
+    let fixture = Fixture::new().await;
+    put(&fixture, "/workflows", "workflow: boat\nversion: 2\nsteps:\n  - name: sail\n    worker: row\n", "text/yaml")
+        .await;
+    put(&fixture, "/workflows", BOAT, "application/yaml").await;
+    let unserved = async || {
+        let all = fixture.get("/workflows").await.json();
+        let boats = all["workflows"].as_array().unwrap().iter().filter(|known| known["workflow"] == "boat");
+        boats.map(|known| known["unserved"].clone()).collect::<Vec<_>>()
+    };
+    let none = |step: &str, members: usize| json!([{"step": step, "worker": "row", "members": members}]);
+    assert_eq!(unserved().await, [none("row", 0), none("sail", 0)], "nobody is there");
+    let page = fixture.get("/").await.text();
+    assert!(!page.contains("Steps that nobody serves"), "who is not there is told as such");
+    let member = Heartbeat {
+        worker: "row".to_owned(),
+        member: "row-1".to_owned(),
+        at: Time::from_micros(0),
+        in_hand: 0,
+        limit: 1,
+        build: "b".to_owned(),
+        serves: vec![Serves { workflow: "*".to_owned(), step: "row".to_owned() }],
+        breakers: std::collections::BTreeMap::new(),
+        read: None,
+    };
+    let backlog = WorkerBacklog { worker: "row".to_owned(), lag: 0, oldest_age_seconds: 0.0, members: vec![member] };
+    *fixture.bus.workers.lock().unwrap() = vec![backlog];
+    assert_eq!(unserved().await, [json!([]), none("sail", 1)]);
+    assert_eq!(fixture.get("/workflows/boat").await.json()["unserved"], none("sail", 1));
+    let page = fixture.get("/").await.text();
+    assert!(page.contains("<li>sail of boat@2, by worker row</li>"), "{page}");
 }
