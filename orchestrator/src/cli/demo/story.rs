@@ -76,6 +76,13 @@ impl Story {
                 let what = format!("changes her mind: “{}”", text("reason"));
                 Some(self.line("✋", Colour::Bold, "customer", &what))
             }
+            "complete" if text("step") == "store" => {
+                Some(self.line("✋", Colour::Bold, "kitchen", "says that it is ready"))
+            }
+            "fail" => {
+                let why = entry.input["error"]["message"].as_str().unwrap_or_default();
+                Some(self.line("✋", Colour::Bold, "kitchen", &format!("says that it can't be: “{why}”")))
+            }
             _ => None,
         }
     }
@@ -100,7 +107,8 @@ impl Story {
     /// A further attempt, sent by a timer.
     fn again(&self, entry: &EntryView) -> Option<String> {
         let quiet = entry.moved.as_ref().is_some_and(Vec::is_empty);
-        (entry.input["type"].as_str() == Some("timer") && quiet)
+        let unread = entry.input["unread"].as_bool() == Some(true);
+        (!unread && entry.input["type"].as_str() == Some("timer") && quiet)
             .then(|| self.line("⟳", Colour::Cyan, "", "the pause is over: once more"))
     }
 
