@@ -10,20 +10,23 @@ use std::time::Duration;
 use uuid::Uuid;
 use workflows::Time;
 
-/// SQLite, of which only looks at single sagas ([`Db::saga`]) fail: the engine goes on, so that what a caller is
-/// answered is the work of nothing else.
+/// SQLite, of which looks at single sagas ([`Db::saga`]) fail, and the ends of writes are not heard, and nothing else:
+/// the engine goes on, so that what a caller is answered is the work of that alone.
 pub struct Faulty {
     inner: Sqlite,
     /// How many more of them are answered.
     looks: AtomicUsize,
     /// How far its clock is ahead of the host's, in microseconds.
     ahead: AtomicI64,
+    /// How many more writes nobody hears the end of.
+    unheard: AtomicUsize,
 }
 
 impl Faulty {
     /// Without a fault yet.
     pub fn new(inner: Sqlite) -> Self {
-        Self { inner, looks: AtomicUsize::new(usize::MAX), ahead: AtomicI64::new(0) }
+        let (looks, ahead) = (AtomicUsize::new(usize::MAX), AtomicI64::new(0));
+        Self { inner, looks, ahead, unheard: AtomicUsize::new(0) }
     }
 
     /// From now on so many looks are answered, then none.
@@ -42,9 +45,15 @@ impl Faulty {
     fn shifted(&self, at: Time) -> Time {
         Time::from_micros(at.micros() + self.ahead.load(SeqCst))
     }
+
+    /// The next write is committed, its caller sees an error, and before it asks again another replica has published
+    /// the batch and removed its row.
+    pub fn overtakes_a_write(&self) {
+        self.unheard.store(1, SeqCst);
+    }
 }
 
-macro_rules! all_but_looks_are_handed_on {
+macro_rules! all_else_is_handed_on {
     ($(fn $name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {
         #[async_trait]
         impl Db for Faulty {
@@ -63,7 +72,11 @@ macro_rules! all_but_looks_are_handed_on {
                 let ahead = self.ahead.load(SeqCst);
                 batch.wakes.iter_mut().for_each(|wake| wake.at = Time::from_micros(wake.at.micros() - ahead));
                 let written = self.inner.write(&batch).await?;
-                Ok(Written { now: self.shifted(written.now) })
+                if self.unheard.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err() {
+                    return Ok(Written { now: self.shifted(written.now) });
+                }
+                self.inner.delete_outbox(&[batch.id]).await?;
+                Err(WriteError::Unclear(sqlx::Error::PoolTimedOut))
             }
 
             async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError> {
@@ -78,7 +91,7 @@ macro_rules! all_but_looks_are_handed_on {
     };
 }
 
-all_but_looks_are_handed_on! {
+all_else_is_handed_on! {
     fn migrate() -> Result<(), DbError>;
     fn missing_migrations() -> Result<Vec<String>, DbError>;
     fn load(ids: &[Uuid]) -> Result<Vec<Loaded>, DbError>;

@@ -19,11 +19,12 @@ pub struct Ground {
 }
 
 impl Shard {
-    /// From the cache, or in one query; and, if some start brings keys, the keys that are taken in another.
-    pub async fn ground(&mut self, requests: &[Request]) -> Result<Ground, DbError> {
+    /// From the cache, or in one query; and, if some start brings keys, the keys that are taken in another. If this is
+    /// `anew`, the sagas of starts too: an earlier try may have been committed after all.
+    pub async fn ground(&mut self, requests: &[Request], anew: bool) -> Result<Ground, DbError> {
         let mut sagas = HashMap::new();
         let mut missing = Vec::new();
-        for request in requests.iter().filter(|request| request.start.is_none()) {
+        for request in requests.iter().filter(|request| anew || request.start.is_none()) {
             match self.cache.get(request.saga_id) {
                 Some(cached) => _ = sagas.insert(request.saga_id, cached.clone()),
                 None => missing.push(request.saga_id),

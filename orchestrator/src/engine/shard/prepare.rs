@@ -95,6 +95,10 @@ impl Making<'_> {
         if let Some(verdict) = self.repeated(details, start) {
             return verdict;
         }
+        if let Some(work) = self.sagas.get(&start.saga_id) {
+            // An earlier try of this very start was committed after all, and is no longer in the outbox.
+            return Ok(Answer::Moved(Arc::clone(&work.now.saga)));
+        }
         let bytes = start.input.get().len();
         if bytes > INPUT_BYTES {
             return Err(StartError::TooLarge { bytes, most: INPUT_BYTES }.into());
@@ -140,11 +144,8 @@ impl Making<'_> {
         let in_batch = in_batch.map(|work| &work.now.saga);
         let here = in_batch.into_iter().find(|saga| business(&(saga.workflow.clone(), saga.key.clone())));
         let saga_id = stored.or(here.map(|saga| saga.id))?;
-        if saga_id == start.saga_id {
-            // An earlier try of this very start was committed after all, and is no longer in the outbox.
-            return None.or_else(|| self.sagas.get(&saga_id).map(|work| Ok(Answer::Moved(Arc::clone(&work.now.saga)))));
-        }
-        Some(Err(StartError::KeyTaken { key: start.key.clone(), saga_id }.into()))
+        // It is this very start's: the write finds that out, and the next try is told by its saga.
+        (saga_id != start.saga_id).then(|| Err(StartError::KeyTaken { key: start.key.clone(), saga_id }.into()))
     }
 
     fn definition(&self, details: &StartDetails) -> Result<Arc<Definition>, StartError> {

@@ -49,8 +49,8 @@ impl Shard {
     /// Loads, applies and writes, anew as often as another replica was faster.
     async fn carry(&mut self, requests: &[Request]) -> Ended {
         let mut why = String::new();
-        for _ in 0..ANEW {
-            let ground = match self.ground_patiently(requests).await {
+        for tried in 0..ANEW {
+            let ground = match self.ground_patiently(requests, tried > 0).await {
                 Ok(ground) => ground,
                 Err(refused) => return Ended::Refused(refused),
             };
@@ -78,11 +78,11 @@ impl Shard {
         Ended::Refused(format!("tried {ANEW} times: {why}"))
     }
 
-    async fn ground_patiently(&mut self, requests: &[Request]) -> Result<super::load::Ground, String> {
+    async fn ground_patiently(&mut self, requests: &[Request], anew: bool) -> Result<super::load::Ground, String> {
         let mut wait = WAIT.0;
         let beat = Arc::clone(&self.beat);
         loop {
-            match beat.wait(self.ground(requests)).await {
+            match beat.wait(self.ground(requests, anew)).await {
                 Ok(ground) => return Ok(ground),
                 Err(crate::db::DbError::Unavailable(error)) => {
                     warn!("sagas cannot be loaded yet: {error}");

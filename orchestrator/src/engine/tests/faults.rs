@@ -102,3 +102,15 @@ async fn an_outage_while_a_caller_waits_is_told_as_one_and_not_as_no_such_saga()
     assert_eq!(rig.engine.shared().waiters.count(), 0);
     rig.engine.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c2_a_start_that_was_committed_unheard_and_published_by_another_replica_is_answered_as_begun() {
+    let rig = Rig::new(obedient()).await;
+    for key in [None, Some("k".to_owned())] {
+        let id = Uuid::now_v7();
+        rig.db.overtakes_a_write();
+        let answer = rig.engine.submit(start(id, key.unwrap_or_else(|| id.to_string()))).await;
+        assert!(matches!(&answer, Ok(Answer::Moved(saga)) if saga.id == id), "{answer:?}");
+    }
+    rig.engine.stop().await;
+}
