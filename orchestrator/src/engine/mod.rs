@@ -10,6 +10,7 @@ mod door;
 mod heart;
 mod lease;
 mod limits;
+pub mod mistakes;
 mod publisher;
 mod replies;
 mod run;

@@ -1,6 +1,7 @@
 //! To the shard that has the saga.
 
 use super::heart::Beat;
+use super::mistakes::{Mistake, made};
 use super::shard::{Done, Item, Queues};
 use super::submit::SubmitError;
 use crate::bus::{Bus, Incoming};
@@ -67,7 +68,13 @@ impl Router {
     pub async fn take_replies(self, mut replies: mpsc::Receiver<Incoming>, beat: Arc<Beat>, stop: CancellationToken) {
         while let Some(Some(incoming)) = stop.run_until_cancelled(beat.wait(replies.recv())).await {
             let saga_id = incoming.reply.saga_id;
-            let item = Item::new(saga_id, Input::Reply(incoming.reply), Done::Ack(incoming.ack));
+            let mut done = Done::Ack(incoming.ack);
+            if made(Mistake::ReplyAcknowledgedEarly)
+                && let Done::Ack(ack) = std::mem::replace(&mut done, Done::Nobody)
+            {
+                ack.done();
+            }
+            let item = Item::new(saga_id, Input::Reply(incoming.reply), done);
             if beat.wait(self.shard(saga_id).replies.send(item)).await.is_err() {
                 break;
             }

@@ -82,6 +82,7 @@ impl Alarm {
             let next = Time::from_micros(self.next.load(Ordering::Acquire));
             let due = tokio::time::Instant::now() + next.since(clock.now()).min(LOOK);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(due.min(look)) => return,
                 () = self.earlier.notified() => {}
             }

@@ -5,6 +5,7 @@ use super::prepare::{Prepared, Verdict, prepare};
 use super::{Done, Item, Request, Shard};
 use crate::db::WriteError;
 use crate::engine::limits::ANEW;
+use crate::engine::mistakes::{Mistake, made};
 use crate::engine::submit::SubmitError;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -98,6 +99,9 @@ impl Shard {
     async fn write(&self, prepared: &Prepared) -> Result<(), WriteError> {
         let mut wait = WAIT.0;
         self.shared.publisher.writing(prepared.batch.id);
+        if made(Mistake::PublishedBeforeCommit) {
+            self.shared.publisher.publish(prepared.batch.id, Arc::clone(&prepared.messages));
+        }
         loop {
             let asked = Instant::now();
             match self.beat.wait(self.shared.db.write(&prepared.batch)).await {
@@ -107,6 +111,8 @@ impl Shard {
                     return Ok(());
                 }
                 Err(WriteError::AlreadyCommitted) => return Ok(()),
+                Err(WriteError::Unclear(_)) if made(Mistake::UnclearTakenForDone) => return Ok(()),
+                Err(WriteError::Unclear(_)) if made(Mistake::NewIdAfterUnclear) => return Err(WriteError::Stale),
                 Err(WriteError::Unclear(error)) => {
                     let id = prepared.batch.id;
                     warn!(batch.id = %id, "batch {id} is tried again, since its end is not known: {error}");
@@ -155,7 +161,9 @@ impl Shard {
 
     /// What is in memory may be why: it is read again.
     fn forget(&mut self, requests: &[Request]) {
-        requests.iter().for_each(|request| self.cache.forget(request.saga_id));
+        if !made(Mistake::OutdatedKept) {
+            requests.iter().for_each(|request| self.cache.forget(request.saga_id));
+        }
     }
 }
 

@@ -1,0 +1,216 @@
+//! The simulated database: what the tables hold, and what each statement does to them, all or nothing.
+
+use crate::mistakes::Mistake;
+use orchestrator::db::{Batch, CLAIM, Claimed, HistoryRow, IdempotencyRow, LEASE, Loaded, OutboxRow, SagaRow};
+use orchestrator::db::{WriteError, Written};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+use workflows::Time;
+use workflows::saga::{FORMAT, Status};
+
+/// A saga's row, and its history.
+pub struct Stored {
+    pub workflow: String,
+    pub input: Vec<u8>,
+    pub row: SagaRow,
+    pub history: Vec<HistoryRow>,
+    /// When each revision was made: index 0 is revision 1.
+    pub moments: Vec<Time>,
+}
+
+/// A row of the outbox.
+struct Outbox {
+    owner: Uuid,
+    messages: Vec<u8>,
+    at: Time,
+}
+
+/// All tables.
+#[derive(Default)]
+pub struct Tables {
+    pub sagas: BTreeMap<Uuid, Stored>,
+    keys: BTreeMap<(String, String), Uuid>,
+    pub idempotency: BTreeMap<(String, String), IdempotencyRow>,
+    wakes: BTreeMap<Uuid, Time>,
+    due: BTreeSet<(Time, Uuid)>,
+    outbox: BTreeMap<Uuid, Outbox>,
+    leases: BTreeMap<Uuid, Time>,
+    pub unfinished: usize,
+}
+
+impl Tables {
+    /// Writes a batch, or says why not.
+    pub fn write(&mut self, batch: &Batch, now: Time, mistake: Option<Mistake>) -> Result<Written, WriteError> {
+        let as_read = batch.checks.iter().all(|check| {
+            let row = self.sagas.get(&check.id).map(|saga| &saga.row);
+            row.is_some_and(|row| (row.revision, row.ignored) == (check.revision, check.ignored))
+        });
+        let committed = self.outbox.contains_key(&batch.id);
+        if committed {
+            return Err(WriteError::AlreadyCommitted);
+        }
+        if !as_read && mistake != Some(Mistake::RevisionNotChecked) {
+            return Err(WriteError::Stale);
+        }
+        let taken = batch.inserts.iter().any(|insert| {
+            self.sagas.contains_key(&insert.row.id)
+                || self.keys.contains_key(&(insert.workflow.clone(), insert.key.clone()))
+        });
+        let key = |row: &IdempotencyRow| (row.scope.clone(), row.key.clone());
+        if taken || batch.idempotency.iter().any(|row| self.idempotency.contains_key(&key(row))) {
+            return Err(WriteError::Taken);
+        }
+        self.idempotency.extend(batch.idempotency.iter().map(|row| (key(row), row.clone())));
+        self.write_sagas(batch);
+        for wake in &batch.wakes {
+            let earlier = self.wakes.get(&wake.saga_id).is_none_or(|standing| wake.at < *standing);
+            if wake.exact || earlier {
+                self.set_wake(wake.saga_id, Some(wake.at));
+            }
+        }
+        self.delete_outbox(&batch.acknowledged);
+        let row = Outbox { owner: batch.owner, messages: batch.messages.clone(), at: now };
+        self.outbox.insert(batch.id, row);
+        Ok(Written { now })
+    }
+
+    fn write_sagas(&mut self, batch: &Batch) {
+        for insert in &batch.inserts {
+            self.keys.insert((insert.workflow.clone(), insert.key.clone()), insert.row.id);
+            let stored = Stored {
+                workflow: insert.workflow.clone(),
+                input: insert.input.clone(),
+                row: insert.row.clone(),
+                history: Vec::new(),
+                moments: Vec::new(),
+            };
+            self.unfinished += usize::from(!insert.row.status.finished());
+            self.sagas.insert(insert.row.id, stored);
+        }
+        for update in &batch.updates {
+            let Some(saga) = self.sagas.get_mut(&update.id) else { continue };
+            let was = saga.row.status.finished();
+            self.unfinished = self.unfinished.saturating_sub(usize::from(!was && update.status.finished()));
+            saga.row = update.clone();
+        }
+        for row in &batch.history {
+            let Some(saga) = self.sagas.get_mut(&row.saga_id) else { continue };
+            if row.n == 0 {
+                saga.moments.push(row.at);
+            }
+            saga.history.push(row.clone());
+        }
+    }
+
+    fn set_wake(&mut self, saga: Uuid, at: Option<Time>) {
+        let before = match at {
+            Some(at) => self.wakes.insert(saga, at),
+            None => self.wakes.remove(&saga),
+        };
+        if let Some(before) = before {
+            self.due.remove(&(before, saga));
+        }
+        if let Some(at) = at {
+            self.due.insert((at, saga));
+        }
+    }
+
+    /// Takes what is due, by moving it ahead.
+    pub fn claim(&mut self, now: Time, limit: u32, mistake: Option<Mistake>) -> Claimed {
+        let mut claimed = Claimed { now, ..Claimed::default() };
+        while let Some((at, saga)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            if claimed.due.len() >= limit as usize {
+                break;
+            }
+            debug_assert_eq!(self.wakes.get(&saga), Some(&at));
+            let finished = self.sagas.get(&saga).is_none_or(|saga| saga.row.status.finished());
+            let forgets = finished || mistake == Some(Mistake::WakeUpTakenForGood);
+            self.set_wake(saga, (!forgets).then_some(now + CLAIM));
+            if !finished {
+                claimed.due.push(saga);
+            }
+        }
+        claimed.next = self.due.first().map(|(at, _)| *at);
+        claimed
+    }
+
+    pub fn load(&self, id: Uuid) -> Option<Loaded> {
+        let saga = self.sagas.get(&id)?;
+        Some(Loaded {
+            id,
+            state: saga.row.state.clone(),
+            input: saga.input.clone(),
+            ignored: saga.row.ignored,
+            wake_at: self.wakes.get(&id).copied(),
+            format: FORMAT,
+        })
+    }
+
+    pub fn by_key(&self, key: &(String, String)) -> Option<Uuid> {
+        self.keys.get(key).copied()
+    }
+
+    pub fn lease(&mut self, incarnation: Uuid, now: Time) {
+        self.leases.insert(incarnation, now + LEASE);
+    }
+
+    pub fn renew(&mut self, incarnation: Uuid, now: Time) -> bool {
+        match self.leases.get_mut(&incarnation) {
+            Some(lapses) if *lapses > now => {
+                *lapses = now + LEASE;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn end_lease(&mut self, incarnation: Uuid, now: Time) {
+        self.leases.insert(incarnation, now);
+    }
+
+    pub fn adopt(&mut self, incarnation: Uuid, now: Time, limit: u32) -> u64 {
+        let alive = |owner: &Uuid| self.leases.get(owner).is_some_and(|lapses| *lapses > now);
+        if !alive(&incarnation) {
+            return 0;
+        }
+        let left = self.outbox.values_mut().filter(|row| row.owner != incarnation && !alive(&row.owner));
+        left.take(limit as usize).map(|row| row.owner = incarnation).count() as u64
+    }
+
+    pub fn own(&self, incarnation: Uuid, after: Uuid, limit: u32) -> Vec<OutboxRow> {
+        let rows = self.outbox.range(after..).filter(|(id, row)| **id != after && row.owner == incarnation);
+        let row = |(id, row): (&Uuid, &Outbox)| OutboxRow { id: *id, messages: row.messages.clone(), at: row.at };
+        rows.take(limit as usize).map(row).collect()
+    }
+
+    pub fn delete_outbox(&mut self, ids: &[Uuid]) {
+        for id in ids {
+            self.outbox.remove(id);
+        }
+    }
+
+    pub fn messages(&self, id: Uuid) -> Option<&[u8]> {
+        self.outbox.get(&id).map(|row| row.messages.as_slice())
+    }
+
+    /// Rows with messages. One without may come back, by a late repeat of a batch that moved nothing: nobody misses it.
+    pub fn unpublished(&self) -> usize {
+        self.outbox.values().filter(|row| row.messages != b"[]").count()
+    }
+
+    pub fn backlog(&self) -> (u64, Option<Time>) {
+        (self.outbox.len() as u64, self.outbox.values().map(|row| row.at).min())
+    }
+
+    /// I12: unfinished, neither parked nor paused, and nothing wakes it.
+    pub fn asleep_for_ever(&self, id: Uuid) -> bool {
+        let Some(saga) = self.sagas.get(&id) else { return false };
+        let row = &saga.row;
+        let at_rest = row.status.finished() || row.status == Status::Parked || row.paused;
+        !at_rest && !self.wakes.contains_key(&id)
+    }
+
+    pub fn wake_of(&self, id: Uuid) -> Option<Time> {
+        self.wakes.get(&id).copied()
+    }
+}
