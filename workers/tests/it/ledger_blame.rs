@@ -64,10 +64,10 @@ async fn c4_a_ledger_that_takes_nothing_is_waited_for_and_no_command_is_blamed()
         while sqlx::query_scalar::<_, i64>("select last_value from strikes").fetch_one(&mut admin).await.unwrap() < 3 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!(worker.bus.sink.replies.lock().unwrap().len(), 9 * n, "{fault}");
+        assert!(worker.bus.sink.replies.lock().unwrap().is_empty(), "{fault}");
         admin.execute(sqlx::raw_sql("drop function refuse cascade; drop sequence strikes")).await.unwrap();
         worker.bus.acked(9 * (n + 1)).await;
-        assert_eq!(worker.bus.replies(9 * (n + 1)).await.len(), 9 * (n + 1));
+        assert_eq!(worker.bus.replies(9).await.len(), 9);
         assert!(worker.bus.sink.dead.lock().unwrap().is_empty(), "{fault} is no command's fault");
     }
     leave(worker, home).await;
