@@ -51,6 +51,28 @@ impl Api {
         }
     }
 
+    /// Waits until so many members of workers are there.
+    ///
+    /// # Panics
+    /// If they are not within [`SOON`].
+    pub async fn members(&self, count: usize) {
+        let began = Instant::now();
+        loop {
+            let mut there = 0;
+            if let Ok(answer) = self.get("/workers").await
+                && let Ok(workers) = answer.json::<Value>().await
+            {
+                let members = |worker: &Value| worker["members"].as_array().map_or(0, Vec::len);
+                there = workers["workers"].as_array().map_or(0, |workers| workers.iter().map(members).sum());
+            }
+            if there >= count {
+                return;
+            }
+            assert!(began.elapsed() < SOON, "{there} members of {count} are there within {SOON:?}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// GET.
     ///
     /// # Errors

@@ -117,6 +117,8 @@ impl Cluster {
         for orchestrator in &cluster.orchestrators {
             orchestrator.api.ready().await;
         }
+        // One that was stopped amid its migrations would hold the lock that all the others wait for.
+        cluster.api().members(WORKERS.len() * setup.members).await;
         Some(cluster)
     }
 
