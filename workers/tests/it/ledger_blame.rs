@@ -1,7 +1,7 @@
 //! C4 on the worker's side: a command at fault does not hold its batch, and no command is blamed for the database.
 
 use crate::support::scripted::{scripted, told};
-use crate::support::{Running, execute, homes, leave};
+use crate::support::{PATIENCE, Running, execute, homes, leave};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::time::Duration;
 use workflows::message::Command;
@@ -61,9 +61,13 @@ async fn c4_a_ledger_that_takes_nothing_is_waited_for_and_no_command_is_blamed()
         );
         admin.execute(sqlx::raw_sql(AssertSqlSafe(refuse))).await.unwrap();
         (0..9).for_each(|_| worker.bus.push(told(&execute("scripted"), "done")));
-        while sqlx::query_scalar::<_, i64>("select last_value from strikes").fetch_one(&mut admin).await.unwrap() < 3 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let strikes = async {
+            let strikes = || sqlx::query_scalar::<_, i64>("select last_value from strikes");
+            while strikes().fetch_one(&mut admin).await.unwrap() < 3 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, strikes).await.expect("the fault strikes");
         assert!(worker.bus.sink.replies.lock().unwrap().is_empty(), "{fault}");
         admin.execute(sqlx::raw_sql("drop function refuse cascade; drop sequence strikes")).await.unwrap();
         worker.bus.acked(9 * (n + 1)).await;

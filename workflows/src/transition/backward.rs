@@ -6,10 +6,9 @@ use crate::definition::Compensation;
 use crate::message::{Action, EventType, Failure};
 use crate::retry::Retry;
 use crate::saga::{Cause, StepStatus, Turn, Undo, Wait};
-use std::time::Duration;
 
 /// For the compensation of a step that has none declared, and is only forbidden.
-static FORBID: Compensation = Compensation { timeout: Duration::from_secs(30), retry: Retry::COMPENSATION };
+static FORBID: Compensation = Compensation { timeout: super::FORBID_TIMEOUT, retry: Retry::COMPENSATION };
 
 impl Machine<'_> {
     /// From here on the saga goes backwards. No forward reply is waited for any longer.

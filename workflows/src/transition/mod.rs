@@ -45,6 +45,8 @@ pub struct Subject<'a> {
 
 /// How long a waiting step's ledger may take to answer when it is asked once more.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a command that only forbids an action may be out: of a step without compensation (rule B1).
+pub const FORBID_TIMEOUT: Duration = Duration::from_secs(30);
 /// A deferral is for this long at the least, so that a worker cannot spin,
 pub const DEFER_LEAST: Duration = Duration::from_secs(1);
 /// and for this long at the most, so that it cannot forget.

@@ -3,16 +3,12 @@
 
 use crate::bus::Bus;
 use std::borrow::Cow;
-use std::time::Duration;
 use workflows::Time;
 use workflows::definition::{self, Definition};
 use workflows::message::Action;
 use workflows::saga::{Saga, Step, StepStatus, Wait};
 use workflows::transition::input::Timer;
-use workflows::transition::{ASK_TIMEOUT, Input};
-
-/// How long a command of a compensation that only forbids may be out.
-const FORBID_TIMEOUT: Duration = Duration::from_secs(30);
+use workflows::transition::{ASK_TIMEOUT, FORBID_TIMEOUT, Input};
 
 /// A timer, with the steps whose due command is unread; any other input as it is.
 pub fn ask<'i>(bus: &dyn Bus, definition: &Definition, saga: &Saga, input: &'i Input, now: Time) -> Cow<'i, Input> {

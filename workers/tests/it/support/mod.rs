@@ -97,7 +97,7 @@ pub struct Sink {
 }
 
 /// Longer than anything takes on a busy machine: only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Bus {
     pub fn new() -> (Self, Source) {
