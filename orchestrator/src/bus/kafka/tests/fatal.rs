@@ -18,7 +18,8 @@ use workflows::message::Topic;
 async fn a_broken_producer_is_replaced_and_what_it_held_fails_and_may_go_out_again() {
     let cluster = MockCluster::new(1).unwrap();
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
-    cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused]);
+    // Whichever of a producer's two connections asks first.
+    cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused, refused]);
     let settings = Settings::new(cluster.bootstrap_servers(), "replica-1");
     let link = Link::new(&settings.brokers);
     let topics = Topics::new(settings.clone(), Arc::clone(&link), &[]);
@@ -33,20 +34,23 @@ async fn a_broken_producer_is_replaced_and_what_it_held_fails_and_may_go_out_aga
     let batch = batch(vec![command("pay", Uuid::now_v7(), now(), "x")]);
     let mut failed = 0;
     loop {
+        // The connection for commands may have been spared, and carry the batch before the other one breaks.
+        let broke = producer.replaced() > 0;
         until("it takes the batch", || producer.publish(&batch)).await;
         match in_time("a delivery", told.recv()).await.unwrap() {
             Delivery::Done { refused, .. } => {
                 assert!(refused.is_empty());
-                break;
+                if broke {
+                    break;
+                }
             }
             Delivery::Failed { .. } => failed += 1,
         }
     }
-    // The first producer may break before it is handed the batch, or with it in hand, and take it again until that is
-    // known.
-    assert!(failed <= 5, "{failed} times");
+    // Each may break with the batch in hand, and take it once more until that is known.
+    let replaced = producer.replaced();
+    assert!(failed <= 2 * replaced, "{failed} times, of {replaced} that broke");
     assert_eq!(producer.state(), Ok(()));
-    assert_eq!(producer.replaced(), 1, "it did break");
     watch.abort();
     report.abort();
 }
