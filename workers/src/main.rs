@@ -11,7 +11,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     workers::cli::init_log();
     let cli = Cli::parse();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread: a worker waits for its database and its bus, and scales by members. A second one would mostly be
+    // woken to find nothing to do.
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(error) => {
             eprintln!("no threads to run on: {error}");

@@ -10,12 +10,12 @@ use super::topics::Topics;
 use crate::bus::Published;
 use crate::reconnect::Reconnect;
 use rdkafka::ClientConfig;
-use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
+use workers::bus::kafka::PolledProducer;
 use workflows::message::{Outgoing, Topic};
 
 /// What a record's framing and headers add to key and value at most; the rest of the limit is for the value.
@@ -24,17 +24,17 @@ const FRAMING_BYTES: usize = 4 * 1024;
 /// Commands go out at once, on a connection of their own: whoever waits for a saga waits for them. Nobody waits for an
 /// event as long, so events gather for a moment and share requests, of which the broker then has fewer.
 struct Native {
-    commands: ThreadedProducer<Context>,
-    others: ThreadedProducer<Context>,
+    commands: PolledProducer<Context>,
+    others: PolledProducer<Context>,
 }
 
 impl Native {
     fn new(configs: &Configs, context: &Context) -> KafkaResult<Self> {
-        let producer = |config| ThreadedProducer::from_config_and_context(config, context.clone());
+        let producer = |config| PolledProducer::start(config, context.clone());
         Ok(Self { commands: producer(&configs.commands)?, others: producer(&configs.others)? })
     }
 
-    const fn of(&self, topic: &Topic) -> &ThreadedProducer<Context> {
+    const fn of(&self, topic: &Topic) -> &PolledProducer<Context> {
         match topic {
             Topic::Commands(_) => &self.commands,
             _ => &self.others,
@@ -42,7 +42,7 @@ impl Native {
     }
 
     fn in_flight(&self) -> usize {
-        let of = |producer: &ThreadedProducer<Context>| usize::try_from(producer.in_flight_count()).unwrap_or(0);
+        let of = |producer: &PolledProducer<Context>| usize::try_from(producer.in_flight_count()).unwrap_or(0);
         of(&self.commands) + of(&self.others)
     }
 
@@ -243,7 +243,7 @@ impl Producer {
 
     fn hand_over<K, V>(
         &self,
-        native: &ThreadedProducer<Context>,
+        native: &PolledProducer<Context>,
         record: BaseRecord<'_, K, V, usize>,
     ) -> Result<Sent, Code>
     where

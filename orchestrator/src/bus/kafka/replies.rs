@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_millis(100);
 /// How long it waits when the engine's channel is full, or a partition paused: their end is noticed so soon.
 const BUSY: Duration = Duration::from_millis(5);
 /// Offsets are committed so often: what a crash delivers again, at most.
-const COMMIT_EVERY: Duration = Duration::from_millis(200);
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// A record that the engine dropped is delivered again after so long.
 const REDELIVER_AFTER: Duration = Duration::from_secs(1);
 /// How long a broken consumer is left alone before another takes its place.

@@ -12,7 +12,7 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request may take. Far above what a broker needs, far below [`DELIVERY_TIMEOUT`], so that it is repeated.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events wait so long for others to share a request with: commands have gone out by then, and are being worked on.
-const LINGER: Duration = Duration::from_millis(5);
+const LINGER: Duration = Duration::from_millis(50);
 /// Messages that the producer holds at most. Past it `publish` says no, and batches stay in the outbox.
 pub(super) const PRODUCER_MESSAGES: usize = 100_000;
 /// The same in bytes: 128 MiB of a replica's memory.

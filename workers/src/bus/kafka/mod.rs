@@ -2,6 +2,7 @@
 
 mod decode;
 mod poll;
+mod polled;
 mod settings;
 mod shared;
 mod sink;
@@ -9,6 +10,7 @@ mod source;
 mod topics;
 mod window;
 
+pub use polled::PolledProducer;
 pub use settings::{KafkaSettings, group_id, parse_properties};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;

@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// Records given out in one chunk: a batch.
 const CHUNK: usize = 500;
 /// How often what is done is committed. The lag that a scaler sees is older by this.
-const COMMIT: Duration = Duration::from_millis(200);
+const COMMIT: Duration = Duration::from_millis(500);
 /// A window that stays full for so long makes the partitions pause. Pausing throws away what was fetched ahead, so it
 /// is not done for the milliseconds that a batch takes.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,15 +1,16 @@
 //! Replies out.
 
+use super::polled::PolledProducer;
 use super::settings::KafkaSettings;
 use crate::bus::{DeadLetter, ReplySink, SendError};
 use crate::runtime::today;
 use async_trait::async_trait;
-use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
-use std::sync::{Mutex, PoisonError};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
 use workflows::message::{Envelope, Heartbeat, Outgoing, Reply, Topic, header};
 use workflows::{Payload, Time};
 
@@ -18,7 +19,21 @@ pub struct KafkaSink {
     settings: KafkaSettings,
     config: ClientConfig,
     /// Replaced when it is broken for good.
-    producer: Mutex<FutureProducer>,
+    producer: Mutex<Arc<PolledProducer<Context>>>,
+}
+
+/// Tells whoever waits for an acknowledgement.
+struct Context;
+
+impl ClientContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<oneshot::Sender<KafkaResult<()>>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, waits: Self::DeliveryOpaque) {
+        let result = result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone());
+        let _left = waits.send(result);
+    }
 }
 
 /// Who publishes, in CloudEvents' words.
@@ -41,20 +56,20 @@ impl KafkaSink {
             .set("partitioner", "murmur2_random")
             // Past it the batch is sent again, by whoever has it in hand.
             .set("message.timeout.ms", "10000");
-        let producer = Mutex::new(config.create()?);
+        let producer = Mutex::new(Arc::new(PolledProducer::start(&config, Context)?));
         Ok(Self { settings: settings.clone(), config, producer })
     }
 
-    fn producer(&self) -> FutureProducer {
-        self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn producer(&self) -> Arc<PolledProducer<Context>> {
+        Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A producer with a fatal error takes nothing any more: another takes its place.
-    fn mend(&self, broken: &FutureProducer) {
+    fn mend(&self, broken: &PolledProducer<Context>) {
         let Some((code, said)) = broken.client().fatal_error() else { return };
-        match self.config.create() {
+        match PolledProducer::start(&self.config, Context) {
             Ok(fresh) => {
-                *self.producer.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+                *self.producer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                 tracing::warn!("the producer was broken for good ({code}: {said}), and has been replaced");
             }
             Err(error) => tracing::error!("the producer is broken for good, and cannot be replaced: {error}"),
@@ -65,18 +80,18 @@ impl KafkaSink {
     async fn publish(&self, what: &'static str, records: Vec<Out>) -> Result<(), SendError> {
         let producer = self.producer();
         let mut first_error = None;
-        let sent: Vec<DeliveryFuture> = records
-            .iter()
-            .filter_map(|record| match producer.send_result(record.to_record()) {
-                Ok(sent) => Some(sent),
+        let mut sent = Vec::with_capacity(records.len());
+        for record in &records {
+            let (waits, acknowledged) = oneshot::channel();
+            match producer.send(record.to_record(waits)) {
+                Ok(()) => sent.push(acknowledged),
                 Err((error, _)) => {
                     first_error.get_or_insert(error);
-                    None
                 }
-            })
-            .collect();
-        for delivered in futures::future::join_all(sent).await {
-            if let Err(error) = acknowledged(delivered) {
+            }
+        }
+        for acknowledged in sent {
+            if let Err(error) = acknowledged.await.unwrap_or(Err(KafkaError::Canceled)) {
                 first_error.get_or_insert(error);
             }
         }
@@ -90,14 +105,6 @@ impl KafkaSink {
     }
 }
 
-fn acknowledged(delivered: Result<OwnedDeliveryResult, futures::channel::oneshot::Canceled>) -> Result<(), KafkaError> {
-    match delivered {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err((error, _))) => Err(error),
-        Err(_) => Err(KafkaError::Canceled),
-    }
-}
-
 /// A record to be sent.
 struct Out {
     topic: String,
@@ -107,14 +114,18 @@ struct Out {
 }
 
 impl Out {
-    fn to_record(&self) -> FutureRecord<'_, Vec<u8>, Vec<u8>> {
-        FutureRecord {
+    fn to_record(
+        &self,
+        waits: oneshot::Sender<KafkaResult<()>>,
+    ) -> BaseRecord<'_, Vec<u8>, Vec<u8>, Box<oneshot::Sender<KafkaResult<()>>>> {
+        BaseRecord {
             topic: &self.topic,
             partition: None,
             key: self.key.as_ref(),
             payload: self.value.as_ref(),
             timestamp: None,
             headers: Some(self.headers.clone()),
+            delivery_opaque: Box::new(waits),
         }
     }
 
