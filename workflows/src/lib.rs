@@ -6,6 +6,7 @@ pub mod mutation;
 pub mod check;
 pub mod definition;
 pub mod humane;
+pub mod ledger;
 pub mod message;
 mod payload;
 pub mod replay;

@@ -9,9 +9,9 @@ use crate::world::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uuid::Uuid;
-use workers::ledger::{Answer, Decision, Entry, Made, State as RowState};
 use workflows::Payload;
-use workflows::message::{Action, Command, Failure, Outcome, Reply};
+use workflows::ledger::{self, Answer, Call, CallKind, Decision, End, Entry, Site, State as RowState};
+use workflows::message::{Action, Command, Failure, Reply};
 
 /// A row of the ledger, and beside it what no row tells.
 #[derive(Default)]
@@ -80,9 +80,9 @@ impl Ledgers {
     }
 }
 
-/// Whether a step's effect is outside its worker's database.
-fn outside(command: &Command) -> bool {
-    command.step.ends_with(['1', '4'])
+/// Where a step's effect is.
+fn site(command: &Command) -> Site {
+    if command.step.ends_with(['1', '4']) { Site::Outside } else { Site::Inside }
 }
 
 impl State {
@@ -128,21 +128,14 @@ impl State {
     fn handle(&mut self, command: &Command, row: &mut Row) -> Option<Reply> {
         let fresh = || Entry::new(command.saga_id, &command.step, command.deadline);
         let mut entry = row.entry.clone().unwrap_or_else(fresh);
-        let reply = match entry.decide(command) {
-            Decision::Answer(reply) => Some(reply),
-            Decision::Act if outside(command) => self.call(command, &mut entry, row),
-            Decision::Act => Some(self.act(command, &mut entry, row)),
-            Decision::Undo => Some(self.undo(command, &mut entry, row)),
-            Decision::MakeKnown => {
-                let key = entry.key_n;
-                if row.landed.contains(&key) {
-                    entry.happened(output(command));
-                    Some(self.undo(command, &mut entry, row))
-                } else {
-                    row.refused.insert(key);
-                    Some(entry.never_happened(command))
-                }
-            }
+        let mut decision = ledger::decide(&mut entry, command, site(command), self.db_now());
+        let reply = loop {
+            let call = match decision {
+                Decision::Answer(reply) => break Some(reply),
+                Decision::Call(call) => call,
+            };
+            let Some(end) = self.call(command, call, row) else { break None };
+            decision = ledger::settle(&mut entry, command, call, end);
         };
         let forgets = match self.mistake {
             Some(Mistake::TombstoneForgotten) => entry.state == RowState::Forbidden,
@@ -153,18 +146,31 @@ impl State {
         reply
     }
 
+    /// What a handler does when it is called, and says of it. Nothing: the worker was killed.
+    fn call(&mut self, command: &Command, call: Call, row: &mut Row) -> Option<End> {
+        match (call.kind, call.site) {
+            (CallKind::Act, Site::Inside) => Some(self.act(command, row)),
+            (CallKind::Act, Site::Outside) => self.act_outside(command, call.key_n, row),
+            (CallKind::Undo, _) => Some(self.undo(row)),
+            (CallKind::MakeKnown, _) if row.landed.contains(&call.key_n) => Some(End::Completed(output(command))),
+            (CallKind::MakeKnown, _) => {
+                row.refused.insert(call.key_n);
+                Some(End::Failed(Failure::last("refused", "the gateway refuses this key")))
+            }
+        }
+    }
+
     /// A handler whose effect is in its own database.
-    fn act(&mut self, command: &Command, entry: &mut Entry, row: &mut Row) -> Reply {
+    fn act(&mut self, command: &Command, row: &mut Row) -> End {
         if self.strikes(Fault::Deferred) {
-            entry.put_off();
-            return put_off(command, self.dice.between(1, 10));
+            return End::Later { reason: "not now".to_owned(), after: Duration::from_secs(self.dice.between(1, 10)) };
         }
         if let Some(failure) = self.failure() {
-            return entry.acted(command, Made::Failed(failure));
+            return End::Failed(failure);
         }
         self.ledgers.done(row);
         if !self.strikes(Fault::Accepted) {
-            return entry.acted(command, Made::Completed(output(command)));
+            return End::Completed(output(command));
         }
         // A third of them wait for somebody.
         let ends = (self.dice.below(3) > 0).then(|| self.dice.between(100_000, 20_000_000));
@@ -172,7 +178,7 @@ impl State {
             let (saga, step) = (command.saga_id, command.step.clone());
             self.in_micros(micros, Happening::Finish { saga, step });
         }
-        entry.acted(command, Made::Accepted(Payload::empty(), None))
+        End::Accepted(Payload::empty(), None)
     }
 
     fn failure(&mut self) -> Option<Failure> {
@@ -183,9 +189,7 @@ impl State {
     }
 
     /// A handler whose effect is elsewhere (rule A3).
-    fn call(&mut self, command: &Command, entry: &mut Entry, row: &mut Row) -> Option<Reply> {
-        entry.intend(command);
-        let key = entry.key_n;
+    fn act_outside(&mut self, command: &Command, key: u32, row: &mut Row) -> Option<End> {
         if self.strikes(Fault::CallOnTheWire) {
             let (saga, step) = (command.saga_id, command.step.clone());
             let lands = self.dice.between(1_000, 6_000_000);
@@ -196,22 +200,20 @@ impl State {
         let refused = || Failure::retryable("refused", "the gateway refuses this key");
         if let Some(failure) = failure.or_else(|| row.refused.contains(&key).then(refused)) {
             row.refused.insert(key);
-            let reply = entry.acted(command, Made::Failed(failure));
-            entry.replace_key(Action::Execute);
-            return Some(reply);
+            return Some(End::Failed(failure));
         }
         if row.landed.insert(key) {
             self.ledgers.done(row);
         }
-        Some(entry.acted(command, Made::Completed(output(command))))
+        Some(End::Completed(output(command)))
     }
 
-    fn undo(&mut self, command: &Command, entry: &mut Entry, row: &mut Row) -> Reply {
+    fn undo(&mut self, row: &mut Row) -> End {
         if let Some(failure) = self.failure() {
-            return entry.undid(command, Made::Failed(failure));
+            return End::Failed(failure);
         }
         self.ledgers.undone(row);
-        entry.undid(command, Made::Completed(Payload::empty()))
+        End::Completed(Payload::empty())
     }
 
     /// A step that was taken on comes to its end at its worker (rule B5).
@@ -225,7 +227,7 @@ impl State {
             Answer::completed(Payload::empty())
         };
         let ended = row.entry.as_mut().filter(|entry| entry.waiting()).and_then(|entry| {
-            let ended = entry.finish(answer, now);
+            let ended = ledger::finish(entry, answer, now);
             entry.news().filter(|_| ended)
         });
         if ended.is_some() && fails {
@@ -240,9 +242,4 @@ impl State {
 
 fn output(command: &Command) -> Payload {
     Payload::from(serde_json::json!({ "attempt": command.attempt }))
-}
-
-fn put_off(command: &Command, seconds: u64) -> Reply {
-    let error = Some(Failure::retryable("later", "not now"));
-    Reply { retry_after: Some(Duration::from_secs(seconds)), error, ..Reply::to(command, Outcome::Deferred) }
 }

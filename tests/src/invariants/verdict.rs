@@ -4,7 +4,7 @@ use crate::cluster::WORKERS;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 use workers::books::{Effects, Side, check as check_books};
-use workers::ledger::State;
+use workflows::ledger::State;
 use workflows::saga::Status;
 
 /// All that breaks an invariant, each in a sentence.

@@ -1,8 +1,8 @@
 //! What is known of each step of each saga.
 
-use crate::ledger::State;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
+use workflows::ledger::State;
 
 /// One step of one saga, from both sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

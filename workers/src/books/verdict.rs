@@ -1,10 +1,10 @@
 //! What must hold between the books once nothing is in flight: I2, I3 and I8.
 
 use super::effects::{Effects, Side};
-use crate::ledger::State;
 use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
+use workflows::ledger::State;
 
 /// Something that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! B5: how a step that was taken on comes to its end, in the transaction of the effect itself.
 
-use super::entry::Answer;
 use super::rows::{self, Key};
 use super::tx::Tx;
 use uuid::Uuid;
+use workflows::ledger::{self, Answer};
 use workflows::message::Failure;
 use workflows::{Payload, Time};
 
@@ -36,7 +36,7 @@ pub async fn finish(tx: &mut Tx, saga_id: Uuid, step: &str, finish: Finish) -> R
     let mut entries = rows::lock(tx, &[key]).await?;
     let now = tx.now().await?;
     let Some(entry) = entries.first_mut() else { return Ok(false) };
-    if !entry.finish(finish.into_answer(), now) {
+    if !ledger::finish(entry, finish.into_answer(), now) {
         return Ok(false);
     }
     rows::write(tx, &entries).await?;

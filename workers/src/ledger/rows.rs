@@ -1,11 +1,11 @@
 //! The ledger's statements. Each takes many rows at once, and locks them in ascending order of their keys.
 
-use super::entry::{Answer, Entry, State};
 use super::row::Row;
 use super::set::Set;
 use super::tx::Tx;
 use uuid::Uuid;
 use workflows::Time;
+use workflows::ledger::{Answer, Entry, State, Write};
 
 /// The key of a row, and until when its saga may need it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +81,8 @@ pub async fn lock(tx: &mut Tx, keys: &[Key]) -> Result<Vec<Entry>, sqlx::Error> 
 /// # Errors
 /// Those of the database.
 pub async fn write(tx: &mut Tx, entries: &[Entry]) -> Result<(), sqlx::Error> {
-    let dropped: Vec<&Entry> = entries.iter().filter(|entry| entry.dropped).collect();
+    let to = |what| entries.iter().filter(move |entry| entry.write() == what);
+    let dropped: Vec<&Entry> = to(Write::Delete).collect();
     if !dropped.is_empty() {
         let set = Set::new()
             .uuids("saga_id", dropped.iter().map(|entry| entry.saga_id))
@@ -91,7 +92,7 @@ pub async fn write(tx: &mut Tx, entries: &[Entry]) -> Result<(), sqlx::Error> {
             .execute()
             .await?;
     }
-    let changed: Vec<&Entry> = entries.iter().filter(|entry| entry.changed && !entry.dropped).collect();
+    let changed: Vec<&Entry> = to(Write::Update).collect();
     if !changed.is_empty() {
         update(tx, &changed).await?;
     }

@@ -1,7 +1,7 @@
 //! What all batches of a worker share, and what is the same for each of them.
 
 use super::hold::{Hold, InHand};
-use super::settings::{COMMAND_LIFE, Settings};
+use super::settings::Settings;
 use crate::again::{again, causes};
 use crate::bus::{DeadLetter, ReplySink};
 use crate::handler::Work;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use workflows::Time;
+use workflows::ledger::{COMMAND_LIFE, is_too_old};
 use workflows::message::{Command, Envelope, Outgoing, Reply, Topic};
 
 /// Calls to somebody outside the database at one time, for each worker: what one gateway is to bear from one process.
@@ -58,8 +59,7 @@ impl Context {
     /// Takes commands that are too old out of a batch, and puts them away.
     pub async fn put_old_away(&self, batch: Vec<InHand>) -> Vec<InHand> {
         let now = today();
-        let too_old = |one: &InHand| now.since(one.command.decided_at) > COMMAND_LIFE;
-        let (old, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(too_old);
+        let (old, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(|one| is_too_old(&one.command, now));
         for one in old {
             let reason = format!(
                 "decided at {}, more than {} ago: the orchestrator has decided anew since",

@@ -5,9 +5,10 @@ use super::context::Context;
 use super::run_handlers::{Ran, caught};
 use crate::again::causes;
 use crate::handler::{Due, Handler, Work};
-use crate::ledger::{Entry, Finish, Key, Tx, due, is_outage, lock, told, write};
+use crate::ledger::{Finish, Key, Tx, due, is_outage, lock, told, write};
 use std::time::Duration;
 use workflows::Time;
+use workflows::ledger::{self, Entry};
 use workflows::message::{Envelope, Reply};
 
 /// How often the ledger is looked at. Somebody waits for the kitchen, but not for this.
@@ -120,7 +121,7 @@ async fn finish(
     };
     tx.release_savepoint().await?;
     for (entry, finish) in waiting.iter_mut().zip(finishes) {
-        entry.finish(finish.into_answer(), now);
+        ledger::finish(entry, finish.into_answer(), now);
     }
     Ok(None)
 }

@@ -5,12 +5,13 @@ use super::hold::InHand;
 use super::run_handlers::{Ran, Task, one, together};
 use super::steps::{Step, decide, keys};
 use crate::handler::Handler;
-use crate::ledger::{Decision, Tx, take, write};
+use crate::ledger::{Tx, take, write};
 use crate::outcome::Outcome;
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
+use workflows::ledger::Site;
 use workflows::message::{Action, Command, Reply};
 use workflows::{Payload, Time};
 
@@ -55,13 +56,7 @@ async fn attempt(
     let mut tx = context.ledger.begin().await?;
     let now = today();
     let entries = take(&mut tx, keys(commands, now)).await?;
-    let mut steps = decide(commands, entries, now);
-    for step in &mut steps {
-        let intended = step.decision == Decision::MakeKnown || step.entry.state == crate::ledger::State::Intended;
-        if step.open() && intended {
-            step.unknown("a call was intended by an earlier handler of this step, and this one cannot ask after it");
-        }
-    }
+    let mut steps = decide(commands, entries, Site::Inside, now);
     let clean = if one_by_one {
         run_one_by_one(handler, &mut steps, &mut tx).await?;
         true
@@ -98,12 +93,12 @@ async fn run_together(handler: &dyn Handler, steps: &mut [Step<'_>], tx: &mut Tx
 }
 
 fn of(action: Action, steps: &[Step<'_>]) -> Vec<usize> {
-    let of = |step: &Step<'_>| step.open() && step.command.action == action;
+    let of = |step: &Step<'_>| step.call().is_some_and(|call| call.kind.action() == action);
     steps.iter().enumerate().filter(|(_, step)| of(step)).map(|(n, _)| n).collect()
 }
 
 async fn run_one_by_one(handler: &dyn Handler, steps: &mut [Step<'_>], tx: &mut Tx) -> Result<(), sqlx::Error> {
-    for step in steps.iter_mut().filter(|step| step.open()) {
+    for step in steps.iter_mut().filter(|step| step.call().is_some()) {
         tx.savepoint().await?;
         let output = step.entry.output();
         let task = Task { command: step.command, output: &output };

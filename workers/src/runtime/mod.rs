@@ -12,5 +12,5 @@ mod steps;
 mod worker;
 
 pub(crate) use context::today;
-pub use settings::{COMMAND_LIFE, LEDGER_LIFE_LEAST, Settings, SettingsError};
+pub use settings::{LEDGER_LIFE_LEAST, Settings, SettingsError};
 pub use worker::{Worker, WorkerSpec};

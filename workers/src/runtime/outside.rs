@@ -4,9 +4,9 @@
 use super::context::{Context, InLedger, today};
 use super::hold::InHand;
 use super::run_handlers::said;
-use super::steps::{decide, deferred, keys};
+use super::steps::{decide, keys};
 use crate::handler::{CallKey, ExternalHandler};
-use crate::ledger::{Decision, Entry, Made, State, lock, take, write};
+use crate::ledger::{lock, take, write};
 use crate::outcome::{Called, Voided, over_limit};
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -16,7 +16,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 use workflows::Payload;
-use workflows::message::{Action, Command, Reply};
+use workflows::ledger::{self, Call, CallKind, Decision, End, Entry, Site};
+use workflows::message::{Command, Failure, Reply, code};
 
 /// Does a batch.
 pub async fn run(context: &Arc<Context>, handler: &Arc<dyn ExternalHandler>, batch: Vec<InHand>) {
@@ -43,27 +44,20 @@ pub async fn run(context: &Arc<Context>, handler: &Arc<dyn ExternalHandler>, bat
 /// What is to be done next about a command.
 enum Next {
     Answer(Reply),
-    Call(Call),
+    Call(Planned),
 }
 
 /// A call that the ledger has written down.
-struct Call {
-    kind: Decision,
+struct Planned {
+    call: Call,
     key: CallKey,
     output: Payload,
 }
 
 /// What became of a call.
 struct Known {
-    key: CallKey,
-    result: CallResult,
-}
-
-#[derive(Clone)]
-enum CallResult {
-    Acted(Called),
-    Undid(Called),
-    Voided(Voided),
+    call: Call,
+    called: Called,
 }
 
 type Nexts = HashMap<Uuid, Next>;
@@ -79,10 +73,10 @@ async fn send_out(
         for one in piece {
             match nexts.remove(&one.command.saga_id) {
                 Some(Next::Answer(reply)) => answers.push((one, reply)),
-                Some(Next::Call(call)) => {
+                Some(Next::Call(planned)) => {
                     let (context, handler) = (Arc::clone(context), Arc::clone(handler));
                     calls.spawn(async move {
-                        let known = make(&context, handler.as_ref(), &one.command, call).await;
+                        let known = make(&context, handler.as_ref(), &one.command, planned).await;
                         (one, known)
                     });
                 }
@@ -94,38 +88,28 @@ async fn send_out(
 }
 
 /// Makes a call. A panic says nothing about what the other side did.
-async fn make(context: &Context, handler: &dyn ExternalHandler, command: &Command, call: Call) -> Known {
+async fn make(context: &Context, handler: &dyn ExternalHandler, command: &Command, planned: Planned) -> Known {
     let _permit = context.calls.acquire().await;
-    let Call { kind, key, output } = call;
+    let Planned { call, key, output } = planned;
     let calling = async {
-        match kind {
-            Decision::Undo => CallResult::Undid(handler.compensate(command, &output, &key).await),
-            Decision::MakeKnown => CallResult::Voided(make_known(handler, command, &key).await),
-            Decision::Act | Decision::Answer(_) => CallResult::Acted(handler.execute(command, &key).await),
+        match call.kind {
+            CallKind::Act => handler.execute(command, &key).await,
+            CallKind::Undo => handler.compensate(command, &output, &key).await,
+            CallKind::MakeKnown => make_known(handler, command, &key).await,
         }
     };
-    let result = match AssertUnwindSafe(calling).catch_unwind().await {
-        Ok(result) => result,
-        Err(panic) => match key.action {
-            Action::Compensate => CallResult::Undid(Called::unknown(said(panic.as_ref()))),
-            Action::Execute if command.action == Action::Compensate => {
-                CallResult::Voided(Voided::Unknown(said(panic.as_ref())))
-            }
-            Action::Execute => CallResult::Acted(Called::unknown(said(panic.as_ref()))),
-        },
-    };
-    Known { key, result }
+    let called = AssertUnwindSafe(calling).catch_unwind().await;
+    let called = called.unwrap_or_else(|panic| Called::unknown(said(panic.as_ref())));
+    Known { call, called }
 }
 
 /// Voids the action by its key, or repeats it with that key: either way the answer is definite, or unknown still.
-async fn make_known(handler: &dyn ExternalHandler, command: &Command, key: &CallKey) -> Voided {
+async fn make_known(handler: &dyn ExternalHandler, command: &Command, key: &CallKey) -> Called {
     match handler.void(command, key).await {
-        Voided::Unsupported => match handler.execute(command, key).await {
-            Called::Done(output) => Voided::Happened(output),
-            Called::Failed(_) | Called::Again(_) => Voided::Never,
-            Called::Later { reason, .. } | Called::Unknown(reason) => Voided::Unknown(reason),
-        },
-        definite => definite,
+        Voided::Never => Called::Failed(Failure::last(code::REVOKED, "its key is void")),
+        Voided::Happened(output) => Called::Done(output),
+        Voided::Unknown(reason) => Called::Unknown(reason),
+        Voided::Unsupported => handler.execute(command, key).await,
     }
 }
 
@@ -143,10 +127,7 @@ impl InLedger for Plan {
         let entries = take(&mut tx, keys(&mut commands, now)).await?;
         let mut nexts = Nexts::new();
         let mut rows = Vec::new();
-        for mut step in decide(&commands, entries, now) {
-            if step.decision == Decision::Act && step.entry.state != State::Intended {
-                step.entry.intend(step.command);
-            }
+        for step in decide(&commands, entries, Site::Outside, now) {
             nexts.insert(step.command.saga_id, next(&step.entry, step.decision));
             rows.push(step.entry);
         }
@@ -157,13 +138,14 @@ impl InLedger for Plan {
 }
 
 fn next(entry: &Entry, decision: Decision) -> Next {
-    let action = match decision {
-        Decision::Answer(reply) => return Next::Answer(reply),
-        Decision::Act | Decision::MakeKnown => Action::Execute,
-        Decision::Undo => Action::Compensate,
-    };
-    let key = CallKey { text: entry.key(action), action, n: entry.key_number(action) };
-    Next::Call(Call { kind: decision, key, output: entry.output() })
+    match decision {
+        Decision::Answer(reply) => Next::Answer(reply),
+        Decision::Call(call) => {
+            let action = call.kind.action();
+            let key = CallKey { text: entry.key(action), action, n: call.key_n };
+            Next::Call(Planned { call, key, output: entry.output() })
+        }
+    }
 }
 
 /// The transaction after the calls.
@@ -182,7 +164,8 @@ impl InLedger for Outcomes {
         for command in commands {
             let known = self.0.get(&command.saga_id);
             let (Some(entry), Some(known)) = (rows.get_mut(&command.saga_id), known) else { continue };
-            nexts.insert(command.saga_id, record(entry, command, known));
+            let decision = ledger::settle(entry, command, known.call, end(known.called.clone()));
+            nexts.insert(command.saga_id, next(entry, decision));
         }
         let rows: Vec<Entry> = rows.into_values().collect();
         write(&mut tx, &rows).await?;
@@ -191,49 +174,14 @@ impl InLedger for Outcomes {
     }
 }
 
-/// Writes an outcome over `intended` alone, and over what the same key was used for; a later one is dropped, and the
-/// command answered by what the row has become.
-fn record(entry: &mut Entry, command: &Command, known: &Known) -> Next {
-    let expected = match known.result {
-        CallResult::Acted(_) | CallResult::Voided(_) => State::Intended,
-        CallResult::Undid(_) => State::Done,
-    };
-    if entry.state != expected || entry.key_number(known.key.action) != known.key.n {
-        return match entry.decide(command) {
-            Decision::Answer(reply) => Next::Answer(reply),
-            Decision::Act | Decision::Undo | Decision::MakeKnown => {
-                Next::Answer(entry.unknown(command, "somebody else has made the call meanwhile"))
-            }
-        };
-    }
-    match known.result.clone() {
-        CallResult::Acted(called) | CallResult::Undid(called) => Next::Answer(called_back(entry, command, called)),
-        CallResult::Voided(Voided::Never) => Next::Answer(entry.never_happened(command)),
-        CallResult::Voided(Voided::Happened(output)) => {
-            entry.happened(output);
-            next(entry, Decision::Undo)
-        }
-        CallResult::Voided(Voided::Unknown(reason)) => Next::Answer(entry.unknown(command, &reason)),
-        CallResult::Voided(Voided::Unsupported) => Next::Answer(entry.unknown(command, "it cannot be voided")),
-    }
-}
-
-fn called_back(entry: &mut Entry, command: &Command, called: Called) -> Reply {
-    let settle = |entry: &mut Entry, made| match command.action {
-        Action::Execute => entry.acted(command, made),
-        Action::Compensate => entry.undid(command, made),
-    };
+/// What became of a call in the words of the ledger.
+fn end(called: Called) -> End {
     match called {
-        Called::Done(output) => {
-            // What has happened has happened, and is undone the same way without its output.
-            let output = if over_limit(&output).is_some() { Payload::null() } else { output };
-            settle(entry, Made::Completed(output))
-        }
-        Called::Failed(failure) | Called::Again(failure) => {
-            entry.replace_key(command.action);
-            settle(entry, Made::Failed(failure.cut_to_limits()))
-        }
-        Called::Later { reason, after } => deferred(command, &reason, after),
-        Called::Unknown(reason) => entry.unknown(command, &reason),
+        // What has happened has happened, and is undone the same way without its output.
+        Called::Done(output) if over_limit(&output).is_some() => End::Completed(Payload::null()),
+        Called::Done(output) => End::Completed(output),
+        Called::Failed(failure) | Called::Again(failure) => End::Failed(failure.cut_to_limits()),
+        Called::Later { reason, after } => End::Later { reason, after },
+        Called::Unknown(reason) => End::Unknown(reason),
     }
 }

@@ -2,10 +2,9 @@
 
 use crate::ledger::Migrations;
 use std::time::Duration;
+use workflows::ledger::COMMAND_LIFE;
 use workflows::message::RETENTION;
 
-/// A command older than this is a dead letter: the engine has long decided anew.
-pub const COMMAND_LIFE: Duration = days(7);
 /// A row of the ledger must outlive every command that could still ask for it (A4).
 pub const LEDGER_LIFE_LEAST: Duration = COMMAND_LIFE.saturating_add(RETENTION).saturating_add(days(1));
 

@@ -1,7 +1,8 @@
 //! What every worker's ledger says, and what its tables show: for comparing the two.
 
-use crate::ledger::{State, Tx};
+use crate::ledger::Tx;
 use uuid::Uuid;
+use workflows::ledger::State;
 
 /// Rows of one page.
 const PAGE: i64 = 10_000;

@@ -183,7 +183,7 @@ async fn a_compensation_may_not_answer_accepted() {
 async fn a4_a_command_past_its_life_is_put_away_and_never_done() {
     for home in homes("a4_a_command_past_its_life_is_put_away_and_never_done").await {
         let fresh = told(&execute("scripted"), "done");
-        let week = workers::runtime::COMMAND_LIFE.as_micros() as i64;
+        let week = workflows::ledger::COMMAND_LIFE.as_micros() as i64;
         let decided_at = workflows::Time::from_micros(fresh.decided_at.micros() - week - 1_000_000);
         let old = Command { decided_at, ..told(&execute("scripted"), "done") };
         let worker =

@@ -3,7 +3,8 @@
 use crate::support::{Home, execute, homes};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use workers::ledger::{Decision, Key, Ledger, Made, Migrations, State, Tx, take, write};
+use workers::ledger::{Key, Ledger, Migrations, Tx, take, write};
+use workflows::ledger::{CallKind, Decision, End, Entry, Site, State, decide, settle};
 use workflows::message::{Action, Command};
 use workflows::{Payload, Time};
 
@@ -50,8 +51,13 @@ fn key(command: &Command) -> Key {
     Key { saga_id: command.saga_id, step: command.step.clone(), needed_until: command.deadline }
 }
 
-async fn take_one(tx: &mut Tx, command: &Command) -> workers::ledger::Entry {
+async fn take_one(tx: &mut Tx, command: &Command) -> Entry {
     take(tx, vec![key(command)]).await.unwrap().remove(0)
+}
+
+/// What the rules say to a command of a handler inside the database.
+fn asked(entry: &mut Entry, command: &Command) -> Decision {
+    decide(entry, command, Site::Inside, command.decided_at)
 }
 
 /// Polls until somebody waits for a lock. There is no signal for that from outside the database.
@@ -101,18 +107,19 @@ async fn a1_a_compensation_waits_for_the_action_under_way_and_then_sees_it() {
     let command = execute("table");
     let mut acting = ledger.begin().await.unwrap();
     let mut entry = take_one(&mut acting, &command).await;
-    assert_eq!(entry.decide(&command), Decision::Act);
+    let Decision::Call(call) = asked(&mut entry, &command) else { panic!("it is done") };
+    assert_eq!(call.kind, CallKind::Act);
 
     let (other, undo) = (ledger.clone(), crate::support::compensate(&command));
     let undoing = tokio::spawn(async move {
         let mut tx = other.begin().await.unwrap();
-        take_one(&mut tx, &undo).await.decide(&undo)
+        asked(&mut take_one(&mut tx, &undo).await, &undo)
     });
     somebody_waits(&ledger).await;
-    entry.acted(&command, Made::Completed(Payload::empty()));
+    settle(&mut entry, &command, call, End::Completed(Payload::empty()));
     write(&mut acting, &[entry]).await.unwrap();
     acting.commit().await.unwrap();
-    assert_eq!(undoing.await.unwrap(), Decision::Undo);
+    assert!(matches!(undoing.await.unwrap(), Decision::Call(call) if call.kind == CallKind::Undo));
     ledger.close().await;
     home.leave().await;
 }
@@ -126,12 +133,12 @@ async fn a1_an_action_waits_for_the_tombstone_under_way_and_is_then_revoked() {
     let undo = crate::support::compensate(&command);
     let mut forbidding = ledger.begin().await.unwrap();
     let mut entry = take_one(&mut forbidding, &undo).await;
-    assert!(matches!(entry.decide(&undo), Decision::Answer(reply) if reply.empty));
+    assert!(matches!(asked(&mut entry, &undo), Decision::Answer(reply) if reply.empty));
 
     let (other, acting) = (ledger.clone(), command.clone());
     let acting = tokio::spawn(async move {
         let mut tx = other.begin().await.unwrap();
-        take_one(&mut tx, &acting).await.decide(&acting)
+        asked(&mut take_one(&mut tx, &acting).await, &acting)
     });
     somebody_waits(&ledger).await;
     write(&mut forbidding, &[entry]).await.unwrap();
@@ -176,8 +183,8 @@ async fn a1_batches_that_overlap_never_deadlock() {
             let mut entries = take(&mut tx, keys).await?;
             for entry in &mut entries {
                 let command = Command { saga_id: entry.saga_id, action: Action::Execute, ..execute("table") };
-                if entry.decide(&command) == Decision::Act {
-                    entry.acted(&command, Made::Completed(Payload::empty()));
+                if let Decision::Call(call) = asked(entry, &command) {
+                    settle(entry, &command, call, End::Completed(Payload::empty()));
                 }
             }
             write(&mut tx, &entries).await?;

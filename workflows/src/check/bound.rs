@@ -14,6 +14,8 @@ pub struct Bound {
     pub attempts: u8,
     /// Whether workers move and answers travel on their own.
     pub messages: Messages,
+    /// A worker may lose its ledger, all of it, between two of its commands; no two workers at once.
+    pub lost_ledgers: bool,
     /// States after which it is given up.
     pub max_states: usize,
     /// Memory, about, after which it is given up.
@@ -46,6 +48,7 @@ impl Bound {
         Self {
             attempts: 2,
             messages: if explicit { Messages::Explicit } else { Messages::Implied },
+            lost_ledgers: true,
             max_states: Self::STATES,
             max_bytes: Self::BYTES,
         }
@@ -54,16 +57,18 @@ impl Bound {
 
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attempts, messages, .. } = self;
+        let Self { attempts, messages, lost_ledgers, .. } = self;
         let messages = match messages {
             Messages::Explicit => "each by itself",
             Messages::Implied => "each when it matters",
         };
+        let lost =
+            if *lost_ledgers { "; a worker's ledger lost between two of its commands, one at a time" } else { "" };
         write!(
             f,
             "at most {attempts} attempts of an action or a compensation; each message lost, late, twice or out of \
              order, {messages}; time-outs, deadline, crashes, a cancel, a pause and help by hand at every moment; \
-             each condition true, false or without a value"
+             each condition true, false or without a value{lost}"
         )
     }
 }

@@ -3,6 +3,7 @@
 use super::bound::{Bound, Counterexample, Report};
 use super::hash::Map;
 use super::invariants::behind;
+use super::loss;
 use super::model::Model;
 use super::node::{MOST_ATTEMPTS, Node};
 use super::reach::Reaches;
@@ -60,6 +61,8 @@ pub(super) struct Search {
     pub model: Model,
     pub bound: Bound,
     pub twins: Vec<Vec<usize>>,
+    /// The steps of each worker.
+    pub workers: Vec<Vec<usize>>,
     /// All that need each step, directly or through others.
     pub behind: Vec<Vec<usize>>,
     pub sagas: Sagas,
@@ -81,6 +84,7 @@ impl Search {
         Self {
             model: Model::new(definition, &bound),
             twins: twins::of(definition),
+            workers: loss::workers(definition),
             behind: (0..definition.steps.len()).map(|step| behind(definition, step)).collect(),
             bound,
             sagas: Sagas::default(),
@@ -135,6 +139,7 @@ impl Search {
                 to: index,
                 own: true,
                 accident: None,
+                lost: None,
                 broken: None,
             };
             self.broken = Some((index as usize, why.clone(), Some(vain)));

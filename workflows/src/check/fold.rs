@@ -46,9 +46,16 @@ pub(super) fn fold(part: &mut Part, local: &mut Local, defined: &Step, most: u8,
 
 /// Forgets what the orchestrator has not heard of a row: all of that can happen yet, as long as a command is on its
 /// way.
-pub(super) fn forget_unheard(part: &Part, row: &mut Row) {
+pub(super) fn forget_unheard(part: &Part, local: &mut Local) {
+    let row = &mut local.row;
     row.undo_attempt = 0;
     row.undo_answer = None;
+    if row.undo_landed {
+        (row.undo_landed, row.standing, row.undone) = (false, row.standing + 1, row.undone - 1);
+    }
+    if local.lost {
+        *row = row.lost();
+    }
     if !part.happened && row.undone == 0 {
         *row = Row::default();
     }
@@ -96,7 +103,7 @@ fn fold_turned(part: &mut Part, row: &mut Row) {
     part.asked = false;
     row.attempt = match row.state {
         State::New | State::Intended | State::Forbidden | State::Undone => 0,
-        State::Accepted | State::Done | State::Failed { .. } => 1,
+        State::Accepted | State::Done | State::Unfit | State::Failed { .. } => 1,
     };
     if let State::Failed { retryable } = &mut row.state {
         *retryable = true;

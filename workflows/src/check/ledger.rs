@@ -1,11 +1,13 @@
-//! The workers' side: one row of a ledger (A1 to A4), and what each command can make of it.
-//!
-//! Every step is taken for one with an effect outside the worker's database, since such a step can do all that another
-//! can, and be in doubt besides.
+//! A row of a worker's ledger in short, and what only the world knows of its step. In full it is an
+//! [`Entry`](crate::ledger::Entry), and what becomes of it the rules of [`crate::ledger`] say.
 
-use crate::message::Action;
+use super::state::{NO_WORDS, NOW};
+use crate::Payload;
+use crate::ledger::{Answer as Kept, Entry, State as Known, Write};
+use crate::message::{self, Action, CommandInput, Failure, Outcome, Reply};
+use uuid::Uuid;
 
-/// What a worker knows of one step, and, in `standing`, what is true.
+/// What a worker knows of one step, and, from `standing` on, what is true.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Row {
     pub state: State,
@@ -22,12 +24,11 @@ pub(super) struct Row {
     pub undone: u8,
     /// An effect was undone that did not stand.
     pub undone_for_nothing: bool,
+    /// The call that undid it had this row's key, and the row has not heard of it.
+    pub undo_landed: bool,
 }
 
-/// Twice is once too often: nothing is counted further.
-const MOST: u8 = 2;
-
-/// Where a row is.
+/// Where a row is: its state, and of its answer what makes a difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum State {
     #[default]
@@ -37,6 +38,8 @@ pub(super) enum State {
     /// Taken on, not finished.
     Accepted,
     Done,
+    /// Done, with an output that its schema does not allow.
+    Unfit,
     Failed {
         retryable: bool,
     },
@@ -54,19 +57,70 @@ pub(super) enum Answer {
     Deferred,
     Failed,
     FailedForGood,
+    /// Completed, with an output that its schema does not allow.
+    Unfit,
 }
 
 impl Answer {
-    pub const ALL: [Self; 6] =
-        [Self::Completed, Self::Empty, Self::Accepted, Self::Deferred, Self::Failed, Self::FailedForGood];
+    pub const ALL: [Self; 7] =
+        [Self::Completed, Self::Empty, Self::Accepted, Self::Deferred, Self::Failed, Self::FailedForGood, Self::Unfit];
 
     fn failed(retryable: bool) -> Self {
         if retryable { Self::Failed } else { Self::FailedForGood }
     }
+
+    /// What a reply says.
+    pub fn of(reply: &Reply) -> Self {
+        match reply.outcome {
+            Outcome::Deferred => Self::Deferred,
+            _ => Self::of_kept(&Kept {
+                outcome: reply.outcome,
+                output: reply.output.clone(),
+                empty: reply.empty,
+                error: reply.error.clone(),
+            }),
+        }
+    }
+
+    fn of_kept(kept: &Kept) -> Self {
+        match kept.outcome {
+            Outcome::Completed if kept.empty => Self::Empty,
+            Outcome::Completed if kept.output == Some(unfit()) => Self::Unfit,
+            Outcome::Completed => Self::Completed,
+            Outcome::Accepted => Self::Accepted,
+            Outcome::Deferred => Self::Deferred,
+            Outcome::Failed => Self::failed(kept.error.as_ref().is_none_or(|error| error.retryable)),
+        }
+    }
+
+    fn kept(self) -> Kept {
+        match self {
+            Self::Completed => Kept::completed(fit()),
+            Self::Unfit => Kept::completed(unfit()),
+            Self::Empty => Kept::empty(),
+            Self::Accepted => Kept::accepted(fit()),
+            Self::Deferred | Self::Failed => Kept::failed(failure(true)),
+            Self::FailedForGood => Kept::failed(failure(false)),
+        }
+    }
+}
+
+/// An output that each schema allows that is explored,
+pub(super) fn fit() -> Payload {
+    Payload::empty()
+}
+
+/// and one that none does.
+pub(super) fn unfit() -> Payload {
+    Payload::null()
+}
+
+pub(super) fn failure(retryable: bool) -> Failure {
+    Failure { retryable, ..NO_WORDS }
 }
 
 /// A command on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Command {
     pub action: Action,
     pub attempt: u8,
@@ -75,23 +129,28 @@ pub(super) struct Command {
     pub forbid_only: bool,
 }
 
-/// One thing that a worker can do next: the row since, and what it answers to which attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Deed {
-    pub row: Row,
-    pub answer: Option<(Action, u8, Answer)>,
-    pub why: Why,
-}
+/// Attempts are folded, down to none at all: in full, where none means that nobody has asked, they are so many more.
+const FOLDED: u32 = 1;
 
-/// What made the worker do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// A command arrived.
-    Command(Command),
-    /// What it had taken on came to its end.
-    Finished,
-    /// A call that was left in doubt took effect.
-    Landed,
+impl Command {
+    pub fn full(self) -> message::Command {
+        let Self { action, attempt, happened, forbid_only } = self;
+        message::Command {
+            saga_id: Uuid::nil(),
+            workflow: String::new(),
+            version: 1,
+            key: String::new(),
+            step: String::new(),
+            action,
+            attempt: u32::from(attempt) + FOLDED,
+            revision: 1,
+            decided_at: NOW,
+            deadline: NOW,
+            happened: (action == Action::Compensate).then_some(happened),
+            forbid_only,
+            input: CommandInput::default(),
+        }
+    }
 }
 
 impl Row {
@@ -106,180 +165,71 @@ impl Row {
         standing: 1,
         undone: 0,
         undone_for_nothing: false,
+        undo_landed: false,
     };
 
     /// The lowest number that the attempt of such a row can have: what it took on was some attempt.
     pub fn least_attempt(&self) -> u8 {
-        u8::from(matches!(self.state, State::Accepted | State::Done))
+        u8::from(matches!(self.state, State::Accepted | State::Done | State::Unfit))
     }
 
-    /// All that can come of a command.
-    pub fn take(&self, command: Command) -> Vec<Deed> {
-        let mut deeds = Deeds { from: *self, command, made: Vec::new() };
-        match command.action {
-            Action::Execute => self.execute(&mut deeds),
-            Action::Compensate if command.forbid_only => self.forbid_only(&mut deeds),
-            Action::Compensate => self.compensate(&mut deeds),
-        }
-        deeds.made
+    /// The row is gone; what is true stays true.
+    pub fn lost(&self) -> Self {
+        let Self { standing, undone, undone_for_nothing, .. } = *self;
+        Self { standing, undone, undone_for_nothing, ..Self::default() }
     }
 
-    /// All that can happen without one.
-    pub fn by_itself(&self) -> Vec<Deed> {
-        let news =
-            |row: Row, answer| Deed { row, answer: Some((Action::Execute, row.attempt, answer)), why: Why::Finished };
-        match self.state {
-            State::Accepted => {
-                let standing = self.standing.saturating_sub(1);
-                let failed = match self.asked_back {
-                    false => Self { state: State::Failed { retryable: false }, standing, ..*self },
-                    true => Self { state: State::Forbidden, undo_answer: Some(Answer::Empty), standing, ..*self },
-                };
-                let done = Self { state: State::Done, ..*self };
-                vec![news(done, Answer::Completed), news(failed, Answer::FailedForGood)]
-            }
-            State::Intended if self.standing == 0 => {
-                vec![Deed { row: Self { standing: 1, ..*self }, answer: None, why: Why::Landed }]
-            }
-            State::New | State::Intended | State::Done | State::Failed { .. } | State::Forbidden | State::Undone => {
-                Vec::new()
-            }
-        }
-    }
-
-    fn execute(&self, deeds: &mut Deeds) {
-        let attempt = deeds.command.attempt;
-        match self.state {
-            State::New => self.act(deeds),
-            State::Undone if mutant!(UndoneRunsAgain) => self.act(deeds),
-            State::Done if mutant!(DoneRunsAgain) => self.act(deeds),
-            State::Failed { retryable } if mutant!(StoredFailure) => deeds.answer(Answer::failed(retryable)),
-            State::Failed { .. } if self.attempt < attempt => self.act(deeds),
-            State::Failed { retryable } => deeds.answer(Answer::failed(retryable)),
-            State::Intended if self.asked_back => deeds.answer(Answer::FailedForGood),
-            State::Intended => self.call_again(deeds),
-            State::Accepted => deeds.answer(Answer::Accepted),
-            State::Done => deeds.answer(Answer::Completed),
-            State::Forbidden | State::Undone => deeds.answer(Answer::FailedForGood),
-        }
-    }
-
-    /// The action is done, for the first time or after a failure.
-    fn act(&self, deeds: &mut Deeds) {
-        let row = Self { attempt: deeds.command.attempt, ..*self };
-        let stands = Self { standing: MOST.min(row.standing + 1), ..row };
-        if mutant!(RowAfterEffect) {
-            deeds.silently(Self { standing: stands.standing, ..*self });
-        }
-        deeds.to(Self { state: State::Done, ..stands }, Answer::Completed);
-        deeds.to(Self { state: State::Accepted, ..stands }, Answer::Accepted);
-        deeds.to(Self { state: State::Failed { retryable: true }, ..row }, Answer::Failed);
-        deeds.to(Self { state: State::Failed { retryable: false }, ..row }, Answer::FailedForGood);
-        deeds.to(*self, Answer::Deferred);
-        deeds.silently(Self { state: State::Intended, ..row });
-        deeds.to(Self { state: State::Intended, ..row }, Answer::Failed);
-    }
-
-    /// A call in doubt is made again with its key: it lands once, however often it is made.
-    fn call_again(&self, deeds: &mut Deeds) {
-        let row = Self { attempt: deeds.command.attempt, ..*self };
-        let standing = if mutant!(NewKeyInDoubt) { MOST.min(row.standing + 1) } else { row.standing.max(1) };
-        deeds.to(Self { state: State::Done, standing, ..row }, Answer::Completed);
-        deeds.to(row, Answer::Failed);
-        deeds.to(row, Answer::Deferred);
-        if row.standing == 0 {
-            deeds.to(Self { state: State::Failed { retryable: true }, ..row }, Answer::Failed);
-            deeds.to(Self { state: State::Failed { retryable: false }, ..row }, Answer::FailedForGood);
-        }
-    }
-
-    fn forbid_only(&self, deeds: &mut Deeds) {
-        match self.state {
-            State::New | State::Failed { .. } | State::Intended => self.forbid(deeds, Answer::Empty),
-            State::Accepted | State::Done => {
-                let (undo_attempt, undo_answer) = (deeds.command.attempt, Some(Answer::Completed));
-                deeds.to(Self { undo_attempt, undo_answer, asked_back: true, ..*self }, Answer::Completed);
-            }
-            State::Forbidden | State::Undone => deeds.answer(self.undo_answer.unwrap_or(Answer::Failed)),
-        }
-    }
-
-    fn compensate(&self, deeds: &mut Deeds) {
-        let answered = self.undo_attempt >= deeds.command.attempt;
-        match self.state {
-            State::New if deeds.command.happened => self.forbid(deeds, Answer::FailedForGood),
-            State::New if mutant!(TombstoneForgotten) => deeds.answer(Answer::Empty),
-            State::New if mutant!(TwoRows) => {
-                // The action is under way in another transaction, whose row this one does not see.
-                let undo_attempt = deeds.command.attempt;
-                let row = Self { undo_attempt, undo_answer: Some(Answer::Empty), attempt: 1, ..*self };
-                deeds.to(Self { state: State::Done, standing: 1, ..row }, Answer::Empty);
-            }
-            State::Undone if mutant!(UndoneTwice) => self.undo(deeds),
-            State::New | State::Failed { .. } => self.forbid(deeds, Answer::Empty),
-            State::Forbidden | State::Undone => deeds.answer(self.undo_answer.unwrap_or(Answer::Failed)),
-            State::Intended if mutant!(EmptyInDoubt) => self.forbid(deeds, Answer::Empty),
-            State::Intended | State::Accepted | State::Done if answered => {
-                deeds.answer(self.undo_answer.unwrap_or(Answer::Failed));
-            }
-            State::Accepted | State::Done => self.undo(deeds),
-            State::Intended => self.make_known(deeds),
-        }
-    }
-
-    fn forbid(&self, deeds: &mut Deeds, answer: Answer) {
-        let undo_attempt = deeds.command.attempt;
-        deeds.to(Self { state: State::Forbidden, undo_attempt, undo_answer: Some(answer), ..*self }, answer);
-    }
-
-    fn undo(&self, deeds: &mut Deeds) {
-        let undo_attempt = deeds.command.attempt;
-        let answered = |answer| Self { undo_attempt, undo_answer: Some(answer), asked_back: true, ..*self };
-        let undone = Self {
-            state: State::Undone,
-            standing: self.standing.saturating_sub(1),
-            undone: MOST.min(self.undone + 1),
-            undone_for_nothing: self.undone_for_nothing || self.standing == 0,
-            ..answered(Answer::Completed)
+    /// In full.
+    pub fn entry(&self) -> Entry {
+        let mut entry = Entry::new(Uuid::nil(), "", NOW);
+        let (state, reply) = match self.state {
+            State::New => (Known::New, None),
+            State::Intended => (Known::Intended, None),
+            State::Accepted => (Known::Done, Some(Answer::Accepted)),
+            State::Done => (Known::Done, Some(Answer::Completed)),
+            State::Unfit => (Known::Done, Some(Answer::Unfit)),
+            State::Failed { retryable } => (Known::Failed, Some(Answer::failed(retryable))),
+            State::Forbidden => (Known::Forbidden, None),
+            State::Undone => (Known::Undone, None),
         };
-        deeds.to(undone, Answer::Completed);
-        deeds.to(answered(Answer::Failed), Answer::Failed);
-        deeds.to(answered(Answer::FailedForGood), Answer::FailedForGood);
-        deeds.to(*self, Answer::Deferred);
+        let attempt = |asked: bool, attempt: u8| if asked { u32::from(attempt) + FOLDED } else { 0 };
+        entry.state = state;
+        entry.attempt = attempt(state != Known::New, self.attempt);
+        entry.reply = reply.map(Answer::kept);
+        entry.undo_attempt = attempt(self.asked_back || self.undo_attempt > 0, self.undo_attempt);
+        entry.undo_reply = self.undo_answer.map(Answer::kept);
+        entry
     }
 
-    /// Nothing may be undone, nor called empty, before it is known what became of the call.
-    fn make_known(&self, deeds: &mut Deeds) {
-        let (undo_attempt, undo_answer) = (deeds.command.attempt, Some(Answer::Failed));
-        deeds.to(Self { undo_attempt, undo_answer, asked_back: true, ..*self }, Answer::Failed);
-        if self.standing == 0 {
-            // The other side refuses the key for ever.
-            self.forbid(deeds, Answer::Empty);
+    /// In short again; what is true stays true. A row that a command was put off in was never there.
+    pub fn become_of(&self, entry: &Entry) -> Self {
+        if entry.write() == Write::Delete {
+            return self.lost();
         }
-        // It had happened, or it has by asking again with the same key.
-        Self { state: State::Done, standing: self.standing.max(1), ..*self }.undo(deeds);
+        let answer = entry.reply.as_ref().map(Answer::of_kept);
+        let state = match (entry.state, answer) {
+            (Known::New, _) => State::New,
+            (Known::Intended, _) => State::Intended,
+            (Known::Done, Some(Answer::Accepted)) => State::Accepted,
+            (Known::Done, Some(Answer::Unfit)) => State::Unfit,
+            (Known::Done, _) => State::Done,
+            (Known::Failed, answer) => State::Failed { retryable: answer == Some(Answer::Failed) },
+            (Known::Forbidden, _) => State::Forbidden,
+            (Known::Undone, _) => State::Undone,
+        };
+        Self {
+            state,
+            attempt: folded(entry.attempt),
+            undo_attempt: folded(entry.undo_attempt),
+            undo_answer: entry.undo_reply.as_ref().map(Answer::of_kept),
+            asked_back: entry.undo_attempt > 0,
+            undo_landed: self.undo_landed && entry.state == Known::Done && entry.undo_key_n == 0,
+            ..*self
+        }
     }
 }
 
-/// Collects what can come of one command.
-struct Deeds {
-    from: Row,
-    command: Command,
-    made: Vec<Deed>,
-}
-
-impl Deeds {
-    fn to(&mut self, row: Row, answer: Answer) {
-        let Command { action, attempt, .. } = self.command;
-        self.made.push(Deed { row, answer: Some((action, attempt, answer)), why: Why::Command(self.command) });
-    }
-
-    /// The worker dies before it answers.
-    fn silently(&mut self, row: Row) {
-        self.made.push(Deed { row, answer: None, why: Why::Command(self.command) });
-    }
-
-    fn answer(&mut self, answer: Answer) {
-        self.to(self.from, answer);
-    }
+/// An attempt as the exploration counts it.
+pub(super) fn folded(attempt: u32) -> u8 {
+    u8::try_from(attempt.saturating_sub(FOLDED)).unwrap_or(u8::MAX)
 }

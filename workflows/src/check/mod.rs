@@ -21,6 +21,7 @@ mod fold;
 mod hash;
 mod invariants;
 mod ledger;
+mod loss;
 mod model;
 mod move_invariants;
 mod node;
@@ -34,6 +35,7 @@ mod story;
 mod tests;
 mod twins;
 mod word;
+mod worker;
 
 pub use bound::{Bound, Counterexample, Did, Messages, Report, Taken};
 pub use explore::explore;

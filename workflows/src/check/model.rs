@@ -5,7 +5,7 @@ use super::state::{DEADLINE, Due, NOW, Short};
 use super::word::Word;
 use super::{check_invariants, check_move};
 use crate::Payload;
-use crate::definition::{Definition, When};
+use crate::definition::{Definition, Schema, When};
 use crate::message::Action;
 use crate::saga::{Saga, Status, StepStatus};
 use crate::transition::input::Start;
@@ -109,8 +109,8 @@ impl Model {
             if let Some(compensation) = &mut step.compensation {
                 compensation.retry.attempts = compensation.retry.attempts.min(most);
             }
-            // Outputs are left out. One that does not fit fails its step for good, as a worker can too.
-            step.output_schema = None;
+            // Of an output it matters only whether it fits.
+            step.output_schema = step.output_schema.take().map(|_| Schema::any_object());
             if step.when.is_some() {
                 step.when = Some(When::compile(&format!("input.s{index}")).expect("a field is an expression"));
             }

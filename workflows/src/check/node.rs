@@ -43,6 +43,8 @@ pub(super) struct Local {
     pub row: Row,
     /// Answers on their way, where each is explored by itself.
     pub answers: Answers,
+    /// Its row was lost after all that was sent of its action had arrived: none of that arrives again.
+    pub lost: bool,
     /// For each direction: a command is on its way that the saga knows nothing of. Only mistakes lead here.
     pub ghosts: [bool; 2],
 }
@@ -63,13 +65,15 @@ impl Local {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Answers(u128);
 
-/// Bits of one direction: six answers to each of up to ten attempts.
-const DIRECTION: u32 = 60;
+/// Bits of one attempt: an answer each.
+const ATTEMPT: u32 = Answer::ALL.len() as u32;
+/// Bits of one direction: up to nine attempts.
+const DIRECTION: u32 = 9 * ATTEMPT;
 
 impl Answers {
     fn bit(action: Action, attempt: u8, answer: Answer) -> u32 {
         let direction = if action == Action::Execute { 0 } else { DIRECTION };
-        direction + u32::from(attempt - 1) * 6 + answer as u32
+        direction + u32::from(attempt - 1) * ATTEMPT + answer as u32
     }
 
     pub fn add(&mut self, action: Action, attempt: u8, answer: Answer) {
@@ -99,7 +103,7 @@ impl Answers {
             Action::Execute => (self.0 & ONE_DIRECTION, self.0 & !ONE_DIRECTION),
             Action::Compensate => (self.0 >> DIRECTION, self.0 & ONE_DIRECTION),
         };
-        let folded = mine >> 6 | mine & 0b11_1111;
+        let folded = mine >> ATTEMPT | mine & ((1 << ATTEMPT) - 1);
         self.0 = match action {
             Action::Execute => folded | others,
             Action::Compensate => folded << DIRECTION | others,

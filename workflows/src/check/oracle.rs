@@ -1,7 +1,7 @@
 //! The rules that no single move shows: which answers count (B4), and what the ledgers must hold (I2, I3, I4, I8).
 
 use super::ledger::{Answer, Row, State};
-use super::model::Came;
+use super::model::{Came, Change};
 use super::state::{Part, Short, Turned, Waits, can_come_due};
 use super::word::{Due8, Word};
 use crate::definition::{Definition, Position, Step};
@@ -23,7 +23,7 @@ pub(super) fn counts(saga: &Short, step: usize, action: Action, attempt: u8, ans
         Action::Execute => execute_counts(part, answer, current, out),
         Action::Compensate if part.status != StepStatus::Compensating => false,
         Action::Compensate => match answer {
-            Answer::Completed | Answer::Empty => true,
+            Answer::Completed | Answer::Unfit | Answer::Empty => true,
             Answer::Accepted | Answer::Deferred | Answer::Failed | Answer::FailedForGood => out,
         },
     }
@@ -34,7 +34,7 @@ fn execute_counts(part: &Part, answer: Answer, current: bool, out: bool) -> bool
     let running = part.status == StepStatus::Running;
     let waiting = part.status == StepStatus::Waiting;
     match answer {
-        Answer::Completed | Answer::Empty => running || waiting || parked,
+        Answer::Completed | Answer::Unfit | Answer::Empty => running || waiting || parked,
         Answer::Accepted => running || parked && !part.asked || waiting && part.asked && out,
         Answer::Deferred => running && out,
         Answer::Failed => running && out || waiting && current,
@@ -60,6 +60,9 @@ pub(super) fn judge(definition: &Definition, saga: &Short, status: Status, word:
             let counts = counts(saga, usize::from(step), action, attempt, answer);
             let late = action == Action::Execute && saga.turned.is_some();
             match came {
+                Came::Moved(change) if answer == Answer::Unfit && !fails(change, usize::from(step)) => {
+                    "B4: an output that does not fit completes its step, or has it tried again"
+                }
                 Came::Moved(_) if !counts => "B4: an answer that does not count moves the saga",
                 Came::Ignored(_) | Came::Refused { .. } if counts => "B4: an answer that counts is ignored",
                 Came::Ignored(why) if late && *why != Reason::Late => "B4: a late answer is not called late",
@@ -82,6 +85,13 @@ pub(super) fn judge(definition: &Definition, saga: &Short, status: Status, word:
         _ => return None,
     };
     Some(wrong.to_owned())
+}
+
+/// Whether a step has failed for good.
+fn fails(change: &Change, step: usize) -> bool {
+    let part = &change.saga.parts[step];
+    let again = change.sent.iter().any(|sent| sent.step == step && sent.action == Action::Execute);
+    !part.done && part.execute.wait != Waits::Retry && !again
 }
 
 /// What is wrong with the answer to a cancel. A saga in short that has turned was cancelled.

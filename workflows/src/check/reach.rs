@@ -1,10 +1,11 @@
 //! All that a worker can make of one row of its ledger, if nobody else moves.
 
 use super::hash::Map;
-use super::ledger::{Command, Deed, Row};
+use super::ledger::{Command, Row};
 use super::node::Local;
 use super::oracle::{self, Among};
 use super::state::Part;
+use super::worker::{Deed, by_itself, take};
 use crate::definition::Step;
 use crate::message::Action;
 use std::rc::Rc;
@@ -15,6 +16,8 @@ pub(super) struct Commands {
     sent: [u8; 2],
     happened: bool,
     forbid_only: bool,
+    /// Outputs may not fit.
+    schema: bool,
 }
 
 impl Commands {
@@ -22,24 +25,26 @@ impl Commands {
     pub fn of(part: &Part, local: &Local, defined: &Step) -> Self {
         let sent = |action: Action| part.sent(action) + u8::from(local.ghosts[action as usize]);
         Self {
-            sent: [sent(Action::Execute), sent(Action::Compensate)],
+            sent: [if local.lost { 0 } else { sent(Action::Execute) }, sent(Action::Compensate)],
             happened: part.happened,
             forbid_only: defined.compensation.is_none(),
+            schema: defined.output_schema.is_some(),
         }
     }
 
     fn each(self) -> impl Iterator<Item = Command> {
-        let Self { sent, happened, forbid_only } = self;
+        let Self { sent, happened, forbid_only, .. } = self;
         [Action::Execute, Action::Compensate].into_iter().flat_map(move |action| {
             (1..=sent[action as usize]).map(move |attempt| Command { action, attempt, happened, forbid_only })
         })
     }
 
     /// All that a worker can do next.
-    pub fn deeds(self, row: &Row) -> Vec<Deed> {
-        let mut deeds = row.by_itself();
+    fn deeds(self, row: Row) -> Vec<Deed> {
+        let mut deeds = Vec::new();
+        by_itself(row, self.schema, &mut deeds);
         for command in self.each() {
-            deeds.extend(row.take(command));
+            take(row, command, self.schema, &mut deeds);
         }
         deeds
     }
@@ -48,6 +53,8 @@ impl Commands {
 /// All that a worker can make of a row, if nobody else moves.
 #[derive(Debug)]
 pub(super) struct Reach {
+    /// What it can do next.
+    pub next: Rc<[Deed]>,
     /// Each answer, with the fewest deeds that lead to it; it is the last one's.
     pub offers: Vec<Rc<[Deed]>>,
     /// What is wrong with one of the rows.
@@ -56,24 +63,34 @@ pub(super) struct Reach {
     pub some: Among,
 }
 
-/// Remembers each [`Reach`].
+/// Remembers each [`Reach`], and what can be done next to each row.
 #[derive(Default)]
-pub(super) struct Reaches(Map<(Row, Commands), Rc<Reach>>);
+pub(super) struct Reaches {
+    known: Map<(Row, Commands), Rc<Reach>>,
+    deeds: Map<(Row, Commands), Rc<[Deed]>>,
+}
 
 impl Reaches {
     pub fn of(&mut self, row: Row, commands: Commands) -> Rc<Reach> {
-        Rc::clone(self.0.entry((row, commands)).or_insert_with(|| Rc::new(reach(row, commands))))
+        if let Some(known) = self.known.get(&(row, commands)) {
+            return Rc::clone(known);
+        }
+        let deeds = &mut self.deeds;
+        let mut next = |row| Rc::clone(deeds.entry((row, commands)).or_insert_with(|| commands.deeds(row).into()));
+        let reach = Rc::new(reach(row, &mut next));
+        self.known.insert((row, commands), Rc::clone(&reach));
+        reach
     }
 }
 
-fn reach(row: Row, commands: Commands) -> Reach {
+fn reach(row: Row, deeds: &mut dyn FnMut(Row) -> Rc<[Deed]>) -> Reach {
     let mut rows: Vec<(Row, Option<(usize, Deed)>)> = vec![(row, None)];
     let mut onward: Vec<Vec<usize>> = Vec::new();
     let mut answers: Vec<(usize, Deed, usize)> = Vec::new();
     let mut next = 0;
     while next < rows.len() {
         let mut to = Vec::new();
-        for deed in commands.deeds(&rows[next].0) {
+        for deed in deeds(rows[next].0).iter().copied() {
             let known = rows.iter().position(|(row, _)| *row == deed.row);
             let target = known.unwrap_or_else(|| {
                 rows.push((deed.row, Some((next, deed))));
@@ -90,7 +107,7 @@ fn reach(row: Row, commands: Commands) -> Reach {
     let broken = rows.iter().find_map(|(row, _)| oracle::row_breaks(row));
     let some = Among::rows(row, rows.iter().map(|(row, _)| row));
     let offers = fewest(&answers, &onward).into_iter().map(|(from, last)| path(&rows, from, last)).collect();
-    Reach { offers, broken, some }
+    Reach { next: deeds(row), offers, broken, some }
 }
 
 /// The deeds that lead to a row, and one more.

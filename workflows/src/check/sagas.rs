@@ -7,6 +7,7 @@ use super::model::{Came, Change, Model};
 use super::oracle;
 use super::state::{Due, Part, Short, Turned, can_come_due};
 use super::word::{Due8, Word};
+use crate::definition::Definition;
 use crate::message::{Action, Outcome, Reply};
 use crate::saga::{Saga, Status};
 use crate::transition::Input;
@@ -53,7 +54,7 @@ impl Sagas {
         if saga.turned == Some(Turned::Failure) && !met.status.finished() {
             self.cancel_after_failure(model, saga, &mut met);
         }
-        for word in self.words(saga, met.status) {
+        for word in self.words(&model.definition, saga, met.status) {
             let input = word.input(&model.definition);
             let came = model.hear(&at.of(word), &input);
             self.taken.extend(came.iter().map(|came| Taken::of(&at.full, &input, Did::of(came))));
@@ -84,7 +85,7 @@ impl Sagas {
     }
 
     /// Every word that can come to a saga, and now and then some that cannot.
-    fn words(&mut self, saga: &Short, status: Status) -> Vec<Word> {
+    fn words(&mut self, definition: &Definition, saga: &Short, status: Status) -> Vec<Word> {
         let mut words = vec![Word::Cancel, Word::Pause, Word::Resume, Word::Retry];
         words.extend([Due8::Steps, Due8::Deadline, Due8::Everything].map(Word::Timer));
         let due = saga.parts.iter().any(|part| can_come_due(part.under_way().1));
@@ -105,7 +106,8 @@ impl Sagas {
                     words.push(Word::Undeliverable { step, action, attempt: sent.max(1) });
                 }
                 for attempt in 1..=sent + u8::from(unheard) {
-                    let answers = Answer::ALL.into_iter().filter(|answer| said_by(action, *answer));
+                    let schema = definition.steps[index].output_schema.is_some();
+                    let answers = Answer::ALL.into_iter().filter(|answer| said_by(action, *answer, schema));
                     words.extend(answers.map(|answer| Word::Reply { step, action, attempt, answer }));
                 }
             }
@@ -114,9 +116,13 @@ impl Sagas {
     }
 }
 
-/// Only a compensation finds nothing to undo.
-fn said_by(action: Action, answer: Answer) -> bool {
-    action == Action::Compensate || answer != Answer::Empty
+/// Only a compensation finds nothing to undo, and only an action's output has a schema.
+fn said_by(action: Action, answer: Answer, schema: bool) -> bool {
+    match answer {
+        Answer::Empty => action == Action::Compensate,
+        Answer::Unfit => action == Action::Execute && schema,
+        _ => true,
+    }
 }
 
 impl Taken {

@@ -3,7 +3,7 @@
 use super::Messages;
 use super::explore::Search;
 use super::fold;
-use super::ledger::{Answer, Deed, Row};
+use super::ledger::{Answer, Row};
 use super::model::Change;
 use super::node::{Local, Node};
 use super::oracle;
@@ -12,6 +12,7 @@ use super::sagas::Met;
 use super::state::Short;
 use super::twins;
 use super::word::Word;
+use super::worker::Deed;
 use crate::message::Action;
 use crate::saga::Status;
 use std::rc::Rc;
@@ -33,6 +34,8 @@ pub(super) struct Step {
     pub own: bool,
     /// What goes wrong in the orchestrator on the way. Only mistakes lead here.
     pub accident: Option<Accident>,
+    /// The worker of that step loses its ledger.
+    pub lost: Option<usize>,
     /// The rule that it breaks.
     pub broken: Option<String>,
 }
@@ -57,6 +60,14 @@ struct Doing<'a> {
     locals: &'a [Local],
     own: bool,
     accident: Option<Accident>,
+    lost: Option<usize>,
+}
+
+impl<'a> Doing<'a> {
+    /// From nothing.
+    fn begin(locals: &'a [Local]) -> Self {
+        Self { from: None, deeds: None, word: None, locals, own: true, accident: None, lost: None }
+    }
 }
 
 /// A state that is moved from.
@@ -69,7 +80,7 @@ pub(super) struct From<'a> {
 
 impl<'a> From<'a> {
     fn doing(&self, locals: &'a [Local]) -> Doing<'a> {
-        Doing { from: Some(self.index), deeds: None, word: None, locals, own: true, accident: None }
+        Doing { from: Some(self.index), ..Doing::begin(locals) }
     }
 }
 
@@ -77,7 +88,7 @@ impl Search {
     /// The ways in which a saga can begin.
     pub fn beginnings(&mut self) -> Vec<Step> {
         let locals = vec![Local::default(); self.model.definition.steps.len()];
-        let doing = Doing { from: None, deeds: None, word: None, locals: &locals, own: true, accident: None };
+        let doing = Doing::begin(&locals);
         let begun = self.model.begin();
         begun.into_iter().map(|change| self.moved(doing.clone(), change)).collect()
     }
@@ -87,6 +98,7 @@ impl Search {
         for (word, changes) in &from.met.came {
             self.heard(from, *word, changes, steps);
         }
+        self.losses(from, steps);
         for index in 0..from.node.locals.len() {
             match self.bound.messages {
                 Messages::Explicit => self.worked(from, index, steps),
@@ -147,9 +159,9 @@ impl Search {
     /// What a worker does, and, each by itself, which of its answers is heard.
     fn worked(&mut self, from: From<'_>, index: usize, steps: &mut Vec<Step>) {
         let node = from.node;
-        let commands = self.commands(&node.saga, &node.locals, index);
+        let reach = self.reach(&node.saga, &node.locals, index);
         let mut locals = node.locals.clone();
-        for deed in commands.deeds(&node.locals[index].row) {
+        for deed in reach.next.iter().copied() {
             locals[index] = Local { row: deed.row, ..node.locals[index] };
             if let Some((action, attempt, answer)) = deed.answer {
                 locals[index].answers.add(action, attempt, answer);
@@ -196,13 +208,19 @@ impl Search {
         }
     }
 
+    /// The worker of a step loses its ledger, as it does in these locals.
+    pub fn lost(&mut self, from: From<'_>, locals: &[Local], step: usize) -> Step {
+        let doing = Doing { own: false, lost: Some(step), ..from.doing(locals) };
+        self.to(&from.node.saga, from.met.status, doing, None)
+    }
+
     fn moved(&mut self, doing: Doing<'_>, change: Rc<Change>) -> Step {
         self.to(&change.saga, change.status, doing, Some(Rc::clone(&change)))
     }
 
     /// The state that a move leads to, without what makes no difference any more, and in its one order.
     fn to(&mut self, saga: &Short, status: Status, doing: Doing<'_>, change: Option<Rc<Change>>) -> Step {
-        let Doing { from, deeds, word, locals, own, accident } = doing;
+        let Doing { from, deeds, word, locals, own, accident, lost } = doing;
         // A step that is over is forgotten, so this is the moment to look at it.
         let broken = change.as_ref().and_then(|change| change.broken.clone());
         let broken = broken.or_else(|| self.ledgers_break(saga, status, locals));
@@ -216,22 +234,18 @@ impl Search {
         for (index, (part, local)) in saga.parts.iter_mut().zip(&mut node.locals).enumerate() {
             fold::fold(part, local, &self.model.definition.steps[index], self.bound.attempts, turned);
             if implied && part.touched() {
-                fold::forget_unheard(part, &mut local.row);
+                fold::forget_unheard(part, local);
             }
         }
         saga.fold();
         let order = twins::order(&mut saga.parts, &mut node.locals, &self.twins);
         let to = self.add(&node, from);
         self.scratch = node;
-        Step { deeds, word, change, order, to, own, accident, broken }
-    }
-
-    fn commands(&self, saga: &Short, locals: &[Local], step: usize) -> Commands {
-        Commands::of(&saga.parts[step], &locals[step], &self.model.definition.steps[step])
+        Step { deeds, word, change, order, to, own, accident, lost, broken }
     }
 
     fn reach(&mut self, saga: &Short, locals: &[Local], step: usize) -> Rc<Reach> {
-        let commands = self.commands(saga, locals, step);
+        let commands = Commands::of(&saga.parts[step], &locals[step], &self.model.definition.steps[step]);
         self.reaches.of(locals[step].row, commands)
     }
 

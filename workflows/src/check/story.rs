@@ -1,12 +1,13 @@
 //! A run as sentences.
 
 use super::explore::Search;
-use super::ledger::{Answer, Command, Deed, Why};
+use super::ledger::{Answer, Command};
 use super::model::Condition;
 use super::node::Node;
 use super::state::Due;
 use super::steps::{Accident, From, Step};
 use super::word::{Due8, Word};
+use super::worker::{Deed, Why};
 use crate::message::Action;
 use crate::saga::StepStatus;
 use std::rc::Rc;
@@ -44,7 +45,8 @@ fn sentence(search: &Search, step: &Step, names: &mut Vec<String>) -> String {
     let deeds = step.deeds.iter().flat_map(|(at, deeds)| deeds.iter().map(move |deed| (*at, deed)));
     let mut parts: Vec<String> = deeds.map(|(at, deed)| of_deed(&names[at], deed)).collect();
     parts.extend(step.word.map(|word| of_word(word, names)));
-    if step.deeds.is_none() && step.word.is_none() {
+    parts.extend(step.lost.map(|step| format!("the worker of {} loses its ledger", names[step])));
+    if step.deeds.is_none() && step.word.is_none() && step.lost.is_none() {
         parts.push("the saga begins".to_owned());
     }
     let change = step.change.as_deref();
@@ -94,6 +96,12 @@ fn of_deed(name: &str, deed: &Deed) -> String {
                 deed.row.state
             )
         }
+        Why::Late(Command { action, attempt, .. }) => {
+            format!(
+                "the worker of {name} hears late what came of {action}, attempt {attempt}, {answer} (its ledger: {:?})",
+                deed.row.state
+            )
+        }
         Why::Finished => format!("the worker of {name} finishes what it had accepted, {answer}"),
         Why::Landed => format!("the call of {name} that was in doubt takes effect"),
     }
@@ -107,6 +115,7 @@ fn of_answer(answer: Answer) -> &'static str {
         Answer::Deferred => "deferred",
         Answer::Failed => "failed",
         Answer::FailedForGood => "failed for good",
+        Answer::Unfit => "completed, with an output that its schema does not allow",
     }
 }
 

@@ -57,9 +57,16 @@ fn diamonds_of_six_steps_are_explored_to_the_end() {
 
 #[test]
 fn nothing_is_lost_by_moving_workers_only_when_it_matters() {
-    for line in
-        ["a", "a; b", "a reminder=10s", "a needless; b when", "a; p pivot; c", "p pivot needless when; c", "a:-; b:-"]
-    {
+    for line in [
+        "a",
+        "a; b",
+        "a schema; b",
+        "a reminder=10s",
+        "a needless; b when",
+        "a; p pivot; c",
+        "p pivot needless when; c",
+        "a:-; b:-",
+    ] {
         let definition = flow(line);
         let sagas = |messages| {
             let bound = Bound { messages, ..Bound::of(&definition) };
@@ -105,6 +112,57 @@ fn a_counterexample_is_a_short_story() {
     println!("{text}");
     assert!(violation.story.len() <= 4, "{text}");
     assert!(violation.story[0].starts_with("the saga begins; it sends execute a, attempt 1 → running: a running"));
+}
+
+/// With the mistake the run that a lost ledger makes possible is found, and without a lost ledger it is not there.
+#[test]
+fn a4_a_row_that_is_lost_is_never_taken_for_one_that_never_was() {
+    for messages in [Messages::Explicit, Messages::Implied] {
+        let definition = flow("a; b");
+        let found = |lost_ledgers| {
+            let bound = Bound { messages, lost_ledgers, ..Bound::of(&definition) };
+            with(Mutant::LostTakenForEmpty, || explore(&definition, &bound, &mut || true)).violation
+        };
+        assert_eq!(found(false), None);
+        let violation = found(true).expect("a ledger is lost");
+        assert!(violation.broken.contains("I2"), "{violation}");
+        assert!(violation.story.iter().any(|line| line.contains("the worker of a loses its ledger")), "{violation}");
+    }
+}
+
+#[test]
+fn a4_a_lost_ledger_is_lost_by_all_the_steps_of_its_worker() {
+    let apart = flow("a; b; c");
+    let mut together = apart.clone();
+    together.steps[1].worker = together.steps[0].worker.clone();
+    assert_eq!(loss::workers(&apart), [vec![0], vec![1], vec![2]]);
+    assert_eq!(loss::workers(&together), [vec![0, 1], vec![2]]);
+    for definition in [apart, together] {
+        for messages in [Messages::Explicit, Messages::Implied] {
+            let bound = |lost_ledgers| Bound { messages, lost_ledgers, ..Bound::of(&definition) };
+            let (without, with) = (explored(&definition, &bound(false)), explored(&definition, &bound(true)));
+            assert!(with.complete && with.states > without.states, "{with}, {without}");
+        }
+    }
+}
+
+#[test]
+fn an_output_that_does_not_fit_fails_its_step_and_is_undone() {
+    for messages in [Messages::Explicit, Messages::Implied] {
+        let definition = flow("a schema; b");
+        let bound = Bound { messages, ..Bound::of(&definition) };
+        assert!(explored(&definition, &bound).complete);
+        let report = with(Mutant::UnfitTaken, || explore(&definition, &bound, &mut || true));
+        let violation = report.violation.expect("the mistake is found");
+        assert!(violation.to_string().contains("an output that its schema does not allow"), "{violation}");
+    }
+}
+
+#[test]
+fn the_bound_says_whether_ledgers_are_lost() {
+    let bound = Bound::of(&order());
+    assert!(bound.to_string().ends_with("; a worker's ledger lost between two of its commands, one at a time"));
+    assert!(!Bound { lost_ledgers: false, ..bound }.to_string().contains("ledger"));
 }
 
 #[test]

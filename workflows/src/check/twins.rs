@@ -6,6 +6,8 @@ use crate::definition::{Definition, Step};
 
 /// Steps that nothing but their name tells apart.
 pub(super) fn of(definition: &Definition) -> Vec<Vec<usize>> {
+    // A ledger is lost by all the steps of its worker.
+    let alone = |step: &Step| definition.steps.iter().filter(|other| other.worker == step.worker).count() == 1;
     let alike = |a: &Step, b: &Step| {
         let attempts = |step: &Step| (!step.tries_without_end()).then_some(step.retry.attempts);
         let undo = |step: &Step| step.compensation.as_ref().map(|it| it.retry.attempts);
@@ -14,9 +16,10 @@ pub(super) fn of(definition: &Definition) -> Vec<Vec<usize>> {
             let undo = step.compensation.as_ref().map(|it| it.retry.not_retryable.clone());
             (step.retry.not_retryable.clone(), undo)
         };
-        (&a.needs, &a.dependents, a.position, a.when.is_some(), a.reminder.is_some())
-            == (&b.needs, &b.dependents, b.position, b.when.is_some(), b.reminder.is_some())
+        (&a.needs, &a.dependents, a.position, a.when.is_some(), a.reminder.is_some(), a.output_schema.is_some())
+            == (&b.needs, &b.dependents, b.position, b.when.is_some(), b.reminder.is_some(), b.output_schema.is_some())
             && (attempts(a), undo(a), codes(a)) == (attempts(b), undo(b), codes(b))
+            && (a.worker == b.worker || alone(a) && alone(b))
     };
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, step) in definition.steps.iter().enumerate() {

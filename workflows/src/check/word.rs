@@ -1,10 +1,10 @@
 //! What can come to a saga.
 
-use super::ledger::Answer;
+use super::ledger::{Answer, failure, fit, unfit};
 use super::state::{Due, NO_WORDS};
 use crate::Payload;
 use crate::definition::Definition;
-use crate::message::{Action, Failure, Outcome, Reply};
+use crate::message::{Action, Outcome, Reply};
 use crate::saga::Status;
 use crate::transition::Input;
 use crate::transition::input::{Complete, Fail, Reason, Resolve, Timer, Undeliverable};
@@ -91,18 +91,22 @@ impl Word {
                 action,
                 attempt: attempt.into(),
                 outcome: match answer {
-                    Answer::Completed | Answer::Empty => Outcome::Completed,
+                    Answer::Completed | Answer::Unfit | Answer::Empty => Outcome::Completed,
                     Answer::Accepted => Outcome::Accepted,
                     Answer::Deferred => Outcome::Deferred,
                     Answer::Failed | Answer::FailedForGood => Outcome::Failed,
                 },
-                output: None,
+                output: match answer {
+                    Answer::Completed if definition.steps[usize::from(step)].output_schema.is_some() => Some(fit()),
+                    Answer::Unfit => Some(unfit()),
+                    _ => None,
+                },
                 empty: answer == Answer::Empty,
                 retry_after: (answer == Answer::Deferred).then_some(Duration::from_secs(1)),
                 error: match answer {
-                    Answer::Failed => Some(Failure { retryable: true, ..NO_WORDS }),
-                    Answer::FailedForGood => Some(NO_WORDS),
-                    Answer::Completed | Answer::Empty | Answer::Accepted | Answer::Deferred => None,
+                    Answer::Failed => Some(failure(true)),
+                    Answer::FailedForGood => Some(failure(false)),
+                    Answer::Completed | Answer::Unfit | Answer::Empty | Answer::Accepted | Answer::Deferred => None,
                 },
             }),
             Self::Timer(_) => Input::Timer(Timer::default()),

@@ -27,7 +27,7 @@ impl Machine<'_> {
             // Failed and not turned is a parked step: the answer that it waited for still moves it on (B6).
             StepStatus::Running | StepStatus::Waiting | StepStatus::Failed => {
                 self.step_mut(step).happened = true;
-                match self.unfit_output(step, reply) {
+                match self.unfit_output(step, reply).filter(|_| !mutant!(UnfitTaken)) {
                     None => self.complete_step(step, reply.output.clone()),
                     Some(failure) => self.fail_finally(step, failure),
                 }

@@ -53,6 +53,13 @@ impl Schema {
         }
     }
 
+    /// One that every object fits, and nothing else.
+    pub(crate) fn any_object() -> Self {
+        let value = serde_json::json!({ "type": "object" });
+        let compiled = compile(&value).expect("it is a schema");
+        Self { value: Arc::new(value), compiled: Arc::new(compiled) }
+    }
+
     /// Whether a payload fits.
     ///
     /// # Errors

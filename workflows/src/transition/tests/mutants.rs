@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const WORKFLOWS: &[&str] = &[
     "a; b",
     "a; b when; c",
+    "a schema; b",
     "a reminder=10s",
     "a; b needless; c",
     "a; p pivot; c",

@@ -1,18 +1,18 @@
-//! One row of the ledger, as the rules see it.
+//! One row of the ledger (A1: one for each saga and step, for both directions).
 
+use crate::message::{Action, Command, Failure, Outcome, Reply};
+use crate::{Payload, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
-use workflows::message::{Action, Command, Failure, Outcome, Reply};
-use workflows::{Payload, Time};
 
-/// Where a (saga, step) is, as its worker knows it.
+/// Where a (saga, step) is, as its worker knows it (A2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// In by the first command, within whose transaction it leaves again.
     New,
-    /// In before a call outside the database, out by its outcome: until then the outcome is unknown.
+    /// In before a call outside the database, out by its outcome: until then the outcome is unknown (A3).
     Intended,
     /// In by `completed` or `accepted`.
     Done,
@@ -78,12 +78,21 @@ pub struct Entry {
     pub undo_key_n: u32,
     /// When the runtime looks at it again.
     pub due_at: Option<Time>,
-    /// The row is kept for LEDGER_LIFE from here.
+    /// The row is kept for LEDGER_LIFE from here (A4).
     pub needed_until: Time,
-    /// Whether the row in the table differs.
-    pub(super) changed: bool,
-    /// Whether it must not stay in the table: all that its command did was to be put off.
-    pub(super) dropped: bool,
+    /// What the rules have made of it since it was read.
+    pub(super) write: Write,
+}
+
+/// What the table is to be told of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// It is as it was read.
+    Nothing,
+    /// It has changed.
+    Update,
+    /// It must not stay: all that its command did was to be put off.
+    Delete,
 }
 
 /// What a row keeps of a reply: all that the command does not say itself.
@@ -118,6 +127,11 @@ impl Answer {
         Self { outcome: Outcome::Completed, output: None, empty: true, error: None }
     }
 
+    /// It stands, and is left standing.
+    pub const fn left() -> Self {
+        Self { outcome: Outcome::Completed, output: None, empty: false, error: None }
+    }
+
     /// It could not be done.
     pub const fn failed(error: Failure) -> Self {
         Self { outcome: Outcome::Failed, output: None, empty: false, error: Some(error) }
@@ -130,7 +144,7 @@ impl Answer {
     }
 
     /// As the table keeps it.
-    pub(super) fn to_json(&self) -> String {
+    pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("an answer has a JSON form: its keys are strings")
     }
 }
@@ -150,9 +164,13 @@ impl Entry {
             undo_key_n: 0,
             due_at: None,
             needed_until,
-            changed: false,
-            dropped: false,
+            write: Write::Nothing,
         }
+    }
+
+    /// What is to be written of it.
+    pub const fn write(&self) -> Write {
+        self.write
     }
 
     /// Whether it was taken on and has not ended.
@@ -165,7 +183,7 @@ impl Entry {
         self.reply.as_ref().and_then(|reply| reply.output.clone()).unwrap_or_default()
     }
 
-    /// The idempotency key of that direction: `saga:step:action`, and `:n` once it was replaced.
+    /// The idempotency key of that direction (A3): `saga:step:action`, and `:n` once it was replaced.
     pub fn key(&self, action: Action) -> String {
         let Self { saga_id, step, .. } = self;
         match self.key_number(action) {
@@ -182,7 +200,7 @@ impl Entry {
         }
     }
 
-    /// What tells the orchestrator how a step ended that was taken on.
+    /// What tells the orchestrator how a step ended that was taken on (B5).
     pub fn news(&self) -> Option<Reply> {
         let Answer { outcome, output, empty, error } = self.reply.clone()?;
         let (saga_id, step, attempt) = (self.saga_id, self.step.clone(), self.attempt);
@@ -197,5 +215,11 @@ impl Entry {
             retry_after: None,
             error,
         })
+    }
+
+    /// What was due could not be ended: it is looked at again at `due_at`.
+    pub fn put_back(&mut self, due_at: Time) {
+        self.due_at = Some(due_at);
+        self.write = Write::Update;
     }
 }
