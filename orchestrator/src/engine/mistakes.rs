@@ -20,6 +20,8 @@ pub enum Mistake {
     OutdatedKept,
     /// Rows that were adopted are not published (D1).
     AdoptedRowsLeft,
+    /// A wake-up that found nothing due leaves no trace that other replicas would notice (C5).
+    EarlyWakeUpUncounted,
 }
 
 #[cfg(feature = "simulation")]

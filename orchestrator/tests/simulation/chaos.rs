@@ -30,8 +30,8 @@ pub enum Chaos {
 }
 
 /// Small enough to be met now and then.
-fn limits() -> Limits {
-    Limits { shards: 2, batch: 200, cached: 64, in_flight: 16, answer: Duration::from_secs(8), ..Limits::default() }
+fn limits(cached: usize) -> Limits {
+    Limits { shards: 2, batch: 200, cached, in_flight: 16, answer: Duration::from_secs(8), ..Limits::default() }
 }
 
 impl World {
@@ -84,7 +84,9 @@ impl World {
         let replica =
             Replica { number, life: Arc::clone(&life), killed: killed.clone(), engine: None, replies, deliveries };
         state.replicas.all.insert(number, replica);
-        let parts = self.parts(number, life, replies_end, deliveries_end);
+        // Many sagas have to be read again, or hardly any.
+        let cached = if state.dice.below(2) == 0 { 64 } else { 1_000 };
+        let parts = self.parts(number, cached, life, replies_end, deliveries_end);
         let world = Arc::clone(self);
         tokio::spawn(async move {
             let begun = killed.run_until_cancelled(Engine::start(parts)).await;
@@ -149,6 +151,7 @@ impl World {
     fn parts(
         self: &Arc<Self>,
         number: u64,
+        cached: usize,
         life: Arc<Life>,
         replies: mpsc::Receiver<Incoming>,
         deliveries: mpsc::Receiver<Delivery>,
@@ -161,7 +164,7 @@ impl World {
             deliveries,
             definitions: Arc::clone(&self.definitions),
             replica: format!("replica {number}"),
-            limits: limits(),
+            limits: limits(cached),
             idempotency_life: Duration::from_secs(3_600),
         }
     }

@@ -86,6 +86,9 @@ impl State {
             if self.tables.asleep_for_ever(id) {
                 self.breaks(format!("I12: nothing wakes saga {id}"));
             }
+            if self.tables.wakes_late(id) {
+                self.breaks(format!("C5: saga {id} wakes later than something comes due"));
+            }
         }
         Ok(written)
     }

@@ -25,7 +25,7 @@ pub enum Mistake {
 
 impl Mistake {
     /// Every mistake.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Engine(Engine::PublishedBeforeCommit),
         Self::Engine(Engine::UnclearTakenForDone),
         Self::Engine(Engine::NewIdAfterUnclear),
@@ -34,6 +34,7 @@ impl Mistake {
         Self::Engine(Engine::FailedBatchLeft),
         Self::Engine(Engine::OutdatedKept),
         Self::Engine(Engine::AdoptedRowsLeft),
+        Self::Engine(Engine::EarlyWakeUpUncounted),
         Self::RevisionNotChecked,
         Self::WakeUpTakenForGood,
         Self::DeadOwnersLeftAlone,

@@ -94,16 +94,8 @@ fn prepare(state: &mut State, faults: bool) {
     if !faults {
         return;
     }
-    // Not in one run: see "Not proved yet" in the architecture, C5.
-    let (jumps, joins) = if state.dice.below(2) == 0 { (3, 0) } else { (0, 4) };
-    let kinds = [
-        (Chaos::Kill, 4),
-        (Chaos::Join, joins),
-        (Chaos::Leave, 2),
-        (Chaos::Sleep, 3),
-        (Chaos::Jump, jumps),
-        (Chaos::Stall, 2),
-    ];
+    let kinds =
+        [(Chaos::Kill, 4), (Chaos::Join, 4), (Chaos::Leave, 2), (Chaos::Sleep, 3), (Chaos::Jump, 3), (Chaos::Stall, 2)];
     for (chaos, most) in kinds {
         for _ in 0..state.dice.below(most + 1) {
             let at = state.dice.below(FAULTY);

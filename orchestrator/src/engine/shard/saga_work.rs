@@ -3,6 +3,7 @@
 use super::cache::Cached;
 use crate::db::{Check, HistoryRow, SagaInsert, SagaRow, Wake};
 use crate::engine::limits::IGNORED_KEPT;
+use crate::engine::mistakes::{Mistake, made};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,13 +58,18 @@ impl SagaWork {
         self.fired |= matches!(input, Input::Timer(_));
     }
 
-    /// The input changed nothing. A wake-up that found nothing due is no event in a saga's life, and not kept.
+    /// The input changed nothing. A wake-up that found nothing due is no event in a saga's life, and not kept; but it is
+    /// counted, so that a replica that still relies on it as it stood before finds its own write outdated (rule C5).
     pub fn ignored(&mut self, input: &Input, reason: Reason, at: Time) {
-        if matches!(input, Input::Timer(_)) {
-            self.fired = true;
+        let timer = matches!(input, Input::Timer(_));
+        self.fired |= timer;
+        if timer && made(Mistake::EarlyWakeUpUncounted) {
             return;
         }
         self.now.ignored = self.now.ignored.saturating_add(1);
+        if timer {
+            return;
+        }
         if self.now.ignored <= IGNORED_KEPT {
             let entry = Entry { input, moved: None, ignored: Some(reason), by: input.by() };
             let row = row(&self.now.saga, self.now.ignored, at.max(self.now.saga.updated_at), &entry);

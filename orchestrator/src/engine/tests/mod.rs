@@ -5,6 +5,7 @@ mod scripted;
 mod shipped;
 mod story;
 mod unread;
+mod wake_ups;
 
 use super::{Answer, Definitions, Door, Engine, Limits, Parts, StartDetails, Submission, SubmitError};
 use crate::bus::Channels;

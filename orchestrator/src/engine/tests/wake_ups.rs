@@ -1,0 +1,83 @@
+//! C5: two replicas, and a wake-up that one of them counts on and the other has taken.
+
+use super::*;
+use crate::engine::mistakes::{Mistake, make};
+use workflows::Time;
+use workflows::message::{Outcome, Reply};
+use workflows::transition::wake_at;
+
+const LONG: &str = r"
+workflow: long
+version: 1
+steps:
+  - name: first
+    timeout: 1m
+  - name: second
+    timeout: 1h
+  - name: third
+    timeout: 10m
+";
+
+impl Rig {
+    async fn stored_wake_up(&self, id: Uuid) -> Time {
+        let loaded = self.db.load(&[id]).await.expect("answered");
+        loaded[0].wake_at.expect("it has a wake-up")
+    }
+
+    async fn until_woken_otherwise(&self, id: Uuid, than: Time) {
+        while self.stored_wake_up(id).await == than {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// The command of that number, from 1, is done.
+    async fn does(&self, number: usize) {
+        let command = async {
+            loop {
+                if let Some(command) = self.bus.commands.lock().expect("no panic").get(number - 1) {
+                    return command.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let command = tokio::time::timeout(SOON, command).await.expect("it is sent");
+        self.bus.say(Reply::to(&command, Outcome::Completed)).await.expect("the engine listens");
+    }
+}
+
+/// Carries a saga to its third step, while another replica finds nothing due at the wake-up that the first step left
+/// behind: when it is woken, and when something comes due.
+async fn woken_and_due() -> (Time, Time) {
+    let here = Rig::new(Box::new(|_| vec![])).await;
+    here.engine.definitions().put(&*here.db, "long.yaml", LONG).await.expect("a definition");
+    let there = Rig::on(Arc::clone(&here.folder), Limits::default(), Box::new(|_| vec![])).await;
+    let id = Uuid::now_v7();
+    let mut submission = start(id, id.to_string());
+    submission.start.as_mut().expect("it is a start").workflow = "long".to_owned();
+    here.engine.submit(submission).await.expect("started");
+    here.does(1).await;
+    here.until(id, |saga| saga.revision == 2).await;
+    let early = here.stored_wake_up(id).await;
+    there.engine.router().expect("it is there").timer(id).await;
+    tokio::time::timeout(SOON, here.until_woken_otherwise(id, early)).await.expect("it is set anew");
+    here.does(2).await;
+    let saga = here.until(id, |saga| saga.revision == 3).await;
+    let woken = here.stored_wake_up(id).await;
+    there.engine.stop().await;
+    here.engine.stop().await;
+    (woken, wake_at(&saga).expect("it has a timeout"))
+}
+
+#[tokio::test]
+async fn c5_a_wake_up_that_another_replica_has_taken_is_counted_on_by_nobody() {
+    let (woken, due) = woken_and_due().await;
+    assert_eq!(woken, due, "the third step's timeout wakes it");
+}
+
+#[tokio::test]
+async fn c5_uncounted_such_a_wake_up_would_be_lost() {
+    make(Some(Mistake::EarlyWakeUpUncounted));
+    let (woken, due) = woken_and_due().await;
+    make(None);
+    assert!(woken > due, "it is woken when the second step would have come due");
+}
