@@ -49,7 +49,10 @@ pub fn run(plan: Plan) -> Outcome {
     if let Some(Mistake::Engine(mistake)) = plan.mistake {
         orchestrator::engine::mistakes::make(Some(mistake));
     }
-    let outcome = runtime.block_on(live(plan));
+    let outcome = match plan.mistake {
+        Some(Mistake::Workflow(mutant)) => workflows::mutation::with(mutant, || runtime.block_on(live(plan))),
+        _ => runtime.block_on(live(plan)),
+    };
     orchestrator::engine::mistakes::make(None);
     outcome
 }

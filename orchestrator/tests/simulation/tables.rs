@@ -223,7 +223,7 @@ impl Tables {
     /// read, so it is asked only where a wake-up has fired, and of some others.
     pub fn wakes_late(&self, id: Uuid) -> bool {
         let claimed = self.claimed.get(&id);
-        if claimed == Some(&true) || (claimed.is_none() && id.as_bytes()[14] % LOOKED_AT > 0) {
+        if claimed == Some(&true) || (claimed.is_none() && !id.as_bytes()[14].is_multiple_of(LOOKED_AT)) {
             return false;
         }
         let (Some(stored), Some(stands)) = (self.sagas.get(&id), self.wakes.get(&id)) else { return false };
