@@ -1,8 +1,10 @@
 //! Explores every run of a definition within a stated bound: the real [`apply`](crate::transition::apply) on one side,
-//! a model of the workers' ledgers (A1 to A4) on the other, and between them a bus that does what buses do.
+//! the real rules of the workers' ledgers ([`crate::ledger`], A1 to A4) on the other, and between them a bus that does
+//! what buses do.
 //!
 //! What is explored, at every moment and in every order: each answer that a worker can give, each of them and each
-//! command lost, late, repeated or out of order; workers that die amid a call outside their database; time-outs and
+//! command lost, late, repeated or out of order; workers that die amid a call outside their database, or hear of it
+//! late, or lose their ledger ([`Bound::lost_ledgers`]); outputs that their schema does not allow; time-outs and
 //! retries, one by one and all at once; the deadline; a cancel; a pause; what operators do by hand; both values of each
 //! condition, and one that cannot be evaluated. A crash of the orchestrator adds no run to these: what it repeats and
 //! delays, the bus repeats and delays as well.

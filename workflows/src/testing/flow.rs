@@ -1,8 +1,9 @@
 //! Definitions in a line: `a; b:a when; c:a needless; d:b,c pivot; e`.
 //!
 //! A step is its name, the steps it needs behind a colon (without one: the step before it; `b:-`: none), and words:
-//! `pivot`, `when` (a condition that reads `input.<name>`), `needless` (no compensation), `schema` (an output must be an
-//! object), `timeout=1m`, `reminder=1m`, `final=busy` and `undo-final=busy` (a code that no further attempt follows).
+//! `pivot`, `when` (a condition that reads `input.<name>`), `needless` (no compensation), `schema` (an output must be
+//! an object), `timeout=1m`, `reminder=1m`, `final=busy` and `undo-final=busy` (a code that no further attempt
+//! follows).
 
 use crate::definition::Definition;
 use std::fmt::Write as _;
