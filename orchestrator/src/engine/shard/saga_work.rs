@@ -58,8 +58,8 @@ impl SagaWork {
         self.fired |= matches!(input, Input::Timer(_));
     }
 
-    /// The input changed nothing. A wake-up that found nothing due is no event in a saga's life, and not kept; but it is
-    /// counted, so that a replica that still relies on it as it stood before finds its own write outdated (rule C5).
+    /// The input changed nothing. A wake-up that found nothing due is no event in a saga's life, and not kept; but it
+    /// is counted, so that a replica that still relies on it as it stood before finds its own write outdated (rule C5).
     pub fn ignored(&mut self, input: &Input, reason: Reason, at: Time) {
         let timer = matches!(input, Input::Timer(_));
         self.fired |= timer;
