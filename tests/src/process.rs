@@ -127,7 +127,8 @@ fn binary(program: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo).args(["build", "-q", "-p", "orchestrator", "-p", "workers"]).status();
+        // As `cargo test --workspace` builds them: with a part of it, dependencies have other features and are built anew.
+        let built = Command::new(cargo).args(["build", "-q", "--workspace", "--tests"]).status();
         assert!(built.is_ok_and(|status| status.success()), "the programs do not build");
         let own = std::env::current_exe().expect("a test has a path");
         own.ancestors().nth(2).expect("it is in target/debug/deps").to_owned()

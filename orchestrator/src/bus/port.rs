@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 use workflows::Time;
@@ -31,9 +32,18 @@ pub trait Bus: Send + Sync + 'static {
         usize::from(saga.as_bytes()[15])
     }
 
-    /// Whether a command decided then is still unread in its worker's partition for that saga (rule B7), as of the
-    /// last sample: no member that is there has it in hand.
+    /// Whether a command decided then may still be unread in its worker's partition for that saga (rule B7), as of the
+    /// last sample: what lies there and no member has in hand was decided no more than [`OUT_OF_ORDER`] later.
     fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool;
+}
+
+/// What is decided within so long may lie in a partition in another order: each batch of each shard and replica is
+/// published once it is committed, and those that found no room are published again.
+pub const OUT_OF_ORDER: Duration = Duration::from_secs(1);
+
+/// Whether a command decided then may lie behind the oldest unread one.
+pub(super) fn may_lie_behind(oldest: Time, decided_at: Time) -> bool {
+    decided_at + OUT_OF_ORDER >= oldest
 }
 
 /// One batch's messages on their way.

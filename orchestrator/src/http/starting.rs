@@ -9,9 +9,9 @@ use super::problem::{Kind, Problem, Result};
 use super::shown;
 use crate::engine::{Answer, Ear, Idempotency, StartDetails, Submission};
 use axum::http::HeaderMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use uuid::Uuid;
+use uuid::{ContextV7, Timestamp, Uuid};
 use workflows::Payload;
 use workflows::definition::Definition;
 use workflows::saga::Saga;
@@ -109,11 +109,14 @@ async fn refresh_unknown(app: &App, what: &Starting) -> Result<()> {
     Ok(())
 }
 
+/// Sorts the ids of one process by when they were made, within a millisecond and over a clock that is set back.
+static ORDER: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+
 /// An id for a new saga: by the database's clock, like all of its times.
 pub fn new_id(app: &App) -> Uuid {
     let micros = u64::try_from(app.door.now().micros()).unwrap_or(0);
     let nanos = u32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
-    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos))
+    Uuid::new_v7(Timestamp::from_unix(&ORDER, micros / 1_000_000, nanos))
 }
 
 /// Waits until `reached` holds of a saga, or the time is up; the saga as last seen.

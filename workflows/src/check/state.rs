@@ -263,7 +263,7 @@ impl Count {
             Waits::Operator => Some(Wait::Operator),
         };
         let error = (failed || self.wait == Waits::Operator).then_some(NO_WORDS);
-        Tries { attempt: self.attempt.into(), failures: self.failures.into(), wait, error }
+        Tries { attempt: self.attempt.into(), failures: self.failures.into(), wait, decided_at: None, error }
     }
 }
 

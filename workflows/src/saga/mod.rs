@@ -153,6 +153,9 @@ pub struct Tries {
     /// What the next move is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Wait>,
+    /// When the command that is out was decided; kept once its timeout was put off, before which the timeout tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<Time>,
     /// Why the last attempt failed, or was put off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,

@@ -100,6 +100,7 @@ impl<'a> Machine<'a> {
         let tries = self.tries_mut(step, action);
         tries.attempt += 1;
         tries.wait = Some(Wait::Reply(until));
+        tries.decided_at = None;
         let attempt = tries.attempt;
         let command = self.command(step, action, attempt);
         self.commands.push(Effect::Send { worker: self.step_definition(step).worker.clone(), command });

@@ -5,6 +5,7 @@ use super::deadline::no_way_back;
 use super::input::Timer;
 use super::machine::{Data, Machine};
 use super::{Decision, Reason, Verdict};
+use crate::Time;
 use crate::message::{Action, EventType, Failure, code};
 use crate::saga::{Cancel, Cause, Status, Step, StepStatus, Wait};
 
@@ -69,7 +70,7 @@ impl Machine<'_> {
                 let state = self.step(step);
                 let accepted = state.status == StepStatus::Waiting && !state.asked;
                 if timer.steps.contains(&state.name) && !accepted && !mutant!(UnreadCosts) {
-                    self.wait_on(step, action);
+                    self.wait_on(step, action, until);
                 } else {
                     self.timed_out(step, action);
                 }
@@ -81,14 +82,15 @@ impl Machine<'_> {
     }
 
     /// The command has not been taken yet (B7): its time begins anew, and nothing is sent.
-    fn wait_on(&mut self, step: usize, action: Action) {
+    fn wait_on(&mut self, step: usize, action: Action, until: Time) {
         let timeout = match action {
             Action::Execute => self.execute_timeout(step),
             Action::Compensate => self.compensation(step).timeout,
         };
-        let until = self.now + timeout;
+        let put_off = self.now + timeout;
         let tries = self.tries_mut(step, action);
-        tries.wait = Some(Wait::Reply(until));
+        tries.decided_at.get_or_insert(until - timeout);
+        tries.wait = Some(Wait::Reply(put_off));
         let attempt = Some(tries.attempt);
         let data = Data { action: Some(action), attempt, unread: true, ..Data::default() };
         self.tell(EventType::StepReminder, Some(step), data);

@@ -1,5 +1,6 @@
 //! What was published and is not yet done with: a queue for each worker and each reader of events.
 
+use crate::bus::port::may_lie_behind;
 use crate::bus::{Delivery, Published};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -195,11 +196,13 @@ impl Queues {
         state.queues.iter().filter_map(backlog).collect()
     }
 
-    /// Whether a command decided then has not been taken yet.
+    /// Whether a command decided then may not have been taken yet.
     pub fn unread(&self, worker: &str, decided_at: Time) -> bool {
         let state = self.state();
         let queue = state.queues.get(&Reader::Worker(worker.to_owned()));
-        queue.and_then(|queue| queue.waiting.front()).is_some_and(|oldest| decided_at >= oldest.message().at)
+        queue
+            .and_then(|queue| queue.waiting.front())
+            .is_some_and(|oldest| may_lie_behind(oldest.message().at, decided_at))
     }
 
     /// Hands out nothing more, and takes nothing more.

@@ -8,6 +8,7 @@ use super::reader::Reader;
 use super::settings::Settings;
 use super::topics::Topics;
 use super::{decode, partition};
+use crate::bus::port::may_lie_behind;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -59,10 +60,10 @@ struct Waiting {
 struct Front {
     /// Its offset, or where it will be.
     at: i64,
-    /// When it was decided; unknown if it could not be read in time.
+    /// When it was decided; unknown if it could not be read in time, nor any before it.
     since: Option<Time>,
-    /// It came after the sample before, and was not looked at: `since` is the moment of that sample.
-    fresh: bool,
+    /// It was not looked at: `since` is a moment at or before its own.
+    assumed: bool,
 }
 
 /// One of the fronts of a partition.
@@ -74,7 +75,7 @@ impl Waiting {
     }
 
     fn is_unread(self, decided_at: Time) -> bool {
-        self.read.at < self.to && self.read.since.is_some_and(|since| decided_at >= since)
+        self.read.at < self.to && self.read.since.is_some_and(|since| may_lie_behind(since, decided_at))
     }
 }
 
@@ -86,7 +87,7 @@ impl Sample {
 
     /// How long the oldest has waited, in seconds; zero below a sample's interval.
     pub fn oldest_age_seconds(&self, now: Time) -> f64 {
-        let waiting = self.partitions.iter().filter(|waiting| waiting.lag() > 0 && !waiting.answered.fresh);
+        let waiting = self.partitions.iter().filter(|waiting| waiting.lag() > 0 && !waiting.answered.assumed);
         waiting.filter_map(|waiting| waiting.answered.since).min().map_or(0.0, |oldest| now.since(oldest).as_secs_f64())
     }
 }
@@ -264,13 +265,17 @@ impl Group {
             let mut before = self.before.get(index).copied();
             match before.as_mut().map(|before| (before.to, *which(before))) {
                 Some((to_before, _)) if to_before <= front.at => {
-                    // All that was there a second ago is behind this front.
-                    (front.since, front.fresh) = (Some(self.before_at), true);
+                    // It came after the sample before.
+                    (front.since, front.assumed) = (Some(self.before_at), true);
                 }
-                Some((_, before)) if before.at == front.at && before.since.is_some() && !before.fresh => {
+                Some((_, before)) if before.at == front.at && before.since.is_some() && !before.assumed => {
                     front.since = before.since;
                 }
-                _ => unknown.push((i32::try_from(index).unwrap_or(i32::MAX), front.at)),
+                before => {
+                    // Until it is read. What lay before it came before it.
+                    (front.since, front.assumed) = (before.and_then(|(_, before)| before.since), true);
+                    unknown.push((i32::try_from(index).unwrap_or(i32::MAX), front.at));
+                }
             }
         }
         if unknown.is_empty() {
@@ -278,8 +283,9 @@ impl Group {
         }
         self.reader.read(&self.topic, &unknown, READ, |record| {
             let index = usize::try_from(record.partition()).unwrap_or(usize::MAX);
-            if let Some(waiting) = partitions.get_mut(index) {
-                which(waiting).since = decode::decided_at(record);
+            if let (Some(waiting), Some(decided_at)) = (partitions.get_mut(index), decode::decided_at(record)) {
+                let front = which(waiting);
+                (front.since, front.assumed) = (Some(decided_at), false);
             }
         });
     }

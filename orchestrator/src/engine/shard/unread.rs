@@ -37,12 +37,7 @@ fn overdue(step: &Step, of: &definition::Step, now: Time) -> Option<Time> {
         (Action::Compensate, _, Some(compensation)) => compensation.timeout,
         (Action::Compensate, _, None) => FORBID_TIMEOUT,
     };
-    // Once put off, `until` says when that was, and not when the command was decided. A first attempt has its own
-    // moment. For a further one the later moment only matters while the partition's oldest unread record is older than
-    // a timeout: a command sent anew would wait behind that one too, since a saga keeps to its partition.
-    let first = action == Action::Execute && tries.attempt == 1;
-    let sent = Time::from_micros(until.micros() - i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX));
-    Some(step.started_at.filter(|_| first).unwrap_or(sent))
+    Some(tries.decided_at.unwrap_or_else(|| until - timeout))
 }
 
 /// Counts the timeouts that were put off.
