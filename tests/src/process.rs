@@ -1,9 +1,11 @@
 //! A process of ours: started with its own environment, logged to a file, ended with the test.
 
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// A process that stands still as long as this is held.
@@ -136,11 +138,18 @@ fn binary(program: &str) -> PathBuf {
     folder.join(program)
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that nobody gets by chance: below those that systems lend to clients.
 ///
 /// # Panics
 /// If the machine has none left.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 8_000;
+    let free = (0..COUNT).find_map(|_| {
+        let number = std::process::id().wrapping_mul(97).wrapping_add(ASKED.fetch_add(1, Relaxed)) % COUNT;
+        let port = u16::try_from(FIRST + number).ok()?;
+        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+    });
+    free.expect("a free port")
 }

@@ -20,7 +20,7 @@ async fn cancelled_while_each_step_is_queued() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_between_the_steps_and_while_they_wait() {
-    let embedded = Embedded::start("700ms").await;
+    let embedded = Embedded::start("5s").await;
     let ends = scenes::cancelled_between_the_steps_and_while_they_wait(&embedded.api).await;
     embedded.end(ends).await;
 }
@@ -35,7 +35,7 @@ async fn a_refund_is_retried_and_one_that_is_refused_for_ever_is_parked_and_sett
 /// Workers and gateway die with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_and_started_again_every_order_comes_to_its_end() {
-    let mut embedded = Embedded::start("200ms").await;
+    let mut embedded = Embedded::start("1s").await;
     let api = embedded.api.clone();
     let ends = scenes::killed_amid_work_and_started_again(&api, async || embedded.kill_and_restart().await).await;
     embedded.end(ends).await;

@@ -14,7 +14,7 @@ async fn all_completed(api: &Api, ids: &[String]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orchestrator_killed_amid_work_and_started_again() {
-    let setup = Setup { auto: "200ms", ..Setup::default() };
+    let setup = Setup { auto: "1s", ..Setup::default() };
     let Some(mut cluster) = Cluster::start("orchestrator_killed", setup).await else { return };
     let api = cluster.api().clone();
     let ends = killed_amid_work_and_started_again(&api, async || {
@@ -48,7 +48,7 @@ async fn workers_killed_amid_work_and_started_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_orchestrators_and_two_of_each_worker_share_the_work_and_one_of_each_dies() {
-    let setup = Setup { orchestrators: 2, members: 2, auto: "100ms", ..Setup::default() };
+    let setup = Setup { orchestrators: 2, members: 2, auto: "1s", ..Setup::default() };
     let Some(mut cluster) = Cluster::start("two_of_each", setup).await else { return };
     let (first, second) = (cluster.orchestrators[0].api.clone(), cluster.orchestrators[1].api.clone());
     let mut ids = place_many(&first, 60).await;
@@ -73,7 +73,7 @@ async fn two_orchestrators_and_two_of_each_worker_share_the_work_and_one_of_each
 /// other carries its sagas on, and then it wakes up with all it had in memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_a_replica_frozen_amid_its_batches_writes_nothing_over_newer_state() {
-    let setup = Setup { orchestrators: 2, ..Setup::default() };
+    let setup = Setup { orchestrators: 2, auto: "1s", ..Setup::default() };
     let Some(cluster) = Cluster::start("frozen", setup).await else { return };
     let (first, second) = (cluster.orchestrators[0].api.clone(), cluster.orchestrators[1].api.clone());
     let placing = first.clone();
@@ -110,8 +110,7 @@ async fn an_outage_of_kafka_and_of_postgresql_is_waited_for() {
         tests::skip::need("SERVICES_DIR", "outages");
         return;
     };
-    let Some(cluster) = Cluster::start("outages", Setup { auto: "100ms", alone: true, ..Setup::default() }).await
-    else {
+    let Some(cluster) = Cluster::start("outages", Setup { auto: "1s", alone: true, ..Setup::default() }).await else {
         return;
     };
     let api = cluster.api().clone();

@@ -20,7 +20,7 @@ async fn cancelled_while_each_step_is_queued() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_between_the_steps_and_while_they_wait() {
-    let setup = Setup { auto: "700ms", ..Setup::default() };
+    let setup = Setup { auto: "5s", ..Setup::default() };
     let Some(cluster) = Cluster::start("cancelled_between", setup).await else { return };
     let ends = scenes::cancelled_between_the_steps_and_while_they_wait(cluster.api()).await;
     cluster.end(ends).await;

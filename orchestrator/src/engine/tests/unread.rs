@@ -59,6 +59,31 @@ async fn b7_workers_away_for_ten_minutes_cost_no_attempt_and_add_nothing_to_the_
     rig.end().await;
 }
 
+/// The bus knows a command by the moment it was decided, which its being put off must not change.
+#[tokio::test(flavor = "multi_thread")]
+async fn b7_a_further_attempt_is_put_off_as_often_as_a_first_one() {
+    let rig = Rig::new(Box::new(|command| match (command.step.as_str(), command.attempt) {
+        ("first", 1) => vec![],
+        _ => obedient()(command),
+    }))
+    .await;
+    let id = rig.start().await;
+    until_told(&rig, EventType::SagaStarted, 1).await;
+    passes(&rig, TIMEOUT + Duration::from_millis(1)).await;
+    rig.bus.away.store(true, Ordering::Relaxed);
+    rig.until(id, |saga| saga.steps[0].execute.failures == 1).await;
+    passes(&rig, TIMEOUT).await;
+    rig.until(id, |saga| saga.steps[0].execute.attempt == 2).await;
+    for put_off in 1..=5 {
+        passes(&rig, TIMEOUT + Duration::from_millis(1)).await;
+        until_told(&rig, EventType::StepReminder, put_off).await;
+    }
+    rig.bus.come_back().await;
+    let saga = rig.until(id, |saga| saga.status.finished()).await;
+    assert_eq!((saga.status, saga.steps[0].execute.attempt), (Status::Completed, 2));
+    rig.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn b7_a_slow_workers_timeout_counts() {
     // The command is taken, and not answered.

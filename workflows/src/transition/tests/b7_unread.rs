@@ -19,6 +19,19 @@ fn b7_a_due_timeout_whose_command_is_unread_is_moved_on_and_costs_nothing() {
 }
 
 #[test]
+fn b7_when_the_command_was_decided_outlasts_its_being_put_off_and_not_the_next_attempt() {
+    let mut scene = Scene::of("a").after(&["start", "+1s a failed", "+1s timer"]);
+    let sent = scene.saga().updated_at;
+    for _ in 0..3 {
+        scene.does("+40s timer unread a");
+        assert_eq!(scene.saga().steps[0].execute.decided_at, Some(sent));
+    }
+    assert_eq!(scene.does("a deferred 5s @2"), "running | a running");
+    assert_eq!(scene.does("+5s timer"), "running | a running | execute a#3");
+    assert_eq!(scene.saga().steps[0].execute.decided_at, None, "its timeout tells it");
+}
+
+#[test]
 fn b7_only_the_steps_whose_command_is_unread_are_moved_on() {
     let scene = Scene::of("a:-; b:-").after(&["start", "+30s timer unread b"]);
     assert_eq!(scene.saga().steps[0].execute.failures, 1);

@@ -1,7 +1,7 @@
 //! Who is there, and how much waits.
 
 use super::kit::*;
-use crate::bus::{Bus, WorkerBacklog};
+use crate::bus::{Bus, OUT_OF_ORDER, WorkerBacklog};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::FutureRecord;
@@ -114,6 +114,26 @@ async fn members_come_and_go_and_old_ones_are_not_shown() {
     say("b", Some(&heartbeat("b")), this_moment).await;
     until("the one with the wrong clock is seen", || members(&second) == ["b", "skewed"]).await;
     tokio::join!(first.bus.close(), second.bus.close());
+}
+
+/// B7: of two shards the one that decided later may be the first to publish.
+#[tokio::test(flavor = "multi_thread")]
+async fn b7_a_command_that_lies_behind_a_younger_one_is_unread() {
+    let Some(brokers) = brokers("b7_a_command_that_lies_behind_a_younger_one_is_unread") else { return };
+    let world = World::new(&brokers);
+    let mut side = world.started().await;
+    let saga = Uuid::now_v7();
+    let younger = ago(Duration::from_secs(60));
+    let older = younger - OUT_OF_ORDER;
+    for decided in [younger, older] {
+        side.publish(&batch(vec![command("pay", saga, decided, "x")])).await;
+        side.delivery().await;
+    }
+    until("the younger one was looked at", || backlog(&side, "pay").is_some_and(|pay| pay.oldest_age_seconds >= 60.0))
+        .await;
+    assert!(side.bus.unread("pay", saga, older));
+    assert!(!side.bus.unread("pay", saga, older - Duration::from_millis(2)), "long before: it was read");
+    side.bus.close().await;
 }
 
 /// B7: what a member has in hand was read, although it is not answered.
