@@ -129,7 +129,8 @@ fn binary(program: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        // As `cargo test --workspace` builds them: with a part of it, dependencies have other features and are built anew.
+        // As `cargo test --workspace` has built them: for a part of it, dependencies would be built anew, with other
+        // features.
         let built = Command::new(cargo).args(["build", "-q", "--workspace", "--tests"]).status();
         assert!(built.is_ok_and(|status| status.success()), "the programs do not build");
         let own = std::env::current_exe().expect("a test has a path");
