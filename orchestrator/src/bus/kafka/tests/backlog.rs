@@ -23,7 +23,7 @@ async fn answer_all(world: &World, worker: &str) {
         let consumer: BaseConsumer =
             ClientConfig::new().set("bootstrap.servers", &brokers).set("group.id", &group).create().unwrap();
         let mut list = TopicPartitionList::new();
-        for partition in 0..12 {
+        for partition in 0..PARTITIONS {
             let (_, end) = consumer.fetch_watermarks(&topic, partition, LONGEST).unwrap();
             list.add_partition_offset(&topic, partition, Offset::Offset(end)).unwrap();
         }
@@ -39,12 +39,13 @@ async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
     let mut side = world.started().await;
     let an_hour = Duration::from_secs(3_600);
     let decided = ago(an_hour);
-    let sagas: Vec<_> = (0..6).map(|_| Uuid::now_v7()).collect();
+    // Fewer than there are partitions.
+    let sagas: Vec<_> = (0..PARTITIONS - 1).map(|_| Uuid::now_v7()).collect();
     let messages = sagas.iter().map(|saga| command("pay", *saga, decided, "x")).collect();
     side.publish(&batch(messages)).await;
     side.delivery().await;
     until("the lag is seen", || {
-        backlog(&side, "pay").is_some_and(|pay| pay.lag == 6 && pay.oldest_age_seconds >= 3_600.0)
+        backlog(&side, "pay").is_some_and(|pay| pay.lag == sagas.len() as u64 && pay.oldest_age_seconds >= 3_600.0)
     })
     .await;
     until("nothing waits for the other", || backlog(&side, "store").is_some_and(|store| store.lag == 0)).await;
@@ -168,7 +169,7 @@ async fn b7_a_command_is_unread_until_a_member_that_is_there_has_read_it() {
     let partition = partition_of(saga);
     say("slow", Some(Positions::from([(partition, 1)]))).await;
     until("the first is in hand", || unread(&side) == [false, true, true]).await;
-    say("elsewhere", Some(Positions::from([((partition + 1) % 12, 1)]))).await;
+    say("elsewhere", Some(Positions::from([((partition + 1) % PARTITIONS, 1)]))).await;
     say("slow", Some(Positions::from([(partition, 3)]))).await;
     until("all are in hand", || unread(&side) == [false, false, false]).await;
     assert_eq!(backlog(&side, "pay").unwrap().lag, 3, "and none is answered");

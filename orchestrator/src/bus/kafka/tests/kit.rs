@@ -15,6 +15,9 @@ use uuid::Uuid;
 use workflows::message::{Action, Command, CommandInput, Envelope, Event, EventType, Outcome, Outgoing, Reply};
 use workflows::{Payload, Time};
 
+/// Of each topic with several.
+pub const PARTITIONS: i32 = 4;
+
 /// No wait in a test is longer.
 pub const LONGEST: Duration = Duration::from_secs(60);
 
@@ -62,6 +65,7 @@ impl World {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _set_before = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let mut settings = Settings::new(brokers, "replica-1");
+        settings.topic_partitions = PARTITIONS;
         settings.topic_prefix = format!("t{}-", Uuid::now_v7().simple());
         let outside = ClientConfig::new()
             .set("bootstrap.servers", brokers)
@@ -233,7 +237,7 @@ pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// Where every client puts it, of twelve.
 pub fn partition_of(saga: Uuid) -> i32 {
-    partition::of(saga.to_string().as_bytes(), 12)
+    partition::of(saga.to_string().as_bytes(), PARTITIONS)
 }
 
 pub fn ago(duration: Duration) -> Time {

@@ -38,7 +38,7 @@ async fn records_lie_where_every_client_looks_for_them() {
     side.publish(&batch(messages)).await;
     side.delivery().await;
     for seen in world.read("saga.commands.pay", 100).await {
-        assert_eq!(seen.partition, partition::of(seen.key.unwrap().as_bytes(), 12));
+        assert_eq!(seen.partition, partition::of(seen.key.unwrap().as_bytes(), PARTITIONS));
     }
     side.bus.close().await;
 }
