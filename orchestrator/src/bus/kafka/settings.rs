@@ -118,6 +118,9 @@ impl Settings {
         self.given(&mut config, &[("linger.ms", millis(linger))]);
         config
             .set("enable.idempotence", "true")
+            // A partition that was just made may refuse a first request and take the one behind it. Sent once more, the
+            // first then passes for a repetition: acknowledged, and lost.
+            .set("max.in.flight.requests.per.connection", "1")
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
             .set("delivery.timeout.ms", millis(DELIVERY_TIMEOUT))

@@ -50,6 +50,9 @@ impl KafkaSink {
         let mut config = settings.client("worker");
         config
             .set("enable.idempotence", "true")
+            // A partition that was just made may refuse a first request and take the one behind it. Sent once more, the
+            // first then passes for a repetition: acknowledged, and lost.
+            .set("max.in.flight.requests.per.connection", "1")
             .set("acks", "all")
             // A batch is handed over at once, so waiting for more would only be waiting.
             .set("linger.ms", "0")

@@ -3,6 +3,8 @@
 use super::kit::*;
 use crate::bus::kafka::partition;
 use crate::bus::{Bus, Delivery};
+use std::collections::BTreeSet;
+use std::time::Duration;
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +43,32 @@ async fn records_lie_where_every_client_looks_for_them() {
         assert_eq!(seen.partition, partition::of(seen.key.unwrap().as_bytes(), PARTITIONS));
     }
     side.bus.close().await;
+}
+
+/// A partition that was just made may refuse a first request and take the one behind it; sent once more, the first then
+/// passes for a repetition. So no more than one request is on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn d1_what_is_acknowledged_while_its_topic_is_being_made_is_in_it() {
+    const COMMANDS: usize = 40;
+    let Some(brokers) = brokers("d1_what_is_acknowledged_while_its_topic_is_being_made_is_in_it") else { return };
+    for _ in 0..5 {
+        let world = World::new(&brokers);
+        let mut side = world.start();
+        let sent: BTreeSet<_> = (0..COMMANDS).map(|_| Uuid::now_v7().to_string()).collect();
+        for saga in &sent {
+            let batch = batch(vec![command("pay", saga.parse().unwrap(), now(), "x")]);
+            while !side.bus.publish(&batch) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(8)).await;
+        }
+        for _ in 0..COMMANDS {
+            assert!(matches!(side.delivery().await, Delivery::Done { .. }), "it is acknowledged");
+        }
+        let seen = world.read("saga.commands.pay", COMMANDS).await;
+        assert_eq!(seen.into_iter().filter_map(|record| record.key).collect::<BTreeSet<_>>(), sent);
+        side.bus.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
