@@ -235,6 +235,7 @@ mod tests {
         let given = [("acks", "0"), ("enable.auto.commit", "true"), ("linger.ms", "7"), ("group.protocol", "consumer")];
         settings.properties = given.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         assert_eq!(settings.producer().get("acks"), Some("all"));
+        assert_eq!(settings.producer().get("max.in.flight.requests.per.connection"), Some("1"));
         assert_eq!(settings.producer().get("linger.ms"), Some("7"));
         assert_eq!(settings.replies().get("enable.auto.commit"), Some("false"));
         assert_eq!(settings.replies().get("session.timeout.ms"), None);
