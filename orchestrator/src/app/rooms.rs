@@ -232,7 +232,7 @@ where
 fn kafka_settings(given: &crate::config::Kafka, replica: &str) -> Result<kafka::Settings, RoomsError> {
     let mut settings = kafka::Settings::new(given.brokers.as_deref().unwrap_or_default(), replica);
     let properties = given.properties.as_ref().map(|properties| properties.expose()).unwrap_or_default();
-    settings.properties = kafka::Settings::parse_properties(properties).map_err(RoomsError::Properties)?;
+    settings.properties = workers::bus::kafka::parse_properties(properties).map_err(RoomsError::Properties)?;
     settings.topic_prefix = given.topic_prefix.clone();
     settings.topic_partitions = i32::try_from(given.topic_partitions).unwrap_or(i32::MAX);
     Ok(settings)

@@ -32,9 +32,10 @@ pub trait Bus: Send + Sync + 'static {
         usize::from(saga.as_bytes()[15])
     }
 
-    /// Whether a command decided then may still be unread in its worker's partition for that saga (rule B7), as of the
-    /// last sample: what lies there and no member has in hand was decided no more than [`OUT_OF_ORDER`] later.
-    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool;
+    /// Whether a command decided then, which was published, may still be unread in its worker's partition for that saga
+    /// (rule B7): it is on its way, or what lies there and no member has in hand was decided no more than
+    /// [`OUT_OF_ORDER`] later, or the bus has not looked since. Both times are the engine's.
+    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, now: Time) -> bool;
 }
 
 /// What is decided within so long may lie in a partition in another order: each batch of each shard and replica is
@@ -53,6 +54,8 @@ pub struct Published {
     pub id: Uuid,
     /// Its messages.
     pub messages: Arc<[Outgoing]>,
+    /// Some of it was decided more than [`OUT_OF_ORDER`] ago.
+    pub late: bool,
 }
 
 /// What became of a batch that the bus took.

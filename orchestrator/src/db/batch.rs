@@ -194,10 +194,12 @@ impl From<DbError> for WriteError {
 
 /// Whether this update takes its saga to its end: it is at one, and its revision was raised, which an end's never is.
 pub(super) fn ends(checks: &[Check], update: &SagaUpdate) -> bool {
-    update.finished_at.is_some()
-        && checks
-            .binary_search_by_key(&update.id, |check| check.id)
-            .is_ok_and(|index| checks[index].revision < update.revision)
+    update.finished_at.is_some() && raised(checks, update.id, update.revision)
+}
+
+/// Whether a batch with these checks raises a saga's revision to that one. What is ignored changes a saga's row, too.
+pub fn raised(checks: &[Check], id: Uuid, revision: u64) -> bool {
+    checks.binary_search_by_key(&id, |check| check.id).is_ok_and(|index| checks[index].revision < revision)
 }
 
 /// Rows in the order in which their locks are to be taken.

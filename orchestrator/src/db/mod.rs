@@ -15,6 +15,7 @@ mod sqlite;
 
 pub use batch::{
     Batch, Check, HistoryRow, IdempotencyRow, Loaded, SagaInsert, SagaRow, SagaUpdate, Wake, WriteError, Written,
+    raised,
 };
 pub use connect::{Target, connect};
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl Lease {
         let adopted = db.adopt_outbox(self.incarnation(), OUTBOX_PAGE).await?;
         if adopted > 0 {
             info!("adopted {adopted} outbox rows of replicas that are gone");
-            publisher.look_again();
+            publisher.adopted();
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! From the outbox to the bus (rule D1): a batch's messages are published at once after its commit; whatever did
 //! not get through stays in the outbox and is taken from there. Acknowledged rows are removed along with a later batch.
 
+use super::clock::Clock;
 use super::heart::Beat;
 use super::lease::Lease;
 use super::limits::{ACKNOWLEDGED_A_BATCH, OUTBOX_PAGE};
 use super::mistakes::{Mistake, made};
 use super::replies::WeakRouter;
-use crate::bus::{Bus, Delivery, Published};
+use crate::bus::{Bus, Delivery, OUT_OF_ORDER, Published};
 use crate::db::Db;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -28,6 +29,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub struct Publisher {
     bus: Arc<dyn Bus>,
     db: Arc<dyn Db>,
+    clock: Arc<Clock>,
     lease: Arc<Lease>,
     rows: Mutex<Rows>,
     /// Something in the outbox waits to be published again.
@@ -41,6 +43,9 @@ struct Rows {
     known: HashMap<Uuid, Row>,
     in_flight: usize,
     acknowledged: Vec<Uuid>,
+    /// How often something was left in the outbox, or may have been, and as of which of these times all was published.
+    left: u64,
+    published: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,8 +56,14 @@ enum Row {
 }
 
 impl Publisher {
-    pub fn new(bus: Arc<dyn Bus>, db: Arc<dyn Db>, lease: Arc<Lease>, in_flight_most: usize) -> Self {
-        Self { bus, db, lease, rows: Mutex::default(), again: Notify::new(), in_flight_most }
+    pub fn new(
+        bus: Arc<dyn Bus>,
+        db: Arc<dyn Db>,
+        clock: Arc<Clock>,
+        lease: Arc<Lease>,
+        in_flight_most: usize,
+    ) -> Self {
+        Self { bus, db, clock, lease, rows: Mutex::default(), again: Notify::new(), in_flight_most }
     }
 
     fn rows(&self) -> std::sync::MutexGuard<'_, Rows> {
@@ -107,8 +118,11 @@ impl Publisher {
             room
         };
         if !room {
-            self.again.notify_one();
-        } else if !self.bus.publish(&Published { id, messages }) {
+            return self.look_again();
+        }
+        let now = self.clock.now();
+        let late = messages.iter().any(|message| message.at + OUT_OF_ORDER < now);
+        if !self.bus.publish(&Published { id, messages, late }) {
             self.failed(id);
         } else if made(Mistake::RowRemovedEarly) {
             self.acknowledged(id);
@@ -129,18 +143,28 @@ impl Publisher {
             rows.in_flight -= 1;
         }
         drop(rows);
-        if made(Mistake::FailedBatchLeft) {
-            return;
+        if !made(Mistake::FailedBatchLeft) {
+            self.look_again();
         }
+    }
+
+    /// There are rows in the outbox that were another incarnation's.
+    pub fn adopted(&self) {
+        if !made(Mistake::AdoptedRowsLeft) {
+            self.look_again();
+        }
+    }
+
+    /// There is something in the outbox that this replica has not published.
+    fn look_again(&self) {
+        self.rows().left += 1;
         self.again.notify_one();
     }
 
-    /// There is something in the outbox that this replica has not published: adopted, or left from before.
-    pub fn look_again(&self) {
-        if made(Mistake::AdoptedRowsLeft) {
-            return;
-        }
-        self.again.notify_one();
+    /// Whether something in the outbox, which may be any command, is not with the bus.
+    pub fn is_behind(&self) -> bool {
+        let rows = self.rows();
+        rows.published < rows.left
     }
 
     /// Whether the bus can still be mended by itself; an outage of Kafka can.
@@ -211,10 +235,14 @@ impl Publisher {
     }
 
     async fn sweep(&self) -> Result<(), crate::db::DbError> {
+        let left = self.rows().left;
         let mut after = Uuid::nil();
         loop {
             let rows = self.db.own_outbox(self.lease.incarnation(), after, OUTBOX_PAGE).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
+            let Some(last) = rows.last() else {
+                self.rows().published = left;
+                return Ok(());
+            };
             after = last.id;
             for row in rows {
                 if self.rows().known.contains_key(&row.id) {

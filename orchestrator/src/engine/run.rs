@@ -72,8 +72,9 @@ impl Engine {
         let now = db.now().await?;
         let clock = Arc::new(Clock::new(asked, Instant::now(), now));
         let lease = Arc::new(Lease::begin(&*db, &replica).await?);
-        let publisher =
-            Arc::new(Publisher::new(Arc::clone(&bus), Arc::clone(&db), Arc::clone(&lease), limits.in_flight));
+        let (of_bus, of_db) = (Arc::clone(&bus), Arc::clone(&db));
+        let (of_clock, of_lease) = (Arc::clone(&clock), Arc::clone(&lease));
+        let publisher = Arc::new(Publisher::new(of_bus, of_db, of_clock, of_lease, limits.in_flight));
         let shared = Arc::new(Shared {
             db,
             bus: Arc::clone(&bus),
@@ -176,7 +177,7 @@ fn spawn(
     };
     let lease = Arc::clone(&shared.lease);
     keepers.spawn(lease.keep(db, publisher, upkeep, heart.beat("lease"), stop_keepers.clone()));
-    shared.publisher.look_again();
+    shared.publisher.adopted();
     Engine {
         shared,
         heart,

@@ -88,7 +88,7 @@ impl Bus for Producer {
         Ok(())
     }
 
-    fn unread(&self, _: &str, saga: Uuid, decided_at: Time) -> bool {
+    fn unread(&self, _: &str, saga: Uuid, decided_at: Time, _: Time) -> bool {
         let stalled = self.world.state().broker.stalled[partition(saga)];
         stalled.is_some_and(|(since, _)| decided_at >= since)
     }

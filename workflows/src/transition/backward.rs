@@ -38,7 +38,7 @@ impl Machine<'_> {
             let mut moved = false;
             for step in 0..self.saga.steps.len() {
                 if self.retry_is_due(step, Action::Compensate) {
-                    self.send(step, Action::Compensate, self.compensation(step).timeout);
+                    self.send(step, Action::Compensate);
                 } else if self.is_to_undo(step) {
                     self.undo(step);
                     moved = true;
@@ -89,9 +89,9 @@ impl Machine<'_> {
             state.status = StepStatus::Compensating;
             state.finished_at = None;
             if mutant!(DoubleSend) {
-                self.send(step, Action::Compensate, self.compensation(step).timeout);
+                self.send(step, Action::Compensate);
             }
-            self.send(step, Action::Compensate, self.compensation(step).timeout);
+            self.send(step, Action::Compensate);
         }
     }
 

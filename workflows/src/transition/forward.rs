@@ -27,18 +27,13 @@ impl Machine<'_> {
             }
             let due = self.retry_is_due(step, Action::Execute);
             if due {
-                self.send(step, Action::Execute, self.execute_timeout(step));
+                self.send(step, Action::Execute);
             } else if self.is_ready(step) {
                 self.begin(step);
                 moved = true;
             }
         }
         moved
-    }
-
-    /// How long an answer may take: a step's own time, or that of its ledger when it is asked once more.
-    pub(super) fn execute_timeout(&self, step: usize) -> std::time::Duration {
-        if self.step(step).asked { super::ASK_TIMEOUT } else { self.step_definition(step).timeout }
     }
 
     /// Pending, and all it needs is completed or skipped.
@@ -62,7 +57,7 @@ impl Machine<'_> {
                 let state = self.step_mut(step);
                 state.status = StepStatus::Running;
                 state.started_at = Some(now);
-                self.send(step, Action::Execute, self.step_definition(step).timeout);
+                self.send(step, Action::Execute);
             }
             Ok(false) => {
                 let now = self.now;

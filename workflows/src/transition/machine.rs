@@ -7,7 +7,6 @@ use crate::retry::Attempt;
 use crate::saga::{Saga, Status, Step, StepStatus, Tries, Wait};
 use crate::{Payload, Time};
 use serde::Serialize;
-use std::time::Duration;
 
 /// The saga as it will be, and the commands it asks for.
 pub(super) struct Machine<'a> {
@@ -95,8 +94,8 @@ impl<'a> Machine<'a> {
     }
 
     /// Decides the next attempt of a step in that direction, and sends its command.
-    pub fn send(&mut self, step: usize, action: Action, timeout: Duration) {
-        let until = self.now + timeout;
+    pub fn send(&mut self, step: usize, action: Action) {
+        let until = self.now + super::reply_timeout(self.step(step), self.step_definition(step), action);
         let tries = self.tries_mut(step, action);
         tries.attempt += 1;
         tries.wait = Some(Wait::Reply(until));

@@ -27,9 +27,9 @@ pub use outcome::{Decision, Effect, Move, Moved, Reason, Refusal};
 pub use start::start;
 pub use wake::wake_at;
 
-use crate::definition::Definition;
+use crate::definition::{self, Definition};
 use crate::message::{Action, Reply};
-use crate::saga::Saga;
+use crate::saga::{Saga, Step};
 use crate::{Payload, Time};
 use machine::Machine;
 use std::time::Duration;
@@ -44,9 +44,9 @@ pub struct Subject<'a> {
 }
 
 /// How long a waiting step's ledger may take to answer when it is asked once more.
-pub const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a command that only forbids an action may be out: of a step without compensation (rule B1).
-pub const FORBID_TIMEOUT: Duration = Duration::from_secs(30);
+const FORBID_TIMEOUT: Duration = Duration::from_secs(30);
 /// A deferral is for this long at the least, so that a worker cannot spin,
 pub const DEFER_LEAST: Duration = Duration::from_secs(1);
 /// and for this long at the most, so that it cannot forget.
@@ -54,6 +54,17 @@ pub const DEFER_MOST: Duration = Duration::from_secs(300);
 /// Largest sum of a saga's input and its steps' outputs: with the rest of a command below
 /// [`crate::message::COMMAND_BYTES`], so that no command is ever too large to be sent.
 pub const PAYLOAD_BYTES: usize = crate::message::COMMAND_BYTES - 20 * 1024;
+
+/// How long the answer to a command may take: a step's own time, that of its compensation, or, if its ledger is only
+/// asked once more or told to forbid, [`ASK_TIMEOUT`] and [`FORBID_TIMEOUT`].
+pub fn reply_timeout(step: &Step, of: &definition::Step, action: Action) -> Duration {
+    match (action, &of.compensation) {
+        (Action::Execute, _) if step.asked => ASK_TIMEOUT,
+        (Action::Execute, _) => of.timeout,
+        (Action::Compensate, Some(compensation)) => compensation.timeout,
+        (Action::Compensate, None) => FORBID_TIMEOUT,
+    }
+}
 
 /// What a step handler inside this module answers: go on and write it down, or why not.
 type Verdict = Result<(), Decision>;

@@ -83,10 +83,7 @@ impl Machine<'_> {
 
     /// The command has not been taken yet (B7): its time begins anew, and nothing is sent.
     fn wait_on(&mut self, step: usize, action: Action, until: Time) {
-        let timeout = match action {
-            Action::Execute => self.execute_timeout(step),
-            Action::Compensate => self.compensation(step).timeout,
-        };
+        let timeout = super::reply_timeout(self.step(step), self.step_definition(step), action);
         let put_off = self.now + timeout;
         let tries = self.tries_mut(step, action);
         tries.decided_at.get_or_insert(until - timeout);

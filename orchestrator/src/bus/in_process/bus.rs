@@ -119,7 +119,7 @@ impl Bus for InProcess {
         0
     }
 
-    fn unread(&self, worker: &str, _saga: Uuid, decided_at: Time) -> bool {
+    fn unread(&self, worker: &str, _saga: Uuid, decided_at: Time, _now: Time) -> bool {
         self.queues.unread(worker, decided_at)
     }
 }

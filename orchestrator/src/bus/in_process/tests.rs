@@ -56,7 +56,7 @@ fn event() -> Outgoing {
 
 fn commands(worker: &str, count: usize) -> Published {
     let messages: Vec<_> = (1..=count).map(|attempt| command(worker, attempt as u32)).collect();
-    Published { id: Uuid::now_v7(), messages: messages.into() }
+    Published { id: Uuid::now_v7(), messages: messages.into(), late: false }
 }
 
 fn reply(attempt: u32) -> (Reply, Envelope) {
@@ -115,6 +115,7 @@ async fn a_batch_that_does_not_fit_one_queue_is_taken_by_none() {
     let both = Published {
         id: Uuid::now_v7(),
         messages: vec![command("store", 1), command("pay", 1), command("pay", 2)].into(),
+        late: false,
     };
     assert!(!scene.bus.publish(&both));
     let lags: Vec<_> = scene.bus.workers().into_iter().map(|worker| (worker.worker, worker.lag)).collect();
@@ -219,7 +220,7 @@ async fn full_channels_hold_nobody_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn events_are_acknowledged_at_once_or_by_each_of_their_readers() {
     let mut scene = scene();
-    let batch = |message: Outgoing| Published { id: Uuid::now_v7(), messages: vec![message].into() };
+    let batch = |message: Outgoing| Published { id: Uuid::now_v7(), messages: vec![message].into(), late: false };
     assert!(scene.bus.publish(&batch(event())));
     assert!(matches!(in_time(scene.deliveries.recv()).await, Some(Delivery::Done { .. })));
 
@@ -241,15 +242,18 @@ async fn a_command_is_unread_until_it_is_taken() {
     let scene = scene();
     let batch = commands("pay", 1);
     let (saga, decided_at) = (Uuid::now_v7(), batch.messages[0].at);
-    assert!(!scene.bus.unread("pay", saga, decided_at));
+    assert!(!scene.bus.unread("pay", saga, decided_at, decided_at));
     assert!(scene.bus.publish(&batch));
-    assert!(scene.bus.unread("pay", saga, decided_at));
+    assert!(scene.bus.unread("pay", saga, decided_at, decided_at));
     let earlier = decided_at - OUT_OF_ORDER;
-    assert!(scene.bus.unread("pay", saga, earlier), "what was decided shortly before may lie behind it");
+    assert!(scene.bus.unread("pay", saga, earlier, decided_at), "what was decided shortly before may lie behind it");
     let long_ago = earlier - Duration::from_micros(1);
-    assert!(!scene.bus.unread("pay", saga, long_ago), "what was decided long before the oldest has been taken");
+    assert!(
+        !scene.bus.unread("pay", saga, long_ago, decided_at),
+        "what was decided long before the oldest has been taken"
+    );
     let taken = in_time(scene.bus.source("pay").take(1)).await.unwrap();
-    assert!(!scene.bus.unread("pay", saga, decided_at));
+    assert!(!scene.bus.unread("pay", saga, decided_at, decided_at));
     assert_eq!(scene.bus.workers()[0].lag, 1, "and it is not answered yet");
     drop(taken);
 }
@@ -283,7 +287,7 @@ async fn members_are_those_heard_of_lately() {
 async fn a_command_that_cannot_be_read_is_refused_and_the_next_is_taken() {
     let mut scene = scene();
     let broken = Outgoing { value: Payload::empty(), ..command("pay", 1) };
-    let batch = Published { id: Uuid::now_v7(), messages: vec![broken, command("pay", 2)].into() };
+    let batch = Published { id: Uuid::now_v7(), messages: vec![broken, command("pay", 2)].into(), late: false };
     assert!(scene.bus.publish(&batch));
     let taken = in_time(scene.bus.source("pay").take(10)).await.unwrap();
     assert_eq!(attempts(&taken), [2]);

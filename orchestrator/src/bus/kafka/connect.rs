@@ -2,7 +2,7 @@
 
 use super::control::Control;
 use super::in_flight::InFlight;
-use super::lag::Lag;
+use super::lag::{Lag, Moments};
 use super::letters::Letters;
 use super::link::{Client, Link};
 use super::members::Members;
@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::replies::Replies;
 use super::settings::Settings;
 use super::topics::Topics;
-use crate::bus::{Bus, Channels, Published, WorkerBacklog};
+use crate::bus::{Bus, Channels, OUT_OF_ORDER, Published, WorkerBacklog};
 use rdkafka::admin::AdminClient;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
@@ -20,7 +20,7 @@ use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle as Task;
 use uuid::Uuid;
 use workflows::Time;
@@ -46,6 +46,7 @@ pub enum BusError {
 /// The bus on Apache Kafka.
 pub struct Kafka {
     producer: Arc<Producer>,
+    in_flight: Arc<InFlight>,
     topics: Arc<Topics>,
     letters: Arc<Letters>,
     members: Arc<Members>,
@@ -109,10 +110,22 @@ impl Kafka {
         let tasks = vec![
             tokio::spawn(Arc::clone(&topics).run(admin)),
             tokio::spawn(Arc::clone(&producer).watch_over()),
-            tokio::spawn(async move { in_flight.report(channels.deliveries).await }),
+            tokio::spawn(Arc::clone(&in_flight).report(channels.deliveries)),
         ];
         let threads = Mutex::new(threads.0);
-        Ok(Arc::new(Self { producer, topics, letters, members, lag, link, partitions, control, threads, tasks }))
+        Ok(Arc::new(Self {
+            producer,
+            in_flight,
+            topics,
+            letters,
+            members,
+            lag,
+            link,
+            partitions,
+            control,
+            threads,
+            tasks,
+        }))
     }
 
     /// Makes the worker's topic, if it is missing, ahead of the first command for it; and samples what waits in it.
@@ -187,7 +200,7 @@ impl Bus for Kafka {
     }
 
     fn health(&self) -> Result<(), String> {
-        self.producer.state().and_then(|()| self.link.state()).and_then(|()| self.topics.state())
+        self.producer.state().and_then(|()| self.link.state()).and_then(|_| self.topics.state())
     }
 
     fn alive(&self) -> Result<(), String> {
@@ -201,9 +214,18 @@ impl Bus for Kafka {
         usize::try_from(partition::of(key.as_bytes(), self.partitions)).unwrap_or(0)
     }
 
-    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool {
+    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, now: Time) -> bool {
         // While Kafka is away nobody can take anything.
-        self.link.state().is_err() || self.lag.unread(worker, saga, decided_at)
+        let Ok(answers_since) = self.link.state() else { return true };
+        let (on_its_way, last_late) = self.in_flight.of(worker, saga);
+        if on_its_way {
+            return true;
+        }
+        let here = Instant::now();
+        // It was published by then, or came late.
+        let published = here.checked_sub(now.since(decided_at)).map(|decided_at| decided_at + OUT_OF_ORDER);
+        let arrived = published.max(last_late).unwrap_or(answers_since);
+        self.lag.unread(worker, saga, decided_at, Moments { answers_since, arrived, now: here })
     }
 }
 

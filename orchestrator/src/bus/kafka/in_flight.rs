@@ -1,11 +1,14 @@
 //! What the producer has been handed and has not answered yet: batches, and dead letters.
 
 use super::letters::Letter;
-use crate::bus::{Delivery, Published};
+use crate::bus::{Delivery, OUT_OF_ORDER, Published};
 use rdkafka::error::RDKafkaErrorCode;
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
+use workflows::message::{Outgoing, Topic};
 
 /// Batches handed over whose fate the engine has not been told yet. Each shard has one, and sweepers a few.
 const BATCHES: usize = 1_024;
@@ -25,6 +28,8 @@ struct Entries {
     free: Vec<usize>,
     /// Batches in `slots`, and those whose delivery the engine has not taken yet.
     batches: usize,
+    /// When a command that had taken long was last acknowledged, by its worker.
+    late: HashMap<String, Instant>,
 }
 
 enum Entry {
@@ -34,7 +39,10 @@ enum Entry {
 
 struct Batch {
     batch: Published,
+    begun: Instant,
     unanswered: usize,
+    /// Those of them that are commands.
+    commands: usize,
     refused: Vec<(usize, String)>,
     failed: Option<String>,
 }
@@ -80,10 +88,7 @@ impl InFlight {
             return None;
         }
         entries.batches += 1;
-        let unanswered = batch.messages.len();
-        let slot =
-            entries.put(Entry::Batch(Batch { batch: batch.clone(), unanswered, refused: Vec::new(), failed: None }));
-        Some(number(slot, 0))
+        Some(number(entries.put(Entry::Batch(Batch::new(batch))), 0))
     }
 
     /// Takes a dead letter in; its number.
@@ -119,7 +124,7 @@ impl InFlight {
             let Some(Entry::Letter(letter)) = entries.remove(slot) else { return None };
             return Some((letter, answer));
         }
-        entries.answer(slot, 1, |batch| match answer {
+        entries.answer(slot, index, 1, |batch| match answer {
             Answer::Acknowledged => {}
             Answer::Refused(why) => batch.refused.push((index, why)),
             Answer::Failed(why) => batch.failed = Some(why),
@@ -128,11 +133,11 @@ impl InFlight {
         None
     }
 
-    /// The last `count` messages of that batch were not handed over: it fails once the others are answered.
-    pub fn not_handed_over(&self, first: usize, count: usize, why: String) {
-        let slot = first >> LOWER;
+    /// The messages of that batch from that one on were not handed over: it fails once the others are answered.
+    pub fn not_handed_over(&self, number: usize, why: String) {
+        let (slot, index) = (number >> LOWER, number & ((1 << LOWER) - 1));
         let mut entries = self.entries();
-        entries.answer(slot, count, |batch| batch.failed = Some(why));
+        entries.answer(slot, index, usize::MAX, |batch| batch.failed = Some(why));
         self.finish(entries, slot);
     }
 
@@ -151,8 +156,21 @@ impl InFlight {
         self.ready.notify_one();
     }
 
+    /// Whether a command for that worker and saga is on its way, and when one for that worker last arrived late.
+    pub fn of(&self, worker: &str, saga: Uuid) -> (bool, Option<Instant>) {
+        let mut key = Uuid::encode_buffer();
+        let key = &*saga.hyphenated().encode_lower(&mut key);
+        let entries = self.entries();
+        let on_its_way = entries.slots.iter().flatten().any(|entry| {
+            let Entry::Batch(of) = entry else { return false };
+            let is_it = |message: &Outgoing| message.key == key && worker_of(message) == Some(worker);
+            of.commands > 0 && of.batch.messages.iter().any(is_it)
+        });
+        (on_its_way, entries.late.get(worker).copied())
+    }
+
     /// Tells the engine what became of its batches, until it listens no more.
-    pub async fn report(&self, to: mpsc::Sender<Delivery>) {
+    pub async fn report(self: Arc<Self>, to: mpsc::Sender<Delivery>) {
         loop {
             self.ready.notified().await;
             loop {
@@ -187,20 +205,47 @@ impl Entries {
         Some(entry)
     }
 
-    fn answer(&mut self, slot: usize, count: usize, note: impl FnOnce(&mut Batch)) {
-        if let Some(Some(Entry::Batch(batch))) = self.slots.get_mut(slot) {
-            batch.unanswered -= count;
-            note(batch);
+    /// So many messages from that one on were answered.
+    fn answer(&mut self, slot: usize, from: usize, most: usize, note: impl FnOnce(&mut Batch)) {
+        let Some(Some(Entry::Batch(of))) = self.slots.get_mut(slot) else { return };
+        note(of);
+        let answered = of.batch.messages.iter().skip(from).take(most);
+        of.unanswered -= answered.len();
+        of.commands -= answered.clone().filter_map(worker_of).count();
+        if !of.is_late() {
+            return;
+        }
+        for worker in answered.filter_map(worker_of) {
+            match self.late.get_mut(worker) {
+                Some(at) => *at = Instant::now(),
+                None => drop(self.late.insert(worker.to_owned(), Instant::now())),
+            }
         }
     }
+}
+
+impl Batch {
+    fn new(batch: &Published) -> Self {
+        let commands = batch.messages.iter().filter_map(worker_of).count();
+        let (begun, unanswered) = (Instant::now(), batch.messages.len());
+        Self { batch: batch.clone(), begun, unanswered, commands, refused: Vec::new(), failed: None }
+    }
+
+    /// What is acknowledged of it now was decided long ago.
+    fn is_late(&self) -> bool {
+        self.batch.late || self.begun.elapsed() > OUT_OF_ORDER
+    }
+}
+
+/// The worker that a command is for; `None`: it is none.
+fn worker_of(message: &Outgoing) -> Option<&str> {
+    if let Topic::Commands(worker) = &message.topic { Some(worker) } else { None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use uuid::Uuid;
-    use workflows::message::{Envelope, Outgoing, Topic};
+    use workflows::message::Envelope;
 
     fn batch(count: usize) -> Published {
         let message = Outgoing {
@@ -212,13 +257,12 @@ mod tests {
             envelope: Envelope::default(),
             value: workflows::Payload::null(),
         };
-        Published { id: Uuid::now_v7(), messages: vec![message; count].into() }
+        Published { id: Uuid::now_v7(), messages: vec![message; count].into(), late: false }
     }
 
     async fn told(in_flight: &Arc<InFlight>) -> mpsc::Receiver<Delivery> {
         let (to, told) = mpsc::channel(BATCHES);
-        let in_flight = Arc::clone(in_flight);
-        tokio::spawn(async move { in_flight.report(to).await });
+        tokio::spawn(Arc::clone(in_flight).report(to));
         told
     }
 
@@ -245,11 +289,34 @@ mod tests {
         let mut told = told(&in_flight).await;
         let batch = batch(3);
         let first = in_flight.begin(&batch).unwrap();
-        in_flight.not_handed_over(first, 2, "full".to_owned());
+        in_flight.not_handed_over(first + 1, "full".to_owned());
         tokio::task::yield_now().await;
         assert!(told.try_recv().is_err(), "one is on its way still");
         in_flight.answered(first, Answer::Acknowledged);
         assert!(matches!(told.recv().await, Some(Delivery::Failed { batch: id, .. }) if id == batch.id));
+    }
+
+    #[test]
+    fn b7_a_command_is_on_its_way_until_it_is_acknowledged_whatever_becomes_of_the_rest() {
+        let (saga, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let command = |saga: Uuid| Outgoing {
+            topic: Topic::Commands("pay".to_owned()),
+            key: saga.to_string(),
+            ..batch(1).messages[0].clone()
+        };
+        let event = batch(1).messages[0].clone();
+        for late in [false, true] {
+            let in_flight = InFlight::default();
+            let batch = Published { messages: [event.clone(), command(saga)].into(), late, ..batch(0) };
+            let first = in_flight.begin(&batch).unwrap();
+            assert_eq!(in_flight.of("pay", saga), (true, None));
+            assert_eq!((in_flight.of("store", saga).0, in_flight.of("pay", other).0), (false, false));
+            in_flight.answered(first + 1, Answer::Acknowledged);
+            let (on_its_way, last_late) = in_flight.of("pay", saga);
+            assert_eq!((on_its_way, last_late.is_some()), (false, late), "the event is, and does not matter");
+            assert_eq!(in_flight.of("store", saga), (false, None));
+            in_flight.answered(first, Answer::Acknowledged);
+        }
     }
 
     #[tokio::test]

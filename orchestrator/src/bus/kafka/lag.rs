@@ -2,34 +2,27 @@
 //! member has read.
 
 use super::control::Control;
-use super::link::{Client, Link};
-use super::members::{HaveRead, Members};
-use super::reader::Reader;
+use super::link::Link;
+use super::members::Members;
+use super::partition;
+use super::sampler::Sampler;
 use super::settings::Settings;
 use super::topics::Topics;
-use super::{decode, partition};
 use crate::bus::port::may_lie_behind;
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{Message, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use workflows::Time;
-use workflows::message::Topic;
 
 /// How often is sampled.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a sample counts: after that, nothing is known.
 const COUNTS: Duration = Duration::from_secs(5);
-/// How long the broker may take for each answer.
-const ANSWER: Duration = Duration::from_secs(2);
-/// How long the oldest unread records may take to be read.
-const READ: Duration = Duration::from_millis(300);
-/// How often it is asked how many partitions there are.
-const COUNT_PARTITIONS: Duration = Duration::from_secs(30);
+/// How long a command counts as unread while nothing is known of its worker: a broker that has just come back answers
+/// some requests long before others.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The last sample of each worker.
 pub(super) struct Lag {
@@ -38,36 +31,42 @@ pub(super) struct Lag {
     samples: RwLock<BTreeMap<String, Arc<Sample>>>,
 }
 
-/// What waited for a worker at some moment.
+/// What waited for a worker at some moment; in no partition: they are not known yet.
 pub(super) struct Sample {
-    taken: Instant,
-    partitions: Vec<Waiting>,
+    pub taken: Instant,
+    pub partitions: Vec<Waiting>,
+}
+
+/// What [`Lag::unread`] is to go by.
+pub(super) struct Moments {
+    /// Since when Kafka answers.
+    pub answers_since: Instant,
+    /// By when the command was in its partition: what was seen before says nothing of it.
+    pub arrived: Instant,
+    pub now: Instant,
 }
 
 /// What waited in one partition.
 #[derive(Clone, Copy, Debug, Default)]
-struct Waiting {
+pub(super) struct Waiting {
     /// The first record that is not answered, or where it will be.
-    answered: Front,
+    pub answered: Front,
     /// The first that no member has read (rule B7): what a member has in hand is not answered, and was read.
-    read: Front,
+    pub read: Front,
     /// Behind the last record.
-    to: i64,
+    pub to: i64,
 }
 
 /// How far a partition's records have come, and the first that has not.
 #[derive(Clone, Copy, Debug, Default)]
-struct Front {
+pub(super) struct Front {
     /// Its offset, or where it will be.
-    at: i64,
+    pub at: i64,
     /// When it was decided; unknown if it could not be read in time, nor any before it.
-    since: Option<Time>,
+    pub since: Option<Time>,
     /// It was not looked at: `since` is a moment at or before its own.
-    assumed: bool,
+    pub assumed: bool,
 }
-
-/// One of the fronts of a partition.
-type Which = fn(&mut Waiting) -> &mut Front;
 
 impl Waiting {
     fn lag(self) -> u64 {
@@ -80,6 +79,14 @@ impl Waiting {
 }
 
 impl Sample {
+    /// What waits in that saga's partition, if it is known.
+    fn of(&self, saga: Uuid) -> Option<&Waiting> {
+        let mut key = Uuid::encode_buffer();
+        let key = saga.hyphenated().encode_lower(&mut key);
+        let index = partition::of(key.as_bytes(), i32::try_from(self.partitions.len()).ok()?);
+        self.partitions.get(usize::try_from(index).ok()?)
+    }
+
     /// Records not yet answered.
     pub fn lag(&self) -> u64 {
         self.partitions.iter().map(|waiting| waiting.lag()).sum()
@@ -101,21 +108,22 @@ impl Lag {
     /// The last sample of each worker, none older than [`COUNTS`].
     pub fn samples(&self) -> BTreeMap<String, Arc<Sample>> {
         let mut samples = self.samples.read().expect("no holder of this lock panics").clone();
-        samples.retain(|_, sample| sample.taken.elapsed() <= COUNTS);
+        samples.retain(|_, sample| !sample.partitions.is_empty() && sample.taken.elapsed() <= COUNTS);
         samples
     }
 
-    /// See [`crate::bus::Bus::unread`]. Where nothing is known: a command counts as read, so that no timeout is put off
-    /// for ever, except right after the start, before there can be a sample.
-    pub fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool {
+    /// See [`crate::bus::Bus::unread`]. Where nothing is known for long a command counts as read, so that no timeout is
+    /// put off for ever.
+    pub fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, of: Moments) -> bool {
         let samples = self.samples.read().expect("no holder of this lock panics");
-        let Some(sample) = samples.get(worker).filter(|sample| sample.taken.elapsed() <= COUNTS) else {
-            return self.begun.elapsed() <= COUNTS;
-        };
-        let count = i32::try_from(sample.partitions.len()).unwrap_or(0);
-        let index = partition::of(saga.to_string().as_bytes(), count);
-        let waiting = usize::try_from(index).ok().and_then(|index| sample.partitions.get(index));
-        waiting.is_some_and(|waiting| waiting.is_unread(decided_at))
+        let sample = samples.get(worker);
+        let counts =
+            |sample: &&Arc<Sample>| sample.taken >= of.arrived && of.now.duration_since(sample.taken) <= COUNTS;
+        if let Some(waiting) = sample.filter(counts).and_then(|sample| sample.of(saga)) {
+            return waiting.is_unread(decided_at);
+        }
+        let last = sample.map_or(self.begun, |sample| sample.taken).max(of.answers_since);
+        of.now.duration_since(last) <= PATIENCE
     }
 
     /// Samples until it is to end. Blocks.
@@ -125,10 +133,11 @@ impl Lag {
             let begun = Instant::now();
             for worker in topics.workers() {
                 let outcome = match workers.get_mut(&worker) {
-                    Some(group) => self.sample(&worker, group),
-                    None => Group::new(settings, &worker, Arc::clone(link)).and_then(|group| {
-                        let group = workers.entry(worker.clone()).or_insert(group);
-                        self.sample(&worker, group)
+                    Some(sampler) => self.sample(&worker, sampler),
+                    None => Sampler::new(settings, &worker, Arc::clone(link)).and_then(|sampler| {
+                        self.put(&worker, Sample { taken: Instant::now(), partitions: Vec::new() });
+                        let sampler = workers.entry(worker.clone()).or_insert(sampler);
+                        self.sample(&worker, sampler)
                     }),
                 };
                 match outcome {
@@ -143,10 +152,13 @@ impl Lag {
         }
     }
 
-    fn sample(&self, worker: &str, group: &mut Group) -> KafkaResult<()> {
-        let sample = Arc::new(group.sample(&self.members.have_read(worker))?);
-        self.samples.write().expect("no holder of this lock panics").insert(worker.to_owned(), sample);
+    fn sample(&self, worker: &str, sampler: &mut Sampler) -> KafkaResult<()> {
+        self.put(worker, sampler.sample(&self.members.have_read(worker))?);
         Ok(())
+    }
+
+    fn put(&self, worker: &str, sample: Sample) {
+        self.samples.write().expect("no holder of this lock panics").insert(worker.to_owned(), Arc::new(sample));
     }
 }
 
@@ -167,126 +179,73 @@ fn is_settling(error: &KafkaError) -> bool {
     })
 }
 
-/// The consumer group of one worker, looked at from outside.
-struct Group {
-    reader: Reader,
-    topic: String,
-    partitions: i32,
-    counted_at: Instant,
-    before: Vec<Waiting>,
-    /// When the sample before was taken, by the host's clock.
-    before_at: Time,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::OUT_OF_ORDER;
 
-impl Group {
-    fn new(settings: &Settings, worker: &str, link: Arc<Link>) -> KafkaResult<Self> {
-        let config = settings.onlooker("lag", &settings.worker_group(worker));
-        let reader = Reader(BaseConsumer::from_config_and_context(&config, Client(link))?);
-        let topic = settings.topic(&Topic::Commands(worker.to_owned()));
-        let counted_at = Instant::now();
-        Ok(Self { reader, topic, partitions: 0, counted_at, before: Vec::new(), before_at: Time::default() })
+    const WORKER: &str = "pay";
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Scene {
+        lag: Arc<Lag>,
+        decided_at: Time,
+        /// When Kafka answered first.
+        zero: Instant,
     }
 
-    fn sample(&mut self, members: &HaveRead) -> KafkaResult<Sample> {
-        self.count_partitions()?;
-        let taken_at = Time::from(chrono::Utc::now());
-        let taken = Instant::now();
-        // Right after a topic was made, a broker may not know its partitions yet.
-        let mut partitions = if self.partitions == 0 { Vec::new() } else { self.offsets()? };
-        self.date(&mut partitions, |waiting| &mut waiting.answered);
-        for (partition, waiting) in (0..).zip(&mut partitions) {
-            let at = members.up_to(partition, waiting.to).max(waiting.answered.at);
-            let same = at == waiting.answered.at;
-            waiting.read = if same { waiting.answered } else { Front { at, ..Front::default() } };
+    impl Scene {
+        fn new() -> Self {
+            let lag = Lag::new(Arc::default());
+            let zero = lag.begun;
+            Self { lag, decided_at: Time::from(chrono::Utc::now()), zero }
         }
-        self.date(&mut partitions, |waiting| &mut waiting.read);
-        self.before.clone_from(&partitions);
-        self.before_at = taken_at;
-        Ok(Sample { taken, partitions })
-    }
 
-    fn count_partitions(&mut self) -> KafkaResult<()> {
-        if self.partitions > 0 && self.counted_at.elapsed() < COUNT_PARTITIONS {
-            return Ok(());
+        /// Its only partition, some seconds after `zero`: empty, or with an unread record of that time.
+        fn sampled(&self, after: u32, unread: Option<Time>) {
+            let read = Front { at: 0, since: unread, assumed: false };
+            let waiting = Waiting { read, to: i64::from(unread.is_some()), ..Waiting::default() };
+            self.lag.put(WORKER, Sample { taken: self.zero + SECOND * after, partitions: vec![waiting] });
         }
-        let metadata = self.reader.0.fetch_metadata(Some(&self.topic), ANSWER)?;
-        let count = metadata.topics().iter().map(|topic| topic.partitions().len()).sum::<usize>();
-        self.partitions = i32::try_from(count).unwrap_or(i32::MAX);
-        self.counted_at = Instant::now();
-        Ok(())
-    }
 
-    fn offsets(&self) -> KafkaResult<Vec<Waiting>> {
-        let committed = self.reader.0.committed_offsets(self.all(Offset::Invalid)?, ANSWER)?;
-        // One request each, unlike `fetch_watermarks`: the ends, and, where nothing was ever committed, the beginnings.
-        let ends = self.reader.0.offsets_for_times(self.all(Offset::End)?, ANSWER)?;
-        let never = committed.elements().iter().any(|element| !matches!(element.offset(), Offset::Offset(_)));
-        let beginnings = match never {
-            true => Some(self.reader.0.offsets_for_times(self.all(Offset::Beginning)?, ANSWER)?),
-            false => None,
-        };
-        let waiting = |partition| {
-            let to = self.at(&ends, partition)?.unwrap_or(0);
-            let from = match (self.at(&committed, partition)?, &beginnings) {
-                (Some(from), _) => from,
-                (None, Some(beginnings)) => self.at(beginnings, partition)?.unwrap_or(to),
-                (None, None) => to,
-            };
-            Ok(Waiting { answered: Front { at: from, ..Front::default() }, to, ..Waiting::default() })
-        };
-        (0..self.partitions).map(waiting).collect()
-    }
-
-    /// The offset that a list says of a partition, if it says one.
-    fn at(&self, list: &TopicPartitionList, partition: i32) -> KafkaResult<Option<i64>> {
-        let Some(element) = list.find_partition(&self.topic, partition) else { return Ok(None) };
-        element.error()?;
-        Ok(if let Offset::Offset(offset) = element.offset() { Some(offset) } else { None })
-    }
-
-    fn all(&self, offset: Offset) -> KafkaResult<TopicPartitionList> {
-        let mut list = TopicPartitionList::with_capacity(usize::try_from(self.partitions).unwrap_or(0));
-        for partition in 0..self.partitions {
-            list.add_partition_offset(&self.topic, partition, offset)?;
+        /// Whether a command is unread, some seconds after `zero`, that arrived some seconds after it.
+        fn unread(&self, arrived: u32, now: u32) -> bool {
+            let (arrived, now) = (self.zero + SECOND * arrived, self.zero + SECOND * now);
+            self.lag.unread(WORKER, Uuid::nil(), self.decided_at, Moments { answers_since: self.zero, arrived, now })
         }
-        Ok(list)
     }
 
-    /// Finds when the record at that front of each partition was decided. A record is looked at only where there is a
-    /// real backlog.
-    fn date(&self, partitions: &mut [Waiting], which: Which) {
-        let mut unknown = Vec::new();
-        for (index, waiting) in partitions.iter_mut().enumerate() {
-            let to = waiting.to;
-            let front = which(waiting);
-            if front.at >= to || front.since.is_some() {
-                continue;
-            }
-            let mut before = self.before.get(index).copied();
-            match before.as_mut().map(|before| (before.to, *which(before))) {
-                Some((to_before, _)) if to_before <= front.at => {
-                    // It came after the sample before.
-                    (front.since, front.assumed) = (Some(self.before_at), true);
-                }
-                Some((_, before)) if before.at == front.at && before.since.is_some() && !before.assumed => {
-                    front.since = before.since;
-                }
-                before => {
-                    // Until it is read. What lay before it came before it.
-                    (front.since, front.assumed) = (before.and_then(|(_, before)| before.since), true);
-                    unknown.push((i32::try_from(index).unwrap_or(i32::MAX), front.at));
-                }
-            }
-        }
-        if unknown.is_empty() {
-            return;
-        }
-        self.reader.read(&self.topic, &unknown, READ, |record| {
-            let index = usize::try_from(record.partition()).unwrap_or(usize::MAX);
-            if let (Some(waiting), Some(decided_at)) = (partitions.get_mut(index), decode::decided_at(record)) {
-                let front = which(waiting);
-                (front.since, front.assumed) = (Some(decided_at), false);
-            }
-        });
+    #[test]
+    fn b7_only_what_was_seen_once_a_command_had_arrived_says_that_it_was_read() {
+        let scene = Scene::new();
+        scene.sampled(10, None);
+        assert!(!scene.unread(10, 12), "nothing lay there");
+        assert!(scene.unread(11, 12), "when it was not there yet");
+        scene.sampled(12, Some(scene.decided_at));
+        assert!(scene.unread(11, 12));
+        scene.sampled(13, Some(scene.decided_at + OUT_OF_ORDER + SECOND));
+        assert!(!scene.unread(11, 13), "younger ones lie there");
+    }
+
+    #[test]
+    fn b7_where_nothing_is_known_a_command_is_unread_for_half_a_minute() {
+        let scene = Scene::new();
+        assert!(scene.unread(0, 30) && !scene.unread(0, 31), "no sample was ever taken");
+        scene.sampled(100, None);
+        assert!(!scene.unread(0, 105), "nothing lay there");
+        assert!(scene.unread(0, 106), "and nothing was seen since");
+        assert!(scene.unread(0, 130) && !scene.unread(0, 131));
+        scene.lag.put(WORKER, Sample { taken: scene.zero + SECOND * 200, partitions: Vec::new() });
+        assert!(scene.unread(0, 201), "its topic's partitions are not known yet");
+        assert!(scene.lag.samples().is_empty(), "nor told");
+    }
+
+    #[test]
+    fn b7_that_half_minute_begins_anew_when_kafka_is_back() {
+        let scene = Scene::new();
+        scene.sampled(10, None);
+        let back =
+            Moments { answers_since: scene.zero + SECOND * 600, arrived: scene.zero, now: scene.zero + SECOND * 601 };
+        assert!(scene.lag.unread(WORKER, Uuid::nil(), scene.decided_at, back));
     }
 }

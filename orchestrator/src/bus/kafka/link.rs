@@ -4,41 +4,51 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 /// Whether Kafka answers.
 pub(super) struct Link {
     brokers: String,
-    /// `None`: it answers. Until the first answer it is not known to.
-    problem: Mutex<Option<String>>,
+    state: Mutex<State>,
 }
+
+/// Since when Kafka answers, or why it does not. Until the first answer it is not known to.
+type State = Result<Instant, String>;
 
 impl Link {
     pub fn new(brokers: &str) -> Arc<Self> {
-        let problem = Mutex::new(Some(format!("Kafka at {brokers} has not answered yet")));
-        Arc::new(Self { brokers: brokers.to_owned(), problem })
+        let state = Mutex::new(Err(format!("Kafka at {brokers} has not answered yet")));
+        Arc::new(Self { brokers: brokers.to_owned(), state })
     }
 
     /// It does not answer.
     pub fn down(&self, why: &dyn std::fmt::Display) {
-        let mut problem = self.problem.lock().expect("no holder of this lock panics");
-        if problem.as_ref().is_none_or(|said| said.ends_with("yet")) {
+        let mut state = self.lock();
+        if state.as_ref().err().is_none_or(|said| said.ends_with("yet")) {
             let brokers = &self.brokers;
             tracing::warn!(%brokers, %why, "Kafka at {brokers} does not answer: {why}; trying on");
         }
-        *problem = Some(format!("Kafka at {} does not answer: {why}", self.brokers));
+        *state = Err(format!("Kafka at {} does not answer: {why}", self.brokers));
     }
 
     /// It answers.
     pub fn up(&self) {
-        if self.problem.lock().expect("no holder of this lock panics").take().is_some() {
+        let mut state = self.lock();
+        if state.is_err() {
+            *state = Ok(Instant::now());
+            drop(state);
             tracing::info!(brokers = %self.brokers, "Kafka at {} answers", self.brokers);
         }
     }
 
-    /// `Err` says what is wrong with it.
-    pub fn state(&self) -> Result<(), String> {
-        self.problem.lock().expect("no holder of this lock panics").clone().map_or(Ok(()), Err)
+    /// Since when it answers; `Err` says what is wrong with it.
+    pub fn state(&self) -> State {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
     }
 }
 

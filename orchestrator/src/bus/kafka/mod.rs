@@ -15,6 +15,7 @@ mod partition;
 mod producer;
 mod reader;
 mod replies;
+mod sampler;
 mod settings;
 mod topics;
 mod window;

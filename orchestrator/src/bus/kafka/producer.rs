@@ -127,8 +127,7 @@ impl Producer {
                 }
                 // What was handed over cannot be called back: the batch fails when it is answered, and goes out again.
                 Ok(Sent::NoRoom) => {
-                    let rest = batch.messages.len() - index;
-                    self.context.in_flight.not_handed_over(first, rest, "the producer's queue is full".to_owned());
+                    self.context.in_flight.not_handed_over(first + index, "the producer's queue is full".to_owned());
                     break;
                 }
                 Err(answer) => {

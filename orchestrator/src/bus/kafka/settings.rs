@@ -4,6 +4,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use std::fmt;
 use std::time::Duration;
+use workers::bus::kafka::producing;
 use workflows::message::{COMMAND_BYTES, DEAD_LETTER_BYTES, Topic};
 
 /// How long librdkafka tries to get a message through before the batch is reported as failed and published anew: longer
@@ -70,24 +71,6 @@ impl Settings {
         }
     }
 
-    /// Reads `k=v,k=v`. A comma within a value is written `\,`.
-    ///
-    /// # Errors
-    /// A sentence on the first part that is not `k=v`. It shows no value.
-    pub fn parse_properties(text: &str) -> Result<Vec<(String, String)>, String> {
-        const COMMA: &str = "\u{1}";
-        let mut properties = Vec::new();
-        for part in text.replace("\\,", COMMA).split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            match part.split_once('=') {
-                Some((name, value)) if !name.trim().is_empty() => {
-                    properties.push((name.trim().to_owned(), value.trim().replace(COMMA, ",")));
-                }
-                _ => return Err(format!("property {} is not of the form name=value", properties.len() + 1)),
-            }
-        }
-        Ok(properties)
-    }
-
     /// A topic's name, with the prefix.
     pub fn topic(&self, topic: &Topic) -> String {
         format!("{}{topic}", self.topic_prefix)
@@ -116,13 +99,7 @@ impl Settings {
     fn producing(&self, role: &str, linger: Duration) -> ClientConfig {
         let mut config = self.client(role);
         self.given(&mut config, &[("linger.ms", millis(linger))]);
-        config
-            .set("enable.idempotence", "true")
-            // A partition that was just made may refuse a first request and take the one behind it. Sent once more, the
-            // first then passes for a repetition: acknowledged, and lost.
-            .set("max.in.flight.requests.per.connection", "1")
-            .set("acks", "all")
-            .set("partitioner", "murmur2_random")
+        producing(&mut config)
             .set("delivery.timeout.ms", millis(DELIVERY_TIMEOUT))
             .set("request.timeout.ms", millis(REQUEST_TIMEOUT))
             .set("queue.buffering.max.messages", PRODUCER_MESSAGES.to_string())
@@ -218,16 +195,6 @@ fn millis(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn properties_are_read_and_a_comma_can_be_written() {
-        let read = Settings::parse_properties(r"sasl.username=a, sasl.password=b\,c=d,").unwrap();
-        let expected = [("sasl.username", "a"), ("sasl.password", "b,c=d")];
-        assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        assert_eq!(Settings::parse_properties("").unwrap(), []);
-        let error = Settings::parse_properties("a=b,secret").unwrap_err();
-        assert_eq!(error, "property 2 is not of the form name=value");
-    }
 
     #[test]
     fn what_delivery_rests_on_cannot_be_set_otherwise() {

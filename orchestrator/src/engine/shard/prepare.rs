@@ -73,7 +73,7 @@ impl Making<'_> {
             return Err(SubmitError::Precondition(saga.revision));
         }
         let subject = Subject { definition: &definition, input: &input };
-        let input = unread::ask(&*self.shared.bus, &definition, &saga, &request.input, self.now);
+        let input = unread::ask(self.shared, &definition, &saga, &request.input, self.now);
         match transition::apply(subject, &saga, &input, self.now) {
             Decision::Moved(moved) => {
                 let Moved { saga, effects, moves } = *moved;

@@ -1,24 +1,25 @@
-//! Whether a due timeout counts (rule B7): only from when the command could have been taken. The bus is asked, and what
-//! it says becomes part of the input, so that the history replays.
+//! Whether a due timeout counts (rule B7): only from when the command could have been taken. Outbox and bus are asked,
+//! and what they say becomes part of the input, so that the history replays.
 
-use crate::bus::Bus;
+use super::Shared;
 use std::borrow::Cow;
 use workflows::Time;
 use workflows::definition::{self, Definition};
-use workflows::message::Action;
 use workflows::saga::{Saga, Step, StepStatus, Wait};
 use workflows::transition::input::Timer;
-use workflows::transition::{ASK_TIMEOUT, FORBID_TIMEOUT, Input};
+use workflows::transition::{Input, reply_timeout};
 
 /// A timer, with the steps whose due command is unread; any other input as it is.
-pub fn ask<'i>(bus: &dyn Bus, definition: &Definition, saga: &Saga, input: &'i Input, now: Time) -> Cow<'i, Input> {
+pub fn ask<'i>(shared: &Shared, definition: &Definition, saga: &Saga, input: &'i Input, now: Time) -> Cow<'i, Input> {
     if !matches!(input, Input::Timer(_)) {
         return Cow::Borrowed(input);
     }
     let now = now.max(saga.updated_at);
     let steps = saga.steps.iter().zip(&definition.steps);
     let unread = steps.filter(|(step, of)| {
-        overdue(step, of, now).is_some_and(|decided_at| bus.unread(&of.worker, saga.id, decided_at))
+        let may_be =
+            |decided_at| shared.publisher.is_behind() || shared.bus.unread(&of.worker, saga.id, decided_at, now);
+        overdue(step, of, now).is_some_and(may_be)
     });
     let steps: Vec<_> = unread.map(|(step, _)| step.name.clone()).collect();
     Cow::Owned(Input::Timer(Timer { unread: !steps.is_empty(), steps }))
@@ -31,13 +32,7 @@ fn overdue(step: &Step, of: &definition::Step, now: Time) -> Option<Time> {
     if until > now || (step.status == StepStatus::Waiting && !step.asked) {
         return None;
     }
-    let timeout = match (action, step.asked, &of.compensation) {
-        (Action::Execute, true, _) => ASK_TIMEOUT,
-        (Action::Execute, false, _) => of.timeout,
-        (Action::Compensate, _, Some(compensation)) => compensation.timeout,
-        (Action::Compensate, _, None) => FORBID_TIMEOUT,
-    };
-    Some(tries.decided_at.unwrap_or_else(|| until - timeout))
+    Some(tries.decided_at.unwrap_or_else(|| until - reply_timeout(step, of, action)))
 }
 
 /// Counts the timeouts that were put off.

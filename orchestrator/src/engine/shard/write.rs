@@ -3,7 +3,7 @@
 
 use super::prepare::{Prepared, Verdict, prepare};
 use super::{Done, Item, Request, Shard};
-use crate::db::WriteError;
+use crate::db::{WriteError, raised};
 use crate::engine::limits::ANEW;
 use crate::engine::mistakes::{Mistake, made};
 use crate::engine::submit::SubmitError;
@@ -144,16 +144,15 @@ impl Shard {
 
     fn tell(&self, saga: &Arc<workflows::saga::Saga>, batch: &crate::db::Batch) {
         let workflow = || metrics::SharedString::from(saga.workflow.clone());
-        if saga.status.finished() && saga.finished_at == Some(saga.updated_at) {
-            let changed = batch.updates.binary_search_by_key(&saga.id, |row| row.id);
-            if changed.is_ok_and(|at| batch.updates[at].revision == saga.revision) {
-                let status = saga.status.as_str();
-                metrics::counter!("saga_finished_total", "workflow" => workflow(), "status" => status).increment(1);
-                let seconds = saga.updated_at.since(saga.started_at).as_secs_f64();
-                metrics::histogram!("saga_duration_seconds", "workflow" => workflow()).record(seconds);
-            }
+        let begun = batch.inserts.binary_search_by_key(&saga.id, |insert| insert.row.id).is_ok();
+        let moved = begun || raised(&batch.checks, saga.id, saga.revision);
+        if moved && saga.status.finished() {
+            let status = saga.status.as_str();
+            metrics::counter!("saga_finished_total", "workflow" => workflow(), "status" => status).increment(1);
+            let seconds = saga.updated_at.since(saga.started_at).as_secs_f64();
+            metrics::histogram!("saga_duration_seconds", "workflow" => workflow()).record(seconds);
         }
-        if batch.inserts.binary_search_by_key(&saga.id, |insert| insert.row.id).is_ok() {
+        if begun {
             metrics::counter!("saga_started_total", "workflow" => workflow()).increment(1);
         }
         self.shared.waiters.moved(saga, true);

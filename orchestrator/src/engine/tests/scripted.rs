@@ -116,7 +116,7 @@ impl Bus for Scripted {
         Ok(())
     }
 
-    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time) -> bool {
+    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, _: Time) -> bool {
         let unread = self.unread.lock().expect("no panic");
         unread
             .iter()

@@ -84,6 +84,26 @@ async fn b7_a_further_attempt_is_put_off_as_often_as_a_first_one() {
     rig.end().await;
 }
 
+/// What the bus has no room for cannot have been taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn b7_while_something_is_left_in_the_outbox_no_timeout_counts() {
+    let rig = Rig::new(obedient()).await;
+    rig.bus.full.store(true, Ordering::Relaxed);
+    let id = rig.start().await;
+    let put_off: [fn(&Saga) -> bool; 3] =
+        [|saga| saga.revision == 2, |saga| saga.revision == 3, |saga| saga.revision == 4];
+    for reached in put_off {
+        passes(&rig, TIMEOUT + Duration::from_millis(1)).await;
+        rig.until(id, reached).await;
+    }
+    assert_eq!(rig.bus.commands.lock().expect("no panic").len(), 0, "nothing came through");
+    rig.bus.full.store(false, Ordering::Relaxed);
+    let saga = rig.until(id, |saga| saga.status.finished()).await;
+    assert_eq!((saga.status, saga.steps[0].execute.attempt), (Status::Completed, 1));
+    assert_eq!(saga.steps[0].execute.failures, 0);
+    rig.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn b7_a_slow_workers_timeout_counts() {
     // The command is taken, and not answered.

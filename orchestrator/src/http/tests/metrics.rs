@@ -39,6 +39,7 @@ async fn what_is_measured_is_told_and_returns_to_zero() {
 
     fixture.failed(trip, "car", "none").await;
     fixture.undo_all(trip).await;
+    fixture.failed(trip, "hotel", "late").await;
     fixture.bus.workers.lock().unwrap().clear();
     assert_eq!(
         is(&fixture.get("/metrics").await.text(), r#"saga_worker_backlog{worker="gone"}"#),
@@ -51,6 +52,11 @@ async fn what_is_measured_is_told_and_returns_to_zero() {
     let text = fixture.get("/metrics").await.text();
     assert_eq!(is(&text, r#"saga_in_flight{workflow="trip",status="running"}"#), 0.0);
     assert_eq!(is(&text, r#"saga_worker_backlog{worker="gone"}"#), 0.0);
+    assert_eq!(is(&text, r#"saga_started_total{workflow="trip"}"#), 1.0);
+    let ended = fixture.saga(trip).await.status.as_str();
+    let finished = format!(r#"saga_finished_total{{workflow="trip",status="{ended}"}}"#);
+    assert_eq!(is(&text, &finished), 1.0, "what came late is not a second end");
+    assert_eq!(is(&text, r#"saga_duration_seconds_count{workflow="trip"}"#), 1.0);
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ impl Bus for TestBus {
         Ok(())
     }
 
-    fn unread(&self, _: &str, _: Uuid, _: Time) -> bool {
+    fn unread(&self, _: &str, _: Uuid, _: Time, _: Time) -> bool {
         false
     }
 }

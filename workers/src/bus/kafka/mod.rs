@@ -11,7 +11,7 @@ mod topics;
 mod window;
 
 pub use polled::PolledProducer;
-pub use settings::{KafkaSettings, group_id, parse_properties};
+pub use settings::{KafkaSettings, group_id, parse_properties, producing};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub use topics::make_topics;

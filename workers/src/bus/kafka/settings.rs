@@ -1,21 +1,34 @@
 //! How Kafka is reached, and what its things are called.
 
 use rdkafka::ClientConfig;
+use std::fmt;
 use workflows::message::Topic;
 
 /// How Kafka is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
     /// `host:port,…` (`KAFKA_BROKERS`).
     pub brokers: String,
-    /// Given to librdkafka as they are (`KAFKA_PROPERTIES`): SASL, TLS. They win over what this crate sets, except
-    /// where that would lose commands.
+    /// Given to librdkafka as they are (`KAFKA_PROPERTIES`): SASL, TLS, secrets among them. They win over what this
+    /// crate sets, except where that would lose commands.
     pub properties: Vec<(String, String)>,
     /// In front of every topic and group (`TOPIC_PREFIX`): by default nothing.
     pub topic_prefix: String,
     /// Partitions of a topic that is made (`TOPIC_PARTITIONS`): by default 12, which two, three, four or six members
     /// share evenly.
     pub partitions: i32,
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.properties.iter().map(|(name, _)| name).collect();
+        f.debug_struct("KafkaSettings")
+            .field("brokers", &self.brokers)
+            .field("properties", &names)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("partitions", &self.partitions)
+            .finish()
+    }
 }
 
 impl KafkaSettings {
@@ -84,10 +97,22 @@ pub fn group_id(topic_prefix: &str, worker: &str) -> String {
     format!("{topic_prefix}workers.{worker}")
 }
 
+/// What every producer has, whatever the properties say: all that is acknowledged is there, once, in order, and in the
+/// partition of its saga.
+pub fn producing(config: &mut ClientConfig) -> &mut ClientConfig {
+    config
+        .set("enable.idempotence", "true")
+        // A partition that was just made may refuse a first request and take the one behind it. Sent once more, the
+        // first then passes for a repetition: acknowledged, and lost.
+        .set("max.in.flight.requests.per.connection", "1")
+        .set("acks", "all")
+        .set("partitioner", "murmur2_random")
+}
+
 /// Reads `k=v,k=v`. A comma within a value is written `\,`.
 ///
 /// # Errors
-/// The first part that is no `k=v`.
+/// A sentence on the first part that is not `k=v`. It shows no value.
 pub fn parse_properties(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut properties = Vec::new();
     let mut part = String::new();
@@ -107,9 +132,13 @@ fn add(properties: &mut Vec<(String, String)>, part: &str) -> Result<(), String>
     if part.trim().is_empty() {
         return Ok(());
     }
-    let (key, value) = part.split_once('=').ok_or_else(|| format!("{part:?} is not of the form key=value"))?;
-    properties.push((key.trim().to_owned(), value.trim().to_owned()));
-    Ok(())
+    match part.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            properties.push((name.trim().to_owned(), value.trim().to_owned()));
+            Ok(())
+        }
+        _ => Err(format!("property {} is not of the form name=value", properties.len() + 1)),
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +150,28 @@ mod tests {
         let parsed = parse_properties(r"sasl.username=me, sasl.password=a\,b=c,").unwrap();
         let expected = [("sasl.username", "me"), ("sasl.password", "a,b=c")];
         assert_eq!(parsed, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        assert!(parse_properties("sasl.username").is_err());
+        assert_eq!(parse_properties("").unwrap(), []);
+        for wrong in ["a=b,secret", "a=b, =secret"] {
+            assert_eq!(parse_properties(wrong).unwrap_err(), "property 2 is not of the form name=value");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let mut settings = KafkaSettings::new("b:1");
+        settings.properties = parse_properties("sasl.password=hush").unwrap();
+        assert!(!format!("{settings:?}").contains("hush"));
+    }
+
+    #[test]
+    fn no_property_may_lose_what_is_acknowledged() {
+        let mut settings = KafkaSettings::new("b:1");
+        let given = "enable.idempotence=false,acks=1,max.in.flight.requests.per.connection=5,linger.ms=7";
+        settings.properties = parse_properties(given).unwrap();
+        let mut config = settings.client("worker");
+        let config = producing(&mut config);
+        assert_eq!((config.get("enable.idempotence"), config.get("acks")), (Some("true"), Some("all")));
+        assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("1"));
+        assert_eq!(config.get("linger.ms"), Some("7"));
     }
 }

@@ -1,7 +1,7 @@
 //! Replies out.
 
 use super::polled::PolledProducer;
-use super::settings::KafkaSettings;
+use super::settings::{KafkaSettings, producing};
 use crate::bus::{DeadLetter, ReplySink, SendError};
 use crate::runtime::today;
 use async_trait::async_trait;
@@ -48,15 +48,9 @@ impl KafkaSink {
     /// If the settings are unusable.
     pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaError> {
         let mut config = settings.client("worker");
-        config
-            .set("enable.idempotence", "true")
-            // A partition that was just made may refuse a first request and take the one behind it. Sent once more, the
-            // first then passes for a repetition: acknowledged, and lost.
-            .set("max.in.flight.requests.per.connection", "1")
-            .set("acks", "all")
+        producing(&mut config)
             // A batch is handed over at once, so waiting for more would only be waiting.
             .set("linger.ms", "0")
-            .set("partitioner", "murmur2_random")
             // Past it the batch is sent again, by whoever has it in hand.
             .set("message.timeout.ms", "10000");
         let producer = Mutex::new(Arc::new(PolledProducer::start(&config, Context)?));

@@ -51,17 +51,17 @@ async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
     until("nothing waits for the other", || backlog(&side, "store").is_some_and(|store| store.lag == 0)).await;
 
     // B7, by the saga's own partition.
-    until("its commands are unread", || sagas.iter().all(|saga| side.bus.unread("pay", *saga, decided))).await;
-    assert!(!side.bus.unread("pay", sagas[0], ago(an_hour * 2)), "decided before the oldest: it was read");
-    assert!(!side.bus.unread("store", sagas[0], decided), "nothing waits there");
-    until("nothing is known of it", || !side.bus.unread("nobody", sagas[0], decided)).await;
+    until("its commands are unread", || sagas.iter().all(|saga| side.bus.unread("pay", *saga, decided, now()))).await;
+    assert!(!side.bus.unread("pay", sagas[0], ago(an_hour * 2), now()), "decided before the oldest: it was read");
+    assert!(!side.bus.unread("store", sagas[0], decided, now()), "nothing waits there");
+    assert!(side.bus.unread("nobody", sagas[0], decided, now()), "nothing is known of it");
     let taken: BTreeSet<_> = sagas.iter().map(|saga| partition_of(*saga)).collect();
     let elsewhere = (0..).map(|_| Uuid::now_v7()).find(|saga| !taken.contains(&partition_of(*saga))).unwrap();
-    assert!(!side.bus.unread("pay", elsewhere, decided), "nothing waits in its partition");
+    assert!(!side.bus.unread("pay", elsewhere, decided, now()), "nothing waits in its partition");
 
     answer_all(&world, "pay").await;
     until("the lag is gone", || backlog(&side, "pay").is_some_and(|pay| pay.lag == 0)).await;
-    assert!(!side.bus.unread("pay", sagas[0], decided));
+    assert!(!side.bus.unread("pay", sagas[0], decided, now()));
     assert!(backlog(&side, "pay").unwrap().oldest_age_seconds == 0.0);
 
     // The oldest is now another one.
@@ -132,8 +132,8 @@ async fn b7_a_command_that_lies_behind_a_younger_one_is_unread() {
     }
     until("the younger one was looked at", || backlog(&side, "pay").is_some_and(|pay| pay.oldest_age_seconds >= 60.0))
         .await;
-    assert!(side.bus.unread("pay", saga, older));
-    assert!(!side.bus.unread("pay", saga, older - Duration::from_millis(2)), "long before: it was read");
+    assert!(side.bus.unread("pay", saga, older, now()));
+    assert!(!side.bus.unread("pay", saga, older - Duration::from_millis(2), now()), "long before: it was read");
     side.bus.close().await;
 }
 
@@ -164,7 +164,7 @@ async fn b7_a_command_is_unread_until_a_member_that_is_there_has_read_it() {
     let decided = [600, 300, 60].map(|seconds| ago(Duration::from_secs(seconds)));
     side.publish(&batch(decided.map(|at| command("pay", saga, at, "x")).into())).await;
     side.delivery().await;
-    let unread = |side: &Side| decided.map(|at| side.bus.unread("pay", saga, at));
+    let unread = |side: &Side| decided.map(|at| side.bus.unread("pay", saga, at, now()));
     until("nobody is there", || unread(&side) == [true, true, true]).await;
     let partition = partition_of(saga);
     say("slow", Some(Positions::from([(partition, 1)]))).await;

@@ -286,7 +286,7 @@ pub fn event(saga_id: Uuid) -> Outgoing {
 }
 
 pub fn batch(messages: Vec<Outgoing>) -> Published {
-    Published { id: Uuid::now_v7(), messages: messages.into() }
+    Published { id: Uuid::now_v7(), messages: messages.into(), late: false }
 }
 
 pub fn reply(saga_id: Uuid, attempt: u32) -> Reply {
