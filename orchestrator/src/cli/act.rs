@@ -44,7 +44,7 @@ impl Act {
 /// Finish a waiting step with an output
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, before_help = "Examples:
-  orchestrator complete 0193a5c2-… store --output '{\"ready_at\": \"12:40\"}'")]
+  orchestrator complete 0193a5c2-… store --step-output '{\"ready_at\": \"12:40\"}' --reason 'the cook called'")]
 pub struct Complete {
     #[command(flatten)]
     step: Step,
@@ -52,6 +52,10 @@ pub struct Complete {
     /// What the step gives: JSON, @FILE, or - for stdin
     #[arg(long = "step-output", value_name = "JSON|@FILE|-", default_value = "{}")]
     output: String,
+
+    /// Why; kept in its history
+    #[arg(long, short = 'r', value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 /// Fail a waiting step for good
@@ -66,8 +70,8 @@ pub struct Fail {
     #[arg(long, value_name = "WORD", default_value = "failed_by_hand")]
     code: String,
 
-    /// For people
-    #[arg(long, value_name = "TEXT", default_value = "failed by an operator")]
+    /// For people; kept in its history
+    #[arg(long, short = 'r', visible_alias = "reason", value_name = "TEXT", default_value = "failed by an operator")]
     message: String,
 }
 
@@ -80,7 +84,7 @@ pub struct Resolve {
     step: Step,
 
     /// What was done; kept in its history
-    #[arg(long, short = 'n', value_name = "TEXT")]
+    #[arg(long, short = 'n', visible_alias = "reason", value_name = "TEXT")]
     note: String,
 }
 
@@ -117,7 +121,11 @@ impl Complete {
     /// What the server refuses; an output that is not JSON.
     pub async fn run(self) -> Result<Exit, Failure> {
         let output = json_argument("--step-output", &self.output)?;
-        self.step.post("complete", json!({"output": output})).await
+        let mut body = json!({"output": output});
+        if let Some(reason) = self.reason {
+            body["reason"] = reason.into();
+        }
+        self.step.post("complete", body).await
     }
 }
 

@@ -234,12 +234,14 @@ fn entries_table(entries: &[EntryView], paint: Paint) -> String {
     table(&["REVISION", "AFTER", "INPUT", "DID", "BY"], entries.iter().map(row).collect(), paint)
 }
 
-/// An input in a few words: its type, its step, how it went.
+/// An input in a few words: its type, its step, how it went, and why.
 pub fn input(input: &serde_json::Value) -> String {
     let text = |name: &str| input.get(name).and_then(|value| value.as_str()).map(str::to_owned);
     let attempt = input.get("attempt").and_then(serde_json::Value::as_u64).map(|attempt| format!("attempt {attempt}"));
-    let words = [text("type"), text("step"), text("action"), attempt, text("outcome"), text("reason")];
-    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    let words = [text("type"), text("step"), text("action"), attempt, text("outcome"), text("reason"), text("note")];
+    let words = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let error = input.get("error").and_then(|error| serde_json::from_value::<view::ErrorView>(error.clone()).ok());
+    error.map_or(words.clone(), |error| format!("{words}, {}", error.line()))
 }
 
 fn moves(entry: &EntryView) -> String {

@@ -129,3 +129,54 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    const ID: &str = "0193a5c2-0000-7000-8000-000000000000";
+
+    /// Words as a shell makes them, quotes and escapes gone; `None`: something that ends a command.
+    fn words(line: &str) -> Vec<Option<String>> {
+        let mut words = Vec::new();
+        let mut quoted = line.split('\'');
+        while let Some(plain) = quoted.next() {
+            let of_shell = |word: &str| matches!(word, "|" | ">" | "&&");
+            words.extend(plain.split_whitespace().map(|word| (!of_shell(word)).then(|| word.to_owned())));
+            words.extend(quoted.next().map(|text| Some(text.to_owned())));
+        }
+        words
+    }
+
+    #[test]
+    fn every_example_is_a_command_that_is_understood() {
+        let mut seen = 0;
+        let top = Cli::command();
+        for command in std::iter::once(&top).chain(top.get_subcommands()) {
+            let help = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().skip(1) {
+                // Behind the command some say what it does.
+                let example = line.trim().split("   ").next().unwrap_or_default();
+                // Of the processes only one is sure to be there.
+                let own = format!("={}", std::process::id());
+                let example =
+                    ["=41", "=42", "=43"].iter().fold(example.to_owned(), |text, pid| text.replace(pid, &own));
+                let example = example.replace("0193a5c2-…", ID);
+                for command in words(&example).split(Option::is_none) {
+                    let piped = command.iter().flatten().any(|word| word == "xargs").then(|| ID.to_owned());
+                    let ours = command.iter().flatten().skip_while(|word| *word != "orchestrator");
+                    let arguments: Vec<_> = ours.chain(&piped).collect();
+                    if arguments.is_empty() {
+                        continue;
+                    }
+                    if let Err(error) = Cli::try_parse_from(arguments) {
+                        panic!("{example}: {error}");
+                    }
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen >= 25, "only {seen} examples");
+    }
+}

@@ -137,6 +137,9 @@ fn card(saga: &SagaView, paint: Paint) -> String {
     if let Some(cancel) = &saga.cancel {
         lines.push(("cancelled", tamed(&format!("{} (by {})", cancel.reason, cancel.by))));
     }
+    if let Some(failure) = &saga.failure {
+        lines.push(("failed", tamed(&format!("{}, {}", failure.step, failure.error.line()))));
+    }
     if let Some(waiting_for) = &saga.waiting_for {
         lines.push(("waits for", tamed(waiting_for)));
     }

@@ -68,6 +68,9 @@ pub struct SagaView {
     /// Who cancelled, and why.
     #[serde(default)]
     pub cancel: Option<CancelView>,
+    /// The failure that it is, or was, undone for.
+    #[serde(default)]
+    pub failure: Option<FailureView>,
     /// Why it waits, in a sentence.
     #[serde(default)]
     pub waiting_for: Option<String>,
@@ -108,6 +111,16 @@ pub struct StepView {
     /// Why the last attempt failed.
     #[serde(default)]
     pub error: Option<ErrorView>,
+}
+
+/// The failure that a saga is undone for.
+#[derive(Debug, Deserialize)]
+pub struct FailureView {
+    /// The step's name.
+    pub step: String,
+    /// Why.
+    #[serde(flatten)]
+    pub error: ErrorView,
 }
 
 /// Why an attempt failed.
@@ -184,9 +197,10 @@ impl SagaView {
         if self.key == self.id { "" } else { &self.key }
     }
 
-    /// The first error in force, in a line.
+    /// The first error in force, or the failure that it was undone for, in a line.
     pub fn error(&self) -> Option<String> {
-        self.steps.iter().find_map(|step| step.error.as_ref()).map(ErrorView::line)
+        let error = self.steps.iter().find_map(|step| step.error.as_ref());
+        error.or(self.failure.as_ref().map(|failure| &failure.error)).map(ErrorView::line)
     }
 
     /// From its start to its end, or to its last transition.

@@ -98,6 +98,11 @@ async fn operators_actions_carry_their_reason() {
         (&["resume", ID], "resume", "{}"),
         (&["complete", ID, "store", "--step-output", r#"{"b":2}"#], "steps/store/complete", r#"{"output":{"b":2}}"#),
         (
+            &["complete", ID, "store", "--reason", "they called"],
+            "steps/store/complete",
+            r#"{"output":{},"reason":"they called"}"#,
+        ),
+        (
             &["fail", ID, "store", "--code", "x", "--message", "y"],
             "steps/store/fail",
             r#"{"error":{"code":"x","message":"y"}}"#,
@@ -151,6 +156,10 @@ async fn a_saga_is_shown_with_its_steps() {
     assert!(ran.stdout.contains("status     ▸ running\n"), "{ran:?}");
     assert!(ran.stdout.contains("started    2026-07-01 10:00:00 UTC, took 1.50 s\n"), "{ran:?}");
     assert!(ran.stdout.contains("order  ✓ completed  order   1        250 ms\n"), "{ran:?}");
+    let failure = r#""failure":{"step":"pay","code":"declined","message":"no money","retryable":false},"steps""#;
+    let undone = saga("compensated").replacen(r#""steps""#, failure, 1);
+    let ran = Fake::answering(&[(200, &undone)]).await.run(&["show", ID]).await;
+    assert!(ran.stdout.contains("failed     pay, declined: no money\n"), "{ran:?}");
 }
 
 #[tokio::test]
@@ -159,11 +168,12 @@ async fn a_history_says_what_each_input_did() {
         {"revision":1,"at":"2026-07-01T10:00:00.000000Z","input":{"type":"start"},"by":"c-1",
          "moved":[{"step":null,"from":null,"to":"running"},{"step":"order","from":"pending","to":"running"}]},
         {"revision":1,"at":"2026-07-01T10:00:00.010000Z","ignored":"stale",
-         "input":{"type":"reply","step":"order","action":"execute","attempt":1,"outcome":"failed"}}],"next":null}"#;
+         "input":{"type":"reply","step":"order","action":"execute","attempt":1,"outcome":"failed",
+                  "error":{"code":"declined","message":"no money","retryable":false}}}],"next":null}"#;
     let ran = Fake::answering(&[(200, history)]).await.run(&["history", ID]).await;
     assert!(ran.stdout.contains("saga → running, order → running"), "{ran:?}");
     assert!(ran.stdout.contains("+10 ms"), "{ran:?}");
-    assert!(ran.stdout.contains("reply order execute attempt 1 failed"), "{ran:?}");
+    assert!(ran.stdout.contains("reply order execute attempt 1 failed, declined: no money"), "{ran:?}");
     assert!(ran.stdout.contains("ignored: stale"), "{ran:?}");
 }
 

@@ -170,7 +170,7 @@ impl State {
             0 => Input::Pause(reason()),
             1 | 2 => Input::Resume(reason()),
             3 => Input::Retry(reason()),
-            4 => Input::Complete(Complete { step, output: Payload::empty(), by: by() }),
+            4 => Input::Complete(Complete { step, output: Payload::empty(), reason: String::new(), by: by() }),
             5 => Input::Fail(Fail { step, error: Failure::last("by_hand", "no"), by: by() }),
             6 => Input::Cancel(reason()),
             _ => Input::Resolve(Resolve { step, note: "settled".to_owned(), by: by() }),

@@ -115,7 +115,9 @@ impl Word {
             Self::Pause => Input::Pause(reason()),
             Self::Resume => Input::Resume(reason()),
             Self::Retry => Input::Retry(reason()),
-            Self::Complete(step) => Input::Complete(Complete { step: name(step), output: Payload::empty(), by: w() }),
+            Self::Complete(step) => {
+                Input::Complete(Complete { step: name(step), output: Payload::empty(), reason: String::new(), by: w() })
+            }
             Self::Fail(step) => Input::Fail(Fail { step: name(step), error: NO_WORDS, by: w() }),
             Self::Resolve(step) => Input::Resolve(Resolve { step: name(step), note: w(), by: w() }),
             Self::Undeliverable { step, action, attempt } => {

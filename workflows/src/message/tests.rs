@@ -262,7 +262,7 @@ fn the_eleven_inputs_as_the_history_keeps_them() {
         ),
         (Input::Cancel(asked()), r#"{"type":"cancel","reason":"customer","by":"customer-7"}"#),
         (
-            Input::Complete(Complete { step: step(), output: Payload::null(), by: by() }),
+            Input::Complete(Complete { step: step(), output: Payload::null(), reason: String::new(), by: by() }),
             r#"{"type":"complete","step":"store","output":null,"by":"operator-1"}"#,
         ),
         (

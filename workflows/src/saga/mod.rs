@@ -200,6 +200,12 @@ impl Saga {
         self.steps.iter().find(|step| step.name == name)
     }
 
+    /// The failure that turned it, if it was one that did, and the step that it was of.
+    pub fn failure(&self) -> Option<(&str, &Failure)> {
+        let Cause::Failure(name) = &self.turn.as_ref()?.cause else { return None };
+        Some((name, self.step(name)?.execute.error.as_ref()?))
+    }
+
     /// Whether it goes backwards, or has gone.
     pub fn turned(&self) -> bool {
         self.turn.is_some()

@@ -76,6 +76,9 @@ pub struct Complete {
     pub step: String,
     /// Its output.
     pub output: Payload,
+    /// Why, at most 500 characters; empty: it was not said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// The caller.
     pub by: String,
 }

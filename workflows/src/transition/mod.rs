@@ -56,7 +56,7 @@ pub const DEFER_MOST: Duration = Duration::from_secs(300);
 pub const PAYLOAD_BYTES: usize = crate::message::COMMAND_BYTES - 20 * 1024;
 
 /// How long the answer to a command may take: a step's own time, that of its compensation, or, if its ledger is only
-/// asked once more or told to forbid, [`ASK_TIMEOUT`] and [`FORBID_TIMEOUT`].
+/// asked once more or told to forbid, 30 s.
 pub fn reply_timeout(step: &Step, of: &definition::Step, action: Action) -> Duration {
     match (action, &of.compensation) {
         (Action::Execute, _) if step.asked => ASK_TIMEOUT,

@@ -93,6 +93,7 @@ async fn a_waiting_step_is_told_of_once_at_its_reminder() {
     let complete = workflows::transition::input::Complete {
         step: "ask".to_owned(),
         output: Payload::empty(),
+        reason: String::new(),
         by: "test".to_owned(),
     };
     assert!(matches!(rig.submit(id, Input::Complete(complete)).await, Ok(Answer::Moved(_))));

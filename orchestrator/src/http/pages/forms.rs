@@ -7,7 +7,7 @@ use crate::http::auth::Caller;
 use crate::http::conditional::IfMatch;
 use crate::http::ids;
 use crate::http::problem::{Kind, Problem, Result};
-use crate::http::sagas::{ReasonBody, cancel_saga, changed, submit};
+use crate::http::sagas::{REASON_CHARS_MOST, ReasonBody, cancel_saga, changed, submit};
 use axum::Form;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Path, State};
@@ -18,8 +18,6 @@ use workflows::Payload;
 use workflows::message::{Failure, OUTPUT_BYTES};
 use workflows::transition::{Input, input};
 
-/// Longest reason, as in the API.
-const REASON_CHARS_MOST: usize = 500;
 /// Longest note, code and message together: they are cut where they are kept.
 const TEXT_CHARS_MOST: usize = 2_000;
 
@@ -124,7 +122,7 @@ fn step_input(action: &str, step: String, fields: Fields, caller: &Caller) -> Re
             // As a value first: what is merely carried is not looked into.
             let output = serde_json::from_str::<serde_json::Value>(&text).and_then(|_| Payload::parse(text));
             let output = output.map_err(|error| Problem::field("#/output", format!("is not JSON: {error}")))?;
-            Input::Complete(input::Complete { step, output, by })
+            Input::Complete(input::Complete { step, output, reason: fields.reason.trim().to_owned(), by })
         }
         "fail" if fields.code.trim().is_empty() => return Err(Problem::field("#/code", "is missing")),
         "fail" => Input::Fail(input::Fail { step, error: Failure::last(fields.code.trim(), fields.message), by }),

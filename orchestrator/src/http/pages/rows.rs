@@ -67,6 +67,7 @@ impl Row {
     pub fn of(saga: &Saga, now: Time) -> Self {
         let under_way: Vec<_> = saga.steps.iter().filter(|step| moving(step.status) || step.stuck()).collect();
         let error = saga.steps.iter().filter_map(|step| step.under_way().1.error.as_ref()).next_back();
+        let error = error.or_else(|| saga.failure().map(|(_, error)| error));
         let done = |status| matches!(status, StepStatus::Completed | StepStatus::Skipped | StepStatus::Compensated);
         Self {
             id: saga.id.to_string(),

@@ -178,7 +178,7 @@ pub(super) fn entries(history: &[HistoryEntryView], started: Time) -> Vec<Entry>
     history.iter().enumerate().map(entry).collect()
 }
 
-/// `reply completed of pay`, `cancel: customer`.
+/// `reply completed of pay`, `reply failed of pay: declined, the card was declined`, `cancel: customer`.
 fn input_words(input: &Value) -> String {
     let text = |name: &str| input[name].as_str().filter(|text| !text.is_empty());
     let mut words = text("type").unwrap_or("?").to_owned();
@@ -189,10 +189,9 @@ fn input_words(input: &Value) -> String {
         let undoing = text("action") == Some(Action::Compensate.as_str());
         words = format!("{words} of {}{step}", if undoing { "the compensation of " } else { "" });
     }
-    match text("reason") {
-        Some(reason) => format!("{words}: {reason}"),
-        None => words,
-    }
+    let said = [text("reason"), input["error"]["code"].as_str(), input["error"]["message"].as_str(), text("note")];
+    let said: Vec<_> = said.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+    if said.is_empty() { words } else { format!("{words}: {}", said.join(", ")) }
 }
 
 fn did(entry: &HistoryEntryView) -> String {

@@ -22,7 +22,7 @@ use workflows::saga::Saga;
 use workflows::transition::{Input, Reason, input};
 
 /// It is shown in lists and kept in the saga's state.
-const REASON_CHARS_MOST: usize = 500;
+pub const REASON_CHARS_MOST: usize = 500;
 
 /// The body of an action. It may be missing.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -8,7 +8,7 @@ mod start;
 mod steps;
 mod view;
 
-pub use actions::{ReasonBody, cancel_saga, changed, submit};
+pub use actions::{REASON_CHARS_MOST, ReasonBody, cancel_saga, changed, submit};
 pub use history::{HistoryEntryView, HistoryView, page as history_page};
 pub use list::{ListView, filter_of};
 pub use steps::{CompleteBody, FailBody, ResolveBody};

@@ -1,7 +1,7 @@
 //! What an operator, or another system, says about a step: complete, fail, resolve.
 
 use super::SagaView;
-use super::actions::{answer, changed, submit};
+use super::actions::{REASON_CHARS_MOST, answer, changed, submit};
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::body::{JsonBody, OptionalJsonBody};
@@ -24,10 +24,13 @@ const NOTE_CHARS_MOST: usize = 2_000;
 
 /// The body of `…/complete`. It may be missing.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(example = json!({"output": {"ticket": 7}}))]
+#[schema(example = json!({"output": {"ticket": 7}, "reason": "the cook called"}))]
 pub struct CompleteBody {
     /// What the step puts out; `{}` unless given.
     pub output: Option<Value>,
+    /// Why; the history keeps it.
+    #[schema(max_length = 500)]
+    pub reason: Option<String>,
 }
 
 /// The body of `…/fail`.
@@ -93,16 +96,17 @@ pub(super) async fn complete(
     if_match: IfMatch,
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response> {
-    body.read(|fields, _| {
+    let reason = body.read(|fields, mistakes| {
         let _ = fields.optional("output");
-        Some(())
+        fields.optional_text("reason", 0..=REASON_CHARS_MOST, mistakes)
     })?;
     let output = body.payload("output").unwrap_or_else(Payload::empty);
     let bytes = output.get().len();
     if bytes > OUTPUT_BYTES {
         return Err(Problem::field("#/output", format!("is {bytes} bytes; at most {OUTPUT_BYTES} are taken")));
     }
-    let complete = input::Complete { step: of.step, output, by: caller.name().to_owned() };
+    let (reason, by) = (reason.unwrap_or_default(), caller.name().to_owned());
+    let complete = input::Complete { step: of.step, output, reason, by };
     let saga = changed(submit(&app, of.saga, Input::Complete(complete), if_match).await?)?;
     answer(&app, StatusCode::OK, &saga).await
 }

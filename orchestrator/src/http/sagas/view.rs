@@ -53,6 +53,8 @@ pub struct SagaView {
     pub paused: bool,
     /// Who cancelled it, and why.
     pub cancel: Option<CancelView>,
+    /// The failure that it is, or was, undone for.
+    pub failure: Option<FailureView>,
     /// Why it waits, in a sentence.
     #[schema(example = "the compensation of pay: attempt 3 goes out in 12s")]
     pub waiting_for: Option<String>,
@@ -119,6 +121,17 @@ pub struct ErrorView {
     pub retryable: bool,
 }
 
+/// The final failure of a step, for which a saga is undone.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FailureView {
+    /// The step.
+    #[schema(example = "pay")]
+    pub step: String,
+    /// Why.
+    #[serde(flatten)]
+    pub error: ErrorView,
+}
+
 /// How a step is, or was, undone.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CompensationView {
@@ -152,6 +165,7 @@ impl SagaView {
             past_deadline: saga.past_deadline,
             paused: saga.paused,
             cancel: saga.cancel.as_ref().map(CancelView::of),
+            failure: saga.failure().map(FailureView::of),
             waiting_for: waiting_for(definition, saga, now),
             steps: saga.steps.iter().map(|step| StepView::of(definition, step)).collect(),
         }
@@ -199,6 +213,12 @@ impl StepView {
                 note: undo.and_then(|undo| undo.note.clone()),
             },
         }
+    }
+}
+
+impl FailureView {
+    fn of((step, error): (&str, &Failure)) -> Self {
+        Self { step: step.to_owned(), error: ErrorView::of(error) }
     }
 }
 

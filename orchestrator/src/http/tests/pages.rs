@@ -90,9 +90,12 @@ async fn a_saga_s_page_tells_all_and_its_forms_act() {
     assert!(is_page(&stale, 412).contains("the saga is at revision 2 by now"));
     assert_eq!(form(&fixture, &format!("{path}/resume"), &[], "revision=2").await.status, 303);
     assert_eq!(
-        form(&fixture, &format!("{path}/steps/car/complete"), &[], "output=%7B%22a%22%3A1%7D").await.status,
+        form(&fixture, &format!("{path}/steps/car/complete"), &[], "output=%7B%22a%22%3A1%7D&reason=they+called")
+            .await
+            .status,
         303
     );
+    assert!(is_page(&fixture.get(&path).await, 200).contains("complete of car: they called"));
     is_page(&form(&fixture, &format!("{path}/steps/hotel/complete"), &[], "output=%7B").await, 422);
     assert_eq!(form(&fixture, &format!("{path}/steps/hotel/fail"), &[], "code=full&message=no+room").await.status, 303);
     fixture.reply(id, "hotel", |_| {}).await;

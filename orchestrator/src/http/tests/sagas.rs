@@ -1,4 +1,5 @@
 use super::{Fixture, id_of};
+use ::workflows::saga::Status;
 use axum::http::Method;
 use serde_json::{Value, json};
 
@@ -17,6 +18,7 @@ async fn a_saga_is_shown_as_the_contract_says() {
             "cancel",
             "correlation_id",
             "deadline",
+            "failure",
             "finished_at",
             "id",
             "input",
@@ -66,6 +68,24 @@ async fn attempt_and_error_are_those_of_the_direction_under_way() {
 }
 
 #[tokio::test]
+async fn what_a_saga_is_undone_for_stays_to_be_seen() {
+    let fixture = Fixture::new().await;
+    let (failed, cancelled) = (fixture.trip().await, fixture.trip().await);
+    let of = async |id| fixture.get(&format!("/sagas/{id}")).await.json()["failure"].clone();
+    assert_eq!(of(failed).await, Value::Null);
+    fixture.done(failed, "car").await;
+    fixture.failed(failed, "hotel", "full").await;
+    fixture.undo_all(failed).await;
+    let why = json!({"step": "hotel", "code": "full", "message": "said the worker", "retryable": false});
+    assert_eq!((fixture.saga(failed).await.status, of(failed).await), (Status::Compensated, why));
+    fixture.post(&format!("/sagas/{cancelled}/cancel"), &json!({"reason": "rain"})).await;
+    fixture.undo_all(cancelled).await;
+    assert_eq!((fixture.saga(cancelled).await.status, of(cancelled).await), (Status::Compensated, Value::Null));
+    let list = fixture.get("/ui/sagas").await.text();
+    assert!(list.contains("full: said the worker"), "{list}");
+}
+
+#[tokio::test]
 async fn the_entity_tag_is_the_revision() {
     let fixture = Fixture::new().await;
     let id = fixture.trip().await;
@@ -98,8 +118,12 @@ async fn operators_act() {
     act("retry", json!({})).await.problem(409);
 
     fixture.accepted(id, "car").await;
-    let complete = act("steps/car/complete", json!({"output": {"pin": 1, "ticket": 7}})).await;
+    let words = json!({"output": {"pin": 1, "ticket": 7}, "reason": "they called"});
+    let complete = act("steps/car/complete", words).await;
     assert_eq!(complete.json()["steps"][0]["output"], json!({"pin": "•••", "ticket": 7}));
+    let history = fixture.get(&format!("/sagas/{id}/history")).await.json();
+    assert_eq!(history["history"].as_array().unwrap().last().unwrap()["input"]["reason"], "they called");
+    assert_eq!(act("steps/hotel/complete", json!({"reason": "x".repeat(501)})).await.pointers(), ["#/reason"]);
     assert_eq!(act("steps/car/complete", json!({"output": {"pin": 1}})).await.status, 200, "the first wins");
     act("steps/boat/complete", json!({})).await.problem(404);
     act("steps/mail/complete", json!({})).await.problem(409);

@@ -91,7 +91,12 @@ fn c4_an_output_over_its_limit_by_hand_is_refused() {
     let scene = Scene::of("a").after(&["start"]);
     let complete = |bytes| {
         let output = of_bytes(bytes);
-        scene.apply(&Input::Complete(Complete { step: "a".to_owned(), output, by: "someone".to_owned() }))
+        scene.apply(&Input::Complete(Complete {
+            step: "a".to_owned(),
+            output,
+            reason: String::new(),
+            by: "someone".to_owned(),
+        }))
     };
     assert!(matches!(complete(OUTPUT_BYTES), Decision::Moved(_)));
     assert!(matches!(complete(OUTPUT_BYTES + 1), Decision::Refused(_)));

@@ -113,7 +113,9 @@ impl Seed {
                 Input::Timer(Timer { unread: *unread, steps: if *unread { vec![name] } else { Vec::new() } })
             }
             What::Cancel => Input::Cancel(reason()),
-            What::Complete => Input::Complete(Complete { step: name, output: Payload::null(), by: by() }),
+            What::Complete => {
+                Input::Complete(Complete { step: name, output: Payload::null(), reason: String::new(), by: by() })
+            }
             What::Fail => Input::Fail(Fail { step: name, error: Failure::last("c", "m"), by: by() }),
             What::Retry => Input::Retry(reason()),
             What::Pause => Input::Pause(reason()),
@@ -359,9 +361,12 @@ fn helps(saga: &Saga) -> Vec<Input> {
                 Input::Resolve(Resolve { step: step.name.clone(), note: "n".to_owned(), by: by_hand() })
             }
             Some(_) => match action {
-                Action::Execute => {
-                    Input::Complete(Complete { step: step.name.clone(), output: Payload::empty(), by: by_hand() })
-                }
+                Action::Execute => Input::Complete(Complete {
+                    step: step.name.clone(),
+                    output: Payload::empty(),
+                    reason: String::new(),
+                    by: by_hand(),
+                }),
                 Action::Compensate => Input::Reply(Reply {
                     saga_id: ID,
                     step: step.name.clone(),

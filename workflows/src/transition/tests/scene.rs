@@ -158,9 +158,12 @@ impl Scene {
             ["timer", "unread", steps] => {
                 Input::Timer(Timer { unread: true, steps: steps.split(',').map(str::to_owned).collect() })
             }
-            ["complete", step] => {
-                Input::Complete(Complete { step: step.to_owned(), output: output("by hand"), by: by() })
-            }
+            ["complete", step] => Input::Complete(Complete {
+                step: step.to_owned(),
+                output: output("by hand"),
+                reason: String::new(),
+                by: by(),
+            }),
             ["fail", step] => {
                 let error = Failure::retryable("by_hand", "someone says so");
                 Input::Fail(Fail { step: step.to_owned(), error, by: by() })
