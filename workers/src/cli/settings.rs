@@ -156,8 +156,8 @@ impl RunArgs {
         let partitions = mistakes.take("TOPIC_PARTITIONS", partitions);
         let properties = secret("KAFKA_PROPERTIES").and_then(|text| parse_properties(&text.unwrap_or_default()));
         let properties = mistakes.take("KAFKA_PROPERTIES", properties);
-        let (brokers, topic_prefix) = (self.kafka_brokers.clone(), self.topic_prefix.clone());
-        Some(KafkaSettings { brokers, topic_prefix, partitions: partitions?, properties: properties? })
+        let (topic_prefix, of) = (self.topic_prefix.clone(), KafkaSettings::new(&self.kafka_brokers));
+        Some(KafkaSettings { topic_prefix, partitions: partitions?, properties: properties?, ..of })
     }
 
     fn settings(&self, mistakes: &mut Mistakes) -> Option<Settings> {

@@ -2,6 +2,8 @@
 //! them say `SKIPPED`; with REQUIRE=all they fail.
 
 #[cfg(test)]
+mod away;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod ledger_blame;

@@ -2,7 +2,6 @@
 
 use super::in_flight::{Answer, InFlight};
 use super::letters::Letters;
-use super::link::{Link, log_line, note_error};
 use super::topics::Topics;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -12,6 +11,7 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
+use workers::bus::kafka::link::{Link, log_line, note_error};
 
 /// What a producer's thread tells us.
 #[derive(Clone)]

@@ -4,7 +4,6 @@ use super::control::Control;
 use super::in_flight::InFlight;
 use super::lag::{Lag, Moments};
 use super::letters::Letters;
-use super::link::{Client, Link};
 use super::members::Members;
 use super::partition;
 use super::producer::Producer;
@@ -23,6 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle as Task;
 use uuid::Uuid;
+use workers::bus::kafka::link::{Client, Link};
 use workflows::Time;
 use workflows::message::Topic;
 

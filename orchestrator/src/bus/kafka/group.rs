@@ -2,7 +2,6 @@
 
 use super::control::Control;
 use super::letters::Letters;
-use super::link::{Link, log_line, note_error};
 use super::window::Window;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
@@ -11,6 +10,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use workers::bus::kafka::link::{Link, log_line, note_error};
 
 /// What the consumer's callbacks need. They run on the polling thread, within `poll`.
 pub(super) struct Context {

@@ -2,7 +2,6 @@
 //! member has read.
 
 use super::control::Control;
-use super::link::Link;
 use super::members::Members;
 use super::partition;
 use super::sampler::Sampler;
@@ -14,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
+use workers::bus::kafka::link::Link;
 use workflows::Time;
 
 /// How often is sampled.

@@ -1,7 +1,6 @@
 //! Who is there: the members of all workers, from the compacted `saga.workers`.
 
 use super::control::Control;
-use super::link::Client;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
@@ -9,6 +8,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+use workers::bus::kafka::link::Client;
 use workflows::message::{Heartbeat, Positions};
 
 /// A member that is not heard of for so long is gone: five heartbeats.

@@ -9,7 +9,6 @@ mod headers;
 mod in_flight;
 mod lag;
 mod letters;
-mod link;
 mod members;
 mod partition;
 mod producer;

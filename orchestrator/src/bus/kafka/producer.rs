@@ -4,7 +4,6 @@ use super::callbacks::{Context, is_missing};
 use super::headers::{TimeText, headers};
 use super::in_flight::{Answer, InFlight};
 use super::letters::{Letter, Letters};
-use super::link::Link;
 use super::settings::{MESSAGE_BYTES, PRODUCER_MESSAGES, Settings};
 use super::topics::Topics;
 use crate::bus::Published;
@@ -16,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 use workers::bus::kafka::PolledProducer;
+use workers::bus::kafka::link::Link;
 use workflows::message::{Outgoing, Topic};
 
 /// What a record's framing and headers add to key and value at most; the rest of the limit is for the value.

@@ -1,12 +1,12 @@
 //! Single records, read where they lie: a partition and an offset, outside any group.
 
-use super::link::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use workers::bus::kafka::link::Client;
 
 /// A consumer that joins no group.
 pub(super) struct Reader(pub BaseConsumer<Client>);

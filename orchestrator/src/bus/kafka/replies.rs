@@ -4,7 +4,6 @@ use super::control::Control;
 use super::decode;
 use super::group::{Context, commit};
 use super::letters::Letters;
-use super::link::Link;
 use super::settings::Settings;
 use super::topics::Topics;
 use super::window::Window;
@@ -20,6 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use workers::bus::kafka::link::Link;
 use workflows::message::Topic;
 
 /// Records taken in one round, before what else there is to do is looked at.

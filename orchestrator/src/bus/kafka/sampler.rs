@@ -2,7 +2,6 @@
 
 use super::decode;
 use super::lag::{Front, Sample, Waiting};
-use super::link::{Client, Link};
 use super::members::HaveRead;
 use super::reader::Reader;
 use super::settings::Settings;
@@ -12,6 +11,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use workers::bus::kafka::link::{Client, Link};
 use workflows::Time;
 use workflows::message::Topic;
 

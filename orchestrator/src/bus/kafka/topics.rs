@@ -1,7 +1,6 @@
 //! The topics, made if missing: at start, and when a worker is first heard of.
 
 use super::control::Control;
-use super::link::{Client, Link};
 use super::settings::{MESSAGE_BYTES, Settings};
 use crate::reconnect::Reconnect;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -11,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use workers::bus::kafka::link::{Client, Link};
 use workflows::message::Topic;
 
 /// How long a request for a topic may take.

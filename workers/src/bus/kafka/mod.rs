@@ -1,6 +1,7 @@
 //! The bus on Kafka: the only rdkafka of this crate (rule D2).
 
 mod decode;
+pub mod link;
 mod poll;
 mod polled;
 mod settings;

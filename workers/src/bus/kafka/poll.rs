@@ -1,10 +1,12 @@
 //! The polling thread: the only one that polls, pauses, stores offsets and commits. No handler ever runs on it.
 
 use super::decode::{dead, decode};
+use super::link::{Link, log_line, note_error};
 use super::settings::KafkaSettings;
 use super::shared::{Pending, Shared};
 use super::window::WINDOW;
 use crate::bus::{Ack, DeadLetter, Delivered, Origin};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
@@ -38,11 +40,16 @@ pub enum Item {
 /// What librdkafka calls back into, always from within a poll.
 struct Context {
     shared: Arc<Shared>,
+    link: Arc<Link>,
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!("Kafka: {error}: {reason}");
+        note_error(&self.link, &error, reason);
     }
 }
 
@@ -103,7 +110,8 @@ impl Poller {
     ) -> Result<Self, KafkaError> {
         let config = settings.consumer(worker);
         let topic = settings.topic(&Topic::Commands(worker.to_owned()));
-        let consumer: BaseConsumer<Context> = config.create_with_context(Context { shared: Arc::clone(&shared) })?;
+        let context = Context { shared: Arc::clone(&shared), link: Arc::clone(&settings.link) };
+        let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
         consumer.subscribe(&[&topic])?;
         let (paused, all_paused, full_since, committed_at) = (Vec::new(), false, None, Instant::now());
         Ok(Self { consumer, topic, chunks, shared, shutdown, paused, all_paused, full_since, committed_at })

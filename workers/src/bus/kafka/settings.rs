@@ -1,11 +1,13 @@
 //! How Kafka is reached, and what its things are called.
 
+use super::link::Link;
 use rdkafka::ClientConfig;
 use std::fmt;
+use std::sync::Arc;
 use workflows::message::Topic;
 
 /// How Kafka is reached.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct KafkaSettings {
     /// `host:port,…` (`KAFKA_BROKERS`).
     pub brokers: String,
@@ -17,6 +19,8 @@ pub struct KafkaSettings {
     /// Partitions of a topic that is made (`TOPIC_PARTITIONS`): by default 12, which two, three, four or six members
     /// share evenly.
     pub partitions: i32,
+    /// What all clients with these settings know of it together.
+    pub link: Arc<Link>,
 }
 
 impl fmt::Debug for KafkaSettings {
@@ -34,7 +38,8 @@ impl fmt::Debug for KafkaSettings {
 impl KafkaSettings {
     /// With the defaults.
     pub fn new(brokers: &str) -> Self {
-        Self { brokers: brokers.to_owned(), properties: Vec::new(), topic_prefix: String::new(), partitions: 12 }
+        let link = Link::new(brokers);
+        Self { brokers: brokers.to_owned(), properties: Vec::new(), topic_prefix: String::new(), partitions: 12, link }
     }
 
     /// A topic's name, prefix included.

@@ -1,10 +1,12 @@
 //! Replies out.
 
+use super::link::{Link, log_line, note_error};
 use super::polled::PolledProducer;
 use super::settings::{KafkaSettings, producing};
 use crate::bus::{DeadLetter, ReplySink, SendError};
 use crate::runtime::today;
 use async_trait::async_trait;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
@@ -23,9 +25,17 @@ pub struct KafkaSink {
 }
 
 /// Tells whoever waits for an acknowledgement.
-struct Context;
+struct Context(Arc<Link>);
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        note_error(&self.0, &error, reason);
+    }
+}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = Box<oneshot::Sender<KafkaResult<()>>>;
@@ -53,7 +63,7 @@ impl KafkaSink {
             .set("linger.ms", "0")
             // Past it the batch is sent again, by whoever has it in hand.
             .set("message.timeout.ms", "10000");
-        let producer = Mutex::new(Arc::new(PolledProducer::start(&config, Context)?));
+        let producer = Mutex::new(Arc::new(PolledProducer::start(&config, Context(Arc::clone(&settings.link)))?));
         Ok(Self { settings: settings.clone(), config, producer })
     }
 
@@ -64,7 +74,7 @@ impl KafkaSink {
     /// A producer with a fatal error takes nothing any more: another takes its place.
     fn mend(&self, broken: &PolledProducer<Context>) {
         let Some((code, said)) = broken.client().fatal_error() else { return };
-        match PolledProducer::start(&self.config, Context) {
+        match PolledProducer::start(&self.config, Context(Arc::clone(&self.settings.link))) {
             Ok(fresh) => {
                 *self.producer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                 tracing::warn!("the producer was broken for good ({code}: {said}), and has been replaced");
@@ -93,7 +103,10 @@ impl KafkaSink {
             }
         }
         match first_error {
-            None => Ok(()),
+            None => {
+                self.settings.link.up();
+                Ok(())
+            }
             Some(error) => {
                 self.mend(&producer);
                 Err(SendError::new(what, error))

@@ -1,10 +1,12 @@
 //! The topics that a worker uses, made at the start if they are missing.
 
+use super::link::Client;
 use super::settings::KafkaSettings;
 use crate::again::again;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use workflows::message::Topic;
@@ -21,16 +23,16 @@ pub async fn make_topics(
     workers: &[String],
     shutdown: &CancellationToken,
 ) -> Result<bool, KafkaError> {
-    let admin: AdminClient<DefaultClientContext> = settings.client("worker").create()?;
+    let admin: AdminClient<Client> =
+        AdminClient::from_config_and_context(&settings.client("worker"), Client(Arc::clone(&settings.link)))?;
     let made = again("make the topics", shutdown, |_| true, || make(&admin, settings, workers)).await?;
+    if made.is_some() {
+        settings.link.up();
+    }
     Ok(made.is_some())
 }
 
-async fn make(
-    admin: &AdminClient<DefaultClientContext>,
-    settings: &KafkaSettings,
-    workers: &[String],
-) -> Result<(), KafkaError> {
+async fn make(admin: &AdminClient<Client>, settings: &KafkaSettings, workers: &[String]) -> Result<(), KafkaError> {
     let commands = workers.iter().cloned().map(Topic::Commands);
     let wanted = commands.chain([Topic::Replies, Topic::DeadLetters, Topic::Workers]);
     let shape = |topic: Topic| (settings.topic(&topic), topic.partitions(settings.partitions), topic.settings());

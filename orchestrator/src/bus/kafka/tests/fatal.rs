@@ -4,7 +4,6 @@ use super::kit::*;
 use crate::bus::Delivery;
 use crate::bus::kafka::Settings;
 use crate::bus::kafka::in_flight::InFlight;
-use crate::bus::kafka::link::Link;
 use crate::bus::kafka::producer::Producer;
 use crate::bus::kafka::topics::Topics;
 use rdkafka::mocking::MockCluster;
@@ -12,6 +11,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use uuid::Uuid;
+use workers::bus::kafka::link::Link;
 use workflows::message::Topic;
 
 #[tokio::test(flavor = "multi_thread")]

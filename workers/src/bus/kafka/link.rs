@@ -7,8 +7,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-/// Whether Kafka answers.
-pub(super) struct Link {
+/// Whether Kafka answers, as far as any client of a process knows.
+#[derive(Debug)]
+pub struct Link {
     brokers: String,
     state: Mutex<State>,
 }
@@ -17,6 +18,7 @@ pub(super) struct Link {
 type State = Result<Instant, String>;
 
 impl Link {
+    /// It has not answered yet.
     pub fn new(brokers: &str) -> Arc<Self> {
         let state = Mutex::new(Err(format!("Kafka at {brokers} has not answered yet")));
         Arc::new(Self { brokers: brokers.to_owned(), state })
@@ -42,7 +44,10 @@ impl Link {
         }
     }
 
-    /// Since when it answers; `Err` says what is wrong with it.
+    /// Since when it answers.
+    ///
+    /// # Errors
+    /// What is wrong with it.
     pub fn state(&self) -> State {
         self.lock().clone()
     }
@@ -52,9 +57,9 @@ impl Link {
     }
 }
 
-/// What every client of ours tells librdkafka to do with its words.
-#[derive(Clone)]
-pub(super) struct Client(pub Arc<Link>);
+/// What a client does with librdkafka's words if it needs nothing else of it.
+#[derive(Clone, Debug)]
+pub struct Client(pub Arc<Link>);
 
 impl ClientContext for Client {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -69,7 +74,7 @@ impl ClientContext for Client {
 impl ConsumerContext for Client {}
 
 /// Passes a line of librdkafka's on. What tells of lost connections [`Link`] says better, and only once.
-pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     let of_connections = matches!(facility, "FAIL" | "ERROR" | "REQTMOUT");
     let only_said = matches!(level, RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug);
     if of_connections || only_said {
@@ -80,7 +85,7 @@ pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
 }
 
 /// Takes note of an error that concerns a whole client.
-pub(super) fn note_error(link: &Link, error: &KafkaError, reason: &str) {
+pub fn note_error(link: &Link, error: &KafkaError, reason: &str) {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Authentication | RDKafkaErrorCode::Resolve) => {
             link.down(&reason);
