@@ -241,7 +241,10 @@ pub fn input(input: &serde_json::Value) -> String {
     let words = [text("type"), text("step"), text("action"), attempt, text("outcome"), text("reason"), text("note")];
     let words = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let error = input.get("error").and_then(|error| serde_json::from_value::<view::ErrorView>(error.clone()).ok());
-    error.map_or(words.clone(), |error| format!("{words}, {}", error.line()))
+    match error {
+        Some(error) => format!("{words}, {}", error.line()),
+        None => words,
+    }
 }
 
 fn moves(entry: &EntryView) -> String {
