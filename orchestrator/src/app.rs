@@ -91,7 +91,11 @@ impl App {
         let listener = port::take(address, config.port_taken).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         config.http.listen = address;
-        Ok(Self { config, listener, address })
+        Ok(Self {
+            config,
+            listener,
+            address,
+        })
     }
 
     /// The port: that of the settings, or the one that was free.
@@ -110,7 +114,9 @@ impl App {
     /// # Errors
     /// What cannot be opened and will not come back by itself. An outage of the database or of Kafka is waited for.
     pub async fn run_until(self, shutdown: CancellationToken) -> Result<(), AppError> {
-        let Self { config, listener, .. } = self;
+        let Self {
+            config, listener, ..
+        } = self;
         let readiness = Arc::new(Readiness::default());
         let starting = starting::serve(&listener)?;
         let opened = tokio::select! {

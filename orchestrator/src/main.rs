@@ -14,7 +14,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refused(error).into(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(cli.run()),
         Err(error) => {
@@ -35,7 +37,11 @@ fn main() -> ExitCode {
 fn refused(error: ParseError) -> Exit {
     match error {
         ParseError::Usage(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
             if error.print().is_err() {
                 return Exit::Failed;
             }

@@ -6,11 +6,11 @@ use crate::invariants::{Ends, Records, check};
 use crate::process::{Held, Process, free_port};
 use crate::skip::need;
 use orchestrator::db::Target;
+use saga_worker::ledger::LedgerTarget;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use uuid::Uuid;
-use workers::ledger::LedgerTarget;
 
 /// The workers of an order.
 pub const WORKERS: [&str; 4] = ["order", "pay", "store", "deliver"];
@@ -38,7 +38,12 @@ enum Share {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { orchestrators: 1, members: 1, auto: "0s", alone: false }
+        Self {
+            orchestrators: 1,
+            members: 1,
+            auto: "0s",
+            alone: false,
+        }
     }
 }
 
@@ -83,16 +88,34 @@ impl Cluster {
     pub async fn start(test: &str, setup: Setup) -> Option<Self> {
         let admin_url = need("DATABASE_URL", test)?;
         let brokers = need("KAFKA_BROKERS", test)?;
-        let share = if setup.alone { Share::Alone(SERVICES.write().await) } else { Share::Many(SERVICES.read().await) };
+        let share = if setup.alone {
+            Share::Alone(SERVICES.write().await)
+        } else {
+            Share::Many(SERVICES.read().await)
+        };
         let database = format!("t_{}", Uuid::now_v7().simple());
-        let mut connection = PgConnection::connect(&admin_url).await.expect("PostgreSQL answers");
+        let mut connection = PgConnection::connect(&admin_url)
+            .await
+            .expect("PostgreSQL answers");
         let create = sqlx::AssertSqlSafe(format!("create database {database}"));
-        sqlx::raw_sql(create).execute(&mut connection).await.expect("a database of its own");
-        let database_url = format!("{}/{database}", admin_url.rsplit_once('/').expect("a URL with a database").0);
+        sqlx::raw_sql(create)
+            .execute(&mut connection)
+            .await
+            .expect("a database of its own");
+        let database_url = format!(
+            "{}/{database}",
+            admin_url.rsplit_once('/').expect("a URL with a database").0
+        );
         let folder = tempfile::tempdir().expect("a folder");
         let gateway_port = free_port();
         let listen = format!("127.0.0.1:{gateway_port}");
-        let gateway = Process::start("workers", "gateway", folder.path(), &["gateway"], &[("LISTEN", &listen)]);
+        let gateway = Process::start(
+            "workers",
+            "gateway",
+            folder.path(),
+            &["gateway"],
+            &[("LISTEN", &listen)],
+        );
         let mut cluster = Self {
             orchestrators: Vec::new(),
             workers: Vec::new(),
@@ -111,7 +134,9 @@ impl Cluster {
             cluster.add_orchestrator();
         }
         for worker in WORKERS {
-            let members = (0..setup.members).map(|_| cluster.start_worker(worker)).collect();
+            let members = (0..setup.members)
+                .map(|_| cluster.start_worker(worker))
+                .collect();
             cluster.workers.push(members);
         }
         for orchestrator in &cluster.orchestrators {
@@ -146,8 +171,13 @@ impl Cluster {
     /// Where it is written what it has done.
     pub fn records(&self) -> Records {
         Records {
-            engine: Target::Postgres { url: self.database_url.clone(), shards: 1 },
-            workers: LedgerTarget::Postgres { url: self.database_url.clone() },
+            engine: Target::Postgres {
+                url: self.database_url.clone(),
+                shards: 1,
+            },
+            workers: LedgerTarget::Postgres {
+                url: self.database_url.clone(),
+            },
             gateway: self.gateway_url.clone(),
         }
     }
@@ -156,7 +186,11 @@ impl Cluster {
     pub fn add_orchestrator(&mut self) {
         let port = free_port();
         let process = self.start_orchestrator(port);
-        self.orchestrators.push(Orchestrator { process, api: Api::new(port), port });
+        self.orchestrators.push(Orchestrator {
+            process,
+            api: Api::new(port),
+            port,
+        });
     }
 
     /// The same orchestrator again, after it was killed.
@@ -169,15 +203,30 @@ impl Cluster {
         let listen = format!("127.0.0.1:{port}");
         let mut variables = self.variables();
         variables.push(("LISTEN", &listen));
-        Process::start("orchestrator", &format!("orchestrator-{port}"), self.folder.path(), &["serve"], &variables)
+        Process::start(
+            "orchestrator",
+            &format!("orchestrator-{port}"),
+            self.folder.path(),
+            &["serve"],
+            &variables,
+        )
     }
 
     /// One more member of a worker.
     pub fn start_worker(&self, worker: &str) -> Process {
         let mut variables = self.variables();
-        variables.extend([("PAYMENT_GATEWAY_URL", self.gateway_url.as_str()), ("AUTO", self.auto)]);
+        variables.extend([
+            ("PAYMENT_GATEWAY_URL", self.gateway_url.as_str()),
+            ("AUTO", self.auto),
+        ]);
         let name = format!("{worker}-{}", Uuid::now_v7().simple());
-        Process::start("workers", &name, self.folder.path(), &["run", worker], &variables)
+        Process::start(
+            "workers",
+            &name,
+            self.folder.path(),
+            &["run", worker],
+            &variables,
+        )
     }
 
     fn variables(&self) -> Vec<(&str, &str)> {
@@ -197,18 +246,35 @@ impl Cluster {
     pub async fn end(mut self, ends: Ends) {
         assert_eq!(check(&self.records()).await, ends);
         for orchestrator in &mut self.orchestrators {
-            assert_eq!(orchestrator.process.end(), Some(0), "an orchestrator leaves in good order");
+            assert_eq!(
+                orchestrator.process.end(),
+                Some(0),
+                "an orchestrator leaves in good order"
+            );
         }
         for member in self.workers.iter_mut().flatten() {
-            assert_eq!(member.end(), Some(0), "a worker leaves in good order: {}", member.tail());
+            assert_eq!(
+                member.end(),
+                Some(0),
+                "a worker leaves in good order: {}",
+                member.tail()
+            );
         }
         self.gateway.end();
-        let mut connection = PgConnection::connect(&self.admin_url).await.expect("PostgreSQL answers");
+        let mut connection = PgConnection::connect(&self.admin_url)
+            .await
+            .expect("PostgreSQL answers");
         let drop = sqlx::AssertSqlSafe(format!("drop database {} with (force)", self.database));
-        sqlx::raw_sql(drop).execute(&mut connection).await.expect("nothing holds the database");
+        sqlx::raw_sql(drop)
+            .execute(&mut connection)
+            .await
+            .expect("nothing holds the database");
     }
 }
 
 fn index_of(worker: &str) -> usize {
-    WORKERS.iter().position(|name| *name == worker).expect("one of the four")
+    WORKERS
+        .iter()
+        .position(|name| *name == worker)
+        .expect("one of the four")
 }

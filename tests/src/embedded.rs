@@ -4,9 +4,9 @@ use crate::api::Api;
 use crate::invariants::{Ends, Records, check};
 use crate::process::{Process, free_port};
 use orchestrator::db::Target;
+use saga_worker::ledger::{Ledger, LedgerTarget, Tx};
 use std::path::PathBuf;
 use tempfile::TempDir;
-use workers::ledger::{Ledger, LedgerTarget, Tx};
 
 /// What stands in the log before the gateway's address.
 const GATEWAY: &str = "the payment gateway's simulator is at ";
@@ -31,7 +31,13 @@ impl Embedded {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         let process = run(&folder, port, auto);
-        let embedded = Self { process, api: Api::new(port), folder, port, auto };
+        let embedded = Self {
+            process,
+            api: Api::new(port),
+            folder,
+            port,
+            auto,
+        };
         embedded.api.ready().await;
         embedded
     }
@@ -49,14 +55,21 @@ impl Embedded {
     /// If it has not said so.
     pub fn gateway_url(&self) -> String {
         let said = self.process.said();
-        let (_, rest) = said.rsplit_once(GATEWAY).expect("it says where its gateway is");
-        rest.split_whitespace().next().expect("an address").to_owned()
+        let (_, rest) = said
+            .rsplit_once(GATEWAY)
+            .expect("it says where its gateway is");
+        rest.split_whitespace()
+            .next()
+            .expect("an address")
+            .to_owned()
     }
 
     /// Where it is written what it has done.
     pub fn records(&self) -> Records {
         Records {
-            engine: Target::Sqlite { path: self.data().join("saga.db") },
+            engine: Target::Sqlite {
+                path: self.data().join("saga.db"),
+            },
             workers: self.ledgers(),
             gateway: self.gateway_url(),
         }
@@ -67,8 +80,14 @@ impl Embedded {
     /// # Panics
     /// If the file is not there.
     pub async fn hold(&self, worker: &str) -> Tx {
-        let ledger = Ledger::open_existing(worker, &self.ledgers()).await.expect("it can be opened");
-        ledger.expect("every worker has one").begin().await.expect("it is lent for a moment")
+        let ledger = Ledger::open_existing(worker, &self.ledgers())
+            .await
+            .expect("it can be opened");
+        ledger
+            .expect("every worker has one")
+            .begin()
+            .await
+            .expect("it is lent for a moment")
     }
 
     /// Once all is quiet: checks what must hold and that so many sagas came to each end, and ends it in good order.
@@ -77,7 +96,12 @@ impl Embedded {
     /// If an invariant does not hold, or it does not leave with 0.
     pub async fn end(mut self, ends: Ends) {
         assert_eq!(check(&self.records()).await, ends);
-        assert_eq!(self.process.end(), Some(0), "it leaves in good order: {}", self.process.tail());
+        assert_eq!(
+            self.process.end(),
+            Some(0),
+            "it leaves in good order: {}",
+            self.process.tail()
+        );
     }
 
     fn data(&self) -> PathBuf {
@@ -96,6 +120,16 @@ fn data(folder: &TempDir) -> PathBuf {
 fn run(folder: &TempDir, port: u16, auto: &str) -> Process {
     let listen = format!("127.0.0.1:{port}");
     let data = data(folder).display().to_string();
-    let variables = [("LISTEN", listen.as_str()), ("DATA_DIR", data.as_str()), ("AUTO", auto)];
-    Process::start("orchestrator", "orchestrator", folder.path(), &[], &variables)
+    let variables = [
+        ("LISTEN", listen.as_str()),
+        ("DATA_DIR", data.as_str()),
+        ("AUTO", auto),
+    ];
+    Process::start(
+        "orchestrator",
+        "orchestrator",
+        folder.path(),
+        &[],
+        &variables,
+    )
 }

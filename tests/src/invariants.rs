@@ -5,13 +5,13 @@ mod verdict;
 
 use crate::SOON;
 use orchestrator::db::{Db, ListFilter, Target, connect};
+use saga_core::saga::{Saga, Status};
+use saga_worker::ledger::LedgerTarget;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use verdict::verdict;
 use workers::books::{Effects, read_gateway, read_workers};
-use workers::ledger::LedgerTarget;
-use workflows::saga::{Saga, Status};
 
 /// Sagas of one page of a list.
 const PAGE: u32 = 500;
@@ -40,17 +40,30 @@ pub struct Ends {
 /// # Panics
 /// If an invariant does not hold.
 pub async fn check(records: &Records) -> Ends {
-    let db = connect(&records.engine, SOON).await.expect("the orchestrator's database answers");
+    let db = connect(&records.engine, SOON)
+        .await
+        .expect("the orchestrator's database answers");
     outbox_drains(&*db).await;
-    assert_eq!(db.forgotten(10).await.expect("answered"), Vec::<Uuid>::new(), "I12: a saga that nothing will move");
+    assert_eq!(
+        db.forgotten(10).await.expect("answered"),
+        Vec::<Uuid>::new(),
+        "I12: a saga that nothing will move"
+    );
     let sagas = sagas(&*db).await;
     let mut effects = Effects::default();
-    read_workers(&records.workers, &mut effects).await.expect("the workers' books can be read");
-    read_gateway(&records.gateway, &mut effects).await.expect("the gateway shows its books");
+    read_workers(&records.workers, &mut effects)
+        .await
+        .expect("the workers' books can be read");
+    read_gateway(&records.gateway, &mut effects)
+        .await
+        .expect("the gateway shows its books");
     let violations = verdict(&sagas, effects);
     assert!(violations.is_empty(), "{}", violations.join("\n"));
     let ended = |end| sagas.values().filter(|status| **status == end).count();
-    Ends { completed: ended(Status::Completed), compensated: ended(Status::Compensated) }
+    Ends {
+        completed: ended(Status::Completed),
+        compensated: ended(Status::Compensated),
+    }
 }
 
 /// Within bounded time nothing is left to publish (I10).
@@ -61,7 +74,10 @@ async fn outbox_drains(db: &dyn Db) {
         if pending == 0 {
             return;
         }
-        assert!(began.elapsed() < SOON, "I10: {pending} rows are still in the outbox");
+        assert!(
+            began.elapsed() < SOON,
+            "I10: {pending} rows are still in the outbox"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -69,7 +85,10 @@ async fn outbox_drains(db: &dyn Db) {
 /// The status of every saga.
 async fn sagas(db: &dyn Db) -> BTreeMap<Uuid, Status> {
     let mut sagas = BTreeMap::new();
-    let mut filter = ListFilter { limit: PAGE, ..ListFilter::default() };
+    let mut filter = ListFilter {
+        limit: PAGE,
+        ..ListFilter::default()
+    };
     loop {
         let page = db.list(&filter).await.expect("answered");
         for state in page.states {

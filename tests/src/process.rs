@@ -29,9 +29,19 @@ impl Process {
     ///
     /// # Panics
     /// If it cannot be started.
-    pub fn start(program: &str, name: &str, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub fn start(
+        program: &str,
+        name: &str,
+        folder: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let log = folder.join(format!("{name}.log"));
-        let file = File::options().create(true).append(true).open(&log).expect("a log file");
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("a log file");
         let child = Command::new(binary(program))
             .args(arguments)
             .env_remove("DATABASE_URL")
@@ -43,7 +53,11 @@ impl Process {
             .stderr(file)
             .spawn()
             .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
-        Self { child, name: name.to_owned(), log }
+        Self {
+            child,
+            name: name.to_owned(),
+            log,
+        }
     }
 
     /// Its process id.
@@ -89,7 +103,12 @@ impl Process {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return status.code();
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "{} does not leave: {}", self.name, self.tail());
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "{} does not leave: {}",
+                self.name,
+                self.tail()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -108,7 +127,10 @@ impl Process {
 
     fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &pid]).stderr(Stdio::null()).status();
+        let sent = Command::new("kill")
+            .args(["-s", signal, &pid])
+            .stderr(Stdio::null())
+            .status();
         assert!(sent.is_ok(), "kill is part of every system");
     }
 }
@@ -131,10 +153,18 @@ fn binary(program: &str) -> PathBuf {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         // As `cargo test --workspace` has built them: for a part of it, dependencies would be built anew, with other
         // features.
-        let built = Command::new(cargo).args(["build", "-q", "--workspace", "--tests"]).status();
-        assert!(built.is_ok_and(|status| status.success()), "the programs do not build");
+        let built = Command::new(cargo)
+            .args(["build", "-q", "--workspace", "--tests"])
+            .status();
+        assert!(
+            built.is_ok_and(|status| status.success()),
+            "the programs do not build"
+        );
         let own = std::env::current_exe().expect("a test has a path");
-        own.ancestors().nth(2).expect("it is in target/debug/deps").to_owned()
+        own.ancestors()
+            .nth(2)
+            .expect("it is in target/debug/deps")
+            .to_owned()
     });
     folder.join(program)
 }
@@ -148,9 +178,14 @@ pub fn free_port() -> u16 {
     const FIRST: u32 = 20_000;
     const COUNT: u32 = 8_000;
     let free = (0..COUNT).find_map(|_| {
-        let number = std::process::id().wrapping_mul(97).wrapping_add(ASKED.fetch_add(1, Relaxed)) % COUNT;
+        let number = std::process::id()
+            .wrapping_mul(97)
+            .wrapping_add(ASKED.fetch_add(1, Relaxed))
+            % COUNT;
         let port = u16::try_from(FIRST + number).ok()?;
-        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+        TcpListener::bind(("127.0.0.1", port))
+            .is_ok()
+            .then_some(port)
     });
     free.expect("a free port")
 }

@@ -22,32 +22,60 @@ const LINE_COLUMNS: usize = 120;
 const MAIN_LINES: usize = 60;
 
 /// Where SQL stands.
-const SQL: [&str; 4] = ["orchestrator/src/db/", "orchestrator/src/view/", "workers/src/ledger/", "workers/src/tables/"];
+const SQL: [&str; 4] = [
+    "orchestrator/src/db/",
+    "orchestrator/src/view/",
+    "workers/src/ledger/",
+    "workers/src/tables/",
+];
 /// Where rdkafka stands.
 const KAFKA: [&str; 2] = ["orchestrator/src/bus/", "workers/src/bus/"];
 /// What a pure crate has no use for.
 const IMPURE: [&str; 4] = ["tokio", "sqlx", "rdkafka", "axum"];
 
 fn none(what: &str, offenders: Vec<String>) {
-    assert!(offenders.is_empty(), "{what}:\n  {}", offenders.join("\n  "));
+    assert!(
+        offenders.is_empty(),
+        "{what}:\n  {}",
+        offenders.join("\n  ")
+    );
 }
 
 #[test]
 fn files_are_short() {
     let long = |source: &Source| {
         let lines = source.own_lines();
-        let most = if source.path.ends_with("/main.rs") && !source.test { MAIN_LINES } else { FILE_LINES };
-        (lines >= most).then(|| format!("{}: {lines} lines without tests, fewer than {most} are allowed", source.path))
+        let most = if source.path.ends_with("/main.rs") && !source.test {
+            MAIN_LINES
+        } else {
+            FILE_LINES
+        };
+        (lines >= most).then(|| {
+            format!(
+                "{}: {lines} lines without tests, fewer than {most} are allowed",
+                source.path
+            )
+        })
     };
-    none("files that are too long", sources().iter().filter_map(long).collect());
+    none(
+        "files that are too long",
+        sources().iter().filter_map(long).collect(),
+    );
 }
 
 #[test]
 fn functions_are_short() {
     let mut long = Vec::new();
     for source in sources() {
-        for function in source.functions.iter().filter(|function| function.lines >= FUNCTION_LINES) {
-            long.push(format!("{}:{}: {} has {} lines", source.path, function.line, function.name, function.lines));
+        for function in source
+            .functions
+            .iter()
+            .filter(|function| function.lines >= FUNCTION_LINES)
+        {
+            long.push(format!(
+                "{}:{}: {} has {} lines",
+                source.path, function.line, function.name, function.lines
+            ));
         }
     }
     none("functions that are too long", long);
@@ -57,10 +85,18 @@ fn functions_are_short() {
 fn lines_are_short() {
     let mut long = Vec::new();
     for source in sources() {
-        let lines = source.text.lines().enumerate().map(|(at, line)| (at + 1, line.chars().count()));
+        let lines = source
+            .text
+            .lines()
+            .enumerate()
+            .map(|(at, line)| (at + 1, line.chars().count()));
         // What a test expects word for word cannot be broken.
         let counts = |line: &(usize, usize)| line.1 > LINE_COLUMNS && !source.expects_text(line.0);
-        long.extend(lines.filter(counts).map(|(at, columns)| format!("{}:{at}: {columns} columns", source.path)));
+        long.extend(
+            lines
+                .filter(counts)
+                .map(|(at, columns)| format!("{}:{at}: {columns} columns", source.path)),
+        );
     }
     none("lines that are too long", long);
 }
@@ -72,9 +108,17 @@ fn sql_stands_in_its_four_rooms() {
     let elsewhere = |source: &&Source| !source.within(&SQL) && !source.path.contains("/examples/");
     for source in sources().iter().filter(elsewhere) {
         for call in ["sqlx::query", "sqlx::raw_sql", "QueryBuilder", ".sql("] {
-            found.extend(source.lines_with(call).into_iter().map(|line| format!("{}:{line}: {call}", source.path)));
+            found.extend(
+                source
+                    .lines_with(call)
+                    .into_iter()
+                    .map(|line| format!("{}:{line}: {call}", source.path)),
+            );
         }
-        let texts = source.strings.iter().filter(|(line, text)| !source.for_tests(*line) && is_sql(text));
+        let texts = source
+            .strings
+            .iter()
+            .filter(|(line, text)| !source.for_tests(*line) && is_sql(text));
         found.extend(texts.map(|(line, text)| format!("{}:{line}: {text:?}", source.path)));
     }
     none("SQL outside of its rooms", found);
@@ -83,17 +127,34 @@ fn sql_stands_in_its_four_rooms() {
 /// Whether a literal is a statement: its first words are, and something follows.
 fn is_sql(text: &str) -> bool {
     let text = text.trim_start().to_lowercase();
-    let begins = ["insert into ", "delete from ", "create table ", "with locked", "drop "];
-    let pairs = [("select ", " from "), ("update ", " set "), ("with ", " select ")];
+    let begins = [
+        "insert into ",
+        "delete from ",
+        "create table ",
+        "with locked",
+        "drop ",
+    ];
+    let pairs = [
+        ("select ", " from "),
+        ("update ", " set "),
+        ("with ", " select "),
+    ];
     begins.iter().any(|begin| text.starts_with(begin))
-        || pairs.iter().any(|(begin, then)| text.starts_with(begin) && text.contains(then))
+        || pairs
+            .iter()
+            .any(|(begin, then)| text.starts_with(begin) && text.contains(then))
 }
 
 #[test]
 fn rdkafka_stands_in_the_two_buses() {
     let mut found = Vec::new();
     for source in sources().iter().filter(|source| !source.within(&KAFKA)) {
-        found.extend(source.lines_with("rdkafka").into_iter().map(|line| format!("{}:{line}", source.path)));
+        found.extend(
+            source
+                .lines_with("rdkafka")
+                .into_iter()
+                .map(|line| format!("{}:{line}", source.path)),
+        );
     }
     none("rdkafka outside of its rooms", found);
 }
@@ -102,11 +163,21 @@ fn rdkafka_stands_in_the_two_buses() {
 fn one_file_a_crate_knows_how_to_back_off() {
     let sources = sources();
     let uses = |name: &str| -> Vec<String> {
-        let own = sources.iter().filter(|source| source.path.starts_with(&format!("{name}/src/")));
-        own.filter(|source| !source.lines_with("backoff::").is_empty()).map(|source| source.path.clone()).collect()
+        let own = sources
+            .iter()
+            .filter(|source| source.path.starts_with(&format!("{name}/src/")));
+        own.filter(|source| !source.lines_with("backoff::").is_empty())
+            .map(|source| source.path.clone())
+            .collect()
     };
-    let twice = ["workflows", "orchestrator", "workers"].map(uses).into_iter().filter(|files| files.len() > 1);
-    none("files that each back off in their own way", twice.flatten().collect());
+    let twice = ["workflows", "orchestrator", "workers"]
+        .map(uses)
+        .into_iter()
+        .filter(|files| files.len() > 1);
+    none(
+        "files that each back off in their own way",
+        twice.flatten().collect(),
+    );
 }
 
 #[test]
@@ -114,7 +185,12 @@ fn every_queue_is_bounded() {
     let mut found = Vec::new();
     for source in sources() {
         for call in ["unbounded_channel", "mpsc::unbounded", "mpsc::channel()"] {
-            found.extend(source.lines_with(call).into_iter().map(|line| format!("{}:{line}: {call}", source.path)));
+            found.extend(
+                source
+                    .lines_with(call)
+                    .into_iter()
+                    .map(|line| format!("{}:{line}: {call}", source.path)),
+            );
         }
     }
     none("queues without a limit", found);
@@ -123,27 +199,74 @@ fn every_queue_is_bounded() {
 #[test]
 fn what_a_saga_is_and_how_it_moves_is_pure() {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["tree", "--frozen", "-p", "workflows", "-e", "normal", "--prefix", "none", "-f", "{p}"];
-    let tree = Command::new(cargo).current_dir(root()).args(arguments).output().expect("cargo is there");
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let arguments = [
+        "tree",
+        "--frozen",
+        "-p",
+        "workflows",
+        "-e",
+        "normal",
+        "--prefix",
+        "none",
+        "-f",
+        "{p}",
+    ];
+    let tree = Command::new(cargo)
+        .current_dir(root())
+        .args(arguments)
+        .output()
+        .expect("cargo is there");
+    assert!(
+        tree.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
     let tree = String::from_utf8(tree.stdout).expect("names are UTF-8");
     let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
     let names: Vec<String> = tree.lines().map(name).collect();
     assert!(names.iter().any(|name| name == "workflows"), "{tree}");
-    none("crates in workflows", names.into_iter().filter(|name| IMPURE.contains(&name.as_str())).collect());
+    none(
+        "crates in workflows",
+        names
+            .into_iter()
+            .filter(|name| IMPURE.contains(&name.as_str()))
+            .collect(),
+    );
 }
 
 /// The deliberate mistakes, which tests switch on, are compiled by a feature of `workflows` that no binary asks for.
 #[test]
 fn a_release_makes_no_mistakes_on_purpose() {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["tree", "--frozen", "--workspace", "-e", "normal,build,features", "--prefix", "none"];
-    let tree = Command::new(cargo).current_dir(root()).args(arguments).output().expect("cargo is there");
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let arguments = [
+        "tree",
+        "--frozen",
+        "--workspace",
+        "-e",
+        "normal,build,features",
+        "--prefix",
+        "none",
+    ];
+    let tree = Command::new(cargo)
+        .current_dir(root())
+        .args(arguments)
+        .output()
+        .expect("cargo is there");
+    assert!(
+        tree.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
     let tree = String::from_utf8(tree.stdout).expect("names are UTF-8");
-    let features: Vec<_> = tree.lines().filter(|line| line.starts_with("workflows feature ")).collect();
+    let features: Vec<_> = tree
+        .lines()
+        .filter(|line| line.starts_with("workflows feature "))
+        .collect();
     assert!(!features.is_empty(), "{tree}");
-    let asked = features.into_iter().filter(|feature| feature.contains("testing")).map(str::to_owned);
+    let asked = features
+        .into_iter()
+        .filter(|feature| feature.contains("testing"))
+        .map(str::to_owned);
     none("features of tests in a release", asked.collect());
     let macros = sources::read("workflows/src/mutation.rs").expect("the mistakes are there");
     assert!(
@@ -158,7 +281,11 @@ fn nothing_is_left_for_later() {
     let mut found = Vec::new();
     for path in sources::files() {
         let text = sources::read(&path).unwrap_or_default();
-        for (at, line) in text.lines().enumerate().filter(|(_, line)| words.iter().any(|word| line.contains(word))) {
+        for (at, line) in text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| words.iter().any(|word| line.contains(word)))
+        {
             found.push(format!("{path}:{}: {}", at + 1, line.trim()));
         }
     }

@@ -8,6 +8,8 @@ use crate::config::{Data, InProcess as WorkersInside};
 use crate::db::{Db, Sqlite};
 use crate::engine::Definitions;
 use crate::http::Readiness;
+use saga_worker::ledger::LedgerTarget;
+use saga_worker::{Settings, Worker};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
@@ -19,8 +21,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use workers::gateway::Gateway;
 use workers::handlers::{HandlerSettings, NAMES, Payment, shipped};
-use workers::ledger::LedgerTarget;
-use workers::{Settings, Worker};
 
 /// Commands in hand may take so long to be finished: the longest call of a handler, and a commit.
 const WORKERS_MOST: Duration = Duration::from_secs(12);
@@ -44,7 +44,10 @@ impl Inside {
         let mut workers = self.workers.lock().await;
         let left = async { while workers.join_next().await.is_some() {} };
         if tokio::time::timeout(WORKERS_MOST, left).await.is_err() {
-            tracing::warn!("commands still in hand after {} s are done again later", WORKERS_MOST.as_secs());
+            tracing::warn!(
+                "commands still in hand after {} s are done again later",
+                WORKERS_MOST.as_secs()
+            );
         }
     }
 
@@ -76,22 +79,48 @@ pub(super) async fn open(
     let payment = match given.payment_gateway_url.as_deref() {
         Some("inside") => Payment::Inside,
         Some(url) => Payment::Gateway(url.to_owned()),
-        None => Payment::Gateway(simulate(&folder, &mut gateway).await.map_err(|error| no_gateway(error.into()))?),
+        None => Payment::Gateway(
+            simulate(&folder, &mut gateway)
+                .await
+                .map_err(|error| no_gateway(error.into()))?,
+        ),
     };
-    let handlers = HandlerSettings { auto: given.auto.unwrap_or_default(), payment: Some(payment) };
-    let settings = Settings { concurrency: given.concurrency, ..Settings::default() };
+    let handlers = HandlerSettings {
+        auto: given.auto.unwrap_or_default(),
+        payment: Some(payment),
+    };
+    let settings = Settings {
+        concurrency: given.concurrency,
+        ..Settings::default()
+    };
     let stop_workers = CancellationToken::new();
-    let workers = Mutex::new(start_workers(&bus, &handlers, &settings, &folder, &stop_workers).await?);
+    let workers =
+        Mutex::new(start_workers(&bus, &handlers, &settings, &folder, &stop_workers).await?);
 
-    let way = Way::Inside(Inside { bus: Arc::clone(&bus), workers, stop_workers, gateway, _folder: lock });
-    let below = Below { db, bus, definitions, ends, replica: "embedded".to_owned() };
+    let way = Way::Inside(Inside {
+        bus: Arc::clone(&bus),
+        workers,
+        stop_workers,
+        gateway,
+        _folder: lock,
+    });
+    let below = Below {
+        db,
+        bus,
+        definitions,
+        ends,
+        replica: "embedded".to_owned(),
+    };
     engine_and_http(config, readiness, below, way, news).await
 }
 
 /// Makes the folder, and keeps others out of it: in-process queues and one writer a file know only of themselves.
 fn take(folder: &Path) -> Result<File, RoomsError> {
     let name = || folder.display().to_string();
-    let unusable = |source| RoomsError::Folder { folder: name(), source };
+    let unusable = |source| RoomsError::Folder {
+        folder: name(),
+        source,
+    };
     std::fs::create_dir_all(folder).map_err(unusable)?;
     let lock = File::create(folder.join("lock")).map_err(unusable)?;
     match lock.try_lock() {
@@ -122,25 +151,36 @@ async fn start_workers(
     folder: &Path,
     stop: &CancellationToken,
 ) -> Result<JoinSet<()>, RoomsError> {
-    let target = LedgerTarget::Sqlite { dir: folder.to_owned() };
+    let target = LedgerTarget::Sqlite {
+        dir: folder.to_owned(),
+    };
     let mut built = JoinSet::new();
     for worker in NAMES {
-        let failed = move |source: Box<dyn std::error::Error + Send + Sync>| RoomsError::Worker { worker, source };
+        let failed = move |source: Box<dyn std::error::Error + Send + Sync>| RoomsError::Worker {
+            worker,
+            source,
+        };
         let spec = shipped(worker, handlers).map_err(|error| failed(error.into()))?;
         let (target, settings, stop) = (target.clone(), *settings, stop.clone());
         built.spawn(async move {
             let opened = Worker::build(spec, &target, settings, &stop).await;
-            opened.map(|opened| (worker, opened)).map_err(|error| failed(error.into()))
+            opened
+                .map(|opened| (worker, opened))
+                .map_err(|error| failed(error.into()))
         });
     }
     let mut running = JoinSet::new();
     while let Some(opened) = built.join_next().await {
-        let (name, worker) = opened.expect("opening a ledger does not panic, and is not aborted")?;
+        let (name, worker) =
+            opened.expect("opening a ledger does not panic, and is not aborted")?;
         running.spawn(worker.run(bus.source(name), bus.sink(), stop.clone()));
     }
     Ok(running)
 }
 
 fn no_gateway(source: Box<dyn std::error::Error + Send + Sync>) -> RoomsError {
-    RoomsError::Worker { worker: "pay", source }
+    RoomsError::Worker {
+        worker: "pay",
+        source,
+    }
 }

@@ -16,7 +16,9 @@ pub enum PortTaken {
 /// Takes the port, ready for tokio.
 pub(super) fn take(address: SocketAddr, taken: PortTaken) -> io::Result<TcpListener> {
     let listener = match TcpListener::bind(address) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && taken == PortTaken::TakeAnother => {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse && taken == PortTaken::TakeAnother =>
+        {
             TcpListener::bind(SocketAddr::new(address.ip(), 0))?
         }
         bound => bound?,
@@ -28,8 +30,12 @@ pub(super) fn take(address: SocketAddr, taken: PortTaken) -> io::Result<TcpListe
 /// What to do about it.
 pub(super) fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another process has this port: end it, or choose one with --listen",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose another with --listen",
+        io::ErrorKind::AddrInUse => {
+            "; another process has this port: end it, or choose one with --listen"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need a privilege: choose another with --listen"
+        }
         _ => "",
     }
 }

@@ -10,10 +10,10 @@ use crate::engine::{Definitions, Engine, Limits, Parts, PutError};
 use crate::http::{self, HttpSettings, HttpState, Readiness};
 use crate::reconnect::Reconnect;
 use axum::Router;
+use saga_core::definition::shipped;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use workflows::definition::shipped;
 
 /// Replies that the bus has handed over and no shard has taken yet: two batches. When it is full, the bus pauses.
 const REPLIES: usize = 1_000;
@@ -88,22 +88,57 @@ pub(super) struct Ends {
 pub(super) fn channels() -> (Channels, Ends) {
     let (replies, take_replies) = mpsc::channel(REPLIES);
     let (deliveries, take_deliveries) = mpsc::channel(DELIVERIES);
-    (Channels { replies, deliveries }, Ends { replies: take_replies, deliveries: take_deliveries })
+    (
+        Channels {
+            replies,
+            deliveries,
+        },
+        Ends {
+            replies: take_replies,
+            deliveries: take_deliveries,
+        },
+    )
 }
 
 /// Opens all of them.
-pub(super) async fn open(config: &Config, readiness: &Arc<Readiness>, news: &News) -> Result<Opened, RoomsError> {
+pub(super) async fn open(
+    config: &Config,
+    readiness: &Arc<Readiness>,
+    news: &News,
+) -> Result<Opened, RoomsError> {
     match &config.place {
-        Place::Embedded { data, workers } => embedded::open(config, data, workers, readiness, news).await,
+        Place::Embedded { data, workers } => {
+            embedded::open(config, data, workers, readiness, news).await
+        }
         Place::Serve { database, kafka } => {
             let db = open_postgres(database, config.engine.shards, news).await?;
             let definitions = Arc::new(Definitions::default());
-            patiently(news, "the workflows cannot be read", || know(&definitions, &*db)).await?;
+            patiently(news, "the workflows cannot be read", || {
+                know(&definitions, &*db)
+            })
+            .await?;
             let (channels, ends) = channels();
             let replica = replica();
-            let bus = Kafka::start(kafka_settings(kafka, &replica)?, channels, definitions.workers())?;
+            let bus = Kafka::start(
+                kafka_settings(kafka, &replica)?,
+                channels,
+                definitions.workers(),
+            )?;
             let way = Way::Kafka(Arc::clone(&bus));
-            engine_and_http(config, readiness, Below { db, bus, definitions, ends, replica }, way, news).await
+            engine_and_http(
+                config,
+                readiness,
+                Below {
+                    db,
+                    bus,
+                    definitions,
+                    ends,
+                    replica,
+                },
+                way,
+                news,
+            )
+            .await
         }
     }
 }
@@ -125,11 +160,19 @@ pub(super) async fn engine_and_http(
     way: Way,
     news: &News,
 ) -> Result<Opened, RoomsError> {
-    let Below { db, bus, definitions, ends, replica } = below;
+    let Below {
+        db,
+        bus,
+        definitions,
+        ends,
+        replica,
+    } = below;
     patiently(news, "the database does not answer", || db.now()).await?;
     let order_version = u32::try_from(config.orders.order_version).unwrap_or(u32::MAX);
     if definitions.get("order", order_version).is_none() {
-        tracing::warn!("ORDER_VERSION is {order_version}, and workflow order has no such version: POST /orders fails");
+        tracing::warn!(
+            "ORDER_VERSION is {order_version}, and workflow order has no such version: POST /orders fails"
+        );
     }
     let parts = Parts {
         db: Arc::clone(&db),
@@ -157,7 +200,11 @@ pub(super) async fn engine_and_http(
         readiness: Arc::clone(readiness),
         metrics: config.metrics.clone(),
     });
-    Ok(Opened { engine, router, way })
+    Ok(Opened {
+        engine,
+        router,
+        way,
+    })
 }
 
 /// Of the 16,384 batches that the bus in process takes.
@@ -166,10 +213,21 @@ const EMBEDDED_IN_FLIGHT: usize = 10_000;
 fn limits(config: &Config) -> Limits {
     let embedded = matches!(config.place, Place::Embedded { .. });
     let config = &config.engine;
-    let limits =
-        Limits { shards: config.shards, batch: config.batch_most, starts: config.starts_most, ..Limits::default() };
+    let limits = Limits {
+        shards: config.shards,
+        batch: config.batch_most,
+        starts: config.starts_most,
+        ..Limits::default()
+    };
     // In process a batch is on its way until its last command is answered: one slow step must not hold up the others.
-    if embedded { Limits { in_flight: EMBEDDED_IN_FLIGHT, ..limits } } else { limits }
+    if embedded {
+        Limits {
+            in_flight: EMBEDDED_IN_FLIGHT,
+            ..limits
+        }
+    } else {
+        limits
+    }
 }
 
 /// Knows all workflows that are stored, and stores those that come with the program.
@@ -181,8 +239,16 @@ pub(super) async fn know(definitions: &Definitions, db: &dyn Db) -> Result<(), R
     Ok(())
 }
 
-async fn open_postgres(database: &Database, shards: usize, news: &News) -> Result<Arc<dyn Db>, RoomsError> {
-    let url = database.url.as_ref().map(|url| url.expose()).unwrap_or_default();
+async fn open_postgres(
+    database: &Database,
+    shards: usize,
+    news: &News,
+) -> Result<Arc<dyn Db>, RoomsError> {
+    let url = database
+        .url
+        .as_ref()
+        .map(|url| url.expose())
+        .unwrap_or_default();
     let connect = || Postgres::connect(url, shards);
     let db: Arc<dyn Db> = Arc::new(patiently(news, "the database does not answer", connect).await?);
     match database.migrate {
@@ -190,7 +256,10 @@ async fn open_postgres(database: &Database, shards: usize, news: &News) -> Resul
             patiently(news, "the database cannot be migrated yet", || db.migrate()).await?;
         }
         Migrate::Off => loop {
-            let missing = patiently(news, "the database does not answer", || db.missing_migrations()).await?;
+            let missing = patiently(news, "the database does not answer", || {
+                db.missing_migrations()
+            })
+            .await?;
             if missing.is_empty() {
                 break;
             }
@@ -229,10 +298,18 @@ where
     }
 }
 
-fn kafka_settings(given: &crate::config::Kafka, replica: &str) -> Result<kafka::Settings, RoomsError> {
+fn kafka_settings(
+    given: &crate::config::Kafka,
+    replica: &str,
+) -> Result<kafka::Settings, RoomsError> {
     let mut settings = kafka::Settings::new(given.brokers.as_deref().unwrap_or_default(), replica);
-    let properties = given.properties.as_ref().map(|properties| properties.expose()).unwrap_or_default();
-    settings.properties = workers::bus::kafka::parse_properties(properties).map_err(RoomsError::Properties)?;
+    let properties = given
+        .properties
+        .as_ref()
+        .map(|properties| properties.expose())
+        .unwrap_or_default();
+    settings.properties =
+        saga_worker::bus::kafka::parse_properties(properties).map_err(RoomsError::Properties)?;
     settings.topic_prefix = given.topic_prefix.clone();
     settings.topic_partitions = i32::try_from(given.topic_partitions).unwrap_or(i32::MAX);
     Ok(settings)
@@ -240,7 +317,11 @@ fn kafka_settings(given: &crate::config::Kafka, replica: &str) -> Result<kafka::
 
 /// What this replica is called: its machine, or its pod.
 fn replica() -> String {
-    let name = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
-    let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    let name = std::env::var("HOSTNAME")
+        .ok()
+        .or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    let name = name
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty());
     name.unwrap_or_else(|| "local".to_owned())
 }

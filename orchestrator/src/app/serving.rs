@@ -21,7 +21,11 @@ pub(super) async fn run(
     readiness: &Arc<Readiness>,
     shutdown: CancellationToken,
 ) -> Result<(), AppError> {
-    let Opened { engine, router, way } = opened;
+    let Opened {
+        engine,
+        router,
+        way,
+    } = opened;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(AppError::Http)?;
     let stop_http = CancellationToken::new();
     let mut serving = tokio::spawn(http::serve(listener, router, stop_http.clone()));
@@ -42,7 +46,10 @@ pub(super) async fn run(
     }
     stop_http.cancel();
     if tokio::time::timeout(HTTP_MOST, &mut serving).await.is_err() {
-        tracing::warn!("requests still in hand after {} s are cut off", HTTP_MOST.as_secs());
+        tracing::warn!(
+            "requests still in hand after {} s are cut off",
+            HTTP_MOST.as_secs()
+        );
         serving.abort();
     }
     leave(&engine, &way).await;

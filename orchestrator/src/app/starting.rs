@@ -25,7 +25,10 @@ impl News {
     }
 
     fn get(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -50,7 +53,10 @@ impl Drop for Starting {
 
 /// Answers on the listener's port, on a handle of its own.
 pub(super) fn serve(listener: &TcpListener) -> Result<Starting, AppError> {
-    let listener = listener.try_clone().and_then(tokio::net::TcpListener::from_std).map_err(AppError::Http)?;
+    let listener = listener
+        .try_clone()
+        .and_then(tokio::net::TcpListener::from_std)
+        .map_err(AppError::Http)?;
     let news = News(Arc::new(Mutex::new("it is starting".to_owned())));
     let answers = news.clone();
     let router = Router::new().fallback(move |uri: Uri| {
@@ -67,23 +73,44 @@ pub(super) fn serve(listener: &TcpListener) -> Result<Starting, AppError> {
 
 /// Connections are closed after each answer: the next one is to meet the real thing.
 fn answer(path: &str, news: &str) -> Response {
-    let close = [(header::CONNECTION, "close"), (header::CACHE_CONTROL, "no-store")];
+    let close = [
+        (header::CONNECTION, "close"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     match path {
         "/livez" => (close, "ok\n").into_response(),
-        "/actuator/health/liveness" => {
-            (close, [(header::CONTENT_TYPE, "application/json")], r#"{"status":"UP"}"#).into_response()
-        }
+        "/actuator/health/liveness" => (
+            close,
+            [(header::CONTENT_TYPE, "application/json")],
+            r#"{"status":"UP"}"#,
+        )
+            .into_response(),
         path if path.starts_with("/actuator/") => {
-            let down = (StatusCode::SERVICE_UNAVAILABLE, close, [(header::CONTENT_TYPE, "application/json")]);
+            let down = (
+                StatusCode::SERVICE_UNAVAILABLE,
+                close,
+                [(header::CONTENT_TYPE, "application/json")],
+            );
             (down.0, down.1, down.2, r#"{"status":"DOWN"}"#).into_response()
         }
-        "/readyz" | "/startupz" => (StatusCode::SERVICE_UNAVAILABLE, close, format!("{news}\n")).into_response(),
+        "/readyz" | "/startupz" => {
+            (StatusCode::SERVICE_UNAVAILABLE, close, format!("{news}\n")).into_response()
+        }
         _ => {
             let problem = serde_json::json!({
                 "type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": news,
             });
-            let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::RETRY_AFTER, "1")];
-            (StatusCode::SERVICE_UNAVAILABLE, close, headers, problem.to_string()).into_response()
+            let headers = [
+                (header::CONTENT_TYPE, "application/problem+json"),
+                (header::RETRY_AFTER, "1"),
+            ];
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                close,
+                headers,
+                problem.to_string(),
+            )
+                .into_response()
         }
     }
 }

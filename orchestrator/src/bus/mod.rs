@@ -5,4 +5,6 @@ pub mod kafka;
 mod port;
 
 pub use in_process::{EventReader, InProcess, Sink, Source};
-pub use port::{Ack, Bus, Channels, Delivery, Incoming, OUT_OF_ORDER, Published, Settle, WorkerBacklog};
+pub use port::{
+    Ack, Bus, Channels, Delivery, Incoming, OUT_OF_ORDER, Published, Settle, WorkerBacklog,
+};

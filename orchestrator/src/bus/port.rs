@@ -1,12 +1,12 @@
 //! What the engine needs of a bus: one trait, and the channels between them.
 
+use saga_protocol::Time;
+use saga_protocol::message::{Envelope, Heartbeat, Outgoing, Reply};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::message::{Envelope, Heartbeat, Outgoing, Reply};
 
 /// Where batches of messages go. Nothing here waits: the engine never waits on the bus.
 pub trait Bus: Send + Sync + 'static {

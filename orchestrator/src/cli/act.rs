@@ -36,8 +36,17 @@ impl Act {
     /// # Errors
     /// What the server refuses.
     pub async fn run(self, action: &str) -> Result<Exit, Failure> {
-        let body = self.reason.as_ref().map_or_else(|| json!({}), |reason| json!({"reason": reason}));
-        post(&self.remote, &format!("/sagas/{}/{action}", self.id), &body, self.if_revision).await
+        let body = self
+            .reason
+            .as_ref()
+            .map_or_else(|| json!({}), |reason| json!({"reason": reason}));
+        post(
+            &self.remote,
+            &format!("/sagas/{}/{action}", self.id),
+            &body,
+            self.if_revision,
+        )
+        .await
     }
 }
 
@@ -50,7 +59,11 @@ pub struct Complete {
     step: Step,
 
     /// What the step gives: JSON, @FILE, or - for stdin
-    #[arg(long = "step-output", value_name = "JSON|@FILE|-", default_value = "{}")]
+    #[arg(
+        long = "step-output",
+        value_name = "JSON|@FILE|-",
+        default_value = "{}"
+    )]
     output: String,
 
     /// Why; kept in its history
@@ -71,7 +84,13 @@ pub struct Fail {
     code: String,
 
     /// For people; kept in its history
-    #[arg(long, short = 'r', visible_alias = "reason", value_name = "TEXT", default_value = "failed by an operator")]
+    #[arg(
+        long,
+        short = 'r',
+        visible_alias = "reason",
+        value_name = "TEXT",
+        default_value = "failed by an operator"
+    )]
     message: String,
 }
 
@@ -107,10 +126,23 @@ struct Step {
 
 impl Step {
     async fn post(&self, action: &str, body: Value) -> Result<Exit, Failure> {
-        if !self.step.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err(Failure::new(Exit::Usage, format!("{:?} is no step's name", self.step)));
+        if !self
+            .step
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("{:?} is no step's name", self.step),
+            ));
         }
-        post(&self.remote, &format!("/sagas/{}/steps/{}/{action}", self.id, self.step), &body, self.if_revision).await
+        post(
+            &self.remote,
+            &format!("/sagas/{}/steps/{}/{action}", self.id, self.step),
+            &body,
+            self.if_revision,
+        )
+        .await
     }
 }
 
@@ -135,7 +167,12 @@ impl Fail {
     /// # Errors
     /// What the server refuses.
     pub async fn run(self) -> Result<Exit, Failure> {
-        self.step.post("fail", json!({"error": {"code": self.code, "message": self.message}})).await
+        self.step
+            .post(
+                "fail",
+                json!({"error": {"code": self.code, "message": self.message}}),
+            )
+            .await
     }
 }
 
@@ -149,9 +186,17 @@ impl Resolve {
     }
 }
 
-async fn post(remote: &Remote, path: &str, body: &Value, if_revision: Option<u64>) -> Result<Exit, Failure> {
+async fn post(
+    remote: &Remote,
+    path: &str,
+    body: &Value,
+    if_revision: Option<u64>,
+) -> Result<Exit, Failure> {
     let etag = if_revision.map(|revision| format!("\"{revision}\""));
-    let headers: Vec<_> = etag.iter().map(|etag| ("If-Match", etag.as_str())).collect();
+    let headers: Vec<_> = etag
+        .iter()
+        .map(|etag| ("If-Match", etag.as_str()))
+        .collect();
     let answer = Client::new(remote)?.post(path, body, &headers).await?;
     print(&remote.output.saga(&answer)?)?;
     Ok(Exit::Ok)

@@ -5,10 +5,10 @@ use super::exit::{Exit, Failure};
 use super::output::print;
 use crate::config::duration;
 use clap::Args;
+use saga_check::{Bound, Report, explore};
+use saga_core::definition::Definition;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use workflows::check::{Bound, Report, explore};
-use workflows::definition::Definition;
 
 /// Check workflow definitions: their rules, then every run of them
 #[derive(Args, Clone, Debug)]
@@ -39,8 +39,9 @@ impl CheckFiles {
         let mut exit = Exit::Ok;
         for file in &self.files {
             let name = file.display().to_string();
-            let source = std::fs::read_to_string(file)
-                .map_err(|error| Failure::new(Exit::Usage, format!("{name} cannot be read: {error}")))?;
+            let source = std::fs::read_to_string(file).map_err(|error| {
+                Failure::new(Exit::Usage, format!("{name} cannot be read: {error}"))
+            })?;
             match Definition::parse(&name, &source) {
                 Ok(definition) => {
                     print(&obeys(&name, &definition))?;
@@ -62,7 +63,10 @@ impl CheckFiles {
     fn explore(&self, definition: &Definition) -> (Report, Duration) {
         let began = Instant::now();
         let max_states = usize::try_from(self.max_states).unwrap_or(usize::MAX);
-        let bound = Bound { max_states, ..Bound::of(definition) };
+        let bound = Bound {
+            max_states,
+            ..Bound::of(definition)
+        };
         let report = explore(definition, &bound, &mut || began.elapsed() < self.max_time);
         (report, began.elapsed())
     }
@@ -73,16 +77,32 @@ fn obeys(name: &str, definition: &Definition) -> String {
         Some(pivot) => format!("pivot {}", definition.steps[pivot].name),
         None => "no pivot".to_owned(),
     };
-    let Definition { workflow, version, steps, .. } = definition;
-    format!("{name}: workflow {workflow} version {version}, {} steps, {pivot}: obeys every rule\n", steps.len())
+    let Definition {
+        workflow,
+        version,
+        steps,
+        ..
+    } = definition;
+    format!(
+        "{name}: workflow {workflow} version {version}, {} steps, {pivot}: obeys every rule\n",
+        steps.len()
+    )
 }
 
 /// The figures in one line, the bound in the next, and then the run that breaks a promise, if there is one.
 fn told(report: &Report, took: Duration) -> String {
-    let Report { states, depth, moves, bound, .. } = report;
+    let Report {
+        states,
+        depth,
+        moves,
+        bound,
+        ..
+    } = report;
     let verdict = report.verdict();
     let seconds = took.as_secs_f64();
-    let mut text = format!("states {states} depth {depth} moves {moves} in {seconds:.1} s {verdict}\nbound: {bound}\n");
+    let mut text = format!(
+        "states {states} depth {depth} moves {moves} in {seconds:.1} s {verdict}\nbound: {bound}\n"
+    );
     if let Some(violation) = &report.violation {
         text += &format!("a run breaks a promise: {violation}");
     }
@@ -92,18 +112,33 @@ fn told(report: &Report, took: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use workflows::check::Counterexample;
+    use saga_check::Counterexample;
 
     #[test]
     fn a_run_that_breaks_a_promise_is_told_line_by_line() {
         let source = "workflow: boat\nversion: 1\nsteps:\n  - name: row\n";
         let definition = Definition::parse("boat.yaml", source).unwrap();
         let report = explore(&definition, &Bound::of(&definition), &mut || true);
-        let story = vec!["the saga begins".to_owned(), "the deadline comes".to_owned()];
-        let violation = Some(Counterexample { broken: "row: I8: its effect happened twice".to_owned(), story });
-        let text = told(&Report { violation, ..report }, Duration::from_millis(1234));
+        let story = vec![
+            "the saga begins".to_owned(),
+            "the deadline comes".to_owned(),
+        ];
+        let violation = Some(Counterexample {
+            broken: "row: I8: its effect happened twice".to_owned(),
+            story,
+        });
+        let text = told(
+            &Report {
+                violation,
+                ..report
+            },
+            Duration::from_millis(1234),
+        );
         let lines: Vec<_> = text.lines().collect();
-        assert!(lines[0].starts_with("states ") && lines[0].ends_with(" in 1.2 s broken"), "{text}");
+        assert!(
+            lines[0].starts_with("states ") && lines[0].ends_with(" in 1.2 s broken"),
+            "{text}"
+        );
         assert!(lines[1].starts_with("bound: at most 2 attempts"), "{text}");
         assert_eq!(
             lines[2..],

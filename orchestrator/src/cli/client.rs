@@ -72,7 +72,10 @@ impl Client {
             .user_agent(concat!("orchestrator/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::failed("the client cannot be made", error))?;
-        Ok(Self { base: base.to_owned(), http })
+        Ok(Self {
+            base: base.to_owned(),
+            http,
+        })
     }
 
     /// Waits until it is ready.
@@ -96,14 +99,20 @@ impl Client {
     /// # Errors
     /// What the server refuses, or that it is not there.
     pub async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<String, Failure> {
-        self.send(self.http.request(Method::GET, self.url(path)).query(query)).await
+        self.send(self.http.request(Method::GET, self.url(path)).query(query))
+            .await
     }
 
     /// Posts a JSON body.
     ///
     /// # Errors
     /// What the server refuses, or that it is not there.
-    pub async fn post(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Result<String, Failure> {
+    pub async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> Result<String, Failure> {
         let mut request = self.http.request(Method::POST, self.url(path)).json(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -116,10 +125,20 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<String, Failure> {
-        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
-        let text = answer.text().await.map_err(|error| self.unreachable(&error))?;
-        if status.is_success() { Ok(text) } else { Err(refusal(status, &text)) }
+        let text = answer
+            .text()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        if status.is_success() {
+            Ok(text)
+        } else {
+            Err(refusal(status, &text))
+        }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -130,7 +149,10 @@ impl Client {
         } else {
             format!("broke off: {error}")
         };
-        Failure::new(Exit::Unavailable, format!("the server at {} {why}", self.base))
+        Failure::new(
+            Exit::Unavailable,
+            format!("the server at {} {why}", self.base),
+        )
     }
 }
 
@@ -144,7 +166,9 @@ fn refusal(status: StatusCode, text: &str) -> Failure {
         _ => Exit::Failed,
     };
     let problem: Problem = serde_json::from_str(text).unwrap_or_default();
-    let said = [problem.detail, problem.title].into_iter().find(|text| !text.is_empty());
+    let said = [problem.detail, problem.title]
+        .into_iter()
+        .find(|text| !text.is_empty());
     let mut words = said.unwrap_or_else(|| "the server says no".to_owned());
     words += &format!(" ({})", status.as_u16());
     for error in problem.errors {
@@ -166,10 +190,20 @@ mod tests {
             "errors":[{"pointer":"#/items/0/quantity","detail":"is 0; 1 to 100 is wanted"}]}"##;
         let failure = refusal(StatusCode::UNPROCESSABLE_ENTITY, text);
         assert_eq!(failure.exit, Exit::Failed);
-        assert_eq!(failure.words, "the order has mistakes (422)\n  #/items/0/quantity: is 0; 1 to 100 is wanted");
+        assert_eq!(
+            failure.words,
+            "the order has mistakes (422)\n  #/items/0/quantity: is 0; 1 to 100 is wanted"
+        );
         assert_eq!(refusal(StatusCode::NOT_FOUND, "").exit, Exit::NotFound);
-        assert_eq!(refusal(StatusCode::PRECONDITION_FAILED, "").exit, Exit::Conflict);
+        assert_eq!(
+            refusal(StatusCode::PRECONDITION_FAILED, "").exit,
+            Exit::Conflict
+        );
         assert_eq!(refusal(StatusCode::FORBIDDEN, "").exit, Exit::NotAllowed);
-        assert!(refusal(StatusCode::SERVICE_UNAVAILABLE, "{}").words.ends_with("(503)"));
+        assert!(
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "{}")
+                .words
+                .ends_with("(503)")
+        );
     }
 }

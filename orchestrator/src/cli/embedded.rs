@@ -23,7 +23,9 @@ impl Child {
     /// # Errors
     /// If it does not come up.
     pub async fn start() -> Result<Self, Failure> {
-        let told = |error: &dyn std::fmt::Display| Failure::failed("an embedded server cannot be started", error);
+        let told = |error: &dyn std::fmt::Display| {
+            Failure::failed("an embedded server cannot be started", error)
+        };
         let folder = tempfile::tempdir().map_err(|error| told(&error))?;
         let program = std::env::current_exe().map_err(|error| told(&error))?;
         let mut process = Command::new(program)
@@ -36,7 +38,10 @@ impl Child {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| told(&error))?;
-        let stderr = process.stderr.take().ok_or_else(|| told(&"it has no stderr"))?;
+        let stderr = process
+            .stderr
+            .take()
+            .ok_or_else(|| told(&"it has no stderr"))?;
         let mut lines = BufReader::new(stderr).lines();
         let found = tokio::time::timeout(START, async {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -48,7 +53,9 @@ impl Child {
             None
         });
         let url = found.await.ok().flatten();
-        let url = url.ok_or_else(|| Failure::new(Exit::Unavailable, "the embedded server did not come up"))?;
+        let url = url.ok_or_else(|| {
+            Failure::new(Exit::Unavailable, "the embedded server did not come up")
+        })?;
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 if line.contains("WARN") || line.contains("ERROR") {
@@ -56,7 +63,11 @@ impl Child {
                 }
             }
         });
-        Ok(Self { process, url, _folder: folder })
+        Ok(Self {
+            process,
+            url,
+            _folder: folder,
+        })
     }
 
     /// Where it is.
@@ -79,5 +90,11 @@ impl Child {
 
 fn url_in(line: &str) -> Option<String> {
     let at = line.find("http://127.0.0.1:")?;
-    Some(line[at..].split_whitespace().next()?.trim_end_matches('/').to_owned())
+    Some(
+        line[at..]
+            .split_whitespace()
+            .next()?
+            .trim_end_matches('/')
+            .to_owned(),
+    )
 }

@@ -43,7 +43,10 @@ pub struct Failure {
 impl Failure {
     /// With that code and these words.
     pub fn new(exit: Exit, words: impl Into<String>) -> Self {
-        Self { exit, words: words.into() }
+        Self {
+            exit,
+            words: words.into(),
+        }
     }
 
     /// Something that the machine would not do.

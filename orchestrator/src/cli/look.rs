@@ -7,11 +7,11 @@ use super::paint::{Colour, Paint};
 use super::table::{Cell, table};
 use super::view::{self, EntryView, Page};
 use clap::Args;
+use saga_core::saga::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::SystemTime;
 use uuid::Uuid;
-use workflows::saga::Status;
 
 /// The server's most a page.
 const PAGE_MOST: usize = 500;
@@ -66,7 +66,11 @@ impl List {
     /// # Errors
     /// What the server refuses.
     pub async fn run(self) -> Result<Exit, Failure> {
-        let mut query: Vec<(&str, String)> = self.status.iter().map(|status| ("status", status.to_string())).collect();
+        let mut query: Vec<(&str, String)> = self
+            .status
+            .iter()
+            .map(|status| ("status", status.to_string()))
+            .collect();
         let optional = [
             ("workflow", &self.workflow),
             ("step", &self.step),
@@ -75,7 +79,11 @@ impl List {
             ("since", &self.since),
             ("until", &self.until),
         ];
-        query.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+        query.extend(
+            optional
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value.clone()?))),
+        );
         let client = Client::new(&self.remote)?;
         let (sagas, next) = pages(&client, "/sagas", query, self.limit, |page| page.sagas).await?;
         print(&self.remote.output.sagas(&sagas, next.as_deref())?)?;
@@ -105,7 +113,9 @@ impl Show {
     /// # Errors
     /// What the server refuses.
     pub async fn run(self) -> Result<Exit, Failure> {
-        let answer = Client::new(&self.remote)?.get(&format!("/sagas/{}", self.id), &[]).await?;
+        let answer = Client::new(&self.remote)?
+            .get(&format!("/sagas/{}", self.id), &[])
+            .await?;
         print(&self.remote.output.saga(&answer)?)?;
         Ok(Exit::Ok)
     }
@@ -156,13 +166,23 @@ impl History {
         let client = Client::new(&self.remote)?;
         let path = format!("/sagas/{}/history", self.id);
         // Before the history, which then has all that led to it.
-        let saga = if self.whole { Some(client.get(&format!("/sagas/{}", self.id), &[]).await?) } else { None };
-        let (entries, next) = pages(&client, &path, Vec::new(), self.limit, |page| page.history).await?;
+        let saga = if self.whole {
+            Some(client.get(&format!("/sagas/{}", self.id), &[]).await?)
+        } else {
+            None
+        };
+        let (entries, next) =
+            pages(&client, &path, Vec::new(), self.limit, |page| page.history).await?;
         if let Some(saga) = saga {
             print(&whole(&client, &saga, entries, next).await?)?;
             return Ok(Exit::Ok);
         }
-        let views = || entries.iter().map(|entry| view::read::<EntryView>(entry.get())).collect::<Result<Vec<_>, _>>();
+        let views = || {
+            entries
+                .iter()
+                .map(|entry| view::read::<EntryView>(entry.get()))
+                .collect::<Result<Vec<_>, _>>()
+        };
         let form = &self.remote.output;
         print(&match form.form {
             Form::Json => output::list_json("history", &entries, next.as_deref()),
@@ -182,10 +202,19 @@ async fn whole(
 ) -> Result<String, Failure> {
     let of: view::SagaView = view::read(saga)?;
     let version = [("version", of.version.to_string())];
-    let Source { source: definition } =
-        view::read(&client.get(&format!("/workflows/{}", of.workflow), &version).await?)?;
-    let whole = Whole { saga: view::read(saga)?, definition, history, next };
-    let text = serde_json::to_string(&whole).map_err(|error| Failure::failed("the history has no JSON form", error))?;
+    let Source { source: definition } = view::read(
+        &client
+            .get(&format!("/workflows/{}", of.workflow), &version)
+            .await?,
+    )?;
+    let whole = Whole {
+        saga: view::read(saga)?,
+        definition,
+        history,
+        next,
+    };
+    let text = serde_json::to_string(&whole)
+        .map_err(|error| Failure::failed("the history has no JSON form", error))?;
     Ok(text + "\n")
 }
 
@@ -218,7 +247,9 @@ async fn pages(
 fn entries_table(entries: &[EntryView], paint: Paint) -> String {
     let first = entries.first().map(|entry| entry.at.clone());
     let row = |entry: &EntryView| -> Vec<Cell> {
-        let after = view::between(first.as_deref(), Some(&entry.at)).map(output::span).unwrap_or_default();
+        let after = view::between(first.as_deref(), Some(&entry.at))
+            .map(output::span)
+            .unwrap_or_default();
         let what = match &entry.ignored {
             Some(reason) => Cell::coloured(format!("ignored: {reason}"), Colour::Dim),
             None => moves(entry).into(),
@@ -231,16 +262,38 @@ fn entries_table(entries: &[EntryView], paint: Paint) -> String {
             entry.by.as_deref().unwrap_or_default().into(),
         ]
     };
-    table(&["REVISION", "AFTER", "INPUT", "DID", "BY"], entries.iter().map(row).collect(), paint)
+    table(
+        &["REVISION", "AFTER", "INPUT", "DID", "BY"],
+        entries.iter().map(row).collect(),
+        paint,
+    )
 }
 
 /// An input in a few words: its type, its step, how it went, and why.
 pub fn input(input: &serde_json::Value) -> String {
-    let text = |name: &str| input.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-    let attempt = input.get("attempt").and_then(serde_json::Value::as_u64).map(|attempt| format!("attempt {attempt}"));
-    let words = [text("type"), text("step"), text("action"), attempt, text("outcome"), text("reason"), text("note")];
+    let text = |name: &str| {
+        input
+            .get(name)
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
+    };
+    let attempt = input
+        .get("attempt")
+        .and_then(serde_json::Value::as_u64)
+        .map(|attempt| format!("attempt {attempt}"));
+    let words = [
+        text("type"),
+        text("step"),
+        text("action"),
+        attempt,
+        text("outcome"),
+        text("reason"),
+        text("note"),
+    ];
     let words = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let error = input.get("error").and_then(|error| serde_json::from_value::<view::ErrorView>(error.clone()).ok());
+    let error = input
+        .get("error")
+        .and_then(|error| serde_json::from_value::<view::ErrorView>(error.clone()).ok());
     match error {
         Some(error) => format!("{words}, {}", error.line()),
         None => words,
@@ -248,8 +301,16 @@ pub fn input(input: &serde_json::Value) -> String {
 }
 
 fn moves(entry: &EntryView) -> String {
-    let one = |moved: &view::MoveView| format!("{} → {}", moved.step.as_deref().unwrap_or("saga"), moved.to);
-    entry.moved.iter().flatten().map(one).collect::<Vec<_>>().join(", ")
+    let one = |moved: &view::MoveView| {
+        format!("{} → {}", moved.step.as_deref().unwrap_or("saga"), moved.to)
+    };
+    entry
+        .moved
+        .iter()
+        .flatten()
+        .map(one)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A time as the server wants it: RFC 3339; a duration is so long ago.
@@ -259,6 +320,9 @@ fn time(text: &str) -> Result<String, String> {
     }
     let wanted = "a time such as 2026-07-01T10:00:00Z is wanted, or a duration such as 10m (ago)";
     let ago = humantime::parse_duration(text).map_err(|_| wanted.to_owned())?;
-    let at = SystemTime::now().checked_sub(ago).ok_or_else(|| wanted.to_owned())?;
-    Ok(chrono::DateTime::<chrono::Utc>::from(at).to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
+    let at = SystemTime::now()
+        .checked_sub(ago)
+        .ok_or_else(|| wanted.to_owned())?;
+    Ok(chrono::DateTime::<chrono::Utc>::from(at)
+        .to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
 }

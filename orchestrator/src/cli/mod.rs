@@ -143,7 +143,11 @@ mod tests {
         let mut quoted = line.split('\'');
         while let Some(plain) = quoted.next() {
             let of_shell = |word: &str| matches!(word, "|" | ">" | "&&");
-            words.extend(plain.split_whitespace().map(|word| (!of_shell(word)).then(|| word.to_owned())));
+            words.extend(
+                plain
+                    .split_whitespace()
+                    .map(|word| (!of_shell(word)).then(|| word.to_owned())),
+            );
             words.extend(quoted.next().map(|text| Some(text.to_owned())));
         }
         words
@@ -154,18 +158,29 @@ mod tests {
         let mut seen = 0;
         let top = Cli::command();
         for command in std::iter::once(&top).chain(top.get_subcommands()) {
-            let help = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+            let help = command
+                .get_before_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             for line in help.lines().skip(1) {
                 // Behind the command some say what it does.
                 let example = line.trim().split("   ").next().unwrap_or_default();
                 // Of the processes only one is sure to be there.
                 let own = format!("={}", std::process::id());
-                let example =
-                    ["=41", "=42", "=43"].iter().fold(example.to_owned(), |text, pid| text.replace(pid, &own));
+                let example = ["=41", "=42", "=43"]
+                    .iter()
+                    .fold(example.to_owned(), |text, pid| text.replace(pid, &own));
                 let example = example.replace("0193a5c2-…", ID);
                 for command in words(&example).split(Option::is_none) {
-                    let piped = command.iter().flatten().any(|word| word == "xargs").then(|| ID.to_owned());
-                    let ours = command.iter().flatten().skip_while(|word| *word != "orchestrator");
+                    let piped = command
+                        .iter()
+                        .flatten()
+                        .any(|word| word == "xargs")
+                        .then(|| ID.to_owned());
+                    let ours = command
+                        .iter()
+                        .flatten()
+                        .skip_while(|word| *word != "orchestrator");
                     let arguments: Vec<_> = ours.chain(&piped).collect();
                     if arguments.is_empty() {
                         continue;

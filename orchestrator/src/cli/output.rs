@@ -13,7 +13,12 @@ use std::time::Duration;
 #[derive(Args, Clone, Debug)]
 pub struct Output {
     /// table for people; json as the server said it; jsonl an item a line; id only ids
-    #[arg(short = 'o', long = "output", value_name = "table|json|jsonl|id", default_value = "table")]
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "table|json|jsonl|id",
+        default_value = "table"
+    )]
     pub form: Form,
 
     /// No colours; NO_COLOR does the same
@@ -72,8 +77,12 @@ impl Output {
     /// # Errors
     /// If one of them is no saga.
     pub fn sagas(&self, sagas: &[Box<RawValue>], next: Option<&str>) -> Result<String, Failure> {
-        let views =
-            || sagas.iter().map(|saga| super::view::read::<SagaView>(saga.get())).collect::<Result<Vec<_>, _>>();
+        let views = || {
+            sagas
+                .iter()
+                .map(|saga| super::view::read::<SagaView>(saga.get()))
+                .collect::<Result<Vec<_>, _>>()
+        };
         Ok(match self.form {
             Form::Json => list_json("sagas", sagas, next),
             Form::Jsonl => lines(sagas.iter().map(|saga| saga.get().to_owned())),
@@ -91,7 +100,10 @@ pub fn lines(items: impl Iterator<Item = String>) -> String {
 /// A list as the server says one, its items untouched.
 pub fn list_json(name: &str, items: &[Box<RawValue>], next: Option<&str>) -> String {
     let items: Vec<_> = items.iter().map(|item| item.get()).collect();
-    let next = next.map_or_else(|| "null".to_owned(), |next| serde_json::Value::from(next).to_string());
+    let next = next.map_or_else(
+        || "null".to_owned(),
+        |next| serde_json::Value::from(next).to_string(),
+    );
     format!("{{\"{name}\":[{}],\"next\":{next}}}\n", items.join(","))
 }
 
@@ -110,11 +122,21 @@ fn rows(sagas: &[SagaView], paint: Paint) -> String {
             saga.error().unwrap_or_default().into(),
         ]
     };
-    let heading = ["ID", "STATUS", "WORKFLOW", "KEY", "STEP", "DONE", "STARTED (UTC)", "TOOK", "ERROR"];
+    let heading = [
+        "ID",
+        "STATUS",
+        "WORKFLOW",
+        "KEY",
+        "STEP",
+        "DONE",
+        "STARTED (UTC)",
+        "TOOK",
+        "ERROR",
+    ];
     table(&heading, sagas.iter().map(row).collect(), paint)
 }
 
-fn status(word: &Word<workflows::saga::Status>) -> Cell {
+fn status(word: &Word<saga_core::saga::Status>) -> Cell {
     match word.known() {
         Some(known) => {
             let (icon, colour) = paint::of_status(known);
@@ -131,20 +153,33 @@ fn card(saga: &SagaView, paint: Paint) -> String {
         ("status", status_text(saga, paint)),
         ("workflow", format!("{}@{}", saga.workflow, saga.version)),
     ];
-    let took = saga.took().map(|took| format!(", took {}", span(took))).unwrap_or_default();
+    let took = saga
+        .took()
+        .map(|took| format!(", took {}", span(took)))
+        .unwrap_or_default();
     lines.push(("key", tamed(&saga.key)));
     lines.push(("started", format!("{} UTC{took}", moment(&saga.started_at))));
     if let Some(cancel) = &saga.cancel {
-        lines.push(("cancelled", tamed(&format!("{} (by {})", cancel.reason, cancel.by))));
+        lines.push((
+            "cancelled",
+            tamed(&format!("{} (by {})", cancel.reason, cancel.by)),
+        ));
     }
     if let Some(failure) = &saga.failure {
-        lines.push(("failed", tamed(&format!("{}, {}", failure.step, failure.error.line()))));
+        lines.push((
+            "failed",
+            tamed(&format!("{}, {}", failure.step, failure.error.line())),
+        ));
     }
     if let Some(waiting_for) = &saga.waiting_for {
         lines.push(("waits for", tamed(waiting_for)));
     }
-    let head =
-        lines.iter().map(|(name, text)| format!("{} {text}\n", paint.paint(Colour::Dim, &format!("{name:<10}"))));
+    let head = lines.iter().map(|(name, text)| {
+        format!(
+            "{} {text}\n",
+            paint.paint(Colour::Dim, &format!("{name:<10}"))
+        )
+    });
     head.collect::<String>() + "\n" + &steps(saga, paint)
 }
 
@@ -169,12 +204,31 @@ fn steps(saga: &SagaView, paint: Paint) -> String {
             None => step.status.text().into(),
         };
         let took = super::view::between(step.started_at.as_deref(), step.finished_at.as_deref());
-        let error = step.error.as_ref().map(super::view::ErrorView::line).unwrap_or_default();
-        let attempt = if step.attempt > 0 { step.attempt.to_string() } else { String::new() };
+        let error = step
+            .error
+            .as_ref()
+            .map(super::view::ErrorView::line)
+            .unwrap_or_default();
+        let attempt = if step.attempt > 0 {
+            step.attempt.to_string()
+        } else {
+            String::new()
+        };
         let took = took.map(span).unwrap_or_default();
-        vec![step.name.as_str().into(), status, step.worker.as_str().into(), attempt.into(), took.into(), error.into()]
+        vec![
+            step.name.as_str().into(),
+            status,
+            step.worker.as_str().into(),
+            attempt.into(),
+            took.into(),
+            error.into(),
+        ]
     };
-    table(&["STEP", "STATUS", "WORKER", "ATTEMPT", "TOOK", "ERROR"], saga.steps.iter().map(row).collect(), paint)
+    table(
+        &["STEP", "STATUS", "WORKER", "ATTEMPT", "TOOK", "ERROR"],
+        saga.steps.iter().map(row).collect(),
+        paint,
+    )
 }
 
 /// `2026-07-01T10:00:00.123456Z` as a person reads it: to the second.
@@ -188,6 +242,10 @@ pub fn span(took: Duration) -> String {
         below if below < 1.0 => format!("{:.0} ms", below * 1000.0),
         below if below < 60.0 => format!("{below:.2} s"),
         below if below < 3600.0 => format!("{:.0} m {:.0} s", (below / 60.0).floor(), below % 60.0),
-        more => format!("{:.0} h {:.0} m", (more / 3600.0).floor(), (more % 3600.0 / 60.0).floor()),
+        more => format!(
+            "{:.0} h {:.0} m",
+            (more / 3600.0).floor(),
+            (more % 3600.0 / 60.0).floor()
+        ),
     }
 }

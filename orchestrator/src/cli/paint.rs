@@ -1,7 +1,7 @@
 //! Colours and icons. A status is never told by its colour alone: icon and word say it too.
 
+use saga_core::saga::{Status, StepStatus};
 use std::io::IsTerminal;
-use workflows::saga::{Status, StepStatus};
 
 /// Whether to colour.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,9 @@ impl Paint {
     pub fn for_stdout(no_color: bool) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { on: !no_color && !refused && std::io::stdout().is_terminal() }
+        Self {
+            on: !no_color && !refused && std::io::stdout().is_terminal(),
+        }
     }
 
     /// Never colours.

@@ -4,15 +4,15 @@ use super::exit::{Exit, Failure};
 use super::output::print;
 use crate::http::sagas::SagaView;
 use clap::Args;
+use saga_core::definition::{Definition, MASK};
+use saga_core::replay::{Entry, replay};
+use saga_core::saga::Saga;
+use saga_core::transition::Input;
+use saga_protocol::Payload;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::path::{Path, PathBuf};
-use workflows::Payload;
-use workflows::definition::{Definition, MASK};
-use workflows::replay::{Entry, replay};
-use workflows::saga::Saga;
-use workflows::transition::Input;
 
 /// Apply a saga's history again, and say where it differs
 #[derive(Args, Clone, Debug)]
@@ -54,28 +54,55 @@ impl Replay {
         let definition = self.definition(&file)?;
         let read = |(index, entry): (usize, &RawValue)| {
             let read = serde_json::from_str::<Entry>(entry.get());
-            read.map_err(|error| unreadable(format!("has no history: entry {index} cannot be read: {error}")))
+            read.map_err(|error| {
+                unreadable(format!(
+                    "has no history: entry {index} cannot be read: {error}"
+                ))
+            })
         };
-        let entries = file.history.iter().map(AsRef::as_ref).enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+        let entries = file
+            .history
+            .iter()
+            .map(AsRef::as_ref)
+            .enumerate()
+            .map(read)
+            .collect::<Result<Vec<_>, _>>()?;
         let hidden = file.history.iter().any(|entry| entry.get().contains(MASK));
         let differs = |what: String| {
             let conditions = hidden && definition.steps.iter().any(|step| step.when.is_some());
-            let perhaps = if conditions { "; a condition over what is hidden may have held then" } else { "" };
+            let perhaps = if conditions {
+                "; a condition over what is hidden may have held then"
+            } else {
+                ""
+            };
             Failure::new(Exit::Failed, format!("{name}: {what}{perhaps}"))
         };
-        let end = replay(&definition, &entries).map_err(|difference| differs(difference.to_string()))?;
+        let end =
+            replay(&definition, &entries).map_err(|difference| differs(difference.to_string()))?;
         if let Some(shown) = &file.saga {
             compare(&definition, &entries, shown).map_err(differs)?;
         }
-        let Saga { id, workflow, version, status, revision, .. } = &end;
+        let Saga {
+            id,
+            workflow,
+            version,
+            status,
+            revision,
+            ..
+        } = &end;
         let count = entries.len();
-        let mut words = format!("saga {id} of {workflow}@{version}: {count} inputs applied again, each did the same; ");
+        let mut words = format!(
+            "saga {id} of {workflow}@{version}: {count} inputs applied again, each did the same; "
+        );
         words += &format!("{status} at revision {revision}\n");
         if file.saga.is_none() {
             words += "not compared: the saga itself, which is not in the file (`history --whole` puts it there)\n";
         }
         if hidden {
-            words += &format!("not compared: what is hidden ({})\n", definition.sensitive.join(", "));
+            words += &format!(
+                "not compared: what is hidden ({})\n",
+                definition.sensitive.join(", ")
+            );
         }
         if file.next.is_some() {
             words += "not compared: what came later, which is not in the file (--limit)\n";
@@ -94,12 +121,19 @@ impl Replay {
             }
         };
         let parsed = Definition::parse(&name, &source);
-        parsed.map_err(|mistakes| Failure::new(Exit::Usage, mistakes.to_string().trim_end().to_owned()))
+        parsed.map_err(|mistakes| {
+            Failure::new(Exit::Usage, mistakes.to_string().trim_end().to_owned())
+        })
     }
 }
 
 fn text(path: &Path) -> Result<String, Failure> {
-    let unreadable = |error| Failure::new(Exit::Usage, format!("{} cannot be read: {error}", path.display()));
+    let unreadable = |error| {
+        Failure::new(
+            Exit::Usage,
+            format!("{} cannot be read: {error}", path.display()),
+        )
+    };
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
@@ -107,32 +141,45 @@ fn text(path: &Path) -> Result<String, Failure> {
 fn compare(definition: &Definition, entries: &[Entry], shown: &Value) -> Result<(), String> {
     let revision = shown["revision"].as_u64().unwrap_or(0);
     let until = entries.partition_point(|entry| entry.revision <= revision);
-    let saga = replay(definition, &entries[..until]).map_err(|difference| difference.to_string())?;
-    let input = entries.first().map_or_else(Payload::empty, |entry| match &entry.input {
-        Input::Start(start) => start.input.clone(),
-        _ => Payload::empty(),
-    });
+    let saga =
+        replay(definition, &entries[..until]).map_err(|difference| difference.to_string())?;
+    let input = entries
+        .first()
+        .map_or_else(Payload::empty, |entry| match &entry.input {
+            Input::Start(start) => start.input.clone(),
+            _ => Payload::empty(),
+        });
     let view = SagaView::of(definition, &saga, &input, saga.updated_at);
     let found = serde_json::to_value(view).map_err(|error| error.to_string())?;
     match difference("saga", shown, &found) {
         None => Ok(()),
-        Some((place, said, found)) => {
-            Err(format!("revision {revision}: {place} is {said} as shown, and {found} by the history"))
-        }
+        Some((place, said, found)) => Err(format!(
+            "revision {revision}: {place} is {said} as shown, and {found} by the history"
+        )),
     }
 }
 
 /// The first place where two values differ. `waiting_for` depends on the moment of looking.
-fn difference<'v>(place: &str, shown: &'v Value, found: &'v Value) -> Option<(String, &'v Value, &'v Value)> {
+fn difference<'v>(
+    place: &str,
+    shown: &'v Value,
+    found: &'v Value,
+) -> Option<(String, &'v Value, &'v Value)> {
     match (shown, found) {
         (Value::Object(one), Value::Object(other)) => {
-            let names = one.keys().chain(other.keys()).filter(|name| name.as_str() != "waiting_for");
-            let mut differences = names.map(|name| (format!("{place}.{name}"), &shown[name], &found[name]));
+            let names = one
+                .keys()
+                .chain(other.keys())
+                .filter(|name| name.as_str() != "waiting_for");
+            let mut differences =
+                names.map(|name| (format!("{place}.{name}"), &shown[name], &found[name]));
             differences.find_map(|(place, shown, found)| difference(&place, shown, found))
         }
         (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
             let mut pairs = one.iter().zip(other).enumerate();
-            pairs.find_map(|(index, (shown, found))| difference(&format!("{place}[{index}]"), shown, found))
+            pairs.find_map(|(index, (shown, found))| {
+                difference(&format!("{place}[{index}]"), shown, found)
+            })
         }
         _ => (shown != found).then(|| (place.to_owned(), shown, found)),
     }

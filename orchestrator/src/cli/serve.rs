@@ -42,7 +42,10 @@ impl Embedded {
             http: self.http.clone(),
             orders: self.orders.clone(),
             engine: self.engine.clone(),
-            place: Place::Embedded { data: self.data.clone(), workers: self.workers.clone() },
+            place: Place::Embedded {
+                data: self.data.clone(),
+                workers: self.workers.clone(),
+            },
             metrics,
             port_taken: PortTaken::Fail,
         }
@@ -54,11 +57,19 @@ impl Embedded {
     /// What cannot be opened.
     pub async fn run(self) -> Result<Exit, Failure> {
         let metrics = set_up(&self.logs, &self.http)?;
-        for unused in ["DATABASE_URL", "KAFKA_BROKERS"].iter().filter(|name| std::env::var_os(name).is_some()) {
-            tracing::warn!("{unused} is set and not used: this is embedded; `orchestrator serve` uses it");
+        for unused in ["DATABASE_URL", "KAFKA_BROKERS"]
+            .iter()
+            .filter(|name| std::env::var_os(name).is_some())
+        {
+            tracing::warn!(
+                "{unused} is set and not used: this is embedded; `orchestrator serve` uses it"
+            );
         }
         let app = App::build(self.config(Some(metrics))).map_err(not_built)?;
-        eprint!("{}", greeting(&app.url(), &self.data.folder().display().to_string()));
+        eprint!(
+            "{}",
+            greeting(&app.url(), &self.data.folder().display().to_string())
+        );
         until_asked(app).await
     }
 }
@@ -114,7 +125,10 @@ impl Serve {
             http: self.http,
             orders: self.orders,
             engine: self.engine,
-            place: Place::Serve { database: self.database, kafka: self.kafka },
+            place: Place::Serve {
+                database: self.database,
+                kafka: self.kafka,
+            },
             metrics: Some(metrics),
             port_taken: PortTaken::Fail,
         });
@@ -147,9 +161,19 @@ impl MigrateCommand {
     /// A database that does not answer (6) or refuses (1).
     pub async fn run(self) -> Result<Exit, Failure> {
         telemetry::log(&self.logs, "info").map_err(|error| Failure::failed("migrate", error))?;
-        let url = self.database.url.as_ref().map(|url| url.expose()).unwrap_or_default();
-        let db = Postgres::connect(url, 1).await.map_err(|error| of_database(&error))?;
-        let missing = db.missing_migrations().await.map_err(|error| of_database(&error))?;
+        let url = self
+            .database
+            .url
+            .as_ref()
+            .map(|url| url.expose())
+            .unwrap_or_default();
+        let db = Postgres::connect(url, 1)
+            .await
+            .map_err(|error| of_database(&error))?;
+        let missing = db
+            .missing_migrations()
+            .await
+            .map_err(|error| of_database(&error))?;
         db.migrate().await.map_err(|error| of_database(&error))?;
         match missing.as_slice() {
             [] => eprintln!("orchestrator: the database was up to date"),
@@ -160,7 +184,11 @@ impl MigrateCommand {
 }
 
 fn of_database(error: &DbError) -> Failure {
-    let exit = if matches!(error, DbError::Unavailable(_)) { Exit::Unavailable } else { Exit::Failed };
+    let exit = if matches!(error, DbError::Unavailable(_)) {
+        Exit::Unavailable
+    } else {
+        Exit::Failed
+    };
     Failure::new(exit, error.to_string())
 }
 
@@ -189,8 +217,10 @@ async fn until_asked(app: App) -> Result<Exit, Failure> {
 
 /// Waits for Ctrl-C or SIGTERM.
 pub(super) async fn asked_to_stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         tracing::error!("signals cannot be listened to; end this process by force");
         return std::future::pending().await;
     };

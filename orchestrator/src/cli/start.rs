@@ -5,11 +5,11 @@ use super::exit::{Exit, Failure};
 use super::output::print;
 use super::view::{self, SagaView};
 use clap::Args;
+use saga_core::saga::Status;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-use workflows::saga::Status;
 
 /// A saga is looked at so often while it is waited for: soon after the start, then ever less often.
 const LOOK_FIRST: Duration = Duration::from_millis(20);
@@ -58,13 +58,19 @@ impl Start {
     /// # Errors
     /// What the server refuses; with `--wait` a saga that ended otherwise than completed.
     pub async fn run(self) -> Result<Exit, Failure> {
-        let mut body = json!({"workflow": self.workflow, "input": json_argument("--input", &self.input)?});
-        for (name, value) in [("key", self.key.map(Value::from)), ("version", self.version.map(Value::from))] {
+        let mut body =
+            json!({"workflow": self.workflow, "input": json_argument("--input", &self.input)?});
+        for (name, value) in [
+            ("key", self.key.map(Value::from)),
+            ("version", self.version.map(Value::from)),
+        ] {
             if let Some(value) = value {
                 body[name] = value;
             }
         }
-        let idempotency_key = self.idempotency_key.unwrap_or_else(|| Uuid::now_v7().to_string());
+        let idempotency_key = self
+            .idempotency_key
+            .unwrap_or_else(|| Uuid::now_v7().to_string());
         let client = Client::new(&self.remote)?;
         let mut answer = start(&client, &body, &idempotency_key).await?;
         let mut exit = Exit::Ok;
@@ -81,7 +87,10 @@ async fn start(client: &Client, body: &Value, idempotency_key: &str) -> Result<S
     let mut tries = 0;
     loop {
         tries += 1;
-        match client.post("/sagas", body, &[("Idempotency-Key", &quoted)]).await {
+        match client
+            .post("/sagas", body, &[("Idempotency-Key", &quoted)])
+            .await
+        {
             Err(failure) if failure.exit == Exit::Unavailable && tries < TRIES => {
                 eprintln!("orchestrator: {}; trying again", failure.words);
                 tokio::time::sleep(Duration::from_millis(300) * tries).await;
@@ -92,7 +101,11 @@ async fn start(client: &Client, body: &Value, idempotency_key: &str) -> Result<S
 }
 
 /// Looks at the saga until it is at rest. What it says of the end: the code.
-async fn wait(client: &Client, mut answer: String, at_most: Duration) -> Result<(String, Exit), Failure> {
+async fn wait(
+    client: &Client,
+    mut answer: String,
+    at_most: Duration,
+) -> Result<(String, Exit), Failure> {
     let began = Instant::now();
     let mut pause = LOOK_FIRST;
     loop {
@@ -107,7 +120,11 @@ async fn wait(client: &Client, mut answer: String, at_most: Duration) -> Result<
             return Ok((answer, exit));
         }
         if began.elapsed() >= at_most {
-            eprintln!("orchestrator: saga {} is {} after {at_most:?}", saga.id, saga.status.text());
+            eprintln!(
+                "orchestrator: saga {} is {} after {at_most:?}",
+                saga.id,
+                saga.status.text()
+            );
             return Ok((answer, Exit::Unavailable));
         }
         tokio::time::sleep(pause.min(at_most.saturating_sub(began.elapsed()))).await;
@@ -123,8 +140,11 @@ async fn wait(client: &Client, mut answer: String, at_most: Duration) -> Result<
 pub fn json_argument(flag: &str, text: &str) -> Result<Value, Failure> {
     let usage = |words: String| Failure::new(Exit::Usage, words);
     let text = match text.strip_prefix('@') {
-        Some(file) => std::fs::read_to_string(file)
-            .map_err(|error| usage(format!("{flag} names {file}, which cannot be read: {error}")))?,
+        Some(file) => std::fs::read_to_string(file).map_err(|error| {
+            usage(format!(
+                "{flag} names {file}, which cannot be read: {error}"
+            ))
+        })?,
         None if text == "-" => {
             let mut text = String::new();
             std::io::stdin()

@@ -32,11 +32,22 @@ impl Cell {
 /// Rows under a heading, two spaces between columns, nothing trailing. Control characters are shown escaped, so that
 /// what a caller sent cannot steer the terminal.
 pub fn table(heading: &[&str], rows: Vec<Vec<Cell>>, paint: Paint) -> String {
-    let heading = heading.iter().map(|text| Cell::coloured((*text).to_owned(), Colour::Bold)).collect();
-    let rows: Vec<Vec<Cell>> =
-        std::iter::once(heading).chain(rows).map(|row| row.into_iter().map(tame).collect()).collect();
+    let heading = heading
+        .iter()
+        .map(|text| Cell::coloured((*text).to_owned(), Colour::Bold))
+        .collect();
+    let rows: Vec<Vec<Cell>> = std::iter::once(heading)
+        .chain(rows)
+        .map(|row| row.into_iter().map(tame).collect())
+        .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(Cell::width)
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<_> = (0..columns).map(width).collect();
     rows.iter().map(|row| line(row, &widths, paint)).collect()
 }
@@ -45,7 +56,9 @@ fn line(row: &[Cell], widths: &[usize], paint: Paint) -> String {
     let last = row.iter().rposition(|cell| !cell.0.is_empty()).unwrap_or(0);
     let mut line = String::new();
     for (at, cell) in row.iter().enumerate().take(last + 1) {
-        line += &cell.1.map_or_else(|| cell.0.clone(), |colour| paint.paint(colour, &cell.0));
+        line += &cell
+            .1
+            .map_or_else(|| cell.0.clone(), |colour| paint.paint(colour, &cell.0));
         if at < last {
             line += &" ".repeat(widths[at] - cell.width() + 2);
         }
@@ -63,7 +76,15 @@ pub fn tamed(text: &str) -> String {
     if !text.chars().any(char::is_control) {
         return text.to_owned();
     }
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -72,8 +93,10 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_control_characters_are_escaped() {
-        let rows =
-            vec![vec!["a".into(), "✓ done".into(), "".into()], vec!["longer".into(), "x\u{1b}[2J".into(), "e".into()]];
+        let rows = vec![
+            vec!["a".into(), "✓ done".into(), "".into()],
+            vec!["longer".into(), "x\u{1b}[2J".into(), "e".into()],
+        ];
         assert_eq!(
             table(&["ID", "STATUS", "ERROR"], rows, Paint::plain()),
             "ID      STATUS      ERROR\na       ✓ done\nlonger  x\\u{1b}[2J  e\n"

@@ -3,20 +3,24 @@
 
 use super::exit::{Exit, Failure};
 use chrono::{DateTime, Utc};
+use saga_core::saga::{Status, StepStatus};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::str::FromStr;
 use std::time::Duration;
-use workflows::saga::{Status, StepStatus};
 
 /// Reads an answer.
 ///
 /// # Errors
 /// If it has another shape: then the server is none of ours.
 pub fn read<T: DeserializeOwned>(answer: &str) -> Result<T, Failure> {
-    serde_json::from_str(answer)
-        .map_err(|error| Failure::new(Exit::Failed, format!("the server answered something unexpected: {error}")))
+    serde_json::from_str(answer).map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            format!("the server answered something unexpected: {error}"),
+        )
+    })
 }
 
 /// A word that this release may not know.
@@ -180,16 +184,29 @@ pub struct MoveView {
 impl SagaView {
     /// Steps completed or skipped, of how many.
     pub fn progress(&self) -> (usize, usize) {
-        let done = |step: &&StepView| matches!(step.status.known(), Some(StepStatus::Completed | StepStatus::Skipped));
+        let done = |step: &&StepView| {
+            matches!(
+                step.status.known(),
+                Some(StepStatus::Completed | StepStatus::Skipped)
+            )
+        };
         (self.steps.iter().filter(done).count(), self.steps.len())
     }
 
     /// The steps under way.
     pub fn current(&self) -> String {
         let under_way = |step: &&StepView| {
-            matches!(step.status.known(), Some(StepStatus::Running | StepStatus::Waiting | StepStatus::Compensating))
+            matches!(
+                step.status.known(),
+                Some(StepStatus::Running | StepStatus::Waiting | StepStatus::Compensating)
+            )
         };
-        self.steps.iter().filter(under_way).map(|step| step.name.as_str()).collect::<Vec<_>>().join(" ")
+        self.steps
+            .iter()
+            .filter(under_way)
+            .map(|step| step.name.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// The business key where it says more than the id.
@@ -200,12 +217,17 @@ impl SagaView {
     /// The first error in force, or the failure that it was undone for, in a line.
     pub fn error(&self) -> Option<String> {
         let error = self.steps.iter().find_map(|step| step.error.as_ref());
-        error.or(self.failure.as_ref().map(|failure| &failure.error)).map(ErrorView::line)
+        error
+            .or(self.failure.as_ref().map(|failure| &failure.error))
+            .map(ErrorView::line)
     }
 
     /// From its start to its end, or to its last transition.
     pub fn took(&self) -> Option<Duration> {
-        between(Some(&self.started_at), self.finished_at.as_deref().or(self.updated_at.as_deref()))
+        between(
+            Some(&self.started_at),
+            self.finished_at.as_deref().or(self.updated_at.as_deref()),
+        )
     }
 }
 
@@ -222,7 +244,11 @@ impl ErrorView {
 
 /// The time between two moments, if both are known.
 pub fn between(from: Option<&str>, to: Option<&str>) -> Option<Duration> {
-    let at = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
+    let at = |text: &str| {
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|at| at.to_utc())
+    };
     let (from, to): (DateTime<Utc>, DateTime<Utc>) = (at(from?)?, at(to?)?);
     (to - from).to_std().ok()
 }

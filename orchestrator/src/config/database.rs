@@ -31,23 +31,40 @@ pub enum Migrate {
 impl Database {
     /// Reads the two addresses; mistakes are told in sentences.
     pub fn read_secrets(&mut self, environment: Environment<'_>, mistakes: &mut Vec<String>) {
-        for (name, field) in [("DATABASE_URL", &mut self.url), ("VIEW_DATABASE_URL", &mut self.view_url)] {
+        for (name, field) in [
+            ("DATABASE_URL", &mut self.url),
+            ("VIEW_DATABASE_URL", &mut self.view_url),
+        ] {
             match Secret::read(name, environment) {
                 Ok(secret) => *field = secret,
                 Err(mistake) => mistakes.push(mistake),
             }
         }
-        if self.url.is_none() && !mistakes.iter().any(|mistake| mistake.starts_with("DATABASE_URL")) {
-            mistakes.push("DATABASE_URL is not set; postgres://USER:PASSWORD@HOST/DATABASE is wanted".to_owned());
+        if self.url.is_none()
+            && !mistakes
+                .iter()
+                .any(|mistake| mistake.starts_with("DATABASE_URL"))
+        {
+            mistakes.push(
+                "DATABASE_URL is not set; postgres://USER:PASSWORD@HOST/DATABASE is wanted"
+                    .to_owned(),
+            );
         }
-        for (name, field) in [("DATABASE_URL", &self.url), ("VIEW_DATABASE_URL", &self.view_url)] {
+        for (name, field) in [
+            ("DATABASE_URL", &self.url),
+            ("VIEW_DATABASE_URL", &self.view_url),
+        ] {
             if field.as_ref().is_some_and(|url| !is_postgres(url.expose())) {
-                mistakes.push(format!("{name} does not begin with postgres:// or postgresql://"));
+                mistakes.push(format!(
+                    "{name} does not begin with postgres:// or postgresql://"
+                ));
             }
         }
     }
 }
 
 fn is_postgres(url: &str) -> bool {
-    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
+    ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
 }

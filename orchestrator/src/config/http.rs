@@ -36,7 +36,8 @@ impl Http {
     /// Adds what is wrong with these taken together.
     pub fn check(&self, mistakes: &mut Vec<String>) {
         if self.auth == Auth::Jwt {
-            mistakes.push("AUTH is jwt, which this release cannot do yet; none is wanted".to_owned());
+            mistakes
+                .push("AUTH is jwt, which this release cannot do yet; none is wanted".to_owned());
             if self.allow_faults {
                 mistakes
                     .push("ALLOW_FAULTS is on with AUTH=jwt; faults are for machines that nobody relies on".to_owned());
@@ -47,6 +48,11 @@ impl Http {
     /// What is allowed, and yet worth a word.
     pub fn warning(&self) -> Option<String> {
         let open = self.auth == Auth::None && !self.listen.ip().is_loopback();
-        open.then(|| format!("LISTEN is {} with AUTH=none: whoever reaches it can start and cancel sagas", self.listen))
+        open.then(|| {
+            format!(
+                "LISTEN is {} with AUTH=none: whoever reaches it can start and cancel sagas",
+                self.listen
+            )
+        })
     }
 }

@@ -32,20 +32,33 @@ impl Kafka {
             Err(mistake) => mistakes.push(mistake),
         }
         if self.pairs().iter().any(|(key, _)| key.is_empty()) {
-            mistakes.push("KAFKA_PROPERTIES holds something other than k=v, several joined by commas".to_owned());
+            mistakes.push(
+                "KAFKA_PROPERTIES holds something other than k=v, several joined by commas"
+                    .to_owned(),
+            );
         }
         if self.brokers.is_none() {
-            mistakes.push("KAFKA_BROKERS is not set; HOST:PORT is wanted, several joined by commas".to_owned());
+            mistakes.push(
+                "KAFKA_BROKERS is not set; HOST:PORT is wanted, several joined by commas"
+                    .to_owned(),
+            );
         }
     }
 
     /// The properties one by one; what is not `k=v` has an empty key.
     pub fn pairs(&self) -> Vec<(String, String)> {
-        let Some(properties) = &self.properties else { return Vec::new() };
+        let Some(properties) = &self.properties else {
+            return Vec::new();
+        };
         let pair = |text: &str| {
             let (key, value) = text.split_once('=').unwrap_or(("", text));
             (key.trim().to_owned(), value.trim().to_owned())
         };
-        properties.expose().split(',').filter(|text| !text.trim().is_empty()).map(pair).collect()
+        properties
+            .expose()
+            .split(',')
+            .filter(|text| !text.trim().is_empty())
+            .map(pair)
+            .collect()
     }
 }

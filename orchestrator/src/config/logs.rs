@@ -6,7 +6,12 @@ use clap::{Args, ValueEnum};
 #[derive(Args, Clone, Debug)]
 pub struct Logs {
     /// How log lines are written to stderr
-    #[arg(long, env = "LOG_FORMAT", value_name = "text|json", default_value = "text")]
+    #[arg(
+        long,
+        env = "LOG_FORMAT",
+        value_name = "text|json",
+        default_value = "text"
+    )]
     pub log_format: LogFormat,
 
     /// Which are: a level, or levels by module such as info,orchestrator::engine=debug; info unless given, for the demo

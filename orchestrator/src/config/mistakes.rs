@@ -32,9 +32,14 @@ pub enum ParseError {
 ///
 /// # Errors
 /// [`ParseError`] says which.
-pub fn parse<C: Parser + Check>(line: &[OsString], environment: Environment<'_>) -> Result<C, ParseError> {
+pub fn parse<C: Parser + Check>(
+    line: &[OsString],
+    environment: Environment<'_>,
+) -> Result<C, ParseError> {
     let usage = |error: clap::Error| ParseError::Usage(Box::new(error));
-    let lenient = every_setting(C::command(), &|arg| arg.value_parser(OsStringValueParser::new()));
+    let lenient = every_setting(C::command(), &|arg| {
+        arg.value_parser(OsStringValueParser::new())
+    });
     let loose = lenient.try_get_matches_from(line).map_err(usage)?;
     let command = C::command();
     let given = given(&command, &loose, environment);
@@ -49,13 +54,25 @@ pub fn parse<C: Parser + Check>(line: &[OsString], environment: Environment<'_>)
     };
     let mut parsed = C::from_arg_matches(&matches).map_err(usage)?;
     parsed.check(environment, &mut mistakes);
-    if mistakes.is_empty() { Ok(parsed) } else { Err(ParseError::Mistakes(mistakes)) }
+    if mistakes.is_empty() {
+        Ok(parsed)
+    } else {
+        Err(ParseError::Mistakes(mistakes))
+    }
 }
 
 /// Changes all arguments that are settings: those with a variable.
 fn every_setting(command: Command, change: &dyn Fn(Arg) -> Arg) -> Command {
-    let only_settings = |arg: Arg| if arg.get_env().is_some() { change(arg) } else { arg };
-    command.mut_args(only_settings).mut_subcommands(|sub| every_setting(sub, change))
+    let only_settings = |arg: Arg| {
+        if arg.get_env().is_some() {
+            change(arg)
+        } else {
+            arg
+        }
+    };
+    command
+        .mut_args(only_settings)
+        .mut_subcommands(|sub| every_setting(sub, change))
 }
 
 /// A setting that was given, and whether it is good.
@@ -69,9 +86,20 @@ struct Given {
 
 impl Given {
     fn mistake(&self) -> Option<String> {
-        let Self { variable, flag, value, .. } = self;
-        let name = if self.on_the_line { format!("--{flag}") } else { variable.clone() };
-        self.wrong.as_ref().map(|wrong| format!("{name} is {:?}: {wrong}", value.to_string_lossy()))
+        let Self {
+            variable,
+            flag,
+            value,
+            ..
+        } = self;
+        let name = if self.on_the_line {
+            format!("--{flag}")
+        } else {
+            variable.clone()
+        };
+        self.wrong
+            .as_ref()
+            .map(|wrong| format!("{name} is {:?}: {wrong}", value.to_string_lossy()))
     }
 }
 
@@ -81,11 +109,17 @@ fn given(command: &Command, matches: &ArgMatches, environment: Environment<'_>) 
         Some((name, matches)) => (command.find_subcommand(name).unwrap_or(command), matches),
         None => (command, matches),
     };
-    command.get_arguments().filter_map(|arg| one_given(arg, matches, environment)).collect()
+    command
+        .get_arguments()
+        .filter_map(|arg| one_given(arg, matches, environment))
+        .collect()
 }
 
 fn one_given(arg: &Arg, matches: &ArgMatches, environment: Environment<'_>) -> Option<Given> {
-    let (variable, flag) = (arg.get_env()?.to_str()?.to_owned(), arg.get_long()?.to_owned());
+    let (variable, flag) = (
+        arg.get_env()?.to_str()?.to_owned(),
+        arg.get_long()?.to_owned(),
+    );
     let id = arg.get_id().as_str();
     let on_the_line = matches.value_source(id) == Some(ValueSource::CommandLine);
     let value = if on_the_line {
@@ -93,9 +127,20 @@ fn one_given(arg: &Arg, matches: &ArgMatches, environment: Environment<'_>) -> O
     } else {
         OsString::from(environment(&variable)?)
     };
-    let alone = Command::new("alone").no_binary_name(true).arg(arg.clone().env(Resettable::Reset));
-    let wrong = alone.try_get_matches_from([flag_of(&flag, &value)]).err().map(|error| wanted(&error));
-    Some(Given { variable, flag, value, on_the_line, wrong })
+    let alone = Command::new("alone")
+        .no_binary_name(true)
+        .arg(arg.clone().env(Resettable::Reset));
+    let wrong = alone
+        .try_get_matches_from([flag_of(&flag, &value)])
+        .err()
+        .map(|error| wanted(&error));
+    Some(Given {
+        variable,
+        flag,
+        value,
+        on_the_line,
+        wrong,
+    })
 }
 
 /// What a setting wanted, out of clap's error.
@@ -105,7 +150,9 @@ fn wanted(error: &clap::Error) -> String {
     {
         return format!("{} is wanted", values.join(" or "));
     }
-    error.source().map_or_else(|| "this is not taken".to_owned(), ToString::to_string)
+    error
+        .source()
+        .map_or_else(|| "this is not taken".to_owned(), ToString::to_string)
 }
 
 fn flag_of(flag: &str, value: &OsStr) -> OsString {
@@ -117,7 +164,9 @@ fn flag_of(flag: &str, value: &OsStr) -> OsString {
 /// The line as the strict pass reads it: bad flags taken out, good variables put in as flags.
 fn rewritten(line: &[OsString], words: usize, given: &[Given]) -> Vec<OsString> {
     let mut rewritten: Vec<_> = line.iter().take(words).cloned().collect();
-    let from_variables = given.iter().filter(|given| !given.on_the_line && given.wrong.is_none());
+    let from_variables = given
+        .iter()
+        .filter(|given| !given.on_the_line && given.wrong.is_none());
     rewritten.extend(from_variables.map(|given| flag_of(&given.flag, &given.value)));
     let mut skip_value = false;
     for word in line.iter().skip(words) {
@@ -136,7 +185,9 @@ fn rewritten(line: &[OsString], words: usize, given: &[Given]) -> Vec<OsString> 
 fn bad_flag(word: &OsStr, given: &[Given]) -> Option<bool> {
     let word = word.to_str()?.strip_prefix("--")?;
     let bad = given.iter().find(|given| {
-        given.on_the_line && given.wrong.is_some() && word.split('=').next() == Some(given.flag.as_str())
+        given.on_the_line
+            && given.wrong.is_some()
+            && word.split('=').next() == Some(given.flag.as_str())
     });
     bad.map(|_| word.contains('='))
 }
@@ -188,7 +239,11 @@ mod tests {
     impl Check for Line {
         fn check(&mut self, environment: Environment<'_>, mistakes: &mut Vec<String>) {
             match &mut self.command {
-                Some(Serving::Serve { database, kafka, http }) => {
+                Some(Serving::Serve {
+                    database,
+                    kafka,
+                    http,
+                }) => {
                     database.read_secrets(environment, mistakes);
                     kafka.read_secrets(environment, mistakes);
                     http.check(mistakes);
@@ -204,7 +259,11 @@ mod tests {
 
     fn parse_with(line: &str, set: &[(&str, &str)]) -> Result<Line, ParseError> {
         let line: Vec<_> = line.split(' ').map(OsString::from).collect();
-        let environment = |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+        let environment = |name: &str| {
+            set.iter()
+                .find(|(set, _)| *set == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
         parse::<Line>(&line, &environment)
     }
 
@@ -222,18 +281,32 @@ mod tests {
         assert_eq!(embedded.data.folder().to_str(), Some("./data"));
         assert_eq!(embedded.workers.auto, None);
         assert_eq!(embedded.orders.order_version, 1);
-        assert_eq!(embedded.orders.idempotency_life, Duration::from_secs(24 * 3600));
+        assert_eq!(
+            embedded.orders.idempotency_life,
+            Duration::from_secs(24 * 3600)
+        );
         assert!(!embedded.http.allow_faults);
         assert_eq!(embedded.http.warning(), None);
     }
 
     #[test]
     fn a_flag_wins_over_its_variable() {
-        let set = [("LISTEN", "127.0.0.1:1"), ("CURRENCY", "USD"), ("AUTO", "off"), ("ALLOW_FAULTS", "on")];
+        let set = [
+            ("LISTEN", "127.0.0.1:1"),
+            ("CURRENCY", "USD"),
+            ("AUTO", "off"),
+            ("ALLOW_FAULTS", "on"),
+        ];
         let Line { embedded, .. } = parse_with("x --listen 0.0.0.0:2 --shards=3", &set).unwrap();
         assert_eq!(embedded.http.listen, "0.0.0.0:2".parse().unwrap());
-        assert_eq!((embedded.orders.currency.as_str(), embedded.engine.shards), ("USD", 3));
-        assert_eq!((embedded.workers.auto, embedded.http.allow_faults), (Some(Auto::Off), true));
+        assert_eq!(
+            (embedded.orders.currency.as_str(), embedded.engine.shards),
+            ("USD", 3)
+        );
+        assert_eq!(
+            (embedded.workers.auto, embedded.http.allow_faults),
+            (Some(Auto::Off), true)
+        );
         assert!(embedded.http.warning().unwrap().contains("0.0.0.0:2"));
         let Line { embedded, .. } = parse_with("x --allow-faults", &[]).unwrap();
         assert!(embedded.http.allow_faults);
@@ -241,7 +314,12 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let set = [("LISTEN", "8080"), ("CURRENCY", "euro"), ("LOG_FORMAT", "xml"), ("IDEMPOTENCY_LIFE", "1s")];
+        let set = [
+            ("LISTEN", "8080"),
+            ("CURRENCY", "euro"),
+            ("LOG_FORMAT", "xml"),
+            ("IDEMPOTENCY_LIFE", "1s"),
+        ];
         let told = mistakes("x --shards 0 --auto=soon --auth=jwt --allow-faults", &set);
         let expected = [
             "LISTEN is \"8080\": an address and a port are wanted, such as 127.0.0.1:8080 or [::]:8080",
@@ -258,7 +336,13 @@ mod tests {
 
     #[test]
     fn what_serve_needs_is_asked_for_in_one_go() {
-        let told = mistakes("x serve", &[("TOPIC_PARTITIONS", "none"), ("VIEW_DATABASE_URL", "mysql://x")]);
+        let told = mistakes(
+            "x serve",
+            &[
+                ("TOPIC_PARTITIONS", "none"),
+                ("VIEW_DATABASE_URL", "mysql://x"),
+            ],
+        );
         let expected = [
             "TOPIC_PARTITIONS is \"none\": a whole number from 1 to 1000 is wanted",
             "DATABASE_URL is not set; postgres://USER:PASSWORD@HOST/DATABASE is wanted",
@@ -278,16 +362,33 @@ mod tests {
         ];
         let line = parse_with("x serve --kafka-brokers a:1,b:2 --migrate off", &set).unwrap();
         assert!(!format!("{line:?}").contains("secret"));
-        let Some(Serving::Serve { database, kafka, .. }) = line.command else { panic!("serve was asked for") };
+        let Some(Serving::Serve {
+            database, kafka, ..
+        }) = line.command
+        else {
+            panic!("serve was asked for")
+        };
         assert_eq!(database.url.unwrap().expose(), "postgres://u:secret@h/d");
         assert_eq!(database.migrate, crate::config::Migrate::Off);
-        assert_eq!(kafka.pairs()[1], ("sasl.password".to_owned(), "p=q".to_owned()));
-        assert_eq!((kafka.brokers.as_deref(), kafka.topic_prefix.as_str()), (Some("a:1,b:2"), "shop."));
+        assert_eq!(
+            kafka.pairs()[1],
+            ("sasl.password".to_owned(), "p=q".to_owned())
+        );
+        assert_eq!(
+            (kafka.brokers.as_deref(), kafka.topic_prefix.as_str()),
+            (Some("a:1,b:2"), "shop.")
+        );
     }
 
     #[test]
     fn a_word_that_nobody_knows_is_usage() {
-        assert!(matches!(parse_with("x --banana", &[]), Err(ParseError::Usage(_))));
-        assert!(matches!(parse_with("x serve --database-url x", &[]), Err(ParseError::Usage(_))));
+        assert!(matches!(
+            parse_with("x --banana", &[]),
+            Err(ParseError::Usage(_))
+        ));
+        assert!(matches!(
+            parse_with("x serve --database-url x", &[]),
+            Err(ParseError::Usage(_))
+        ));
     }
 }

@@ -26,7 +26,10 @@ impl Orders {
     /// Adds what is wrong.
     pub fn check(&self, mistakes: &mut Vec<String>) {
         if self.idempotency_life < Duration::from_secs(60) {
-            mistakes.push("IDEMPOTENCY_LIFE is below 1m; a client that repeats a call may need longer".to_owned());
+            mistakes.push(
+                "IDEMPOTENCY_LIFE is below 1m; a client that repeats a call may need longer"
+                    .to_owned(),
+            );
         }
     }
 }

@@ -22,7 +22,11 @@ impl Secret {
     pub fn read(name: &str, environment: Environment<'_>) -> Result<Option<Self>, String> {
         let twin = format!("{name}_FILE");
         let text = match (environment(name), environment(&twin)) {
-            (Some(_), Some(_)) => return Err(format!("{name} and {twin} are both set; one of them is wanted")),
+            (Some(_), Some(_)) => {
+                return Err(format!(
+                    "{name} and {twin} are both set; one of them is wanted"
+                ));
+            }
             (None, None) => return Ok(None),
             (Some(text), None) => text,
             (None, Some(path)) => std::fs::read_to_string(&path)
@@ -57,21 +61,54 @@ mod tests {
         std::fs::write(file.path(), "postgres://from-file\n").unwrap();
         let path = file.path().to_str().unwrap().to_owned();
         let read = |set: Vec<(&str, String)>| {
-            let environment =
-                move |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| value.clone());
+            let environment = move |name: &str| {
+                set.iter()
+                    .find(|(set, _)| *set == name)
+                    .map(|(_, value)| value.clone())
+            };
             Secret::read("DATABASE_URL", &environment)
         };
 
         assert_eq!(read(vec![]).unwrap(), None);
-        assert_eq!(read(vec![("DATABASE_URL", "postgres://x".into())]).unwrap().unwrap().expose(), "postgres://x");
-        assert_eq!(read(vec![("DATABASE_URL_FILE", path.clone())]).unwrap().unwrap().expose(), "postgres://from-file");
-        assert!(read(vec![("DATABASE_URL", "x".into()), ("DATABASE_URL_FILE", path)]).unwrap_err().contains("both"));
-        assert!(read(vec![("DATABASE_URL_FILE", "/nowhere".into())]).unwrap_err().contains("/nowhere"));
-        assert!(read(vec![("DATABASE_URL", " ".into())]).unwrap_err().contains("empty"));
+        assert_eq!(
+            read(vec![("DATABASE_URL", "postgres://x".into())])
+                .unwrap()
+                .unwrap()
+                .expose(),
+            "postgres://x"
+        );
+        assert_eq!(
+            read(vec![("DATABASE_URL_FILE", path.clone())])
+                .unwrap()
+                .unwrap()
+                .expose(),
+            "postgres://from-file"
+        );
+        assert!(
+            read(vec![
+                ("DATABASE_URL", "x".into()),
+                ("DATABASE_URL_FILE", path)
+            ])
+            .unwrap_err()
+            .contains("both")
+        );
+        assert!(
+            read(vec![("DATABASE_URL_FILE", "/nowhere".into())])
+                .unwrap_err()
+                .contains("/nowhere")
+        );
+        assert!(
+            read(vec![("DATABASE_URL", " ".into())])
+                .unwrap_err()
+                .contains("empty")
+        );
     }
 
     #[test]
     fn a_secret_is_not_printed() {
-        assert_eq!(format!("{:?}", Secret::from("postgres://u:p@h/d".to_owned())), "•••");
+        assert_eq!(
+            format!("{:?}", Secret::from("postgres://u:p@h/d".to_owned())),
+            "•••"
+        );
     }
 }

@@ -23,9 +23,24 @@ pub struct Row {
 
 /// The secrets, which no command has as arguments: variable, form, meaning, commands.
 const SECRETS: &[(&str, &str, &str, &[&str])] = &[
-    ("DATABASE_URL", "postgres://…", "Where the sagas are kept", &["migrate", "serve"]),
-    ("VIEW_DATABASE_URL", "postgres://…", "Where order statuses are kept; DATABASE_URL unless given", &["serve"]),
-    ("KAFKA_PROPERTIES", "k=v,…", "Properties handed to librdkafka: SASL, TLS", &["serve"]),
+    (
+        "DATABASE_URL",
+        "postgres://…",
+        "Where the sagas are kept",
+        &["migrate", "serve"],
+    ),
+    (
+        "VIEW_DATABASE_URL",
+        "postgres://…",
+        "Where order statuses are kept; DATABASE_URL unless given",
+        &["serve"],
+    ),
+    (
+        "KAFKA_PROPERTIES",
+        "k=v,…",
+        "Properties handed to librdkafka: SASL, TLS",
+        &["serve"],
+    ),
 ];
 
 /// All settings of a command and of its subcommands, by variable.
@@ -34,18 +49,30 @@ pub fn rows(command: &Command) -> Vec<Row> {
     let subcommands = command.get_subcommands().map(|sub| (sub.get_name(), sub));
     for (name, command) in std::iter::once(("(none)", command)).chain(subcommands) {
         for arg in command.get_arguments() {
-            let Some(variable) = arg.get_env().and_then(|name| name.to_str()) else { continue };
-            let row = rows.entry(variable.to_owned()).or_insert_with(|| row(variable, arg));
+            let Some(variable) = arg.get_env().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let row = rows
+                .entry(variable.to_owned())
+                .or_insert_with(|| row(variable, arg));
             row.commands.push(name.to_owned());
         }
     }
-    rows.extend(SECRETS.iter().map(|secret| (secret.0.to_owned(), secret_row(secret))));
+    rows.extend(
+        SECRETS
+            .iter()
+            .map(|secret| (secret.0.to_owned(), secret_row(secret))),
+    );
     rows.into_values().collect()
 }
 
 fn row(variable: &str, arg: &clap::Arg) -> Row {
     let value = arg.get_value_names().unwrap_or_default().join(" ");
-    let defaults: Vec<_> = arg.get_default_values().iter().filter_map(|value| value.to_str()).collect();
+    let defaults: Vec<_> = arg
+        .get_default_values()
+        .iter()
+        .filter_map(|value| value.to_str())
+        .collect();
     Row {
         variable: variable.to_owned(),
         flag: arg.get_long().map(|flag| format!("--{flag}")),
@@ -62,7 +89,12 @@ fn secret_row((variable, value, meaning, commands): &(&str, &str, &str, &[&str])
         flag: None,
         value: (*value).to_owned(),
         default: None,
-        meaning: format!("{meaning}. A secret: no flag; {variable}_FILE may name a file that holds it"),
-        commands: commands.iter().map(|command| (*command).to_owned()).collect(),
+        meaning: format!(
+            "{meaning}. A secret: no flag; {variable}_FILE may name a file that holds it"
+        ),
+        commands: commands
+            .iter()
+            .map(|command| (*command).to_owned())
+            .collect(),
     }
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.replacen("localhost:", "127.0.0.1:", 1)
         .parse()
-        .map_err(|_| "an address and a port are wanted, such as 127.0.0.1:8080 or [::]:8080".to_owned())
+        .map_err(|_| {
+            "an address and a port are wanted, such as 127.0.0.1:8080 or [::]:8080".to_owned()
+        })
 }
 
 /// A duration as humantime reads it.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "a duration is wanted, such as 200ms, 30s or 1h 30m".to_owned())
+    humantime::parse_duration(text)
+        .map_err(|_| "a duration is wanted, such as 200ms, 30s or 1h 30m".to_owned())
 }
 
 /// A whole number between two bounds, both included.
@@ -46,7 +49,10 @@ pub fn currency(text: &str) -> Result<String, String> {
 /// `HOST:PORT`, several joined by commas.
 pub fn brokers(text: &str) -> Result<String, String> {
     let good = |broker: &str| {
-        let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        let port = broker
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty())
+            .map(|(_, port)| port.parse::<u16>());
         matches!(port, Some(Ok(port)) if port > 0)
     };
     if text.split(',').all(good) {
@@ -79,12 +85,22 @@ mod tests {
 
     #[test]
     fn each_value_is_taken_or_refused_with_what_is_wanted() {
-        assert_eq!(address("localhost:80").unwrap(), "127.0.0.1:80".parse().unwrap());
-        assert!(address("8080").unwrap_err().contains("such as 127.0.0.1:8080"));
+        assert_eq!(
+            address("localhost:80").unwrap(),
+            "127.0.0.1:80".parse().unwrap()
+        );
+        assert!(
+            address("8080")
+                .unwrap_err()
+                .contains("such as 127.0.0.1:8080")
+        );
         assert_eq!(duration("1h 30m").unwrap(), Duration::from_secs(5400));
         assert!(duration("soon").is_err());
         assert_eq!(number::<1, 12>("12").unwrap(), 12);
-        assert_eq!(number::<1, 12>("13").unwrap_err(), "a whole number from 1 to 12 is wanted");
+        assert_eq!(
+            number::<1, 12>("13").unwrap_err(),
+            "a whole number from 1 to 12 is wanted"
+        );
         assert_eq!(base_url("http://x:1/").unwrap(), "http://x:1");
         assert!(base_url("x:1").is_err());
         assert!(currency("eur").is_err());

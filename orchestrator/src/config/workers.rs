@@ -17,7 +17,9 @@ pub struct Data {
 impl Data {
     /// The folder.
     pub fn folder(&self) -> PathBuf {
-        self.data_dir.clone().unwrap_or_else(|| PathBuf::from("./data"))
+        self.data_dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("./data"))
     }
 }
 
@@ -52,12 +54,14 @@ impl InProcess {
 const AUTO_MOST: Duration = Duration::from_secs(3600);
 
 fn auto(text: &str) -> Result<Auto, String> {
-    text.parse().map_err(|_| "a duration such as 0s or 2s is wanted, or off".to_owned())
+    text.parse()
+        .map_err(|_| "a duration such as 0s or 2s is wanted, or off".to_owned())
 }
 
 fn gateway(text: &str) -> Result<String, String> {
     if text == "inside" {
         return Ok(text.to_owned());
     }
-    values::base_url(text).map_err(|_| "an address such as http://127.0.0.1:9090 is wanted, or inside".to_owned())
+    values::base_url(text)
+        .map_err(|_| "an address such as http://127.0.0.1:9090 is wanted, or inside".to_owned())
 }

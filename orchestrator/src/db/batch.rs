@@ -1,9 +1,9 @@
 //! What one batch writes.
 
 use super::DbError;
+use saga_core::saga::Status;
+use saga_protocol::Time;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::saga::Status;
 
 /// All that a batch of inputs changes: written by one statement, or not at all.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub struct Batch {
     pub idempotency: Vec<IdempotencyRow>,
     /// Wake-ups to set, sorted by saga, at most one each.
     pub wakes: Vec<Wake>,
-    /// All messages as one value: a JSON array of [`workflows::message::Outgoing`]. `[]` if there are none: the row is
+    /// All messages as one value: a JSON array of [`saga_protocol::message::Outgoing`]. `[]` if there are none: the row is
     /// written all the same, since its key tells whether the batch was committed.
     pub messages: Vec<u8>,
     /// Outbox rows whose messages are acknowledged, to be removed along the way.
@@ -65,7 +65,7 @@ pub struct SagaRow {
     pub updated_at: Time,
     /// The end.
     pub finished_at: Option<Time>,
-    /// The whole state: [`workflows::saga::Saga::to_json`].
+    /// The whole state: [`saga_core::saga::Saga::to_json`].
     pub state: Vec<u8>,
 }
 
@@ -141,7 +141,7 @@ pub struct Wake {
 pub struct Loaded {
     /// Its id: a state in a newer form than this release reads does not tell it.
     pub id: Uuid,
-    /// The whole state: [`workflows::saga::Saga::from_json`].
+    /// The whole state: [`saga_core::saga::Saga::from_json`].
     pub state: Vec<u8>,
     /// What it was started with.
     pub input: Vec<u8>,
@@ -199,7 +199,9 @@ pub(super) fn ends(checks: &[Check], update: &SagaUpdate) -> bool {
 
 /// Whether a batch with these checks raises a saga's revision to that one. What is ignored changes a saga's row, too.
 pub fn raised(checks: &[Check], id: Uuid, revision: u64) -> bool {
-    checks.binary_search_by_key(&id, |check| check.id).is_ok_and(|index| checks[index].revision < revision)
+    checks
+        .binary_search_by_key(&id, |check| check.id)
+        .is_ok_and(|index| checks[index].revision < revision)
 }
 
 /// Rows in the order in which their locks are to be taken.

@@ -7,7 +7,11 @@ use std::time::Duration;
 impl DbError {
     /// Tells one kind from the other.
     pub(super) fn of(error: Error) -> Self {
-        if is_outage(&error) { Self::Unavailable(error) } else { Self::Refused(error) }
+        if is_outage(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Refused(error)
+        }
     }
 }
 
@@ -15,7 +19,11 @@ impl DbError {
 fn is_outage(error: &Error) -> bool {
     match error {
         Error::Database(database) => match database.code().as_deref() {
-            Some(code) if database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() => {
+            Some(code)
+                if database
+                    .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+                    .is_some() =>
+            {
                 is_postgres_outage(code)
             }
             Some(code) => is_sqlite_outage(code),
@@ -29,9 +37,8 @@ fn is_outage(error: &Error) -> bool {
         | Error::WorkerCrashed
         | Error::BeginFailed => true,
         Error::Migrate(migrate) => match &**migrate {
-            sqlx::migrate::MigrateError::Execute(source) | sqlx::migrate::MigrateError::ExecuteMigration(source, _) => {
-                is_outage(source)
-            }
+            sqlx::migrate::MigrateError::Execute(source)
+            | sqlx::migrate::MigrateError::ExecuteMigration(source, _) => is_outage(source),
             _ => false,
         },
         _ => false,
@@ -44,22 +51,31 @@ fn is_outage(error: &Error) -> bool {
 /// primary has changed), 25P03 (the session idled in a transaction).
 fn is_postgres_outage(code: &str) -> bool {
     matches!(code, "25006" | "25P03")
-        || ["08", "40", "42", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
+        || ["08", "40", "42", "53", "55", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class))
 }
 
 /// The primary result code, the low byte: `BUSY`, `LOCKED`, `NOMEM`, `READONLY`, `INTERRUPT`, `IOERR`, `FULL`,
 /// `CANTOPEN`, `PROTOCOL`.
 fn is_sqlite_outage(code: &str) -> bool {
-    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15))
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15))
 }
 
 /// Waits for the database no longer than that.
-pub(super) async fn limited<T>(at_most: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn limited<T>(
+    at_most: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     match tokio::time::timeout(at_most, work).await {
         Ok(result) => result,
         Err(_elapsed) => {
             let kind = std::io::ErrorKind::TimedOut;
-            Err(Error::Io(std::io::Error::new(kind, format!("no answer within {at_most:?}"))))
+            Err(Error::Io(std::io::Error::new(
+                kind,
+                format!("no answer within {at_most:?}"),
+            )))
         }
     }
 }

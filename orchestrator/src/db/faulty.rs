@@ -1,14 +1,15 @@
 //! A database that stops answering, or whose clock runs ahead, when a test says so.
 
 use super::{
-    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow, Put, SagaPage,
-    Sqlite, StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
+    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow,
+    Put, SagaPage, Sqlite, StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError,
+    Written,
 };
 use async_trait::async_trait;
+use saga_protocol::Time;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::Time;
 
 /// SQLite, of which looks at single sagas ([`Db::saga`]) fail, and the ends of writes are not heard, and nothing else:
 /// the engine goes on, so that what a caller is answered is the work of that alone.
@@ -26,7 +27,12 @@ impl Faulty {
     /// Without a fault yet.
     pub fn new(inner: Sqlite) -> Self {
         let (looks, ahead) = (AtomicUsize::new(usize::MAX), AtomicI64::new(0));
-        Self { inner, looks, ahead, unheard: AtomicUsize::new(0) }
+        Self {
+            inner,
+            looks,
+            ahead,
+            unheard: AtomicUsize::new(0),
+        }
     }
 
     /// From now on so many looks are answered, then none.
@@ -38,7 +44,10 @@ impl Faulty {
     pub async fn passes(&self, time: Duration) {
         let micros = i64::try_from(time.as_micros()).expect("a test's span");
         self.ahead.fetch_add(micros, SeqCst);
-        self.inner.wake_ups_come_earlier(micros).await.expect("the file is there");
+        self.inner
+            .wake_ups_come_earlier(micros)
+            .await
+            .expect("the file is there");
     }
 
     /// That moment of the host's, by this clock.

@@ -9,8 +9,9 @@ use sqlx::{Connection, PgConnection};
 /// If it cannot be reached.
 pub async fn wal_flushes(url: &str) -> Result<Option<u64>, sqlx::Error> {
     let mut connection = PgConnection::connect(url).await?;
-    let flushes: Result<i64, sqlx::Error> =
-        sqlx::query_scalar("select wal_sync from pg_stat_wal").fetch_one(&mut connection).await;
+    let flushes: Result<i64, sqlx::Error> = sqlx::query_scalar("select wal_sync from pg_stat_wal")
+        .fetch_one(&mut connection)
+        .await;
     connection.close().await?;
     match flushes {
         Ok(flushes) => Ok(u64::try_from(flushes).ok()),

@@ -14,8 +14,8 @@ pub mod read;
 mod sqlite;
 
 pub use batch::{
-    Batch, Check, HistoryRow, IdempotencyRow, Loaded, SagaInsert, SagaRow, SagaUpdate, Wake, WriteError, Written,
-    raised,
+    Batch, Check, HistoryRow, IdempotencyRow, Loaded, SagaInsert, SagaRow, SagaUpdate, Wake,
+    WriteError, Written, raised,
 };
 pub use connect::{Target, connect};
 #[cfg(test)]
@@ -26,8 +26,8 @@ pub use read::{Counts, HistoryEntry, HistoryPage, ListFilter, SagaPage, StoredSa
 pub use sqlite::Sqlite;
 
 use async_trait::async_trait;
+use saga_protocol::Time;
 use uuid::Uuid;
-use workflows::Time;
 
 /// What went wrong in a read, a claim, or at the connection. All of these are worth another try but the last.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,12 @@ pub trait Db: Send + Sync + 'static {
     /// Makes up to `limit` outbox rows of owners whose lease lapsed, or who are unknown, this incarnation's own.
     async fn adopt_outbox(&self, incarnation: Uuid, limit: u32) -> Result<u64, DbError>;
     /// Rows of this incarnation with an id above `after`, oldest first.
-    async fn own_outbox(&self, incarnation: Uuid, after: Uuid, limit: u32) -> Result<Vec<OutboxRow>, DbError>;
+    async fn own_outbox(
+        &self,
+        incarnation: Uuid,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<OutboxRow>, DbError>;
     /// Removes acknowledged rows.
     async fn delete_outbox(&self, ids: &[Uuid]) -> Result<(), DbError>;
     /// How many rows there are, and when the oldest was written.
@@ -104,7 +109,12 @@ pub trait Db: Send + Sync + 'static {
     /// A page of sagas, newest first.
     async fn list(&self, filter: &ListFilter) -> Result<SagaPage, DbError>;
     /// A page of a saga's history, oldest first.
-    async fn history(&self, id: Uuid, after: Option<(u64, u32)>, limit: u32) -> Result<HistoryPage, DbError>;
+    async fn history(
+        &self,
+        id: Uuid,
+        after: Option<(u64, u32)>,
+        limit: u32,
+    ) -> Result<HistoryPage, DbError>;
     /// Sagas per workflow and status: exact for those in flight and parked.
     async fn counts(&self) -> Result<Counts, DbError>;
     /// How many unfinished sagas run on each version.
@@ -154,7 +164,7 @@ pub struct Claimed {
 pub struct OutboxRow {
     /// The batch.
     pub id: Uuid,
-    /// JSON array of [`workflows::message::Outgoing`].
+    /// JSON array of [`saga_protocol::message::Outgoing`].
     pub messages: Vec<u8>,
     /// When it was written.
     pub at: Time,

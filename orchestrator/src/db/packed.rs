@@ -22,8 +22,9 @@ pub(super) fn pack(messages: &[u8]) -> Cow<'_, [u8]> {
 /// From the table.
 pub(super) fn unpack(stored: Vec<u8>) -> Result<Vec<u8>, DbError> {
     match stored.split_first() {
-        Some((&LZ4, packed)) => lz4_flex::decompress_size_prepended(packed)
-            .map_err(|error| DbError::Corrupt(format!("an outbox row cannot be decompressed: {error}"))),
+        Some((&LZ4, packed)) => lz4_flex::decompress_size_prepended(packed).map_err(|error| {
+            DbError::Corrupt(format!("an outbox row cannot be decompressed: {error}"))
+        }),
         _ => Ok(stored),
     }
 }
@@ -45,7 +46,8 @@ mod tests {
 
     #[test]
     fn like_messages_shrink_to_a_fraction() {
-        let messages = r#"{"topic":"saga.commands.pay","key":"01a204d6","type":"saga.command"},"#.repeat(50);
+        let messages =
+            r#"{"topic":"saga.commands.pay","key":"01a204d6","type":"saga.command"},"#.repeat(50);
         assert!(pack(messages.as_bytes()).len() < messages.len() / 10);
     }
 

@@ -2,15 +2,15 @@
 
 use super::DbError;
 use super::packed::unpack;
+use saga_core::saga::Status;
+use saga_protocol::Time;
 use std::collections::HashSet;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::saga::Status;
 
 /// One saga as stored.
 #[derive(Clone, Debug)]
 pub struct StoredSaga {
-    /// The whole state: [`workflows::saga::Saga::from_json`].
+    /// The whole state: [`saga_core::saga::Saga::from_json`].
     pub state: Vec<u8>,
     /// What it was started with.
     pub input: Vec<u8>,
@@ -98,7 +98,10 @@ impl HistoryPage {
     pub(super) fn of(mut entries: Vec<HistoryEntry>, limit: u32) -> Self {
         let more = entries.len() > limit as usize;
         entries.truncate(limit as usize);
-        let next = entries.last().filter(|_| more).map(|entry| (entry.revision, entry.n));
+        let next = entries
+            .last()
+            .filter(|_| more)
+            .map(|entry| (entry.revision, entry.n));
         Self { entries, next }
     }
 }
@@ -109,14 +112,20 @@ impl SagaPage {
         let more = sagas.len() > limit as usize;
         sagas.truncate(limit as usize);
         let next = sagas.last().filter(|_| more).map(|(id, _)| *id);
-        Self { states: sagas.into_iter().map(|(_, state)| state).collect(), next }
+        Self {
+            states: sagas.into_iter().map(|(_, state)| state).collect(),
+            next,
+        }
     }
 
     /// The same, where looking ended at `end`: what is older than that is left to the next page.
     pub(super) fn up_to(mut sagas: Vec<(Uuid, Vec<u8>)>, limit: u32, end: Option<Uuid>) -> Self {
         sagas.retain(|(id, _)| end.is_none_or(|end| *id >= end));
         let page = Self::of(sagas, limit);
-        Self { next: page.next.or(end), ..page }
+        Self {
+            next: page.next.or(end),
+            ..page
+        }
     }
 }
 
@@ -128,8 +137,9 @@ pub(super) fn strike_out_named(sagas: &mut HashSet<Uuid>, stored: Vec<u8>) -> Re
         #[serde(borrow)]
         key: std::borrow::Cow<'a, str>,
     }
-    let keyed: Vec<Keyed<'_>> = serde_json::from_slice(&messages)
-        .map_err(|error| DbError::Corrupt(format!("an outbox row is no list of messages: {error}")))?;
+    let keyed: Vec<Keyed<'_>> = serde_json::from_slice(&messages).map_err(|error| {
+        DbError::Corrupt(format!("an outbox row is no list of messages: {error}"))
+    })?;
     for message in keyed {
         if let Ok(id) = message.key.parse::<Uuid>() {
             sagas.remove(&id);

@@ -1,9 +1,9 @@
 //! The time of sagas (rule C6): the database's, as an offset to the monotonic clock, sampled with every commit.
 //! The host's wall clock may jump by hours; nothing here looks at it.
 
+use saga_protocol::Time;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::time::Instant;
-use workflows::Time;
 
 /// Tells the database's time without asking it.
 #[derive(Debug)]
@@ -16,7 +16,10 @@ pub struct Clock {
 impl Clock {
     /// A clock that agrees with the database as of that sample.
     pub fn new(asked: Instant, answered: Instant, database: Time) -> Self {
-        let clock = Self { zero: asked, offset: AtomicI64::new(0) };
+        let clock = Self {
+            zero: asked,
+            offset: AtomicI64::new(0),
+        };
         clock.sample(asked, answered, database);
         clock
     }
@@ -24,7 +27,10 @@ impl Clock {
     /// Takes a sample: the database said its time somewhere between `asked` and `answered`.
     pub fn sample(&self, asked: Instant, answered: Instant, database: Time) {
         let middle = asked + answered.saturating_duration_since(asked) / 2;
-        self.offset.store(database.micros() - self.micros_at(middle), Ordering::Relaxed);
+        self.offset.store(
+            database.micros() - self.micros_at(middle),
+            Ordering::Relaxed,
+        );
     }
 
     /// The database's time, as far as is known.

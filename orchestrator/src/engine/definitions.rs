@@ -1,9 +1,9 @@
 //! The workflow versions that this replica knows: all that are in the database, compiled once.
 
 use crate::db::{Db, DbError, Put, StoredDefinition};
+use saga_core::definition::Definition;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
-use workflows::definition::Definition;
 
 /// Every version of every workflow, with its source text.
 #[derive(Default)]
@@ -27,9 +27,11 @@ pub struct Known {
 pub enum PutError {
     /// It breaks rules: each line is `FILE:LINE:COL: rule: sentence`.
     #[error("{0}")]
-    Mistakes(workflows::definition::Mistakes),
+    Mistakes(saga_core::definition::Mistakes),
     /// That version has other content.
-    #[error("workflow {workflow} version {version} is stored with other content; give the new one a higher version")]
+    #[error(
+        "workflow {workflow} version {version} is stored with other content; give the new one a higher version"
+    )]
     Conflict {
         /// The name.
         workflow: String,
@@ -51,7 +53,10 @@ impl Definitions {
     pub fn latest(&self, workflow: &str) -> Option<Known> {
         let from = (workflow.to_owned(), 0);
         let to = (workflow.to_owned(), u32::MAX);
-        self.known().range(from..=to).next_back().map(|(_, known)| known.clone())
+        self.known()
+            .range(from..=to)
+            .next_back()
+            .map(|(_, known)| known.clone())
     }
 
     /// All of them, by name and version.
@@ -64,7 +69,13 @@ impl Definitions {
         let mut workers: Vec<_> = self
             .known()
             .values()
-            .flat_map(|known| known.definition.steps.iter().map(|step| step.worker.clone()))
+            .flat_map(|known| {
+                known
+                    .definition
+                    .steps
+                    .iter()
+                    .map(|step| step.worker.clone())
+            })
             .collect();
         workers.sort();
         workers.dedup();
@@ -92,7 +103,12 @@ impl Definitions {
     ///
     /// # Errors
     /// [`PutError`] says which.
-    pub async fn put(&self, db: &dyn Db, file_name: &str, source: &str) -> Result<(Known, bool), PutError> {
+    pub async fn put(
+        &self,
+        db: &dyn Db,
+        file_name: &str,
+        source: &str,
+    ) -> Result<(Known, bool), PutError> {
         let definition = Definition::parse(file_name, source).map_err(PutError::Mistakes)?;
         let stored = StoredDefinition {
             workflow: definition.workflow.clone(),
@@ -102,15 +118,24 @@ impl Definitions {
         };
         let put = db.put_definition(&stored).await?;
         if put == Put::Conflict {
-            return Err(PutError::Conflict { workflow: stored.workflow, version: stored.version });
+            return Err(PutError::Conflict {
+                workflow: stored.workflow,
+                version: stored.version,
+            });
         }
         Ok((self.insert(definition, stored), put == Put::Created))
     }
 
     fn insert(&self, definition: Definition, stored: StoredDefinition) -> Known {
-        let known = Known { definition: Arc::new(definition), source: stored.source.into(), digest: stored.digest };
+        let known = Known {
+            definition: Arc::new(definition),
+            source: stored.source.into(),
+            digest: stored.digest,
+        };
         let mut all = self.known.write().expect("no holder of this lock panics");
-        all.entry((stored.workflow, stored.version)).or_insert(known).clone()
+        all.entry((stored.workflow, stored.version))
+            .or_insert(known)
+            .clone()
     }
 
     fn known(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<(String, u32), Known>> {

@@ -5,11 +5,11 @@ use super::run::Engine;
 use super::shard::{Done, Item, Request};
 use super::submit::{Answer, Door, Ear, Found, Reached, Submission, SubmitError};
 use async_trait::async_trait;
+use saga_protocol::Time;
 use std::time::Duration;
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
-use workflows::Time;
 
 /// When a start that found no room may come again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -20,28 +20,52 @@ impl Door for Engine {
         if self.leaving() {
             return Err(SubmitError::ShuttingDown);
         }
-        let Submission { saga_id, input, start, if_revision } = submission;
+        let Submission {
+            saga_id,
+            input,
+            start,
+            if_revision,
+        } = submission;
         let (tell, told) = oneshot::channel();
         let starts = start.is_some();
-        let item = Item { request: Request { saga_id, input, start, if_revision }, done: Done::Caller(tell) };
+        let item = Item {
+            request: Request {
+                saga_id,
+                input,
+                start,
+                if_revision,
+            },
+            done: Done::Caller(tell),
+        };
         let queues = self.router()?;
         let queues = queues.shard(saga_id);
         let answered = async move {
             if starts {
                 queues.starts.try_send(item).map_err(|error| match error {
-                    TrySendError::Full(_) => SubmitError::Overloaded { retry_after: RETRY_AFTER },
+                    TrySendError::Full(_) => SubmitError::Overloaded {
+                        retry_after: RETRY_AFTER,
+                    },
                     TrySendError::Closed(_) => SubmitError::ShuttingDown,
                 })?;
             } else {
-                queues.urgent.send(item).await.map_err(|_| SubmitError::ShuttingDown)?;
+                queues
+                    .urgent
+                    .send(item)
+                    .await
+                    .map_err(|_| SubmitError::ShuttingDown)?;
             }
             told.await.map_err(|_| SubmitError::ShuttingDown)?
         };
-        tokio::time::timeout(self.shared().limits.answer, answered).await.unwrap_or(Err(SubmitError::Unavailable))
+        tokio::time::timeout(self.shared().limits.answer, answered)
+            .await
+            .unwrap_or(Err(SubmitError::Unavailable))
     }
 
     async fn wait(&self, saga_id: Uuid, reached: Reached, at_most: Duration) -> Found {
-        self.shared().waiters.wait(&*self.shared().db, saga_id, reached, at_most).await
+        self.shared()
+            .waiters
+            .wait(&*self.shared().db, saga_id, reached, at_most)
+            .await
     }
 
     fn listen(&self, saga_id: Uuid, reached: Reached) -> Ear {
@@ -49,7 +73,10 @@ impl Door for Engine {
     }
 
     async fn hear(&self, ear: Ear, at_most: Duration) -> Found {
-        self.shared().waiters.hear(&*self.shared().db, ear, Instant::now() + at_most).await
+        self.shared()
+            .waiters
+            .hear(&*self.shared().db, ear, Instant::now() + at_most)
+            .await
     }
 
     fn definitions(&self) -> &Definitions {

@@ -26,7 +26,11 @@ pub struct Beat {
 
 impl Heart {
     pub fn new() -> Self {
-        Self { zero: Instant::now(), stopped: AtomicBool::new(false), loops: Mutex::default() }
+        Self {
+            zero: Instant::now(),
+            stopped: AtomicBool::new(false),
+            loops: Mutex::default(),
+        }
     }
 
     /// A loop joins.
@@ -39,7 +43,10 @@ impl Heart {
             last_millis: AtomicU64::new(0),
         });
         beat.now();
-        self.loops.lock().expect("no holder of this lock panics").push(Arc::clone(&beat));
+        self.loops
+            .lock()
+            .expect("no holder of this lock panics")
+            .push(Arc::clone(&beat));
         beat
     }
 
@@ -84,7 +91,10 @@ impl Beat {
         let millis = u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX);
         let silent = millis.saturating_sub(self.last_millis.load(Ordering::Relaxed));
         if u128::from(silent) > STUCK.as_millis() {
-            return Err(format!("the loop {} has not gone round for {silent} ms", self.name));
+            return Err(format!(
+                "the loop {} has not gone round for {silent} ms",
+                self.name
+            ));
         }
         Ok(())
     }
@@ -99,8 +109,17 @@ mod tests {
     async fn a_loop_that_waits_is_not_stuck_and_one_that_does_not_go_round_is() {
         let heart = Heart::new();
         let beat = heart.beat("shard 0");
-        tokio::time::timeout(Duration::from_secs(3600), beat.wait(std::future::pending::<()>())).await.unwrap_err();
-        assert_eq!(heart.beating(), Ok(()), "an hour of waiting for others is no fault of ours");
+        tokio::time::timeout(
+            Duration::from_secs(3600),
+            beat.wait(std::future::pending::<()>()),
+        )
+        .await
+        .unwrap_err();
+        assert_eq!(
+            heart.beating(),
+            Ok(()),
+            "an hour of waiting for others is no fault of ours"
+        );
         beat.wait(async {}).await;
         tokio::time::advance(STUCK + Duration::from_millis(1)).await;
         assert!(heart.beating().unwrap_err().contains("shard 0"));

@@ -5,13 +5,13 @@ use super::heart::Beat;
 use super::limits::OUTBOX_PAGE;
 use super::publisher::Publisher;
 use crate::db::{Db, DbError, LEASE};
+use saga_protocol::Time;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
-use workflows::Time;
 
 const RENEW: Duration = Duration::from_secs(1);
 /// Between two removals of expired idempotency keys, and how many go at once.
@@ -34,7 +34,10 @@ impl Lease {
     /// Begins the first incarnation.
     pub async fn begin(db: &dyn Db, replica: &str) -> Result<Self, DbError> {
         let held = begin(db, replica).await?;
-        Ok(Self { replica: replica.to_owned(), held: Mutex::new(held) })
+        Ok(Self {
+            replica: replica.to_owned(),
+            held: Mutex::new(held),
+        })
     }
 
     fn held(&self) -> Held {
@@ -55,7 +58,10 @@ impl Lease {
         let asked = Instant::now();
         let held = self.held();
         if db.renew_lease(held.incarnation).await? {
-            self.set(Held { until: asked + LEASE, ..held });
+            self.set(Held {
+                until: asked + LEASE,
+                ..held
+            });
             return Ok(());
         }
         let fresh = begin(db, &self.replica).await?;
@@ -84,14 +90,21 @@ impl Lease {
         let mut ticks = tokio::time::interval(RENEW);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut expired_at = Instant::now();
-        while stop.run_until_cancelled(beat.wait(ticks.tick())).await.is_some() {
+        while stop
+            .run_until_cancelled(beat.wait(ticks.tick()))
+            .await
+            .is_some()
+        {
             if let Err(error) = beat.wait(self.once(&*db, &publisher)).await {
                 warn!("the lease cannot be renewed yet: {error}");
             }
             if expired_at.elapsed() >= EXPIRE {
                 expired_at = Instant::now();
                 let older_than = (upkeep.idempotency_before)();
-                if let Err(error) = beat.wait(db.expire_idempotency(older_than, EXPIRE_AT_ONCE)).await {
+                if let Err(error) = beat
+                    .wait(db.expire_idempotency(older_than, EXPIRE_AT_ONCE))
+                    .await
+                {
                     warn!("expired idempotency keys stay for now: {error}");
                 }
             }
@@ -120,5 +133,8 @@ async fn begin(db: &dyn Db, replica: &str) -> Result<Held, DbError> {
     let asked = Instant::now();
     let incarnation = Uuid::now_v7();
     db.begin_incarnation(incarnation, replica).await?;
-    Ok(Held { incarnation, until: asked + LEASE })
+    Ok(Held {
+        incarnation,
+        until: asked + LEASE,
+    })
 }

@@ -10,7 +10,6 @@ mod door;
 mod heart;
 mod lease;
 mod limits;
-pub mod mistakes;
 mod publisher;
 mod replies;
 mod run;
@@ -25,7 +24,10 @@ pub use definitions::{Definitions, Known, PutError};
 pub use limits::Limits;
 pub use run::{Engine, Parts};
 pub use served::{Unserved, unserved};
-pub use submit::{Answer, Door, Ear, Found, Idempotency, Reached, StartDetails, StartError, Submission, SubmitError};
+pub use submit::{
+    Answer, Door, Ear, Found, Idempotency, Reached, StartDetails, StartError, Submission,
+    SubmitError,
+};
 
 #[cfg(test)]
 mod tests;

@@ -5,10 +5,12 @@ use super::clock::Clock;
 use super::heart::Beat;
 use super::lease::Lease;
 use super::limits::{ACKNOWLEDGED_A_BATCH, OUTBOX_PAGE};
-use super::mistakes::{Mistake, made};
 use super::replies::WeakRouter;
 use crate::bus::{Bus, Delivery, OUT_OF_ORDER, Published};
 use crate::db::Db;
+use saga_core::transition::Input;
+use saga_core::transition::input::Undeliverable;
+use saga_protocol::message::{Command, Outgoing, Topic};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,9 +18,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
-use workflows::message::{Command, Outgoing, Topic};
-use workflows::transition::Input;
-use workflows::transition::input::Undeliverable;
 
 /// How long an acknowledged row may stay if no batch comes to take it along.
 const REMOVE_WITHIN: Duration = Duration::from_secs(1);
@@ -63,7 +62,15 @@ impl Publisher {
         lease: Arc<Lease>,
         in_flight_most: usize,
     ) -> Self {
-        Self { bus, db, clock, lease, rows: Mutex::default(), again: Notify::new(), in_flight_most }
+        Self {
+            bus,
+            db,
+            clock,
+            lease,
+            rows: Mutex::default(),
+            again: Notify::new(),
+            in_flight_most,
+        }
     }
 
     fn rows(&self) -> std::sync::MutexGuard<'_, Rows> {
@@ -121,11 +128,11 @@ impl Publisher {
             return self.look_again();
         }
         let now = self.clock.now();
-        let late = messages.iter().any(|message| message.at + OUT_OF_ORDER < now);
+        let late = messages
+            .iter()
+            .any(|message| message.at + OUT_OF_ORDER < now);
         if !self.bus.publish(&Published { id, messages, late }) {
             self.failed(id);
-        } else if made(Mistake::RowRemovedEarly) {
-            self.acknowledged(id);
         }
     }
 
@@ -143,16 +150,12 @@ impl Publisher {
             rows.in_flight -= 1;
         }
         drop(rows);
-        if !made(Mistake::FailedBatchLeft) {
-            self.look_again();
-        }
+        self.look_again();
     }
 
     /// There are rows in the outbox that were another incarnation's.
     pub fn adopted(&self) {
-        if !made(Mistake::AdoptedRowsLeft) {
-            self.look_again();
-        }
+        self.look_again();
     }
 
     /// There is something in the outbox that this replica has not published.
@@ -186,7 +189,9 @@ impl Publisher {
     ) {
         while let Some(delivery) = beat.wait(deliveries.recv()).await {
             match delivery {
-                Delivery::Done { batch, refused } if refused.is_empty() => self.acknowledged(batch.id),
+                Delivery::Done { batch, refused } if refused.is_empty() => {
+                    self.acknowledged(batch.id)
+                }
                 Delivery::Done { batch, refused } => {
                     // Its own task: the door it goes through may be full, and deliveries are what empties it.
                     tokio::spawn(Arc::clone(&self).undeliverable(batch, refused, router.clone()));
@@ -201,18 +206,40 @@ impl Publisher {
     }
 
     /// Some messages will never get through: their sagas are told, and only then does the row leave the outbox.
-    async fn undeliverable(self: Arc<Self>, batch: Published, refused: Vec<(usize, String)>, router: WeakRouter) {
+    async fn undeliverable(
+        self: Arc<Self>,
+        batch: Published,
+        refused: Vec<(usize, String)>,
+        router: WeakRouter,
+    ) {
         for (index, why) in refused {
-            let Some(outgoing) = batch.messages.get(index) else { continue };
+            let Some(outgoing) = batch.messages.get(index) else {
+                continue;
+            };
             error!(saga.id = %outgoing.key, "message {} is refused for good: {why}", outgoing.id);
             metrics::counter!("saga_dead_letters_total", "reason" => "undeliverable").increment(1);
             if !matches!(outgoing.topic, Topic::Commands(_)) {
                 continue;
             }
-            let Ok(command) = outgoing.value.read::<Command>() else { continue };
-            let Command { saga_id, step, action, attempt, .. } = command;
-            let input = Input::Undeliverable(Undeliverable { step, action, attempt, message: why });
-            let Some(router) = router.upgrade() else { return self.failed(batch.id) };
+            let Ok(command) = outgoing.value.read::<Command>() else {
+                continue;
+            };
+            let Command {
+                saga_id,
+                step,
+                action,
+                attempt,
+                ..
+            } = command;
+            let input = Input::Undeliverable(Undeliverable {
+                step,
+                action,
+                attempt,
+                message: why,
+            });
+            let Some(router) = router.upgrade() else {
+                return self.failed(batch.id);
+            };
             if router.submit_and_wait(saga_id, input).await.is_err() {
                 return self.failed(batch.id);
             }
@@ -222,12 +249,20 @@ impl Publisher {
 
     /// Publishes again what is in the outbox under this incarnation and not on its way. At start that is everything.
     pub async fn publish_again(self: Arc<Self>, beat: Arc<Beat>, stop: CancellationToken) {
-        while stop.run_until_cancelled(beat.wait(self.again.notified())).await.is_some() {
+        while stop
+            .run_until_cancelled(beat.wait(self.again.notified()))
+            .await
+            .is_some()
+        {
             if let Err(error) = beat.wait(self.sweep()).await {
                 warn!("the outbox cannot be read, and will be again: {error}");
                 self.again.notify_one();
             }
-            if stop.run_until_cancelled(beat.wait(tokio::time::sleep(AGAIN))).await.is_none() {
+            if stop
+                .run_until_cancelled(beat.wait(tokio::time::sleep(AGAIN)))
+                .await
+                .is_none()
+            {
                 break;
             }
         }
@@ -238,7 +273,10 @@ impl Publisher {
         let left = self.rows().left;
         let mut after = Uuid::nil();
         loop {
-            let rows = self.db.own_outbox(self.lease.incarnation(), after, OUTBOX_PAGE).await?;
+            let rows = self
+                .db
+                .own_outbox(self.lease.incarnation(), after, OUTBOX_PAGE)
+                .await?;
             let Some(last) = rows.last() else {
                 self.rows().published = left;
                 return Ok(());
@@ -265,7 +303,11 @@ impl Publisher {
     /// Removes acknowledged rows that no batch has taken along.
     pub async fn remove(self: Arc<Self>, beat: Arc<Beat>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(REMOVE_WITHIN / 2);
-        while stop.run_until_cancelled(beat.wait(ticks.tick())).await.is_some() {
+        while stop
+            .run_until_cancelled(beat.wait(ticks.tick()))
+            .await
+            .is_some()
+        {
             beat.wait(self.remove_acknowledged()).await;
         }
         beat.end();

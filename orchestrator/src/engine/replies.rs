@@ -1,16 +1,15 @@
 //! To the shard that has the saga.
 
 use super::heart::Beat;
-use super::mistakes::{Mistake, made};
 use super::shard::{Done, Item, Queues};
 use super::submit::SubmitError;
 use crate::bus::{Bus, Incoming};
+use saga_core::transition::Input;
+use saga_core::transition::input::Timer;
 use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use workflows::transition::Input;
-use workflows::transition::input::Timer;
 
 /// The shards' queues, and which lane of the bus a saga is in: a shard has whole lanes.
 #[derive(Clone)]
@@ -28,17 +27,26 @@ pub struct WeakRouter {
 
 impl WeakRouter {
     pub fn upgrade(&self) -> Option<Router> {
-        Some(Router { queues: self.queues.upgrade()?, bus: Arc::clone(&self.bus) })
+        Some(Router {
+            queues: self.queues.upgrade()?,
+            bus: Arc::clone(&self.bus),
+        })
     }
 }
 
 impl Router {
     pub fn downgrade(&self) -> WeakRouter {
-        WeakRouter { queues: Arc::downgrade(&self.queues), bus: Arc::clone(&self.bus) }
+        WeakRouter {
+            queues: Arc::downgrade(&self.queues),
+            bus: Arc::clone(&self.bus),
+        }
     }
 
     pub fn new(queues: Vec<Queues>, bus: Arc<dyn Bus>) -> Self {
-        Self { queues: queues.into(), bus }
+        Self {
+            queues: queues.into(),
+            bus,
+        }
     }
 
     pub fn shard(&self, saga_id: Uuid) -> &Queues {
@@ -56,7 +64,11 @@ impl Router {
     pub async fn submit_and_wait(&self, saga_id: Uuid, input: Input) -> Result<(), SubmitError> {
         let (tell, told) = oneshot::channel();
         let item = Item::new(saga_id, input, Done::Caller(tell));
-        self.shard(saga_id).replies.send(item).await.map_err(|_| SubmitError::ShuttingDown)?;
+        self.shard(saga_id)
+            .replies
+            .send(item)
+            .await
+            .map_err(|_| SubmitError::ShuttingDown)?;
         match told.await {
             Ok(Ok(_) | Err(SubmitError::UnknownSaga(_))) => Ok(()),
             Ok(Err(error)) => Err(error),
@@ -65,17 +77,24 @@ impl Router {
     }
 
     /// Hands replies to their shards as they come in; when a shard's queue is full the bus fills up behind it.
-    pub async fn take_replies(self, mut replies: mpsc::Receiver<Incoming>, beat: Arc<Beat>, stop: CancellationToken) {
+    pub async fn take_replies(
+        self,
+        mut replies: mpsc::Receiver<Incoming>,
+        beat: Arc<Beat>,
+        stop: CancellationToken,
+    ) {
         while let Some(Some(incoming)) = stop.run_until_cancelled(beat.wait(replies.recv())).await {
             let saga_id = incoming.reply.saga_id;
-            let mut done = Done::Ack(incoming.ack);
-            if made(Mistake::ReplyAcknowledgedEarly)
-                && let Done::Ack(ack) = std::mem::replace(&mut done, Done::Nobody)
+            let item = Item::new(
+                saga_id,
+                Input::Reply(incoming.reply),
+                Done::Ack(incoming.ack),
+            );
+            if beat
+                .wait(self.shard(saga_id).replies.send(item))
+                .await
+                .is_err()
             {
-                ack.done();
-            }
-            let item = Item::new(saga_id, Input::Reply(incoming.reply), done);
-            if beat.wait(self.shard(saga_id).replies.send(item)).await.is_err() {
                 break;
             }
         }

@@ -14,6 +14,7 @@ use super::timers::Alarm;
 use super::waiters::Waiters;
 use crate::bus::{Bus, Delivery, Incoming};
 use crate::db::{Db, DbError};
+use saga_protocol::Time;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -21,7 +22,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use workflows::Time;
 
 /// How long a leaving engine waits for messages on their way to be acknowledged. What is not by then is adopted by
 /// others.
@@ -67,14 +67,29 @@ impl Engine {
     /// # Errors
     /// Those of the database when the first lease is taken.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, DbError> {
-        let Parts { db, bus, replies, deliveries, definitions, replica, limits, idempotency_life } = parts;
+        let Parts {
+            db,
+            bus,
+            replies,
+            deliveries,
+            definitions,
+            replica,
+            limits,
+            idempotency_life,
+        } = parts;
         let asked = Instant::now();
         let now = db.now().await?;
         let clock = Arc::new(Clock::new(asked, Instant::now(), now));
         let lease = Arc::new(Lease::begin(&*db, &replica).await?);
         let (of_bus, of_db) = (Arc::clone(&bus), Arc::clone(&db));
         let (of_clock, of_lease) = (Arc::clone(&clock), Arc::clone(&lease));
-        let publisher = Arc::new(Publisher::new(of_bus, of_db, of_clock, of_lease, limits.in_flight));
+        let publisher = Arc::new(Publisher::new(
+            of_bus,
+            of_db,
+            of_clock,
+            of_lease,
+            limits.in_flight,
+        ));
         let shared = Arc::new(Shared {
             db,
             bus: Arc::clone(&bus),
@@ -87,8 +102,17 @@ impl Engine {
             turns: Semaphore::new(limits.writers),
             limits,
         });
-        info!("replica {replica} begins as incarnation {}", shared.lease.incarnation());
-        Ok(Arc::new(spawn(shared, bus, replies, deliveries, idempotency_life)))
+        info!(
+            "replica {replica} begins as incarnation {}",
+            shared.lease.incarnation()
+        );
+        Ok(Arc::new(spawn(
+            shared,
+            bus,
+            replies,
+            deliveries,
+            idempotency_life,
+        )))
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -118,7 +142,12 @@ impl Engine {
         self.stop_keepers.cancel();
         self.keepers.lock().await.shutdown().await;
         self.shared.publisher.remove_acknowledged().await;
-        if let Err(error) = self.shared.db.end_lease(self.shared.lease.incarnation()).await {
+        if let Err(error) = self
+            .shared
+            .db
+            .end_lease(self.shared.lease.incarnation())
+            .await
+        {
             warn!("the lease could not be given back, and lapses by itself: {error}");
         }
     }
@@ -128,7 +157,9 @@ impl Engine {
         while self.shared.publisher.in_flight() > 0 {
             if Instant::now() >= deadline {
                 let left = self.shared.publisher.in_flight();
-                warn!("{left} batches were not acknowledged in time; other replicas publish them again");
+                warn!(
+                    "{left} batches were not acknowledged in time; other replicas publish them again"
+                );
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -150,22 +181,43 @@ fn spawn(
     for index in 0..shared.limits.shards {
         let (queues, receivers) = queues(&shared.limits);
         all_queues.push(queues);
-        shards.spawn(Shard::new(Arc::clone(&shared), heart.beat(format!("shard {index}"))).run(receivers));
+        shards.spawn(
+            Shard::new(Arc::clone(&shared), heart.beat(format!("shard {index}"))).run(receivers),
+        );
     }
-    let watched =
-        served::watch(Arc::clone(&shared.definitions), Arc::clone(&bus), heart.beat("served"), stop_keepers.clone());
+    let watched = served::watch(
+        Arc::clone(&shared.definitions),
+        Arc::clone(&bus),
+        heart.beat("served"),
+        stop_keepers.clone(),
+    );
     keepers.spawn(watched);
     let router = Router::new(all_queues, bus);
-    feeders.spawn(router.clone().take_replies(replies, heart.beat("replies"), stop.clone()));
+    feeders.spawn(
+        router
+            .clone()
+            .take_replies(replies, heart.beat("replies"), stop.clone()),
+    );
     let (db, clock) = (Arc::clone(&shared.db), Arc::clone(&shared.clock));
     let alarm = Arc::clone(&shared.alarm);
     let most = shared.limits.wake_ups;
-    feeders.spawn(alarm.ring(Arc::clone(&db), clock, router.clone(), most, heart.beat("wake-ups"), stop.clone()));
+    feeders.spawn(alarm.ring(
+        Arc::clone(&db),
+        clock,
+        router.clone(),
+        most,
+        heart.beat("wake-ups"),
+        stop.clone(),
+    ));
     let waiters = Arc::clone(&shared.waiters);
     let (polled, beat, until) = (Arc::clone(&db), heart.beat("waiters"), stop_keepers.clone());
     keepers.spawn(async move { waiters.poll(polled, beat, until).await });
     let publisher = Arc::clone(&shared.publisher);
-    keepers.spawn(Arc::clone(&publisher).take_deliveries(deliveries, router.downgrade(), heart.beat("deliveries")));
+    keepers.spawn(Arc::clone(&publisher).take_deliveries(
+        deliveries,
+        router.downgrade(),
+        heart.beat("deliveries"),
+    ));
     keepers.spawn(Arc::clone(&publisher).publish_again(heart.beat("outbox"), stop_keepers.clone()));
     keepers.spawn(Arc::clone(&publisher).remove(heart.beat("removal"), stop_keepers.clone()));
     let now = Arc::clone(&shared.clock);
@@ -176,7 +228,13 @@ fn spawn(
         }),
     };
     let lease = Arc::clone(&shared.lease);
-    keepers.spawn(lease.keep(db, publisher, upkeep, heart.beat("lease"), stop_keepers.clone()));
+    keepers.spawn(lease.keep(
+        db,
+        publisher,
+        upkeep,
+        heart.beat("lease"),
+        stop_keepers.clone(),
+    ));
     shared.publisher.adopted();
     Engine {
         shared,

@@ -4,13 +4,13 @@
 use super::definitions::Definitions;
 use super::heart::Beat;
 use crate::bus::{Bus, WorkerBacklog};
+use saga_core::definition::{Definition, Step};
+use saga_protocol::message::Heartbeat;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use workflows::definition::{Definition, Step};
-use workflows::message::Heartbeat;
 
 /// How often is looked: members are heard for five heartbeats, so none is missed for having just left.
 const LOOK: Duration = Duration::from_secs(10);
@@ -31,9 +31,15 @@ pub fn unserved(definition: &Definition, workers: &[WorkerBacklog]) -> Vec<Unser
     let without = |step: &Step| {
         let worker = workers.iter().find(|worker| worker.worker == step.worker);
         let members = worker.map_or(&[][..], |worker| &worker.members);
-        let served = members.iter().any(|member| serves(member, &definition.workflow, &step.name));
+        let served = members
+            .iter()
+            .any(|member| serves(member, &definition.workflow, &step.name));
         let (name, worker) = (step.name.clone(), step.worker.clone());
-        (!served).then_some(Unserved { step: name, worker, members: members.len() })
+        (!served).then_some(Unserved {
+            step: name,
+            worker,
+            members: members.len(),
+        })
     };
     definition.steps.iter().filter_map(without).collect()
 }
@@ -42,7 +48,10 @@ pub fn unserved(definition: &Definition, workers: &[WorkerBacklog]) -> Vec<Unser
 fn serves(member: &Heartbeat, workflow: &str, step: &str) -> bool {
     let fits = |said: &str, name: &str| said == "*" || said == name;
     let said = &member.serves;
-    said.is_empty() || said.iter().any(|one| fits(&one.workflow, workflow) && fits(&one.step, step))
+    said.is_empty()
+        || said
+            .iter()
+            .any(|one| fits(&one.workflow, workflow) && fits(&one.step, step))
 }
 
 /// What was warned of already.
@@ -56,8 +65,15 @@ impl Warned {
         let mut sentences = Vec::new();
         let mut now = BTreeSet::new();
         for known in definitions.all() {
-            let Definition { workflow, version, .. } = &*known.definition;
-            for Unserved { step, worker, members } in unserved(&known.definition, workers) {
+            let Definition {
+                workflow, version, ..
+            } = &*known.definition;
+            for Unserved {
+                step,
+                worker,
+                members,
+            } in unserved(&known.definition, workers)
+            {
                 let about = (workflow.clone(), *version, step.clone());
                 if members > 0 && !self.0.contains(&about) {
                     sentences.push(format!(
@@ -76,9 +92,18 @@ impl Warned {
 }
 
 /// Says in the log which steps nobody serves, until it is to end.
-pub async fn watch(definitions: Arc<Definitions>, bus: Arc<dyn Bus>, beat: Arc<Beat>, stop: CancellationToken) {
+pub async fn watch(
+    definitions: Arc<Definitions>,
+    bus: Arc<dyn Bus>,
+    beat: Arc<Beat>,
+    stop: CancellationToken,
+) {
     let mut warned = Warned::default();
-    while stop.run_until_cancelled(beat.wait(tokio::time::sleep(LOOK))).await.is_some() {
+    while stop
+        .run_until_cancelled(beat.wait(tokio::time::sleep(LOOK)))
+        .await
+        .is_some()
+    {
         for sentence in warned.look(&definitions, &bus.workers()) {
             warn!("{sentence}");
         }
@@ -90,11 +115,14 @@ pub async fn watch(definitions: Arc<Definitions>, bus: Arc<dyn Bus>, beat: Arc<B
 mod tests {
     use super::*;
     use crate::db::{Db, Sqlite};
-    use workflows::Time;
-    use workflows::message::Serves;
+    use saga_protocol::Time;
+    use saga_protocol::message::Serves;
 
     fn worker(name: &str, serves: &[&[(&str, &str)]]) -> WorkerBacklog {
-        let said = |(workflow, step): &(&str, &str)| Serves { workflow: (*workflow).into(), step: (*step).into() };
+        let said = |(workflow, step): &(&str, &str)| Serves {
+            workflow: (*workflow).into(),
+            step: (*step).into(),
+        };
         let member = |serves: &&[(&str, &str)]| Heartbeat {
             worker: name.to_owned(),
             member: "m".to_owned(),
@@ -107,7 +135,12 @@ mod tests {
             read: None,
         };
         let members = serves.iter().map(member).collect();
-        WorkerBacklog { worker: name.to_owned(), lag: 0, oldest_age_seconds: 0.0, members }
+        WorkerBacklog {
+            worker: name.to_owned(),
+            lag: 0,
+            oldest_age_seconds: 0.0,
+            members,
+        }
     }
 
     #[tokio::test]
@@ -119,16 +152,38 @@ mod tests {
         let flow = "workflow: flow\nversion: 3\nsteps:\n  - name: a\n  - name: b\n    worker: a\n  - name: c\n";
         definitions.put(&db, "flow.yaml", flow).await.unwrap();
         let mut warned = Warned::default();
-        assert_eq!(warned.look(&definitions, &[]), Vec::<String>::new(), "nobody is there yet");
-        let old = [worker("a", &[&[("flow", "a")], &[("other", "b")]]), worker("c", &[&[]])];
+        assert_eq!(
+            warned.look(&definitions, &[]),
+            Vec::<String>::new(),
+            "nobody is there yet"
+        );
+        let old = [
+            worker("a", &[&[("flow", "a")], &[("other", "b")]]),
+            worker("c", &[&[]]),
+        ];
         let sentences = warned.look(&definitions, &old);
         assert_eq!(sentences.len(), 1, "{sentences:?}");
-        assert!(sentences[0].starts_with("nobody serves step b of flow@3: worker a has 2 members"), "{sentences:?}");
-        assert_eq!(warned.look(&definitions, &old), Vec::<String>::new(), "once");
+        assert!(
+            sentences[0].starts_with("nobody serves step b of flow@3: worker a has 2 members"),
+            "{sentences:?}"
+        );
+        assert_eq!(
+            warned.look(&definitions, &old),
+            Vec::<String>::new(),
+            "once"
+        );
         assert_eq!(warned.look(&definitions, &[]), Vec::<String>::new());
-        assert_eq!(warned.look(&definitions, &old), Vec::<String>::new(), "they only came back");
+        assert_eq!(
+            warned.look(&definitions, &old),
+            Vec::<String>::new(),
+            "they only came back"
+        );
         let new = [worker("a", &[&[("*", "*")]]), worker("c", &[&[]])];
         assert_eq!(warned.look(&definitions, &new), Vec::<String>::new());
-        assert_eq!(warned.look(&definitions, &old).len(), 1, "it was served in between");
+        assert_eq!(
+            warned.look(&definitions, &old).len(),
+            1,
+            "it was served in between"
+        );
     }
 }

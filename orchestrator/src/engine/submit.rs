@@ -2,13 +2,13 @@
 
 use super::Definitions;
 use async_trait::async_trait;
+use saga_core::definition::{Definition, Misfit};
+use saga_core::saga::Saga;
+use saga_core::transition::{Input, Reason, Refusal};
+use saga_protocol::{Payload, Time};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::definition::{Definition, Misfit};
-use workflows::saga::Saga;
-use workflows::transition::{Input, Reason, Refusal};
-use workflows::{Payload, Time};
 
 /// One input for one saga.
 #[derive(Clone, Debug)]

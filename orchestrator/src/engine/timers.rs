@@ -4,13 +4,13 @@ use super::clock::Clock;
 use super::heart::Beat;
 use super::replies::Router;
 use crate::db::{Claimed, Db};
+use saga_protocol::Time;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use workflows::Time;
 
 /// Other replicas set wake-ups too: however far the next known one is, look at least this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,7 +25,10 @@ pub struct Alarm {
 
 impl Alarm {
     pub fn new() -> Self {
-        Self { next: AtomicI64::new(i64::MAX), earlier: Notify::new() }
+        Self {
+            next: AtomicI64::new(i64::MAX),
+            earlier: Notify::new(),
+        }
     }
 
     /// A wake-up was set.
@@ -45,12 +48,20 @@ impl Alarm {
         beat: Arc<Beat>,
         stop: CancellationToken,
     ) {
-        while stop.run_until_cancelled(beat.wait(self.until_due(&clock))).await.is_some() {
+        while stop
+            .run_until_cancelled(beat.wait(self.until_due(&clock)))
+            .await
+            .is_some()
+        {
             // Cleared before the look, so that one set meanwhile is not lost.
             self.next.store(i64::MAX, Ordering::Release);
             match beat.wait(db.claim_wake_ups(most)).await {
                 Ok(claimed) => {
-                    if stop.run_until_cancelled(beat.wait(self.submit(claimed, &router, most))).await.is_none() {
+                    if stop
+                        .run_until_cancelled(beat.wait(self.submit(claimed, &router, most)))
+                        .await
+                        .is_none()
+                    {
                         break;
                     }
                 }

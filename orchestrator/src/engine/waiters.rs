@@ -4,6 +4,7 @@
 use super::heart::Beat;
 use super::submit::Reached;
 use crate::db::{Db, DbError};
+use saga_core::saga::Saga;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use workflows::saga::Saga;
 
 /// Between two polls for sagas that other replicas may move.
 const POLL: Duration = Duration::from_millis(50);
@@ -47,7 +47,14 @@ impl Waiters {
     /// Listens from now on. An ear that is dropped is forgotten by the next poll.
     pub fn listen(&self, id: Uuid, reached: Reached) -> Ear {
         let (tell, told) = oneshot::channel();
-        self.add(id, Waiter { reached, seen_here: Instant::now(), tell });
+        self.add(
+            id,
+            Waiter {
+                reached,
+                seen_here: Instant::now(),
+                tell,
+            },
+        );
         Ear { id, reached, told }
     }
 
@@ -84,7 +91,9 @@ impl Waiters {
             return;
         }
         let mut waiting = self.waiting.lock().expect("no holder of this lock panics");
-        let Some(waiters) = waiting.get_mut(&saga.id) else { return };
+        let Some(waiters) = waiting.get_mut(&saga.id) else {
+            return;
+        };
         let mut kept = Vec::new();
         for mut waiter in waiters.drain(..) {
             if (waiter.reached)(saga) {
@@ -111,16 +120,24 @@ impl Waiters {
 
     fn add(&self, id: Uuid, waiter: Waiter) {
         self.count.fetch_add(1, Ordering::Release);
-        self.waiting.lock().expect("no holder of this lock panics").entry(id).or_default().push(waiter);
+        self.waiting
+            .lock()
+            .expect("no holder of this lock panics")
+            .entry(id)
+            .or_default()
+            .push(waiter);
     }
 
     /// Drops the waiters of that saga whose caller has left.
     fn forget(&self, id: Uuid) {
         let mut waiting = self.waiting.lock().expect("no holder of this lock panics");
-        let Some(waiters) = waiting.get_mut(&id) else { return };
+        let Some(waiters) = waiting.get_mut(&id) else {
+            return;
+        };
         let before = waiters.len();
         waiters.retain(|waiter| !waiter.tell.is_closed());
-        self.count.fetch_sub(before - waiters.len(), Ordering::Release);
+        self.count
+            .fetch_sub(before - waiters.len(), Ordering::Release);
         if waiters.is_empty() {
             waiting.remove(&id);
         }
@@ -128,15 +145,27 @@ impl Waiters {
 
     fn to_poll(&self) -> Vec<Uuid> {
         let waiting = self.waiting.lock().expect("no holder of this lock panics");
-        let quiet = |waiters: &Vec<Waiter>| waiters.iter().any(|waiter| waiter.seen_here.elapsed() > MOVED_HERE);
-        waiting.iter().filter(|(_, waiters)| quiet(waiters)).map(|(id, _)| *id).collect()
+        let quiet = |waiters: &Vec<Waiter>| {
+            waiters
+                .iter()
+                .any(|waiter| waiter.seen_here.elapsed() > MOVED_HERE)
+        };
+        waiting
+            .iter()
+            .filter(|(_, waiters)| quiet(waiters))
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     /// Looks, for all who wait, whether another replica has moved their saga.
     pub async fn poll(&self, db: Arc<dyn Db>, beat: Arc<Beat>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(POLL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(beat.wait(ticks.tick())).await.is_some() {
+        while stop
+            .run_until_cancelled(beat.wait(ticks.tick()))
+            .await
+            .is_some()
+        {
             if self.count.load(Ordering::Acquire) == 0 {
                 continue;
             }
@@ -156,7 +185,10 @@ impl Waiters {
 }
 
 async fn stored(db: &dyn Db, id: Uuid) -> Found {
-    let Some(stored) = db.saga(id).await? else { return Ok(None) };
+    let Some(stored) = db.saga(id).await? else {
+        return Ok(None);
+    };
     let saga = Saga::from_json(&stored.state);
-    saga.map(|saga| Some(Arc::new(saga))).map_err(|error| DbError::Corrupt(format!("the state of saga {id}: {error}")))
+    saga.map(|saga| Some(Arc::new(saga)))
+        .map_err(|error| DbError::Corrupt(format!("the state of saga {id}: {error}")))
 }

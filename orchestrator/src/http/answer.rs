@@ -10,14 +10,22 @@ use serde::Serialize;
 
 /// JSON with that status.
 pub fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
-    json_bytes(status, serde_json::to_vec(value).expect("what we answer has a JSON form"))
+    json_bytes(
+        status,
+        serde_json::to_vec(value).expect("what we answer has a JSON form"),
+    )
 }
 
 /// Bytes that are JSON, with that status. Nobody may keep a copy without asking again.
 pub fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
     let mut response = (status, Body::from(bytes)).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 
@@ -30,7 +38,9 @@ pub fn located(mut response: Response, location: &str) -> Response {
 
 /// The same with the entity tag of that revision.
 pub fn tagged(mut response: Response, revision: u64) -> Response {
-    response.headers_mut().insert(header::ETAG, conditional::etag(revision));
+    response
+        .headers_mut()
+        .insert(header::ETAG, conditional::etag(revision));
     response
 }
 

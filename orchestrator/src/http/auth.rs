@@ -22,6 +22,8 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, _: &App) -> Result<Self, Infallible> {
-        Ok(Self { name: "anonymous".to_owned() })
+        Ok(Self {
+            name: "anonymous".to_owned(),
+        })
     }
 }

@@ -35,14 +35,21 @@ impl IfMatch {
     ///
     /// # Errors
     /// 412 if none of those named is the saga's.
-    pub async fn revision(self, current: impl Future<Output = Result<u64, Problem>>) -> Result<Option<u64>, Problem> {
+    pub async fn revision(
+        self,
+        current: impl Future<Output = Result<u64, Problem>>,
+    ) -> Result<Option<u64>, Problem> {
         match self {
             Self::Any => Ok(None),
             Self::Revisions(allowed) => match allowed.as_slice() {
                 [only] => Ok(Some(*only)),
                 several => {
                     let current = current.await?;
-                    if several.contains(&current) { Ok(Some(current)) } else { Err(stale(current)) }
+                    if several.contains(&current) {
+                        Ok(Some(current))
+                    } else {
+                        Err(stale(current))
+                    }
                 }
             },
         }
@@ -51,28 +58,40 @@ impl IfMatch {
 
 /// The saga is at another revision than the caller saw.
 pub fn stale(current: u64) -> Problem {
-    Problem::new(Kind::PreconditionFailed, format!("the saga is at revision {current} by now; look again, then decide"))
-        .with("revision", current)
-        .with_header(header::ETAG, format!("\"{current}\""))
+    Problem::new(
+        Kind::PreconditionFailed,
+        format!("the saga is at revision {current} by now; look again, then decide"),
+    )
+    .with("revision", current)
+    .with_header(header::ETAG, format!("\"{current}\""))
 }
 
 /// Whether `If-None-Match` names that revision, strongly or weakly, or is `*`.
 pub fn not_modified(headers: &HeaderMap, revision_now: u64) -> bool {
     tags(headers, header::IF_NONE_MATCH).is_some_and(|tags| {
-        tags.iter().any(|tag| tag == "*" || revision(tag.strip_prefix("W/").unwrap_or(tag)) == Some(revision_now))
+        tags.iter().any(|tag| {
+            tag == "*" || revision(tag.strip_prefix("W/").unwrap_or(tag)) == Some(revision_now)
+        })
     })
 }
 
 /// Our tags hold no comma, so that splitting at commas finds each of ours.
 fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
     let lines: Vec<_> = headers.get_all(name).iter().collect();
-    let tags = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    let tags = lines
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
     (!lines.is_empty()).then(|| tags.map(|tag| tag.trim().to_owned()).collect())
 }
 
 fn revision(tag: &str) -> Option<u64> {
     let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 impl FromRequestParts<App> for IfMatch {
@@ -93,10 +112,19 @@ mod tests {
 
     #[test]
     fn if_none_match_compares_weakly() {
-        for (line, expected) in
-            [("\"7\"", true), ("W/\"7\"", true), ("\"6\", \"7\"", true), ("*", true), ("\"6\"", false), ("7", false)]
-        {
-            assert_eq!(not_modified(&headers(header::IF_NONE_MATCH, line), 7), expected, "{line}");
+        for (line, expected) in [
+            ("\"7\"", true),
+            ("W/\"7\"", true),
+            ("\"6\", \"7\"", true),
+            ("*", true),
+            ("\"6\"", false),
+            ("7", false),
+        ] {
+            assert_eq!(
+                not_modified(&headers(header::IF_NONE_MATCH, line), 7),
+                expected,
+                "{line}"
+            );
         }
         assert!(!not_modified(&HeaderMap::new(), 7));
     }

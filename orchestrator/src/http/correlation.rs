@@ -21,7 +21,10 @@ impl CorrelationId {
     /// The one in the headers, if there is exactly one and it is valid; else a new one.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut given = headers.get_all(&HEADER).iter();
-        match (given.next().and_then(|value| value.to_str().ok()), given.next()) {
+        match (
+            given.next().and_then(|value| value.to_str().ok()),
+            given.next(),
+        ) {
             (Some(text), None) if valid(text) => Self(text.into()),
             _ => Self(Uuid::now_v7().to_string().into()),
         }
@@ -40,14 +43,20 @@ impl CorrelationId {
 
 fn valid(text: &str) -> bool {
     (1..=CHARS_MOST).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
 }
 
 impl FromRequestParts<App> for CorrelationId {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self::of(&parts.headers)))
+        Ok(parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .unwrap_or_else(|| Self::of(&parts.headers)))
     }
 }
 

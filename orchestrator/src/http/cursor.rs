@@ -21,7 +21,10 @@ pub fn write_entry((revision, n): (u64, u32)) -> String {
 /// What [`write_entry`] wrote.
 pub fn read_entry(text: &str) -> Option<(u64, u32)> {
     let (revision, n) = text.strip_prefix('h')?.split_once('.')?;
-    let position = (u64::from_str_radix(revision, 16).ok()?, u32::from_str_radix(n, 16).ok()?);
+    let position = (
+        u64::from_str_radix(revision, 16).ok()?,
+        u32::from_str_radix(n, 16).ok()?,
+    );
     (write_entry(position) == text).then_some(position)
 }
 
@@ -34,7 +37,18 @@ mod tests {
         let id = Uuid::now_v7();
         assert_eq!(read_saga(&write_saga(id)), Some(id));
         assert_eq!(read_entry(&write_entry((300, 2))), Some((300, 2)));
-        for other in ["", "s", "h", "h1", "h+1.0", "h1.", "sxyz", &id.to_string(), "s{}", "h01.0"] {
+        for other in [
+            "",
+            "s",
+            "h",
+            "h1",
+            "h+1.0",
+            "h1.",
+            "sxyz",
+            &id.to_string(),
+            "s{}",
+            "h01.0",
+        ] {
             assert_eq!(read_saga(other), None, "{other}");
             assert_eq!(read_entry(other), None, "{other}");
         }

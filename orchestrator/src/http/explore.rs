@@ -7,6 +7,8 @@ use super::workflows::{FILE, invalid, source};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use saga_check::{Bound, Report, explore};
+use saga_core::definition::Definition;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,8 +16,6 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use workflows::check::{Bound, Report, explore};
-use workflows::definition::Definition;
 
 /// What an exploration may take of a server's memory.
 const MEMORY_BYTES: usize = 256 << 20;
@@ -71,7 +71,11 @@ impl VerdictView {
             bound: report.bound.to_string(),
             counterexample: report
                 .violation
-                .map(|violation| std::iter::once(violation.broken).chain(violation.story).collect())
+                .map(|violation| {
+                    std::iter::once(violation.broken)
+                        .chain(violation.story)
+                        .collect()
+                })
                 .unwrap_or_default(),
         }
     }
@@ -93,22 +97,35 @@ async fn check(State(app): State<App>, request: Request) -> Result<Response> {
     let source = source(&app, request).await?;
     let definition = Definition::parse(FILE, &source).map_err(|mistakes| invalid(&mistakes))?;
     let most = app.settings.explore_for;
-    let permit = Arc::clone(app.explorations()).try_acquire_owned().map_err(|_| {
-        Problem::new(Kind::Overloaded, "another definition is being explored; one is at a time").retry_after(most)
-    })?;
+    let permit = Arc::clone(app.explorations())
+        .try_acquire_owned()
+        .map_err(|_| {
+            Problem::new(
+                Kind::Overloaded,
+                "another definition is being explored; one is at a time",
+            )
+            .retry_after(most)
+        })?;
     // A caller that has gone leaves nothing behind that still counts states.
     let gone = CancellationToken::new();
     let _gone_with_the_caller = gone.clone().drop_guard();
     let exploring = move || {
         let _permit = permit;
         let began = Instant::now();
-        let bound = Bound { max_bytes: MEMORY_BYTES, ..Bound::of(&definition) };
-        let report = explore(&definition, &bound, &mut || began.elapsed() < most && !gone.is_cancelled());
+        let bound = Bound {
+            max_bytes: MEMORY_BYTES,
+            ..Bound::of(&definition)
+        };
+        let report = explore(&definition, &bound, &mut || {
+            began.elapsed() < most && !gone.is_cancelled()
+        });
         VerdictView::of(definition, report)
     };
-    let verdict = tokio::task::spawn_blocking(exploring).await.map_err(|error| {
-        tracing::error!(%error, "an exploration ended in a panic");
-        Problem::new(Kind::Internal, "the definition could not be explored")
-    })?;
+    let verdict = tokio::task::spawn_blocking(exploring)
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "an exploration ended in a panic");
+            Problem::new(Kind::Internal, "the definition could not be explored")
+        })?;
     Ok(json(StatusCode::OK, &verdict))
 }

@@ -21,7 +21,10 @@ impl Mistakes {
     /// Notes one.
     pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         if self.0.len() < MISTAKES_MOST {
-            self.0.push(FieldMistake { pointer: pointer.into(), detail: detail.into() });
+            self.0.push(FieldMistake {
+                pointer: pointer.into(),
+                detail: detail.into(),
+            });
         }
     }
 
@@ -46,7 +49,11 @@ impl<'v> Fields<'v> {
         if object.is_none() {
             mistakes.add(at, "must be an object");
         }
-        object.map(|object| Self { at: at.to_owned(), object, asked: Vec::new() })
+        object.map(|object| Self {
+            at: at.to_owned(),
+            object,
+            asked: Vec::new(),
+        })
     }
 
     /// Where a field stands.
@@ -81,7 +88,10 @@ impl<'v> Fields<'v> {
     }
 
     /// The same for a text that may be missing or null. `Some(None)`: it is; `None`: there is a mistake in it.
-    #[expect(clippy::option_option, reason = "a mistake and a missing value are two things")]
+    #[expect(
+        clippy::option_option,
+        reason = "a mistake and a missing value are two things"
+    )]
     pub fn optional_text(
         &mut self,
         name: &'static str,
@@ -102,21 +112,34 @@ impl<'v> Fields<'v> {
         mistakes: &mut Mistakes,
     ) -> Option<&'static str> {
         let value = self.required(name, mistakes)?;
-        let word = value.as_str().and_then(|text| words.iter().copied().find(|word| *word == text));
+        let word = value
+            .as_str()
+            .and_then(|text| words.iter().copied().find(|word| *word == text));
         if word.is_none() {
             let words: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-            mistakes.add(self.pointer(name), format!("must be {}", words.join(" or ")));
+            mistakes.add(
+                self.pointer(name),
+                format!("must be {}", words.join(" or ")),
+            );
         }
         word
     }
 
     /// A whole number between two.
-    pub fn whole(&mut self, name: &'static str, range: RangeInclusive<u64>, mistakes: &mut Mistakes) -> Option<u64> {
+    pub fn whole(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        mistakes: &mut Mistakes,
+    ) -> Option<u64> {
         let value = self.required(name, mistakes)?;
         let number = value.as_u64().filter(|number| range.contains(number));
         if number.is_none() {
             let (least, most) = (range.start(), range.end());
-            mistakes.add(self.pointer(name), format!("must be a whole number from {least} to {most}"));
+            mistakes.add(
+                self.pointer(name),
+                format!("must be a whole number from {least} to {most}"),
+            );
         }
         number
     }
@@ -136,12 +159,19 @@ impl<'v> Fields<'v> {
         mut read: impl FnMut(&mut Fields<'v>, &mut Mistakes) -> Option<T>,
     ) -> Option<Vec<T>> {
         let value = self.required(name, mistakes)?;
-        let Some(items) = value.as_array().filter(|items| length.contains(&items.len())) else {
-            mistakes.add(self.pointer(name), format!("must be a list of {} to {}", length.start(), length.end()));
+        let Some(items) = value
+            .as_array()
+            .filter(|items| length.contains(&items.len()))
+        else {
+            mistakes.add(
+                self.pointer(name),
+                format!("must be a list of {} to {}", length.start(), length.end()),
+            );
             return None;
         };
         let each = items.iter().enumerate().map(|(index, item)| {
-            let mut fields = Fields::of(item, &format!("{}/{index}", self.pointer(name)), mistakes)?;
+            let mut fields =
+                Fields::of(item, &format!("{}/{index}", self.pointer(name)), mistakes)?;
             let read = read(&mut fields, mistakes);
             fields.finish(mistakes);
             read
@@ -153,20 +183,39 @@ impl<'v> Fields<'v> {
 
     /// Refuses every field that was not asked for.
     pub fn finish(&self, mistakes: &mut Mistakes) {
-        for name in self.object.keys().filter(|name| !self.asked.contains(&name.as_str())) {
-            let known = if self.asked.is_empty() { "none" } else { &self.asked.join(", ") };
-            mistakes.add(self.pointer(name), format!("is not known; the fields here are: {known}"));
+        for name in self
+            .object
+            .keys()
+            .filter(|name| !self.asked.contains(&name.as_str()))
+        {
+            let known = if self.asked.is_empty() {
+                "none"
+            } else {
+                &self.asked.join(", ")
+            };
+            mistakes.add(
+                self.pointer(name),
+                format!("is not known; the fields here are: {known}"),
+            );
         }
     }
 }
 
-fn check_text(value: &Value, pointer: &str, chars: &RangeInclusive<usize>, mistakes: &mut Mistakes) -> Option<String> {
+fn check_text(
+    value: &Value,
+    pointer: &str,
+    chars: &RangeInclusive<usize>,
+    mistakes: &mut Mistakes,
+) -> Option<String> {
     let Some(text) = value.as_str() else {
         mistakes.add(pointer, "must be a text");
         return None;
     };
     if !chars.contains(&text.chars().count()) {
-        mistakes.add(pointer, format!("must have {} to {} characters", chars.start(), chars.end()));
+        mistakes.add(
+            pointer,
+            format!("must have {} to {} characters", chars.start(), chars.end()),
+        );
         return None;
     }
     if text.contains('\0') {
@@ -203,16 +252,33 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once_each_with_its_pointer() {
-        let value = json!({"list": [{"n": 0}, 7, {"n": 1, "x y/z": 1}], "text": 5, "surplus": null});
+        let value =
+            json!({"list": [{"n": 0}, 7, {"n": 1, "x y/z": 1}], "text": 5, "surplus": null});
         let mut mistakes = Mistakes::default();
         let mut fields = Fields::of(&value, "#", &mut mistakes).unwrap();
-        let list = fields.list("list", 1..=3, &mut mistakes, |item, mistakes| item.whole("n", 1..=9, mistakes));
+        let list = fields.list("list", 1..=3, &mut mistakes, |item, mistakes| {
+            item.whole("n", 1..=9, mistakes)
+        });
         assert_eq!(list, None);
         assert_eq!(fields.text("text", 1..=3, &mut mistakes), None);
         assert_eq!(fields.text("gone", 1..=3, &mut mistakes), None);
         fields.finish(&mut mistakes);
-        let pointers: Vec<_> = mistakes.into_list().into_iter().map(|mistake| mistake.pointer).collect();
-        assert_eq!(pointers, ["#/list/0/n", "#/list/1", "#/list/2/x%20y~1z", "#/text", "#/gone", "#/surplus"]);
+        let pointers: Vec<_> = mistakes
+            .into_list()
+            .into_iter()
+            .map(|mistake| mistake.pointer)
+            .collect();
+        assert_eq!(
+            pointers,
+            [
+                "#/list/0/n",
+                "#/list/1",
+                "#/list/2/x%20y~1z",
+                "#/text",
+                "#/gone",
+                "#/surplus"
+            ]
+        );
     }
 
     #[test]
@@ -220,7 +286,10 @@ mod tests {
         let value = json!({"a": "äöü", "b": "a\u{0}", "c": ""});
         let mut mistakes = Mistakes::default();
         let mut fields = Fields::of(&value, "#", &mut mistakes).unwrap();
-        assert_eq!(fields.text("a", 1..=3, &mut mistakes).as_deref(), Some("äöü"));
+        assert_eq!(
+            fields.text("a", 1..=3, &mut mistakes).as_deref(),
+            Some("äöü")
+        );
         assert_eq!(fields.text("b", 1..=3, &mut mistakes), None);
         assert_eq!(fields.text("c", 1..=3, &mut mistakes), None);
         assert_eq!(mistakes.into_list().len(), 2);

@@ -37,7 +37,11 @@ struct Check {
 
 impl Check {
     fn new(name: &'static str, is: std::result::Result<String, String>) -> Self {
-        Self { name, is, told_only: false }
+        Self {
+            name,
+            is,
+            told_only: false,
+        }
     }
 
     fn good(&self) -> bool {
@@ -46,34 +50,63 @@ impl Check {
 }
 
 fn live(app: &App) -> Vec<Check> {
-    vec![Check::new("engine", app.door.beating().map(|()| "beats".to_owned()))]
+    vec![Check::new(
+        "engine",
+        app.door.beating().map(|()| "beats".to_owned()),
+    )]
 }
 
 fn started(app: &App) -> Vec<Check> {
     let started = app.readiness.has_started();
-    vec![Check::new("started", if started { Ok("yes".to_owned()) } else { Err("not yet".to_owned()) })]
+    vec![Check::new(
+        "started",
+        if started {
+            Ok("yes".to_owned())
+        } else {
+            Err("not yet".to_owned())
+        },
+    )]
 }
 
 async fn ready(app: &App) -> Vec<Check> {
     let database = async {
-        let missing = app.db.missing_migrations().await.map_err(|error| error.to_string())?;
+        let missing = app
+            .db
+            .missing_migrations()
+            .await
+            .map_err(|error| error.to_string())?;
         if !missing.is_empty() {
-            return Err(format!("these migrations are missing: {}", missing.join(", ")));
+            return Err(format!(
+                "these migrations are missing: {}",
+                missing.join(", ")
+            ));
         }
-        app.db.now().await.map(|_| "answers, and is migrated".to_owned()).map_err(|error| error.to_string())
+        app.db
+            .now()
+            .await
+            .map(|_| "answers, and is migrated".to_owned())
+            .map_err(|error| error.to_string())
     };
     let database = tokio::time::timeout(DATABASE_TIME_LIMIT, database).await;
-    let database = database.unwrap_or_else(|_| Err("the database does not answer in time".to_owned()));
+    let database =
+        database.unwrap_or_else(|_| Err("the database does not answer in time".to_owned()));
     let draining = app.readiness.is_draining();
     let mut checks = started(app);
     checks.push(Check::new("database", database));
     checks.push(Check::new(
         "draining",
-        if draining { Err("this replica is leaving".to_owned()) } else { Ok("no".to_owned()) },
+        if draining {
+            Err("this replica is leaving".to_owned())
+        } else {
+            Ok("no".to_owned())
+        },
     ));
     // While the bus is away orders are still taken, and wait in the outbox.
     let bus = app.bus.health().map(|()| "can do its work".to_owned());
-    checks.push(Check { told_only: true, ..Check::new("bus", bus) });
+    checks.push(Check {
+        told_only: true,
+        ..Check::new("bus", bus)
+    });
     checks
 }
 
@@ -87,18 +120,32 @@ fn plain(app: &App, checks: &[Check], parameters: &Parameters) -> Response {
     };
     let body = if parameters.has("verbose") {
         let lines: String = checks.iter().map(line).collect();
-        format!("{lines}{} {}\n", app.settings.replica, if good { "ok" } else { "failed" })
+        format!(
+            "{lines}{} {}\n",
+            app.settings.replica,
+            if good { "ok" } else { "failed" }
+        )
     } else if good {
         "ok\n".to_owned()
     } else {
-        checks.iter().filter(|check| !check.good()).map(line).collect()
+        checks
+            .iter()
+            .filter(|check| !check.good())
+            .map(line)
+            .collect()
     };
     written(good, body.into_response())
 }
 
 fn actuated(checks: &[Check]) -> Response {
     let good = checks.iter().all(Check::good);
-    written(good, json(StatusCode::OK, &value!({"status": if good { "UP" } else { "DOWN" }})))
+    written(
+        good,
+        json(
+            StatusCode::OK,
+            &value!({"status": if good { "UP" } else { "DOWN" }}),
+        ),
+    )
 }
 
 fn written(good: bool, mut response: Response) -> Response {
@@ -106,7 +153,9 @@ fn written(good: bool, mut response: Response) -> Response {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response.extensions_mut().insert(Written);
     }
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

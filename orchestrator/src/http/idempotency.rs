@@ -26,14 +26,21 @@ const IN_FLIGHT_MOST: usize = 100_000;
 /// 400 if it is empty, too long, sent twice, or not visible ASCII.
 pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut lines = headers.get_all(&HEADER).iter();
-    let Some(line) = lines.next() else { return Ok(None) };
+    let Some(line) = lines.next() else {
+        return Ok(None);
+    };
     let bad = |what: &str| Problem::new(Kind::Malformed, format!("Idempotency-Key {what}"));
     if lines.next().is_some() {
         return Err(bad("was sent more than once"));
     }
-    let text = line.to_str().map_err(|_| bad("must be visible ASCII"))?.trim();
+    let text = line
+        .to_str()
+        .map_err(|_| bad("must be visible ASCII"))?
+        .trim();
     let key = match text.strip_prefix('"') {
-        Some(quoted) => unquote(quoted).ok_or_else(|| bad("has an opening quote and no closing one"))?,
+        Some(quoted) => {
+            unquote(quoted).ok_or_else(|| bad("has an opening quote and no closing one"))?
+        }
         None => text.to_owned(),
     };
     match key.chars().count() {
@@ -48,7 +55,10 @@ fn unquote(quoted: &str) -> Option<String> {
     let mut rest = quoted.chars();
     loop {
         match rest.next()? {
-            '\\' => key.push(rest.next().filter(|escaped| matches!(escaped, '"' | '\\'))?),
+            '\\' => key.push(
+                rest.next()
+                    .filter(|escaped| matches!(escaped, '"' | '\\'))?,
+            ),
             // Parameters may follow; none is defined.
             '"' => return rest.as_str().is_empty().then_some(key),
             other => key.push(other),
@@ -87,31 +97,48 @@ impl InFlight {
                 Err(other) => other,
             };
             // It never sends: it ends when its holder does.
-            if tokio::time::timeout_at(until, async { while other.changed().await.is_ok() {} }).await.is_err() {
+            if tokio::time::timeout_at(until, async { while other.changed().await.is_ok() {} })
+                .await
+                .is_err()
+            {
                 let detail = "another request with this Idempotency-Key is not finished yet; ask again for its answer";
                 return Err(Problem::new(Kind::InProgress, detail).retry_after(RETRY_AFTER));
             }
         }
     }
 
-    fn try_claim(self: &Arc<Self>, claim: &Claim) -> Result<Result<Claimed, watch::Receiver<()>>, Problem> {
+    fn try_claim(
+        self: &Arc<Self>,
+        claim: &Claim,
+    ) -> Result<Result<Claimed, watch::Receiver<()>>, Problem> {
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = claims.get(claim) {
             return Ok(Err(other.clone()));
         }
         if claims.len() >= IN_FLIGHT_MOST {
-            return Err(Problem::new(Kind::Overloaded, "too many starts are on their way").retry_after(RETRY_AFTER));
+            return Err(
+                Problem::new(Kind::Overloaded, "too many starts are on their way")
+                    .retry_after(RETRY_AFTER),
+            );
         }
         let (done, waits) = watch::channel(());
         claims.insert(claim.clone(), waits);
-        Ok(Ok(Claimed { all: Arc::clone(self), claim: claim.clone(), _done: done }))
+        Ok(Ok(Claimed {
+            all: Arc::clone(self),
+            claim: claim.clone(),
+            _done: done,
+        }))
     }
 }
 
 impl Drop for Claimed {
     fn drop(&mut self) {
         // Removed before the sender goes: whoever wakes finds the place free.
-        self.all.claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.claim);
+        self.all
+            .claims
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.claim);
     }
 }
 
@@ -121,7 +148,8 @@ mod tests {
     use axum::http::{HeaderValue, StatusCode};
 
     fn key(line: &str) -> Result<Option<String>, StatusCode> {
-        let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_bytes(line.as_bytes()).unwrap())]);
+        let headers =
+            HeaderMap::from_iter([(HEADER, HeaderValue::from_bytes(line.as_bytes()).unwrap())]);
         key_of(&headers).map_err(|problem| problem.status())
     }
 

@@ -21,12 +21,19 @@ pub struct StepOf {
 
 /// A UUID with its four hyphens, and no other way of writing one.
 pub fn parse(text: &str) -> Option<Uuid> {
-    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+    (text.len() == 36)
+        .then(|| Uuid::try_parse(text).ok())
+        .flatten()
 }
 
 async fn parameter(parts: &mut Parts, name: &str) -> Result<String, Problem> {
-    let all = RawPathParams::from_request_parts(parts, &()).await.map_err(|_| Problem::not_found("no such path"))?;
-    let found = all.iter().find(|(given, _)| *given == name).map(|(_, value)| value.to_owned());
+    let all = RawPathParams::from_request_parts(parts, &())
+        .await
+        .map_err(|_| Problem::not_found("no such path"))?;
+    let found = all
+        .iter()
+        .find(|(given, _)| *given == name)
+        .map(|(_, value)| value.to_owned());
     found.ok_or_else(|| Problem::not_found("no such path"))
 }
 
@@ -35,7 +42,9 @@ impl FromRequestParts<App> for SagaId {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         let text = parameter(parts, "id").await?;
-        parse(&text).map(Self).ok_or_else(|| Problem::not_found(format!("{text:?} is no id: ids are UUIDs")))
+        parse(&text)
+            .map(Self)
+            .ok_or_else(|| Problem::not_found(format!("{text:?} is no id: ids are UUIDs")))
     }
 }
 
@@ -44,6 +53,9 @@ impl FromRequestParts<App> for StepOf {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let SagaId(saga) = SagaId::from_request_parts(parts, app).await?;
-        Ok(Self { saga, step: parameter(parts, "step").await? })
+        Ok(Self {
+            saga,
+            step: parameter(parts, "step").await?,
+        })
     }
 }

@@ -23,9 +23,13 @@ pub(super) fn frame() -> OpenApi {
 pub(super) fn finish(document: &OpenApi) -> Value {
     let mut document = serde_json::to_value(document).expect("an OpenAPI document has a JSON form");
     document["components"]["schemas"]["Problem"] = json!(ProblemBody::schema());
-    document["components"]["schemas"]["FieldMistake"] = json!(super::problem::FieldMistake::schema());
-    let operations =
-        document["paths"].as_object_mut().into_iter().flatten().filter_map(|(_, path)| path.as_object_mut());
+    document["components"]["schemas"]["FieldMistake"] =
+        json!(super::problem::FieldMistake::schema());
+    let operations = document["paths"]
+        .as_object_mut()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, path)| path.as_object_mut());
     for (_, operation) in operations.flatten() {
         refusals(&mut operation["responses"]);
     }
@@ -34,26 +38,33 @@ pub(super) fn finish(document: &OpenApi) -> Value {
 
 /// Every status from 400 on that has no content yet is a problem; and so is any that is not named.
 fn refusals(responses: &mut Value) {
-    let Some(responses) = responses.as_object_mut() else { return };
+    let Some(responses) = responses.as_object_mut() else {
+        return;
+    };
     for (status, response) in &mut *responses {
         if status.starts_with(['4', '5']) && response.get("content").is_none() {
             let status = status.parse().unwrap_or(400);
             response["content"] = content(status);
         }
     }
-    responses.entry("default").or_insert_with(|| json!({"description": "Any other refusal", "content": content(400)}));
+    responses
+        .entry("default")
+        .or_insert_with(|| json!({"description": "Any other refusal", "content": content(400)}));
 }
 
 fn content(status: u16) -> Value {
-    let kind = super::problem::Kind::ALL.iter().find(|kind| kind.status().as_u16() == status);
-    let (slug, title) = kind.map_or(("refused", "The request was refused"), |kind| (kind.slug(), kind.title()));
+    let kind = super::problem::Kind::ALL
+        .iter()
+        .find(|kind| kind.status().as_u16() == status);
+    let (slug, title) = kind.map_or(("refused", "The request was refused"), |kind| {
+        (kind.slug(), kind.title())
+    });
     let mut example = json!({
         "type": format!("/docs#{slug}"), "title": title, "status": status,
         "detail": "what is wrong this time", "correlation_id": "c-1",
     });
     if status == 422 {
-        example["errors"] =
-            json!([{"pointer": "#/items/0/quantity", "detail": "must be a whole number from 1 to 100"}]);
+        example["errors"] = json!([{"pointer": "#/items/0/quantity", "detail": "must be a whole number from 1 to 100"}]);
     }
     json!({MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}})
 }

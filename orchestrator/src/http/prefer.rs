@@ -26,7 +26,10 @@ impl Prefer {
     /// What the headers say. The first of a preference counts; what is not understood is passed over, as the RFC asks.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut prefer = Self::default();
-        let all = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
+        let all = headers
+            .get_all(&PREFER)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
         for preference in all.flat_map(|line| line.split(',')) {
             let preference = preference.split(';').next().unwrap_or_default();
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
@@ -71,8 +74,9 @@ impl Prefer {
             Some(false) => applied.push("return=representation".to_owned()),
             None => {}
         }
-        (!applied.is_empty())
-            .then(|| HeaderValue::from_str(&applied.join(", ")).expect("preferences are visible ASCII"))
+        (!applied.is_empty()).then(|| {
+            HeaderValue::from_str(&applied.join(", ")).expect("preferences are visible ASCII")
+        })
     }
 }
 
@@ -106,11 +110,20 @@ mod tests {
     #[test]
     fn what_is_heeded_is_told() {
         assert_eq!(applied(&["wait=10"]), "wait=10");
-        assert_eq!(applied(&["respond-async, wait=100"]), "wait=30, respond-async");
-        assert_eq!(applied(&["Wait = \"7\"; foo=bar", "return=minimal"]), "wait=7, return=minimal");
+        assert_eq!(
+            applied(&["respond-async, wait=100"]),
+            "wait=30, respond-async"
+        );
+        assert_eq!(
+            applied(&["Wait = \"7\"; foo=bar", "return=minimal"]),
+            "wait=7, return=minimal"
+        );
         assert_eq!(applied(&["wait=1, wait=20"]), "wait=1");
         assert_eq!(applied(&["wait=99999999999999999999999"]), "wait=30");
-        assert_eq!(applied(&["wait=soon", "handling=lenient", "return=all"]), "");
+        assert_eq!(
+            applied(&["wait=soon", "handling=lenient", "return=all"]),
+            ""
+        );
         assert_eq!(applied(&["return=representation"]), "return=representation");
         assert_eq!(applied(&[]), "");
     }

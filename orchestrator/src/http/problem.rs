@@ -169,12 +169,18 @@ impl Problem {
             [only] => format!("{}: {}", only.pointer, only.detail),
             many => format!("{} fields break rules; errors lists them", many.len()),
         };
-        Self { mistakes, ..Self::new(Kind::InvalidFields, detail) }
+        Self {
+            mistakes,
+            ..Self::new(Kind::InvalidFields, detail)
+        }
     }
 
     /// One field that breaks a rule.
     pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::fields(vec![FieldMistake { pointer: pointer.into(), detail: detail.into() }])
+        Self::fields(vec![FieldMistake {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }])
     }
 
     /// The same, with those mistakes listed.
@@ -231,7 +237,10 @@ impl Problem {
             status if status.is_server_error() => Kind::Internal,
             _ => Kind::Other,
         };
-        Self { status, ..Self::new(kind, detail) }
+        Self {
+            status,
+            ..Self::new(kind, detail)
+        }
     }
 
     fn write(&self, correlation: &CorrelationId) -> Vec<u8> {

@@ -4,8 +4,8 @@ use super::App;
 use super::problem::{Kind, Problem};
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
+use saga_protocol::Time;
 use std::str::FromStr;
-use workflows::Time;
 
 /// The parameters of a query, in their order.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,15 @@ impl Parameters {
             }
             if !once.contains(&name.as_str()) {
                 let known: Vec<_> = once.iter().chain(many).copied().collect();
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                return Err(bad(name, &format!("is not known; the parameters are: {known}")));
+                let known = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                return Err(bad(
+                    name,
+                    &format!("is not known; the parameters are: {known}"),
+                ));
             }
             if self.0[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(bad(name, "was given more than once"));
@@ -35,12 +42,18 @@ impl Parameters {
 
     /// The text of a parameter; one that is given empty counts as missing.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(given, text)| given == name && !text.is_empty()).map(|(_, text)| text.as_str())
+        self.0
+            .iter()
+            .find(|(given, text)| given == name && !text.is_empty())
+            .map(|(_, text)| text.as_str())
     }
 
     /// Every text of a parameter that may repeat.
     pub fn texts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(given, text)| given == name && !text.is_empty()).map(|(_, text)| text.as_str())
+        self.0
+            .iter()
+            .filter(move |(given, text)| given == name && !text.is_empty())
+            .map(|(_, text)| text.as_str())
     }
 
     /// A parameter as a number from `least` to `most`.
@@ -48,9 +61,15 @@ impl Parameters {
     /// # Errors
     /// 400 if it is none.
     pub fn number(&self, name: &str, least: u32, most: u32) -> Result<Option<u32>, Problem> {
-        self.parsed(name, &format!("must be a whole number from {least} to {most}"), |text| {
-            text.parse().ok().filter(|number| (least..=most).contains(number))
-        })
+        self.parsed(
+            name,
+            &format!("must be a whole number from {least} to {most}"),
+            |text| {
+                text.parse()
+                    .ok()
+                    .filter(|number| (least..=most).contains(number))
+            },
+        )
     }
 
     /// A parameter as a moment.
@@ -58,9 +77,15 @@ impl Parameters {
     /// # Errors
     /// 400 if it is none.
     pub fn time(&self, name: &str) -> Result<Option<Time>, Problem> {
-        self.parsed(name, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z", |text| {
-            chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| Time::from(at.to_utc()))
-        })
+        self.parsed(
+            name,
+            "must be an RFC 3339 time such as 2026-01-31T12:00:00Z",
+            |text| {
+                chrono::DateTime::parse_from_rfc3339(text)
+                    .ok()
+                    .map(|at| Time::from(at.to_utc()))
+            },
+        )
     }
 
     /// A parameter that may repeat, each value of it parsed.
@@ -68,7 +93,9 @@ impl Parameters {
     /// # Errors
     /// 400 that says what is taken.
     pub fn each<T: FromStr<Err = String>>(&self, name: &str) -> Result<Vec<T>, Problem> {
-        self.texts(name).map(|text| text.parse().map_err(|error: String| bad(name, &error))).collect()
+        self.texts(name)
+            .map(|text| text.parse().map_err(|error: String| bad(name, &error)))
+            .collect()
     }
 
     /// A parameter as what `parse` makes of it.
@@ -81,7 +108,9 @@ impl Parameters {
         must: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
-        self.text(name).map(|text| parse(text).ok_or_else(|| bad(name, must))).transpose()
+        self.text(name)
+            .map(|text| parse(text).ok_or_else(|| bad(name, must)))
+            .transpose()
     }
 
     /// Whether it is given, with or without a value.
@@ -100,8 +129,11 @@ impl FromRequestParts<App> for Parameters {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, app).await;
-        query
-            .map(|Query(all)| Self(all))
-            .map_err(|error| Problem::new(Kind::InvalidQuery, format!("the query cannot be read: {error}")))
+        query.map(|Query(all)| Self(all)).map_err(|error| {
+            Problem::new(
+                Kind::InvalidQuery,
+                format!("the query cannot be read: {error}"),
+            )
+        })
     }
 }

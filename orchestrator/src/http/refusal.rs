@@ -5,9 +5,9 @@ use super::fields::as_fragment;
 use super::problem::{FieldMistake, Kind, Problem};
 use crate::db::DbError;
 use crate::engine::{StartError, SubmitError};
+use saga_core::definition::Misfit;
+use saga_core::transition::Refusal;
 use std::time::Duration;
-use workflows::definition::Misfit;
-use workflows::transition::Refusal;
 
 /// When to come again if the database does not answer: it is polled again by then.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
@@ -19,7 +19,9 @@ impl From<SubmitError> for Problem {
             SubmitError::UnknownSaga(_) => Self::not_found(said),
             SubmitError::Start(error) => error.into(),
             SubmitError::Precondition(current) => stale(current),
-            SubmitError::Overloaded { retry_after } => Self::new(Kind::Overloaded, said).retry_after(retry_after),
+            SubmitError::Overloaded { retry_after } => {
+                Self::new(Kind::Overloaded, said).retry_after(retry_after)
+            }
             SubmitError::Unavailable | SubmitError::ShuttingDown => {
                 Self::new(Kind::Unavailable, said).retry_after(DATABASE_RETRY)
             }
@@ -58,7 +60,8 @@ impl From<DbError> for Problem {
         match &error {
             DbError::Unavailable(_) => {
                 tracing::warn!(%error, "a request could not be answered, since the database does not answer");
-                Self::new(Kind::Unavailable, "the database does not answer").retry_after(DATABASE_RETRY)
+                Self::new(Kind::Unavailable, "the database does not answer")
+                    .retry_after(DATABASE_RETRY)
             }
             DbError::Refused(_) | DbError::Corrupt(_) => {
                 tracing::error!(%error, "a request could not be answered");

@@ -1,14 +1,16 @@
 //! All routes, and the layers around them.
 
-use super::{App, HttpState, around, health, metrics, openapi, orders, pages, sagas, workers, workflows};
-use ::workflows::definition::limits::FILE_BYTES;
-use ::workflows::message::INPUT_BYTES;
+use super::{
+    App, HttpState, around, health, metrics, openapi, orders, pages, sagas, workers, workflows,
+};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::middleware::from_fn;
 use axum::routing::get;
+use saga_core::definition::limits::FILE_BYTES;
+use saga_protocol::message::INPUT_BYTES;
 use utoipa_axum::router::OpenApiRouter;
 
 /// An order of 100 items fits several times.
@@ -26,7 +28,10 @@ pub fn router(state: HttpState) -> Router {
     let document = Bytes::from(document.to_string());
     routes
         .merge(pages::routes(docs))
-        .route("/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }))
+        .route(
+            "/openapi.json",
+            get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }),
+        )
         .fallback(around::no_such_path)
         .method_not_allowed_fallback(around::no_such_method)
         .layer(from_fn(around::around))
@@ -45,5 +50,7 @@ fn json_routes() -> OpenApiRouter<App> {
 
 /// What probes and Prometheus read, whatever they accept.
 fn plain_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::default().merge(health::routes()).merge(metrics::routes())
+    OpenApiRouter::default()
+        .merge(health::routes())
+        .merge(metrics::routes())
 }

@@ -25,15 +25,23 @@ const DRAIN_MOST: Duration = Duration::from_secs(32);
 ///
 /// # Errors
 /// If the listener breaks.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    let listener = Bounded { listener, permits: Arc::new(Semaphore::new(CONNECTIONS_MOST)) };
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let listener = Bounded {
+        listener,
+        permits: Arc::new(Semaphore::new(CONNECTIONS_MOST)),
+    };
     let drained = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN_MOST).await;
     };
     // Made once: a bare router is built anew for each connection, 18 KB of it.
     let router = router.into_make_service();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let serving =
+        axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     tokio::select! {
         served = async { serving.await } => served,
         () = drained => {
@@ -54,12 +62,22 @@ impl Listener for Bounded {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
         let (stream, from) = Listener::accept(&mut self.listener).await;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps Nagle's algorithm");
         }
-        (Connection { stream, idle: Box::pin(tokio::time::sleep(IDLE_MOST)), _permit: permit }, from)
+        (
+            Connection {
+                stream,
+                idle: Box::pin(tokio::time::sleep(IDLE_MOST)),
+                _permit: permit,
+            },
+            from,
+        )
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -76,7 +94,11 @@ struct Connection {
 
 impl Connection {
     /// Something moved, or nothing has for too long.
-    fn watched<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn watched<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.idle.as_mut().reset(Instant::now() + IDLE_MOST);
             return polled;
@@ -87,14 +109,22 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         self.watched(cx, polled)
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.watched(cx, polled)
     }
@@ -145,15 +175,25 @@ mod tests {
         };
         let (listener, address) = bound().await;
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, Router::new().route("/", get(handler)), shutdown.clone()));
+        let served = tokio::spawn(serve(
+            listener,
+            Router::new().route("/", get(handler)),
+            shutdown.clone(),
+        ));
         let mut client = TcpStream::connect(address).await.unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\nhost: us\r\n\r\n").await.unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: us\r\n\r\n")
+            .await
+            .unwrap();
         arrived.notified().await;
         shutdown.cancel();
         go_on.notify_one();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("answered"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("answered"),
+            "{answer}"
+        );
         served.await.unwrap().unwrap();
         assert!(TcpStream::connect(address).await.is_err());
     }
@@ -168,9 +208,16 @@ mod tests {
             tell.notify_one();
             std::future::pending::<()>().await;
         };
-        let served = tokio::spawn(serve(listener, Router::new().route("/", get(handler)), shutdown.clone()));
+        let served = tokio::spawn(serve(
+            listener,
+            Router::new().route("/", get(handler)),
+            shutdown.clone(),
+        ));
         let mut client = TcpStream::connect(address).await.unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\nhost: us\r\n\r\n").await.unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: us\r\n\r\n")
+            .await
+            .unwrap();
         arrived.notified().await;
         let began = Instant::now();
         shutdown.cancel();

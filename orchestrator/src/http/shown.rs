@@ -4,11 +4,11 @@ use super::App;
 use super::problem::{Kind, Problem, Result};
 use crate::db::StoredSaga;
 use crate::engine::Known;
+use saga_core::definition::Definition;
+use saga_core::saga::Saga;
+use saga_protocol::Payload;
 use std::sync::Arc;
 use uuid::Uuid;
-use workflows::Payload;
-use workflows::definition::Definition;
-use workflows::saga::Saga;
 
 /// A saga with what it was started with.
 pub struct Stored {
@@ -23,9 +23,14 @@ pub struct Stored {
 /// # Errors
 /// 503 if the database does not answer; 500 if the saga cannot be read.
 pub async fn stored(app: &App, id: Uuid) -> Result<Option<Stored>> {
-    let Some(StoredSaga { state, input }) = app.db.saga(id).await? else { return Ok(None) };
+    let Some(StoredSaga { state, input }) = app.db.saga(id).await? else {
+        return Ok(None);
+    };
     let input = serde_json::from_slice(&input).map_err(|error| unreadable(&error))?;
-    Ok(Some(Stored { saga: parse(&state)?, input }))
+    Ok(Some(Stored {
+        saga: parse(&state)?,
+        input,
+    }))
 }
 
 /// The same where it must exist.
@@ -54,10 +59,16 @@ pub fn parse(state: &[u8]) -> Result<Saga> {
 /// # Errors
 /// 500 if it is not stored: it always is.
 pub async fn definition(app: &App, saga: &Saga) -> Result<Arc<Definition>> {
-    let Known { definition, .. } = app.definition(&saga.workflow, saga.version).await.ok_or_else(|| {
-        tracing::error!(saga.id = %saga.id, "the definition of saga {} is not stored", saga.id);
-        Problem::new(Kind::Internal, format!("workflow {}@{} is not stored", saga.workflow, saga.version))
-    })?;
+    let Known { definition, .. } = app
+        .definition(&saga.workflow, saga.version)
+        .await
+        .ok_or_else(|| {
+            tracing::error!(saga.id = %saga.id, "the definition of saga {} is not stored", saga.id);
+            Problem::new(
+                Kind::Internal,
+                format!("workflow {}@{} is not stored", saga.workflow, saga.version),
+            )
+        })?;
     Ok(definition)
 }
 

@@ -9,13 +9,13 @@ use super::problem::{Kind, Problem, Result};
 use super::shown;
 use crate::engine::{Answer, Ear, Idempotency, StartDetails, Submission};
 use axum::http::HeaderMap;
+use saga_core::definition::Definition;
+use saga_core::saga::Saga;
+use saga_core::transition::{Input, input};
+use saga_protocol::Payload;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use uuid::{ContextV7, Timestamp, Uuid};
-use workflows::Payload;
-use workflows::definition::Definition;
-use workflows::saga::Saga;
-use workflows::transition::{Input, input};
 
 /// What is to be started.
 pub struct Starting {
@@ -59,14 +59,24 @@ pub fn idempotency(
 ) -> Result<Option<Idempotency>> {
     let key = idempotency::key_of(headers)?;
     let scope = format!("{} {route}", caller.name());
-    Ok(key.map(|key| Idempotency { scope, key, body_hash: body.hash(), answer }))
+    Ok(key.map(|key| Idempotency {
+        scope,
+        key,
+        body_hash: body.hash(),
+        answer,
+    }))
 }
 
 /// Starts it, and waits until that is durable. The second of two equal requests waits for the first.
 ///
 /// # Errors
 /// Those of the engine.
-pub async fn start(app: &App, what: Starting, caller: &Caller, correlation: &CorrelationId) -> Result<Started> {
+pub async fn start(
+    app: &App,
+    what: Starting,
+    caller: &Caller,
+    correlation: &CorrelationId,
+) -> Result<Started> {
     let claimed = match &what.idempotency {
         Some(Idempotency { scope, key, .. }) => Some(app.in_flight().claim(scope, key).await?),
         None => None,
@@ -79,9 +89,17 @@ pub async fn start(app: &App, what: Starting, caller: &Caller, correlation: &Cor
         input: what.input,
         by: caller.name().to_owned(),
     };
-    let details = StartDetails { workflow: what.workflow, version: what.version, idempotency: what.idempotency };
-    let submission =
-        Submission { saga_id: what.saga_id, input: Input::Start(start), start: Some(details), if_revision: None };
+    let details = StartDetails {
+        workflow: what.workflow,
+        version: what.version,
+        idempotency: what.idempotency,
+    };
+    let submission = Submission {
+        saga_id: what.saga_id,
+        input: Input::Start(start),
+        start: Some(details),
+        if_revision: None,
+    };
     let answer = app.door.submit(submission).await;
     // Those who wait for this one may go on: it is committed, or was refused.
     drop(claimed);
@@ -90,7 +108,10 @@ pub async fn start(app: &App, what: Starting, caller: &Caller, correlation: &Cor
         Answer::Repeated { saga_id, answer } => Ok(Started::Before { saga_id, answer }),
         Answer::Ignored(reason, saga) => {
             tracing::error!(saga.id = %saga.id, "the start of saga {} was ignored: {reason}", saga.id);
-            Err(Problem::new(Kind::Internal, format!("the start was ignored: {reason}")))
+            Err(Problem::new(
+                Kind::Internal,
+                format!("the start was ignored: {reason}"),
+            ))
         }
         Answer::Refused(refusal, _) => Err(refusal.into()),
     }
@@ -123,8 +144,16 @@ pub fn new_id(app: &App) -> Uuid {
 ///
 /// # Errors
 /// 404 if there is none.
-pub async fn wait(app: &App, id: Uuid, reached: fn(&Saga) -> bool, at_most: Duration) -> Result<Arc<Saga>> {
-    app.door.wait(id, reached, at_most).await?.ok_or_else(|| shown::no_such_saga(id))
+pub async fn wait(
+    app: &App,
+    id: Uuid,
+    reached: fn(&Saga) -> bool,
+    at_most: Duration,
+) -> Result<Arc<Saga>> {
+    app.door
+        .wait(id, reached, at_most)
+        .await?
+        .ok_or_else(|| shown::no_such_saga(id))
 }
 
 /// The same for an ear that has listened since before the start.
@@ -132,5 +161,8 @@ pub async fn wait(app: &App, id: Uuid, reached: fn(&Saga) -> bool, at_most: Dura
 /// # Errors
 /// 404 if there is none.
 pub async fn hear(app: &App, id: Uuid, ear: Ear, at_most: Duration) -> Result<Arc<Saga>> {
-    app.door.hear(ear, at_most).await?.ok_or_else(|| shown::no_such_saga(id))
+    app.door
+        .hear(ear, at_most)
+        .await?
+        .ok_or_else(|| shown::no_such_saga(id))
 }

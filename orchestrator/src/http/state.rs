@@ -110,7 +110,12 @@ impl App {
     /// Around what was given.
     pub fn new(given: HttpState) -> Self {
         let explorations = Arc::new(Semaphore::new(1));
-        Self(Arc::new(Inner { given, in_flight: Arc::default(), scrape: Scrape::default(), explorations }))
+        Self(Arc::new(Inner {
+            given,
+            in_flight: Arc::default(),
+            scrape: Scrape::default(),
+            explorations,
+        }))
     }
 
     /// The definition that a saga runs on. One that this replica has not read yet is read now; `None`: it is not

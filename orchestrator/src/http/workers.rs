@@ -59,12 +59,23 @@ impl WorkerView {
             queued: backlog.lag.saturating_sub(in_hand),
             in_hand,
             oldest_age_seconds: backlog.oldest_age_seconds,
-            members: backlog.members.iter().map(|member| value!(member)).collect(),
+            members: backlog
+                .members
+                .iter()
+                .map(|member| value!(member))
+                .collect(),
         }
     }
 
     fn unheard(worker: String) -> Self {
-        Self { worker, lag: 0, queued: 0, in_hand: 0, oldest_age_seconds: 0.0, members: Vec::new() }
+        Self {
+            worker,
+            lag: 0,
+            queued: 0,
+            in_hand: 0,
+            oldest_age_seconds: 0.0,
+            members: Vec::new(),
+        }
     }
 }
 

@@ -10,19 +10,28 @@ use crate::engine::{Known, PutError, Unserved, unserved};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use saga_core::definition::Mistakes;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use workflows::definition::Mistakes;
 
 /// What a definition is called in its mistakes: it has no file.
 pub(super) const FILE: &str = "workflow.yaml";
-const YAML: &[&str] = &["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain"];
+const YAML: &[&str] = &[
+    "application/yaml",
+    "application/x-yaml",
+    "text/yaml",
+    "text/x-yaml",
+    "text/plain",
+];
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::default().routes(routes!(list, put)).merge(super::explore::routes()).routes(routes!(show))
+    OpenApiRouter::default()
+        .routes(routes!(list, put))
+        .merge(super::explore::routes())
+        .routes(routes!(show))
 }
 
 /// Every version of every workflow.
@@ -90,9 +99,23 @@ impl WorkflowView {
 
     /// With who serves its steps.
     fn served(known: &Known, workers: &[WorkerBacklog]) -> Self {
-        let view = |Unserved { step, worker, members }| UnservedView { step, worker, members };
-        let unserved = unserved(&known.definition, workers).into_iter().map(view).collect();
-        Self { unserved: Some(unserved), ..Self::of(known) }
+        let view = |Unserved {
+                        step,
+                        worker,
+                        members,
+                    }| UnservedView {
+            step,
+            worker,
+            members,
+        };
+        let unserved = unserved(&known.definition, workers)
+            .into_iter()
+            .map(view)
+            .collect();
+        Self {
+            unserved: Some(unserved),
+            ..Self::of(known)
+        }
     }
 }
 
@@ -108,10 +131,20 @@ async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response
     let workers = app.bus.workers();
     let workflows = app.door.definitions().all().into_iter().map(|known| {
         let view = WorkflowView::served(&known, &workers);
-        let of_this = used.iter().find(|used| used.workflow == view.workflow && used.version == view.version);
-        WorkflowView { unfinished: Some(of_this.map_or(0, |used| used.unfinished)), ..view }
+        let of_this = used
+            .iter()
+            .find(|used| used.workflow == view.workflow && used.version == view.version);
+        WorkflowView {
+            unfinished: Some(of_this.map_or(0, |used| used.unfinished)),
+            ..view
+        }
     });
-    Ok(json(StatusCode::OK, &WorkflowsView { workflows: workflows.collect() }))
+    Ok(json(
+        StatusCode::OK,
+        &WorkflowsView {
+            workflows: workflows.collect(),
+        },
+    ))
 }
 
 /// One version of a workflow, with its text.
@@ -127,7 +160,11 @@ async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response
         (status = 404, description = "There is no such workflow or version"),
     )
 )]
-async fn show(State(app): State<App>, Path(name): Path<String>, parameters: Parameters) -> Result<Response> {
+async fn show(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    parameters: Parameters,
+) -> Result<Response> {
     parameters.only(&["version"], &[])?;
     let version = parameters.number("version", 1, i32::MAX.unsigned_abs())?;
     app.door.definitions().refresh(&*app.db).await?;
@@ -137,13 +174,18 @@ async fn show(State(app): State<App>, Path(name): Path<String>, parameters: Para
         None => definitions.latest(&name),
     };
     let known = known.ok_or_else(|| {
-        let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
+        let version = version
+            .map(|version| format!(" version {version}"))
+            .unwrap_or_default();
         Problem::not_found(format!("there is no workflow {name:?}{version}"))
     })?;
     let versions = definitions.all().into_iter().map(|other| other.definition);
     let view = WorkflowView {
         source: Some(known.source.to_string()),
-        versions: versions.filter(|other| other.workflow == name).map(|other| other.version).collect(),
+        versions: versions
+            .filter(|other| other.workflow == name)
+            .map(|other| other.version)
+            .collect(),
         ..WorkflowView::served(&known, &app.bus.workers())
     };
     Ok(json(StatusCode::OK, &view))
@@ -164,12 +206,21 @@ async fn show(State(app): State<App>, Path(name): Path<String>, parameters: Para
 )]
 async fn put(State(app): State<App>, request: Request) -> Result<Response> {
     let source = source(&app, request).await?;
-    let (known, created) = app.door.definitions().put(&*app.db, FILE, &source).await.map_err(|error| match error {
-        PutError::Mistakes(mistakes) => invalid(&mistakes),
-        PutError::Conflict { .. } => Problem::new(Kind::VersionTaken, error.to_string()),
-        PutError::Db(error) => error.into(),
-    })?;
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let (known, created) = app
+        .door
+        .definitions()
+        .put(&*app.db, FILE, &source)
+        .await
+        .map_err(|error| match error {
+            PutError::Mistakes(mistakes) => invalid(&mistakes),
+            PutError::Conflict { .. } => Problem::new(Kind::VersionTaken, error.to_string()),
+            PutError::Db(error) => error.into(),
+        })?;
+    let status = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let view = WorkflowView::of(&known);
     let location = format!("/workflows/{}?version={}", view.workflow, view.version);
     Ok(located(json(status, &view), &location))
@@ -178,7 +229,8 @@ async fn put(State(app): State<App>, request: Request) -> Result<Response> {
 pub(super) async fn source(app: &App, request: Request) -> Result<String> {
     takes_yaml(request.headers())?;
     let bytes = read_bytes(request, app).await?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| Problem::new(Kind::Malformed, "the body is not UTF-8"))
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_| Problem::new(Kind::Malformed, "the body is not UTF-8"))
 }
 
 /// JSON is YAML; a body without a media type is taken for YAML.
@@ -193,7 +245,15 @@ fn takes_yaml(headers: &HeaderMap) -> Result<()> {
 }
 
 pub(super) fn invalid(mistakes: &Mistakes) -> Problem {
-    let list: Vec<_> = mistakes.lines().map(|line| FieldMistake { pointer: "#".to_owned(), detail: line }).collect();
+    let list: Vec<_> = mistakes
+        .lines()
+        .map(|line| FieldMistake {
+            pointer: "#".to_owned(),
+            detail: line,
+        })
+        .collect();
     let detail = format!("{} mistakes", list.len() + mistakes.more);
-    Problem::new(Kind::InvalidWorkflow, detail).with_mistakes(list).with("valid", false)
+    Problem::new(Kind::InvalidWorkflow, detail)
+        .with_mistakes(list)
+        .with("valid", false)
 }

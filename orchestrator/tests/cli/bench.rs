@@ -5,10 +5,28 @@ use super::program::run;
 
 #[test]
 fn an_embedded_run_has_exactly_the_figures_that_others_compare() {
-    let ran = run(&["bench", "--embedded", "--in-flight", "5", "--warm-up", "200ms", "--duration", "1s", "-o", "json"]);
+    let ran = run(&[
+        "bench",
+        "--embedded",
+        "--in-flight",
+        "5",
+        "--warm-up",
+        "200ms",
+        "--duration",
+        "1s",
+        "-o",
+        "json",
+    ]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("it is JSON");
-    let keys = |value: &serde_json::Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    let keys = |value: &serde_json::Value| {
+        value
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
         keys(&report),
         [
@@ -27,21 +45,42 @@ fn an_embedded_run_has_exactly_the_figures_that_others_compare() {
     assert_eq!(keys(&report["batch_size"]), ["max", "mean"]);
     assert_eq!(keys(&report["cpu_ms_per_saga"]), ["server", "total"]);
     assert_eq!(keys(&report["rss_mb"]), ["server"]);
-    assert!(report["completed"].as_u64() > Some(0) && report["sagas_per_second"].as_f64() > Some(0.0), "{report}");
+    assert!(
+        report["completed"].as_u64() > Some(0) && report["sagas_per_second"].as_f64() > Some(0.0),
+        "{report}"
+    );
     assert!(report["commits_per_saga"].as_f64() > Some(0.0), "{report}");
-    assert!(report["batch_size"]["mean"].as_f64() >= Some(1.0), "{report}");
+    assert!(
+        report["batch_size"]["mean"].as_f64() >= Some(1.0),
+        "{report}"
+    );
     assert!(report["flushes_per_saga"].is_null(), "{report}");
 }
 
 #[tokio::test]
 async fn answers_that_are_no_completion_are_told_apart() {
     let fake = Fake::answering(&[]).await;
-    let ran = fake.run(&["bench", "--in-flight", "1", "--warm-up", "0s", "--duration", "300ms", "-o", "json"]).await;
+    let ran = fake
+        .run(&[
+            "bench",
+            "--in-flight",
+            "1",
+            "--warm-up",
+            "0s",
+            "--duration",
+            "300ms",
+            "-o",
+            "json",
+        ])
+        .await;
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("starts: answered 500"), "{ran:?}");
     assert!(ran.stderr.contains("no saga was completed"), "{ran:?}");
     let asked = fake.asked();
-    let start = asked.iter().find(|asked| asked.line == "POST /sagas").expect("a saga is started");
+    let start = asked
+        .iter()
+        .find(|asked| asked.line == "POST /sagas")
+        .expect("a saga is started");
     assert_eq!(start.headers["prefer"], "wait=30");
     let body: serde_json::Value = serde_json::from_str(&start.body).expect("it is JSON");
     assert_eq!(body["workflow"], "order");

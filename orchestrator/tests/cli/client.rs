@@ -22,13 +22,31 @@ fn problem(detail: &str) -> String {
 
 #[tokio::test]
 async fn every_refusal_has_its_exit_code_and_its_words() {
-    for (status, code) in
-        [(404, 3), (409, 4), (412, 4), (401, 5), (403, 5), (503, 6), (429, 6), (504, 6), (500, 1), (422, 1), (400, 1)]
-    {
+    for (status, code) in [
+        (404, 3),
+        (409, 4),
+        (412, 4),
+        (401, 5),
+        (403, 5),
+        (503, 6),
+        (429, 6),
+        (504, 6),
+        (500, 1),
+        (422, 1),
+        (400, 1),
+    ] {
         let fake = Fake::answering(&[(status, &problem("so it is"))]).await;
         let ran = fake.run(&["show", ID]).await;
-        assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{status}: {ran:?}");
-        assert!(ran.stderr.starts_with(&format!("orchestrator: so it is ({status})")), "{ran:?}");
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (code, ""),
+            "{status}: {ran:?}"
+        );
+        assert!(
+            ran.stderr
+                .starts_with(&format!("orchestrator: so it is ({status})")),
+            "{ran:?}"
+        );
     }
 }
 
@@ -36,19 +54,29 @@ async fn every_refusal_has_its_exit_code_and_its_words() {
 fn a_server_that_is_not_there_is_said_so() {
     let ran = run(&["list", "--server", "http://127.0.0.1:9"]);
     assert_eq!(ran.code, 6, "{ran:?}");
-    assert!(ran.stderr.contains("http://127.0.0.1:9 cannot be reached"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("http://127.0.0.1:9 cannot be reached"),
+        "{ran:?}"
+    );
 }
 
 #[test]
 fn a_wrong_command_line_is_usage() {
-    for line in
-        [&["show"][..], &["show", "x"], &["list", "--status", "lost"], &["list", "--server", "x"], &["nonsense"]]
-    {
+    for line in [
+        &["show"][..],
+        &["show", "x"],
+        &["list", "--status", "lost"],
+        &["list", "--server", "x"],
+        &["nonsense"],
+    ] {
         assert_eq!(run(line).code, 2, "{line:?}");
     }
     let not_json = run(&["start", "-w", "order", "-i", "{"]);
     assert_eq!(not_json.code, 2, "{not_json:?}");
-    assert!(not_json.stderr.contains("--input is not JSON"), "{not_json:?}");
+    assert!(
+        not_json.stderr.contains("--input is not JSON"),
+        "{not_json:?}"
+    );
 }
 
 #[tokio::test]
@@ -56,35 +84,74 @@ async fn a_flag_wins_over_the_environment() {
     let fake = Fake::answering(&[(200, &saga("running"))]).await;
     let wrong = program(&["show", ID, "--server", "http://127.0.0.1:9"]);
     let mut command = tokio::process::Command::from(wrong);
-    let ran = command.env("SAGA_SERVER", "http://127.0.0.1:7").output().await.unwrap();
-    assert!(String::from_utf8(ran.stderr).unwrap().contains("127.0.0.1:9"));
+    let ran = command
+        .env("SAGA_SERVER", "http://127.0.0.1:7")
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        String::from_utf8(ran.stderr)
+            .unwrap()
+            .contains("127.0.0.1:9")
+    );
     assert_eq!(fake.run(&["show", ID]).await.code, 0);
 }
 
 #[tokio::test]
 async fn a_start_sends_what_was_given_with_a_key_that_makes_repeats_safe() {
     let fake = Fake::answering(&[(503, &problem("starting up")), (202, &saga("running"))]).await;
-    let ran = fake.run(&["start", "-w", "order", "-i", r#"{"a":1}"#, "-k", "k-1", "-o", "id"]).await;
+    let ran = fake
+        .run(&[
+            "start",
+            "-w",
+            "order",
+            "-i",
+            r#"{"a":1}"#,
+            "-k",
+            "k-1",
+            "-o",
+            "id",
+        ])
+        .await;
     assert_eq!((ran.code, ran.stdout), (0, format!("{ID}\n")));
     let asked = fake.asked();
     assert_eq!(asked.len(), 2, "it is tried again");
-    assert_eq!(asked[0].headers["idempotency-key"], asked[1].headers["idempotency-key"]);
+    assert_eq!(
+        asked[0].headers["idempotency-key"],
+        asked[1].headers["idempotency-key"]
+    );
     assert_eq!(asked[1].line, "POST /sagas");
     let body: serde_json::Value = serde_json::from_str(&asked[1].body).unwrap();
-    assert_eq!(body, serde_json::json!({"workflow": "order", "key": "k-1", "input": {"a": 1}}));
+    assert_eq!(
+        body,
+        serde_json::json!({"workflow": "order", "key": "k-1", "input": {"a": 1}})
+    );
 }
 
 #[tokio::test]
 async fn waiting_for_the_end_tells_how_it_ended() {
     for (status, code) in [("completed", 0), ("parked", 7), ("compensated", 8)] {
-        let fake = Fake::answering(&[(202, &saga("running")), (200, &saga("running")), (200, &saga(status))]).await;
-        let ran = fake.run(&["start", "-w", "order", "--wait", "-o", "json"]).await;
+        let fake = Fake::answering(&[
+            (202, &saga("running")),
+            (200, &saga("running")),
+            (200, &saga(status)),
+        ])
+        .await;
+        let ran = fake
+            .run(&["start", "-w", "order", "--wait", "-o", "json"])
+            .await;
         assert_eq!(ran.code, code, "{ran:?}");
-        assert!(ran.stdout.contains(&format!("\"status\":\"{status}\"")), "{ran:?}");
+        assert!(
+            ran.stdout.contains(&format!("\"status\":\"{status}\"")),
+            "{ran:?}"
+        );
     }
     let running = saga("running");
     let answers: Vec<_> = std::iter::repeat_n((200, running.as_str()), 100).collect();
-    let ran = Fake::answering(&answers).await.run(&["start", "-w", "order", "--wait=60ms"]).await;
+    let ran = Fake::answering(&answers)
+        .await
+        .run(&["start", "-w", "order", "--wait=60ms"])
+        .await;
     assert_eq!(ran.code, 6, "{ran:?}");
 }
 
@@ -92,11 +159,19 @@ async fn waiting_for_the_end_tells_how_it_ended() {
 async fn operators_actions_carry_their_reason() {
     let saga = saga("running");
     for (arguments, line, body) in [
-        (&["cancel", ID, "-r", "why"][..], "cancel", r#"{"reason":"why"}"#),
+        (
+            &["cancel", ID, "-r", "why"][..],
+            "cancel",
+            r#"{"reason":"why"}"#,
+        ),
         (&["retry", ID], "retry", "{}"),
         (&["pause", ID], "pause", "{}"),
         (&["resume", ID], "resume", "{}"),
-        (&["complete", ID, "store", "--step-output", r#"{"b":2}"#], "steps/store/complete", r#"{"output":{"b":2}}"#),
+        (
+            &["complete", ID, "store", "--step-output", r#"{"b":2}"#],
+            "steps/store/complete",
+            r#"{"output":{"b":2}}"#,
+        ),
         (
             &["complete", ID, "store", "--reason", "they called"],
             "steps/store/complete",
@@ -107,59 +182,126 @@ async fn operators_actions_carry_their_reason() {
             "steps/store/fail",
             r#"{"error":{"code":"x","message":"y"}}"#,
         ),
-        (&["resolve", ID, "pay", "--note", "done"], "steps/pay/resolve", r#"{"note":"done"}"#),
+        (
+            &["resolve", ID, "pay", "--note", "done"],
+            "steps/pay/resolve",
+            r#"{"note":"done"}"#,
+        ),
     ] {
         let fake = Fake::answering(&[(200, &saga)]).await;
         let ran = fake.run(arguments).await;
         assert_eq!(ran.code, 0, "{ran:?}");
         let asked = fake.asked();
-        assert_eq!((asked[0].line.as_str(), asked[0].body.as_str()), (&*format!("POST /sagas/{ID}/{line}"), body));
+        assert_eq!(
+            (asked[0].line.as_str(), asked[0].body.as_str()),
+            (&*format!("POST /sagas/{ID}/{line}"), body)
+        );
     }
     let fake = Fake::answering(&[(412, &problem("it moved on"))]).await;
-    assert_eq!(fake.run(&["cancel", ID, "--if-revision", "3"]).await.code, 4);
+    assert_eq!(
+        fake.run(&["cancel", ID, "--if-revision", "3"]).await.code,
+        4
+    );
     assert_eq!(fake.asked()[0].headers["if-match"], "\"3\"");
 }
 
 #[tokio::test]
 async fn a_list_follows_the_cursor_and_comes_in_four_forms() {
     let (first, second) = (saga("running"), saga("parked"));
-    let pages = [format!(r#"{{"sagas":[{first}],"next":"c1"}}"#), format!(r#"{{"sagas":[{second}],"next":null}}"#)];
+    let pages = [
+        format!(r#"{{"sagas":[{first}],"next":"c1"}}"#),
+        format!(r#"{{"sagas":[{second}],"next":null}}"#),
+    ];
     let answers = [(200, pages[0].as_str()), (200, pages[1].as_str())];
 
     let fake = Fake::answering(&answers).await;
-    let ran = fake.run(&["list", "-s", "running", "-s", "parked", "--since", "2026-07-01T00:00:00Z"]).await;
+    let ran = fake
+        .run(&[
+            "list",
+            "-s",
+            "running",
+            "-s",
+            "parked",
+            "--since",
+            "2026-07-01T00:00:00Z",
+        ])
+        .await;
     let lines: Vec<_> = ran.stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{ran:?}");
-    assert!(lines[0].starts_with("ID ") && lines[0].contains("STATUS"), "{ran:?}");
-    assert!(lines[1].contains("▸ running  order@1   k-1  pay   1/2"), "{ran:?}");
-    assert!(lines[1].contains(r"busy: try\u{1b}[2J"), "control characters are escaped: {ran:?}");
+    assert!(
+        lines[0].starts_with("ID ") && lines[0].contains("STATUS"),
+        "{ran:?}"
+    );
+    assert!(
+        lines[1].contains("▸ running  order@1   k-1  pay   1/2"),
+        "{ran:?}"
+    );
+    assert!(
+        lines[1].contains(r"busy: try\u{1b}[2J"),
+        "control characters are escaped: {ran:?}"
+    );
     assert!(!ran.stdout.contains('\u{1b}'), "no colours off a terminal");
     let asked = fake.asked();
-    assert_eq!(asked[0].line, "GET /sagas?status=running&status=parked&since=2026-07-01T00%3A00%3A00Z&limit=50");
+    assert_eq!(
+        asked[0].line,
+        "GET /sagas?status=running&status=parked&since=2026-07-01T00%3A00%3A00Z&limit=50"
+    );
     assert!(asked[1].line.ends_with("&limit=49&cursor=c1"), "{asked:?}");
 
-    let ran = Fake::answering(&answers).await.run(&["list", "-o", "id"]).await;
+    let ran = Fake::answering(&answers)
+        .await
+        .run(&["list", "-o", "id"])
+        .await;
     assert_eq!(ran.stdout, format!("{ID}\n{ID}\n"));
-    let ran = Fake::answering(&answers).await.run(&["list", "-o", "jsonl"]).await;
+    let ran = Fake::answering(&answers)
+        .await
+        .run(&["list", "-o", "jsonl"])
+        .await;
     assert_eq!(ran.stdout, format!("{first}\n{second}\n"));
-    let ran = Fake::answering(&answers).await.run(&["list", "-o", "json"]).await;
+    let ran = Fake::answering(&answers)
+        .await
+        .run(&["list", "-o", "json"])
+        .await;
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(json["sagas"][1]["status"], "parked");
     assert!(json["next"].is_null());
-    let ran = Fake::answering(&answers).await.run(&["list", "-n", "1", "-o", "json"]).await;
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&ran.stdout).unwrap()["next"], "c1");
+    let ran = Fake::answering(&answers)
+        .await
+        .run(&["list", "-n", "1", "-o", "json"])
+        .await;
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&ran.stdout).unwrap()["next"],
+        "c1"
+    );
 }
 
 #[tokio::test]
 async fn a_saga_is_shown_with_its_steps() {
-    let ran = Fake::answering(&[(200, &saga("running"))]).await.run(&["show", ID]).await;
+    let ran = Fake::answering(&[(200, &saga("running"))])
+        .await
+        .run(&["show", ID])
+        .await;
     assert!(ran.stdout.contains("status     ▸ running\n"), "{ran:?}");
-    assert!(ran.stdout.contains("started    2026-07-01 10:00:00 UTC, took 1.50 s\n"), "{ran:?}");
-    assert!(ran.stdout.contains("order  ✓ completed  order   1        250 ms\n"), "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains("started    2026-07-01 10:00:00 UTC, took 1.50 s\n"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stdout
+            .contains("order  ✓ completed  order   1        250 ms\n"),
+        "{ran:?}"
+    );
     let failure = r#""failure":{"step":"pay","code":"declined","message":"no money","retryable":false},"steps""#;
     let undone = saga("compensated").replacen(r#""steps""#, failure, 1);
-    let ran = Fake::answering(&[(200, &undone)]).await.run(&["show", ID]).await;
-    assert!(ran.stdout.contains("failed     pay, declined: no money\n"), "{ran:?}");
+    let ran = Fake::answering(&[(200, &undone)])
+        .await
+        .run(&["show", ID])
+        .await;
+    assert!(
+        ran.stdout.contains("failed     pay, declined: no money\n"),
+        "{ran:?}"
+    );
 }
 
 #[tokio::test]
@@ -170,27 +312,50 @@ async fn a_history_says_what_each_input_did() {
         {"revision":1,"at":"2026-07-01T10:00:00.010000Z","ignored":"stale",
          "input":{"type":"reply","step":"order","action":"execute","attempt":1,"outcome":"failed",
                   "error":{"code":"declined","message":"no money","retryable":false}}}],"next":null}"#;
-    let ran = Fake::answering(&[(200, history)]).await.run(&["history", ID]).await;
-    assert!(ran.stdout.contains("saga → running, order → running"), "{ran:?}");
+    let ran = Fake::answering(&[(200, history)])
+        .await
+        .run(&["history", ID])
+        .await;
+    assert!(
+        ran.stdout.contains("saga → running, order → running"),
+        "{ran:?}"
+    );
     assert!(ran.stdout.contains("+10 ms"), "{ran:?}");
-    assert!(ran.stdout.contains("reply order execute attempt 1 failed, declined: no money"), "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains("reply order execute attempt 1 failed, declined: no money"),
+        "{ran:?}"
+    );
     assert!(ran.stdout.contains("ignored: stale"), "{ran:?}");
 }
 
 #[tokio::test]
 async fn an_answer_of_another_kind_is_no_data() {
-    let ran = Fake::answering(&[(200, "<html>")]).await.run(&["show", ID]).await;
+    let ran = Fake::answering(&[(200, "<html>")])
+        .await
+        .run(&["show", ID])
+        .await;
     assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
     assert!(ran.stderr.contains("unexpected"), "{ran:?}");
 }
 
 #[test]
 fn help_begins_with_examples_and_goes_to_stdout() {
-    for line in [&["--help"][..], &["start", "--help"], &["list", "--help"], &["bench", "--help"], &["check", "-h"]] {
+    for line in [
+        &["--help"][..],
+        &["start", "--help"],
+        &["list", "--help"],
+        &["bench", "--help"],
+        &["check", "-h"],
+    ] {
         let ran = run(line);
         let (examples, usage) = (ran.stdout.find("Examples:"), ran.stdout.find("Usage:"));
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{line:?}");
-        assert!(examples.is_some() && examples < usage, "{line:?}: {}", ran.stdout);
+        assert!(
+            examples.is_some() && examples < usage,
+            "{line:?}: {}",
+            ran.stdout
+        );
     }
     assert!(run(&["--help"]).stdout.contains("7 parked, 8 compensated"));
 }

@@ -30,9 +30,16 @@ pub struct Fake {
 impl Fake {
     /// Answers those, one after the other, then 500. It is always ready, and has nothing to measure.
     pub async fn answering(answers: &[(u16, &str)]) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("there is a free port");
         let fake = Self {
-            answers: Arc::new(Mutex::new(answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect())),
+            answers: Arc::new(Mutex::new(
+                answers
+                    .iter()
+                    .map(|(status, body)| (*status, (*body).to_owned()))
+                    .collect(),
+            )),
             asked: Arc::default(),
             url: format!("http://{}", listener.local_addr().expect("it is bound")),
         };
@@ -49,19 +56,39 @@ impl Fake {
     /// Runs the program against it.
     pub async fn run(&self, arguments: &[&str]) -> super::program::Ran {
         let mut command = tokio::process::Command::from(super::program::program(arguments));
-        command.env("SAGA_SERVER", &self.url).output().await.expect("the program can be run").into()
+        command
+            .env("SAGA_SERVER", &self.url)
+            .output()
+            .await
+            .expect("the program can be run")
+            .into()
     }
 }
 
 async fn answer(State(fake): State<Fake>, method: Method, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body: Bytes = axum::body::to_bytes(body, 1_000_000).await.expect("the body comes");
+    let body: Bytes = axum::body::to_bytes(body, 1_000_000)
+        .await
+        .expect("the body comes");
     let body = String::from_utf8(body.to_vec()).expect("the body is text");
     let line = format!("{method} {}", parts.uri);
     if matches!(parts.uri.path(), "/readyz" | "/metrics") {
         return StatusCode::OK.into_response();
     }
-    fake.asked.lock().expect("no holder panics").push(Asked { line, headers: parts.headers, body });
-    let (status, body) = fake.answers.lock().expect("no holder panics").pop_front().unwrap_or((500, "{}".to_owned()));
-    (StatusCode::from_u16(status).expect("the test gives a status"), body).into_response()
+    fake.asked.lock().expect("no holder panics").push(Asked {
+        line,
+        headers: parts.headers,
+        body,
+    });
+    let (status, body) = fake
+        .answers
+        .lock()
+        .expect("no holder panics")
+        .pop_front()
+        .unwrap_or((500, "{}".to_owned()));
+    (
+        StatusCode::from_u16(status).expect("the test gives a status"),
+        body,
+    )
+        .into_response()
 }

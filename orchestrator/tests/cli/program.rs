@@ -5,7 +5,10 @@ use std::process::{Command, Output, Stdio};
 /// The program with an environment that nothing of the outside gets into.
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_orchestrator"));
-    command.args(arguments).env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command.stdin(Stdio::null());
     command
 }
@@ -33,5 +36,8 @@ impl From<Output> for Ran {
 
 /// Runs it to its end.
 pub fn run(arguments: &[&str]) -> Ran {
-    program(arguments).output().expect("the program can be run").into()
+    program(arguments)
+        .output()
+        .expect("the program can be run")
+        .into()
 }

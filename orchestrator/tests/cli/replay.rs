@@ -4,8 +4,7 @@ use super::program::{Ran, program, run};
 use super::serving::Server;
 use serde_json::{Value, json};
 
-const FLOW: &str =
-    "workflow: guarded\nversion: 7\nsensitive: [input.payment.token]\nsteps:\n  - name: order\n  - name: pay\n";
+const FLOW: &str = "workflow: guarded\nversion: 7\nsensitive: [input.payment.token]\nsteps:\n  - name: order\n  - name: pay\n";
 
 fn replayed(folder: &tempfile::TempDir, value: &Value, more: &[&str]) -> Ran {
     let path = folder.path().join("history.json");
@@ -17,10 +16,18 @@ fn replayed(folder: &tempfile::TempDir, value: &Value, more: &[&str]) -> Ran {
 async fn a_downloaded_history_does_the_same_again_and_one_tampered_with_does_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let server = Server::start(&[], &[("DATA_DIR", data.to_str().expect("text")), ("AUTO", "0s")]);
+    let server = Server::start(
+        &[],
+        &[("DATA_DIR", data.to_str().expect("text")), ("AUTO", "0s")],
+    );
     server.until("/readyz", 200).await;
     let client = reqwest::Client::new();
-    let put = client.post(format!("{}/workflows", server.url)).body(FLOW).send().await.expect("an answer");
+    let put = client
+        .post(format!("{}/workflows", server.url))
+        .body(FLOW)
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(put.status(), 201);
     let order = json!({"customer": "c-1", "store": "s-1", "items": [{"menu": "m", "quantity": 1, "price": 500}],
         "currency": "EUR", "fulfilment": "delivery", "payment": {"method": "card", "token": "tok_visa"}});
@@ -29,20 +36,43 @@ async fn a_downloaded_history_does_the_same_again_and_one_tampered_with_does_not
     let asked = async |arguments: &[&str]| -> Ran {
         let mut command = program(arguments);
         command.env("SAGA_SERVER", &url);
-        tokio::task::spawn_blocking(move || command.output().expect("it can be run").into()).await.expect("no panic")
+        tokio::task::spawn_blocking(move || command.output().expect("it can be run").into())
+            .await
+            .expect("no panic")
     };
-    let started = asked(&["start", "--workflow", "guarded", "--input", &input, "--wait", "-o", "id"]).await;
+    let started = asked(&[
+        "start",
+        "--workflow",
+        "guarded",
+        "--input",
+        &input,
+        "--wait",
+        "-o",
+        "id",
+    ])
+    .await;
     assert_eq!(started.code, 0, "{started:?}");
     let id = started.stdout.trim();
     let whole = asked(&["history", id, "--whole"]).await;
     assert_eq!(whole.code, 0, "{whole:?}");
-    assert!(!whole.stdout.contains("tok_visa"), "what is hidden is not told: {whole:?}");
+    assert!(
+        !whole.stdout.contains("tok_visa"),
+        "what is hidden is not told: {whole:?}"
+    );
     let whole: Value = serde_json::from_str(&whole.stdout).expect("JSON");
 
     let same = replayed(&folder, &whole, &[]);
     assert_eq!((same.code, same.stderr.as_str()), (0, ""), "{same:?}");
-    assert!(same.stdout.contains("3 inputs applied again, each did the same; completed at revision 3"), "{same:?}");
-    assert!(same.stdout.contains("not compared: what is hidden (input.payment.token)"), "{same:?}");
+    assert!(
+        same.stdout
+            .contains("3 inputs applied again, each did the same; completed at revision 3"),
+        "{same:?}"
+    );
+    assert!(
+        same.stdout
+            .contains("not compared: what is hidden (input.payment.token)"),
+        "{same:?}"
+    );
 
     // Another outcome at revision 2.
     let mut tampered = whole.clone();
@@ -60,14 +90,24 @@ async fn a_downloaded_history_does_the_same_again_and_one_tampered_with_does_not
     assert!(differs.stderr.contains(words), "{differs:?}");
 
     // The answer of the API alone needs the definition beside it.
-    let (_, page) = server.get(&format!("/sagas/{id}/history")).await.expect("an answer");
+    let (_, page) = server
+        .get(&format!("/sagas/{id}/history"))
+        .await
+        .expect("an answer");
     let page: Value = serde_json::from_str(&page).expect("JSON");
     let lacking = replayed(&folder, &page, &[]);
     assert_eq!(lacking.code, 2, "{lacking:?}");
-    assert!(lacking.stderr.contains("give --definition FILE"), "{lacking:?}");
+    assert!(
+        lacking.stderr.contains("give --definition FILE"),
+        "{lacking:?}"
+    );
     let flow = folder.path().join("guarded.yaml");
     std::fs::write(&flow, FLOW).expect("the folder can be written");
-    let same = replayed(&folder, &page, &["--definition", flow.to_str().expect("text")]);
+    let same = replayed(
+        &folder,
+        &page,
+        &["--definition", flow.to_str().expect("text")],
+    );
     assert_eq!((same.code, same.stderr.as_str()), (0, ""), "{same:?}");
     assert_eq!(run(&["replay", "/nowhere.json"]).code, 2);
     assert_eq!(server.terminate(), 0);

@@ -22,18 +22,34 @@ impl Server {
     /// Starts it with these variables on a free port.
     pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = program(arguments);
-        command.env("LISTEN", "127.0.0.1:0").envs(variables.iter().copied());
-        let mut process = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it can be run");
+        command
+            .env("LISTEN", "127.0.0.1:0")
+            .envs(variables.iter().copied());
+        let mut process = command
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it can be run");
         let mut lines = BufReader::new(process.stderr.take().expect("it has a stderr"));
         let (mut said, mut url) = (String::new(), None);
         while url.is_none() {
             let before = said.len();
-            assert!(lines.read_line(&mut said).expect("its words can be read") > 0, "it ended: {said}");
-            url = said[before..].split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned);
+            assert!(
+                lines.read_line(&mut said).expect("its words can be read") > 0,
+                "it ended: {said}"
+            );
+            url = said[before..]
+                .split_whitespace()
+                .find(|word| word.starts_with("http://"))
+                .map(str::to_owned);
         }
         // Read on, or it would wait for room in the pipe.
         std::thread::spawn(move || lines.read_to_string(&mut String::new()));
-        Self { process, url: url.expect("the loop ends with one"), said }
+        Self {
+            process,
+            url: url.expect("the loop ends with one"),
+            said,
+        }
     }
 
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
@@ -48,7 +64,10 @@ impl Server {
             let answer = self.get(path).await;
             match answer {
                 Some((got, body)) if got == status => return body,
-                _ => assert!(Instant::now() < until, "{path} does not answer {status}, but {answer:?}"),
+                _ => assert!(
+                    Instant::now() < until,
+                    "{path} does not answer {status}, but {answer:?}"
+                ),
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -57,8 +76,18 @@ impl Server {
     /// Sends SIGTERM, and waits for its end; the exit code.
     pub fn terminate(mut self) -> i32 {
         let kill = format!("kill -TERM {}", self.process.id());
-        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().expect("there is a shell").success());
-        self.process.wait().expect("it ends").code().expect("it ends by itself")
+        assert!(
+            std::process::Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .expect("there is a shell")
+                .success()
+        );
+        self.process
+            .wait()
+            .expect("it ends")
+            .code()
+            .expect("it ends by itself")
     }
 }
 
@@ -82,16 +111,38 @@ async fn embedded_comes_up_carries_an_order_to_its_end_leaves_and_remembers_it()
     assert!(server.said.contains("dashboard"), "{}", server.said);
     assert_eq!(server.until("/readyz", 200).await, "ok\n");
 
-    let second = program(&["--listen", "127.0.0.1:0"]).env("DATA_DIR", data).output().unwrap();
+    let second = program(&["--listen", "127.0.0.1:0"])
+        .env("DATA_DIR", data)
+        .output()
+        .unwrap();
     let second = Ran::from(second);
     assert_eq!(second.code, 1, "{second:?}");
-    assert!(second.stderr.contains("another process works on the folder"), "{second:?}");
-    let taken = run(&["--listen", server.url.strip_prefix("http://").unwrap(), "--data-dir", "/nowhere"]);
+    assert!(
+        second
+            .stderr
+            .contains("another process works on the folder"),
+        "{second:?}"
+    );
+    let taken = run(&[
+        "--listen",
+        server.url.strip_prefix("http://").unwrap(),
+        "--data-dir",
+        "/nowhere",
+    ]);
     assert_eq!(taken.code, 1, "{taken:?}");
-    assert!(taken.stderr.contains("another process has this port"), "{taken:?}");
+    assert!(
+        taken.stderr.contains("another process has this port"),
+        "{taken:?}"
+    );
 
-    let post = reqwest::Client::new().post(format!("{}/orders", server.url)).body(ORDER);
-    let answer = post.header("content-type", "application/json").send().await.unwrap();
+    let post = reqwest::Client::new()
+        .post(format!("{}/orders", server.url))
+        .body(ORDER);
+    let answer = post
+        .header("content-type", "application/json")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status().as_u16(), 202);
     let order: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     let id = order["id"].as_str().unwrap().to_owned();
@@ -103,17 +154,29 @@ async fn embedded_comes_up_carries_an_order_to_its_end_leaves_and_remembers_it()
     assert_eq!(server.terminate(), 0);
 
     let again = Server::start(&[], &[("DATA_DIR", data)]);
-    assert!(again.until(&format!("/orders/{id}"), 200).await.contains("\"delivered\""));
+    assert!(
+        again
+            .until(&format!("/orders/{id}"), 200)
+            .await
+            .contains("\"delivered\"")
+    );
     assert_eq!(again.terminate(), 0);
 }
 
 #[tokio::test]
 async fn without_its_database_it_is_alive_and_not_ready_and_says_why() {
-    let variables = [("DATABASE_URL", "postgres://x@127.0.0.1:9/x"), ("KAFKA_BROKERS", "127.0.0.1:9")];
+    let variables = [
+        ("DATABASE_URL", "postgres://x@127.0.0.1:9/x"),
+        ("KAFKA_BROKERS", "127.0.0.1:9"),
+    ];
     let server = Server::start(&["serve"], &variables);
     assert_eq!(server.until("/livez", 200).await, "ok\n");
     let until = Instant::now() + PATIENCE;
-    while !server.until("/readyz", 503).await.contains("the database does not answer") {
+    while !server
+        .until("/readyz", 503)
+        .await
+        .contains("the database does not answer")
+    {
         assert!(Instant::now() < until, "it does not say why");
     }
     let problem = server.until("/sagas", 503).await;
@@ -123,7 +186,10 @@ async fn without_its_database_it_is_alive_and_not_ready_and_says_why() {
 
 #[tokio::test]
 async fn serve_comes_up_with_postgres_and_kafka_and_leaves_in_good_order() {
-    let services = [std::env::var("DATABASE_URL"), std::env::var("KAFKA_BROKERS")];
+    let services = [
+        std::env::var("DATABASE_URL"),
+        std::env::var("KAFKA_BROKERS"),
+    ];
     let [Ok(url), Ok(brokers)] = services else {
         let why = "SKIPPED serve_comes_up_with_postgres_and_kafka: DATABASE_URL and KAFKA_BROKERS are not both set";
         assert!(std::env::var("REQUIRE").as_deref() != Ok("all"), "{why}");
@@ -132,14 +198,29 @@ async fn serve_comes_up_with_postgres_and_kafka_and_leaves_in_good_order() {
     };
     let database = Database::create(&url).await;
     let prefix = format!("cli-{}.", uuid::Uuid::now_v7().simple());
-    let shared = [("DATABASE_URL", database.url.as_str()), ("KAFKA_BROKERS", &brokers), ("TOPIC_PREFIX", &prefix)];
-    let off = [&shared[..], &[("MIGRATE", "off"), ("TOPIC_PARTITIONS", "1")]].concat();
+    let shared = [
+        ("DATABASE_URL", database.url.as_str()),
+        ("KAFKA_BROKERS", &brokers),
+        ("TOPIC_PREFIX", &prefix),
+    ];
+    let off = [
+        &shared[..],
+        &[("MIGRATE", "off"), ("TOPIC_PARTITIONS", "1")],
+    ]
+    .concat();
     let server = Server::start(&["serve"], &off);
     let until = Instant::now() + PATIENCE;
-    while !server.until("/readyz", 503).await.contains("orchestrator migrate") {
+    while !server
+        .until("/readyz", 503)
+        .await
+        .contains("orchestrator migrate")
+    {
         assert!(Instant::now() < until, "it does not say what is missing");
     }
-    let migrated = program(&["migrate"]).env("DATABASE_URL", &database.url).output().unwrap();
+    let migrated = program(&["migrate"])
+        .env("DATABASE_URL", &database.url)
+        .output()
+        .unwrap();
     assert!(migrated.status.success(), "{migrated:?}");
     assert_eq!(server.until("/readyz", 200).await, "ok\n");
     assert_eq!(server.terminate(), 0);
@@ -148,10 +229,16 @@ async fn serve_comes_up_with_postgres_and_kafka_and_leaves_in_good_order() {
 
 #[test]
 fn a_database_that_is_not_there_cannot_be_migrated() {
-    let ran = program(&["migrate"]).env("DATABASE_URL", "postgres://x@127.0.0.1:9/x").output().unwrap();
+    let ran = program(&["migrate"])
+        .env("DATABASE_URL", "postgres://x@127.0.0.1:9/x")
+        .output()
+        .unwrap();
     let ran = Ran::from(ran);
     assert_eq!(ran.code, 6, "{ran:?}");
-    assert!(ran.stderr.contains("the database does not answer"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("the database does not answer"),
+        "{ran:?}"
+    );
 }
 
 /// A database of the test's own.
@@ -166,16 +253,29 @@ impl Database {
         let name = format!("cli_{}", uuid::Uuid::now_v7().simple());
         execute(server, &format!("create database {name}")).await;
         let (base, _) = server.rsplit_once('/').expect("the URL names a database");
-        Self { server: server.to_owned(), url: format!("{base}/{name}"), name }
+        Self {
+            server: server.to_owned(),
+            url: format!("{base}/{name}"),
+            name,
+        }
     }
 
     async fn drop_it(self) {
-        execute(&self.server, &format!("drop database {} with (force)", self.name)).await;
+        execute(
+            &self.server,
+            &format!("drop database {} with (force)", self.name),
+        )
+        .await;
     }
 }
 
 async fn execute(url: &str, statement: &str) {
     use sqlx::{AssertSqlSafe, Connection, Executor};
-    let mut connection = sqlx::PgConnection::connect(url).await.expect("the database answers");
-    connection.execute(AssertSqlSafe(statement.to_owned())).await.expect("it is done");
+    let mut connection = sqlx::PgConnection::connect(url)
+        .await
+        .expect("the database answers");
+    connection
+        .execute(AssertSqlSafe(statement.to_owned()))
+        .await
+        .expect("it is done");
 }

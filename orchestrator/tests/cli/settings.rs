@@ -28,7 +28,9 @@ fn the_table_has_every_setting_with_its_flag_unless_it_is_a_secret() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).expect("it is JSON");
     let row = |variable: &str| {
-        rows.iter().find(|row| row["variable"] == variable).unwrap_or_else(|| panic!("{variable} is missing"))
+        rows.iter()
+            .find(|row| row["variable"] == variable)
+            .unwrap_or_else(|| panic!("{variable} is missing"))
     };
     for variable in [
         "LISTEN",
@@ -49,14 +51,26 @@ fn the_table_has_every_setting_with_its_flag_unless_it_is_a_secret() {
         "LOG_FORMAT",
         "SAGA_SERVER",
     ] {
-        assert!(row(variable)["flag"].as_str().is_some_and(|flag| flag.starts_with("--")), "{variable} has no flag");
+        assert!(
+            row(variable)["flag"]
+                .as_str()
+                .is_some_and(|flag| flag.starts_with("--")),
+            "{variable} has no flag"
+        );
     }
     for variable in ["DATABASE_URL", "VIEW_DATABASE_URL", "KAFKA_PROPERTIES"] {
         assert!(row(variable)["flag"].is_null(), "{variable} has a flag");
     }
-    assert!(rows.iter().all(|row| row["meaning"].as_str().is_some_and(|meaning| !meaning.is_empty())));
+    assert!(rows.iter().all(|row| {
+        row["meaning"]
+            .as_str()
+            .is_some_and(|meaning| !meaning.is_empty())
+    }));
     assert_eq!(row("LISTEN")["default"], "127.0.0.1:8080");
     let markdown = run(&["settings", "-o", "markdown"]).stdout;
     assert_eq!(markdown.lines().count(), rows.len() + 2);
-    assert!(markdown.contains("| `LISTEN` | `--listen` | `ADDRESS:PORT` | `127.0.0.1:8080` |"), "{markdown}");
+    assert!(
+        markdown.contains("| `LISTEN` | `--listen` | `ADDRESS:PORT` | `127.0.0.1:8080` |"),
+        "{markdown}"
+    );
 }

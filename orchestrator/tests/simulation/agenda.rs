@@ -4,9 +4,9 @@ use crate::chaos::Chaos;
 use crate::people::Deed;
 use orchestrator::bus::Delivery;
 use orchestrator::db::Batch;
+use saga_protocol::Payload;
 use std::collections::BTreeMap;
 use uuid::Uuid;
-use workflows::Payload;
 
 /// Something that happens.
 pub enum Happening {

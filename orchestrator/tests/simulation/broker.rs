@@ -6,12 +6,12 @@ use crate::faults::Fault;
 use crate::replicas::Life;
 use crate::world::{State, World};
 use orchestrator::bus::{Ack, Bus, Delivery, Incoming, Published, Settle, WorkerBacklog};
+use saga_core::saga::Status;
+use saga_protocol::message::{Envelope, Outgoing, Reply, Topic};
+use saga_protocol::{Payload, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
-use workflows::message::{Envelope, Outgoing, Reply, Topic};
-use workflows::saga::Status;
-use workflows::{Payload, Time};
 
 /// Partitions of commands.
 pub const PARTITIONS: usize = 4;
@@ -48,8 +48,10 @@ impl Broker {
 
     /// What a replica had in hand that is gone.
     pub fn given_back(&mut self, holder: u64) -> Vec<u64> {
-        let held =
-            self.replies.iter_mut().filter(|(_, record)| record.holder.is_some_and(|(number, _)| number == holder));
+        let held = self
+            .replies
+            .iter_mut()
+            .filter(|(_, record)| record.holder.is_some_and(|(number, _)| number == holder));
         held.map(|(id, record)| {
             record.holder = None;
             *id
@@ -100,8 +102,14 @@ impl State {
             return false;
         }
         let mut through = batch.messages.len();
-        let failed = Delivery::Failed { batch: batch.id, why: "the connection is gone".to_owned() };
-        let mut delivery = Delivery::Done { batch: batch.clone(), refused: Vec::new() };
+        let failed = Delivery::Failed {
+            batch: batch.id,
+            why: "the connection is gone".to_owned(),
+        };
+        let mut delivery = Delivery::Done {
+            batch: batch.clone(),
+            refused: Vec::new(),
+        };
         if self.strikes(Fault::LostBatch) {
             through = self.dice.index(through);
             delivery = failed;
@@ -111,7 +119,10 @@ impl State {
         let mut refused = Vec::new();
         for (index, message) in batch.messages[..through].iter().enumerate() {
             let command = matches!(message.topic, Topic::Commands(_));
-            if command && matches!(delivery, Delivery::Done { .. }) && self.strikes(Fault::RefusedForGood) {
+            if command
+                && matches!(delivery, Delivery::Done { .. })
+                && self.strikes(Fault::RefusedForGood)
+            {
                 refused.push((index, "the record is too large".to_owned()));
             } else if !(command && self.strikes(Fault::LostCommand)) {
                 self.travels(message);
@@ -134,12 +145,23 @@ impl State {
         for _ in 0..times {
             let takes = self.travel_time();
             let value: Payload = message.value.clone();
-            self.in_micros(takes, if command { Happening::Command(value) } else { Happening::Event(value) });
+            self.in_micros(
+                takes,
+                if command {
+                    Happening::Command(value)
+                } else {
+                    Happening::Event(value)
+                },
+            );
         }
     }
 
     fn travel_time(&mut self) -> u64 {
-        let late = if self.strikes(Fault::LateMessage) { self.dice.between(100_000, 8_000_000) } else { 0 };
+        let late = if self.strikes(Fault::LateMessage) {
+            self.dice.between(100_000, 8_000_000)
+        } else {
+            0
+        };
         late + self.dice.between(1_000, 15_000)
     }
 
@@ -167,17 +189,29 @@ impl State {
     fn reply_travels(&mut self, reply: Reply, takes: u64) {
         self.broker.count += 1;
         let id = self.broker.count;
-        self.broker.replies.insert(id, Record { reply, holder: None, inputs: 0 });
+        self.broker.replies.insert(
+            id,
+            Record {
+                reply,
+                holder: None,
+                inputs: 0,
+            },
+        );
         self.in_micros(takes, Happening::Reply(id));
     }
 
     /// How many inputs a saga has taken, those that it ignored included.
     fn inputs_of(&self, saga: Uuid) -> u64 {
-        self.tables.sagas.get(&saga).map_or(0, |saga| saga.row.revision + u64::from(saga.row.ignored))
+        self.tables
+            .sagas
+            .get(&saga)
+            .map_or(0, |saga| saga.row.revision + u64::from(saga.row.ignored))
     }
 
     pub fn reply_arrives(&mut self, world: &Arc<World>, id: u64) {
-        let Some(record) = self.broker.replies.get(&id) else { return };
+        let Some(record) = self.broker.replies.get(&id) else {
+            return;
+        };
         if record.holder.is_some() {
             return;
         }
@@ -187,9 +221,21 @@ impl State {
             return self.in_micros(300_000, Happening::Reply(id));
         };
         self.broker.handed += 1;
-        let (life, holder) = (Arc::clone(&replica.life), (replica.number, self.broker.handed));
-        let ack = Ack::settling(Settled { world: Arc::clone(world), id, life, holder });
-        let incoming = Incoming { reply: record.reply.clone(), envelope: Envelope::default(), ack };
+        let (life, holder) = (
+            Arc::clone(&replica.life),
+            (replica.number, self.broker.handed),
+        );
+        let ack = Ack::settling(Settled {
+            world: Arc::clone(world),
+            id,
+            life,
+            holder,
+        });
+        let incoming = Incoming {
+            reply: record.reply.clone(),
+            envelope: Envelope::default(),
+            ack,
+        };
         if replica.replies.try_send(incoming).is_err() {
             return self.in_micros(20_000, Happening::Reply(id));
         }
@@ -208,7 +254,13 @@ impl State {
             status: Status,
             at: Time,
         }
-        let Ok(Told { saga_id, revision, status, at }) = value.read() else {
+        let Ok(Told {
+            saga_id,
+            revision,
+            status,
+            at,
+        }) = value.read()
+        else {
             return self.breaks(format!("an event cannot be read: {value:?}"));
         };
         self.must_be_durable(saga_id, revision, at, "an event");
@@ -219,16 +271,26 @@ impl State {
         let ended = seen.1.finished();
         *seen = (revision, status);
         if ended {
-            self.breaks(format!("I9: saga {saga_id} was at an end, and is {status} at revision {revision}"));
+            self.breaks(format!(
+                "I9: saga {saga_id} was at an end, and is {status} at revision {revision}"
+            ));
         }
     }
 
     /// What is published speaks of a revision that is stored.
     pub fn must_be_durable(&mut self, saga: Uuid, revision: u64, at: Time, what: &str) {
-        let index = usize::try_from(revision).unwrap_or(usize::MAX).wrapping_sub(1);
-        let moment = self.tables.sagas.get(&saga).and_then(|saga| saga.moments.get(index));
+        let index = usize::try_from(revision)
+            .unwrap_or(usize::MAX)
+            .wrapping_sub(1);
+        let moment = self
+            .tables
+            .sagas
+            .get(&saga)
+            .and_then(|saga| saga.moments.get(index));
         if moment != Some(&at) {
-            self.breaks(format!("C2: {what} of saga {saga} speaks of revision {revision}, which is not stored"));
+            self.breaks(format!(
+                "C2: {what} of saga {saga} speaks of revision {revision}, which is not stored"
+            ));
         }
     }
 }
@@ -244,18 +306,27 @@ struct Settled {
 impl Settled {
     /// The record, if its partition was not taken away meanwhile: then this replica has no say in its offsets.
     fn own(&self, state: &mut State) -> Option<Record> {
-        let own = state.broker.replies.get(&self.id)?.holder == Some(self.holder) && !self.life.is_dead();
-        if own { state.broker.replies.remove(&self.id) } else { None }
+        let own =
+            state.broker.replies.get(&self.id)?.holder == Some(self.holder) && !self.life.is_dead();
+        if own {
+            state.broker.replies.remove(&self.id)
+        } else {
+            None
+        }
     }
 }
 
 impl Settle for Settled {
     fn done(self: Box<Self>) {
         let mut state = self.world.state();
-        let Some(record) = self.own(&mut state) else { return };
+        let Some(record) = self.own(&mut state) else {
+            return;
+        };
         let saga = record.reply.saga_id;
         if state.tables.sagas.contains_key(&saga) && state.inputs_of(saga) <= record.inputs {
-            state.breaks(format!("D2: a reply of saga {saga} is acknowledged, and is not durable"));
+            state.breaks(format!(
+                "D2: a reply of saga {saga} is acknowledged, and is not durable"
+            ));
         }
     }
 

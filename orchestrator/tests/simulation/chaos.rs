@@ -31,7 +31,14 @@ pub enum Chaos {
 
 /// Small enough to be met now and then.
 fn limits(cached: usize) -> Limits {
-    Limits { shards: 2, batch: 200, cached, in_flight: 16, answer: Duration::from_secs(8), ..Limits::default() }
+    Limits {
+        shards: 2,
+        batch: 200,
+        cached,
+        in_flight: 16,
+        answer: Duration::from_secs(8),
+        ..Limits::default()
+    }
 }
 
 impl World {
@@ -49,7 +56,10 @@ impl World {
             }
             Chaos::Stall => {
                 state.struck(Fault::WorkerStalled);
-                let (partition, lasts) = (state.dice.index(PARTITIONS), state.dice.between(2_000_000, 40_000_000));
+                let (partition, lasts) = (
+                    state.dice.index(PARTITIONS),
+                    state.dice.between(2_000_000, 40_000_000),
+                );
                 state.broker.stalled[partition] = Some((state.db_now(), state.now + lasts));
                 state.in_micros(lasts, Happening::Chaos(Chaos::Flow(partition)));
             }
@@ -81,8 +91,14 @@ impl World {
         let (replies, replies_end) = mpsc::channel(256);
         let (deliveries, deliveries_end) = mpsc::channel(4_096);
         let (life, killed) = (Arc::new(Life::default()), CancellationToken::new());
-        let replica =
-            Replica { number, life: Arc::clone(&life), killed: killed.clone(), engine: None, replies, deliveries };
+        let replica = Replica {
+            number,
+            life: Arc::clone(&life),
+            killed: killed.clone(),
+            engine: None,
+            replies,
+            deliveries,
+        };
         state.replicas.all.insert(number, replica);
         // Many sagas have to be read again, or hardly any.
         let cached = if state.dice.below(2) == 0 { 64 } else { 1_000 };
@@ -111,7 +127,9 @@ impl World {
             return;
         }
         let number = numbers[state.dice.index(numbers.len())];
-        let Some(replica) = state.replicas.all.remove(&number) else { return };
+        let Some(replica) = state.replicas.all.remove(&number) else {
+            return;
+        };
         state.struck(Fault::Killed);
         replica.life.dies();
         replica.killed.cancel();
@@ -129,8 +147,12 @@ impl World {
             return;
         }
         let number = numbers[state.dice.index(numbers.len())];
-        let Some(replica) = state.replicas.all.get_mut(&number) else { return };
-        let Some(engine) = replica.engine.take() else { return };
+        let Some(replica) = state.replicas.all.get_mut(&number) else {
+            return;
+        };
+        let Some(engine) = replica.engine.take() else {
+            return;
+        };
         state.struck(Fault::Left);
         let world = Arc::clone(self);
         tokio::spawn(async move {
@@ -156,10 +178,17 @@ impl World {
         replies: mpsc::Receiver<Incoming>,
         deliveries: mpsc::Receiver<Delivery>,
     ) -> Parts {
-        let db = Connection { world: Arc::clone(self), life: Arc::clone(&life) };
+        let db = Connection {
+            world: Arc::clone(self),
+            life: Arc::clone(&life),
+        };
         Parts {
             db: Arc::new(db),
-            bus: Arc::new(Producer { world: Arc::clone(self), life, number }),
+            bus: Arc::new(Producer {
+                world: Arc::clone(self),
+                life,
+                number,
+            }),
             replies,
             deliveries,
             definitions: Arc::clone(&self.definitions),

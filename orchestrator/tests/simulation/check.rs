@@ -5,14 +5,14 @@ use crate::ledger::Row;
 use crate::tables::Stored;
 use crate::world::State;
 use orchestrator::engine::Definitions;
+use saga_core::definition::Definition;
+use saga_core::replay::{Entry, replay};
+use saga_core::saga::{Saga, Status, StepStatus};
+use saga_core::testing::{check_invariants, check_move};
+use saga_core::transition::{Decision, Input, Move, Reason, Subject, apply};
 use serde::Deserialize;
 use std::hash::{DefaultHasher, Hasher};
 use uuid::Uuid;
-use workflows::definition::Definition;
-use workflows::replay::{Entry, replay};
-use workflows::saga::{Saga, Status, StepStatus};
-use workflows::testing::{check_invariants, check_move};
-use workflows::transition::{Decision, Input, Move, Reason, Subject, apply};
 
 /// Of so many sagas one is walked move by move, with every rule of a move checked: the replay checks all of them.
 const WALKED: usize = 8;
@@ -23,15 +23,24 @@ pub fn check(state: &mut State, definitions: &Definitions) {
     let rows = state.tables.unpublished();
     let replies = state.broker.open_replies();
     if state.tables.unfinished > 0 || rows > 0 || replies > 0 || state.customers.open > 0 {
-        let sagas = state.tables.sagas.iter().filter(|(_, stored)| !stored.row.status.finished());
-        let first: Vec<_> = sagas.take(3).map(|(id, stored)| explain(state, *id, stored)).collect();
+        let sagas = state
+            .tables
+            .sagas
+            .iter()
+            .filter(|(_, stored)| !stored.row.status.finished());
+        let first: Vec<_> = sagas
+            .take(3)
+            .map(|(id, stored)| explain(state, *id, stored))
+            .collect();
         broken.push(format!(
             "I10: {} sagas, {rows} outbox rows, {replies} replies and {} customers are left: {first:?}",
             state.tables.unfinished, state.customers.open
         ));
     }
     for (number, customer) in state.customers.all.iter().enumerate() {
-        let kept = customer.saga.is_some_and(|saga| state.tables.sagas.contains_key(&saga));
+        let kept = customer
+            .saga
+            .is_some_and(|saga| state.tables.sagas.contains_key(&saga));
         if !kept && !customer.gone {
             broken.push(format!("I1: customer {number} has no saga"));
         }
@@ -42,7 +51,9 @@ pub fn check(state: &mut State, definitions: &Definitions) {
             broken.push(format!("{sentence} (saga {id})"));
         }
     }
-    broken.into_iter().for_each(|sentence| state.breaks(sentence));
+    broken
+        .into_iter()
+        .for_each(|sentence| state.breaks(sentence));
 }
 
 /// Where a saga is, in a line; its history is printed.
@@ -50,7 +61,13 @@ fn explain(state: &State, id: Uuid, stored: &Stored) -> String {
     let row = &stored.row;
     println!("saga {id}: {}", String::from_utf8_lossy(&row.state));
     for entry in &stored.history {
-        println!("{}.{} {} {}", entry.revision, entry.n, entry.at, String::from_utf8_lossy(&entry.entry));
+        println!(
+            "{}.{} {} {}",
+            entry.revision,
+            entry.n,
+            entry.at,
+            String::from_utf8_lossy(&entry.entry)
+        );
     }
     let wakes = state.tables.wake_of(id);
     format!(
@@ -62,16 +79,28 @@ fn explain(state: &State, id: Uuid, stored: &Stored) -> String {
     )
 }
 
-fn saga(state: &State, definitions: &Definitions, id: Uuid, stored: &Stored, walked: bool) -> Result<(), String> {
-    let known = definitions.latest(&stored.workflow).ok_or("its workflow is not known")?;
+fn saga(
+    state: &State,
+    definitions: &Definitions,
+    id: Uuid,
+    stored: &Stored,
+    walked: bool,
+) -> Result<(), String> {
+    let known = definitions
+        .latest(&stored.workflow)
+        .ok_or("its workflow is not known")?;
     let definition = &known.definition;
     let history = history(stored)?;
-    let replayed = replay(definition, &history).map_err(|difference| format!("I6: {difference}"))?;
+    let replayed =
+        replay(definition, &history).map_err(|difference| format!("I6: {difference}"))?;
     if replayed.to_json().ok().as_ref() != Some(&stored.row.state) {
         return Err("I6: the history leads to another state than is stored".to_owned());
     }
     if (replayed.status, replayed.revision) != (stored.row.status, stored.row.revision) {
-        return Err(format!("I9: the list says {}, the state {}", stored.row.status, replayed.status));
+        return Err(format!(
+            "I9: the list says {}, the state {}",
+            stored.row.status, replayed.status
+        ));
     }
     if walked {
         walk(definition, &history)?;
@@ -80,7 +109,11 @@ fn saga(state: &State, definitions: &Definitions, id: Uuid, stored: &Stored, wal
         return Ok(());
     }
     if state.read.get(&id) != Some(&(replayed.revision, replayed.status)) {
-        return Err(format!("I9: it is {}, a reader saw {:?}", replayed.status, state.read.get(&id)));
+        return Err(format!(
+            "I9: it is {}, a reader saw {:?}",
+            replayed.status,
+            state.read.get(&id)
+        ));
     }
     if replayed.status == Status::Completed && state.customers.cancelled.contains(&id) {
         return Err("B1: its cancel was taken, and it is completed".to_owned());
@@ -100,20 +133,43 @@ struct Body {
 
 fn history(stored: &Stored) -> Result<Vec<Entry>, String> {
     let read = |row: &orchestrator::db::HistoryRow| {
-        let body: Body = serde_json::from_slice(&row.entry).map_err(|error| format!("I6: an entry: {error}"))?;
-        let Body { input, moved, ignored } = body;
-        Ok(Entry { revision: row.revision, at: row.at, input, moved, ignored, by: None })
+        let body: Body =
+            serde_json::from_slice(&row.entry).map_err(|error| format!("I6: an entry: {error}"))?;
+        let Body {
+            input,
+            moved,
+            ignored,
+        } = body;
+        Ok(Entry {
+            revision: row.revision,
+            at: row.at,
+            input,
+            moved,
+            ignored,
+            by: None,
+        })
     };
     stored.history.iter().map(read).collect()
 }
 
 /// I4 and I5, and what else holds of every state and every move.
 fn walk(definition: &Definition, history: &[Entry]) -> Result<(), String> {
-    let Some((Entry { input: Input::Start(start), at, .. }, rest)) = history.split_first() else {
+    let Some((
+        Entry {
+            input: Input::Start(start),
+            at,
+            ..
+        },
+        rest,
+    )) = history.split_first()
+    else {
         return Err("I6: no start".to_owned());
     };
-    let subject = Subject { definition, input: &start.input };
-    let mut saga = workflows::transition::start(subject, start, *at).saga;
+    let subject = Subject {
+        definition,
+        input: &start.input,
+    };
+    let mut saga = saga_core::transition::start(subject, start, *at).saga;
     for entry in rest {
         if let Decision::Moved(moved) = apply(subject, &saga, &entry.input, entry.at) {
             check_move(&saga, &moved, definition).map_err(|sentences| sentences.join("; "))?;
@@ -129,26 +185,44 @@ fn effects(state: &State, definition: &Definition, saga: &Saga) -> Result<(), St
     let turn = saga.turn.as_ref().map_or(u64::MAX, |turn| turn.revision);
     for (defined, step) in definition.steps.iter().zip(&saga.steps) {
         let name = &step.name;
-        let by_hand = |name: &str| state.customers.by_hand.contains(&(saga.id, name.to_owned()));
+        let by_hand = |name: &str| {
+            state
+                .customers
+                .by_hand
+                .contains(&(saga.id, name.to_owned()))
+        };
         let row = state.ledgers.row(saga.id, name);
         let stands = row.map_or(0, |row| row.stands);
         let undone_by_nobody = saga.status == Status::Compensated && defined.compensation.is_none();
         let due = i64::from(saga.status == Status::Completed && step.status != StepStatus::Skipped);
         if stands != due && !by_hand(name) && !undone_by_nobody {
-            return Err(format!("I2: it is {}, and of {name}, which is {}, {stands} stand", saga.status, step.status));
+            return Err(format!(
+                "I2: it is {}, and of {name}, which is {}, {stands} stand",
+                saga.status, step.status
+            ));
         }
         let Some(row) = row else { continue };
         let left = by_hand(name) || defined.compensation.is_none();
         if row.executed > turn {
-            return Err(format!("I5: {name} was sent at revision {}, after the turn at {turn}", row.executed));
+            return Err(format!(
+                "I5: {name} was sent at revision {}, after the turn at {turn}",
+                row.executed
+            ));
         }
         if saga.status == Status::Completed && row.compensated > 0 {
-            return Err(format!("I5: it is completed, and {name} was to be compensated at {}", row.compensated));
+            return Err(format!(
+                "I5: it is completed, and {name} was to be compensated at {}",
+                row.compensated
+            ));
         }
         for need in defined.needs.iter().map(|need| &saga.steps[*need].name) {
-            let Some(need_row) = state.ledgers.row(saga.id, need) else { continue };
+            let Some(need_row) = state.ledgers.row(saga.id, need) else {
+                continue;
+            };
             if !left && !by_hand(need) && undone_too_early(need_row, row) {
-                return Err(format!("I4: {need} was undone before {name}, which needs it"));
+                return Err(format!(
+                    "I4: {need} was undone before {name}, which needs it"
+                ));
             }
         }
     }

@@ -2,18 +2,17 @@
 
 use crate::agenda::Happening;
 use crate::faults::Fault;
-use crate::mistakes::Mistake;
 use crate::replicas::Life;
 use crate::world::{State, World};
 use async_trait::async_trait;
 use orchestrator::db::{
-    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow, Put, SagaPage,
-    StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
+    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow,
+    Put, SagaPage, StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
 };
+use saga_protocol::Time;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::Time;
 
 /// One replica's connection.
 pub struct Connection {
@@ -62,7 +61,9 @@ impl Connection {
         } else if state.strikes(Fault::LateCommit) {
             Fate::Late(state.dice.between(1, 400) * 1_000)
         } else {
-            Fate::Done { commits_first: state.dice.below(2) == 0 }
+            Fate::Done {
+                commits_first: state.dice.below(2) == 0,
+            }
         };
         (fate, Duration::from_millis(millis))
     }
@@ -80,14 +81,20 @@ impl State {
         for id in &batch.acknowledged {
             self.row_goes(*id);
         }
-        let mistake = self.mistake;
-        let written = self.tables.write(batch, now, mistake)?;
-        for id in batch.checks.iter().map(|check| check.id).chain(batch.inserts.iter().map(|insert| insert.row.id)) {
+        let written = self.tables.write(batch, now)?;
+        for id in batch
+            .checks
+            .iter()
+            .map(|check| check.id)
+            .chain(batch.inserts.iter().map(|insert| insert.row.id))
+        {
             if self.tables.asleep_for_ever(id) {
                 self.breaks(format!("I12: nothing wakes saga {id}"));
             }
             if self.tables.wakes_late(id) {
-                self.breaks(format!("C5: saga {id} wakes later than something comes due"));
+                self.breaks(format!(
+                    "C5: saga {id} wakes later than something comes due"
+                ));
             }
         }
         Ok(written)
@@ -95,9 +102,14 @@ impl State {
 
     /// D1: a row leaves the outbox once the broker has all its messages.
     fn row_goes(&mut self, id: Uuid) {
-        let empty = self.tables.messages(id).is_none_or(|messages| messages == b"[]");
+        let empty = self
+            .tables
+            .messages(id)
+            .is_none_or(|messages| messages == b"[]");
         if !empty && !self.broker.has(id) {
-            self.breaks(format!("D1: row {id} left the outbox before the broker had its messages"));
+            self.breaks(format!(
+                "D1: row {id} left the outbox before the broker had its messages"
+            ));
         }
     }
 }
@@ -118,16 +130,23 @@ impl Db for Connection {
 
     async fn load(&self, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError> {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        self.asks(|state| ids.iter().filter_map(|id| state.tables.load(*id)).collect()).await
+        self.asks(|state| ids.iter().filter_map(|id| state.tables.load(*id)).collect())
+            .await
     }
 
     async fn find_starts(&self, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
         self.asks(|state| {
             let mut found = FoundStarts::default();
             for keys in asked {
-                let taken = state.tables.by_key(&keys.business).map(|id| (keys.business.clone(), id));
+                let taken = state
+                    .tables
+                    .by_key(&keys.business)
+                    .map(|id| (keys.business.clone(), id));
                 found.business.extend(taken);
-                let row = keys.idempotency.as_ref().and_then(|key| state.tables.idempotency.get(key));
+                let row = keys
+                    .idempotency
+                    .as_ref()
+                    .and_then(|key| state.tables.idempotency.get(key));
                 found.idempotency.extend(row.cloned());
             }
             found
@@ -139,13 +158,17 @@ impl Db for Connection {
         self.awake().await;
         let (fate, takes) = self.fate();
         match fate {
-            Fate::Done { commits_first: true } => {
+            Fate::Done {
+                commits_first: true,
+            } => {
                 let written = self.commit(batch);
                 tokio::time::sleep(takes).await;
                 self.awake().await;
                 written
             }
-            Fate::Done { commits_first: false } => {
+            Fate::Done {
+                commits_first: false,
+            } => {
                 tokio::time::sleep(takes).await;
                 self.awake().await;
                 self.commit(batch)
@@ -162,7 +185,9 @@ impl Db for Connection {
                 Err(WriteError::Unclear(cut()))
             }
             Fate::Late(micros) => {
-                self.world.state().in_micros(micros, Happening::Late(Box::new(batch.clone())));
+                self.world
+                    .state()
+                    .in_micros(micros, Happening::Late(Box::new(batch.clone())));
                 self.world.added();
                 Err(WriteError::Unclear(cut()))
             }
@@ -171,8 +196,8 @@ impl Db for Connection {
 
     async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError> {
         self.asks(|state| {
-            let (now, mistake) = (state.db_now(), state.mistake);
-            state.tables.claim(now, limit, mistake)
+            let now = state.db_now();
+            state.tables.claim(now, limit)
         })
         .await
     }
@@ -203,17 +228,20 @@ impl Db for Connection {
 
     async fn adopt_outbox(&self, incarnation: Uuid, limit: u32) -> Result<u64, DbError> {
         self.asks(|state| {
-            if state.mistake == Some(Mistake::DeadOwnersLeftAlone) {
-                return 0;
-            }
             let now = state.db_now();
             state.tables.adopt(incarnation, now, limit)
         })
         .await
     }
 
-    async fn own_outbox(&self, incarnation: Uuid, after: Uuid, limit: u32) -> Result<Vec<OutboxRow>, DbError> {
-        self.asks(|state| state.tables.own(incarnation, after, limit)).await
+    async fn own_outbox(
+        &self,
+        incarnation: Uuid,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<OutboxRow>, DbError> {
+        self.asks(|state| state.tables.own(incarnation, after, limit))
+            .await
     }
 
     async fn delete_outbox(&self, ids: &[Uuid]) -> Result<(), DbError> {
@@ -241,19 +269,28 @@ impl Db for Connection {
     }
 
     async fn saga(&self, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
-        let stored = |loaded: Loaded| StoredSaga { state: loaded.state, input: loaded.input };
+        let stored = |loaded: Loaded| StoredSaga {
+            state: loaded.state,
+            input: loaded.input,
+        };
         self.asks(|state| state.tables.load(id).map(stored)).await
     }
 
     async fn saga_by_key(&self, workflow: &str, key: &str) -> Result<Option<Uuid>, DbError> {
-        self.asks(|state| state.tables.by_key(&(workflow.to_owned(), key.to_owned()))).await
+        self.asks(|state| state.tables.by_key(&(workflow.to_owned(), key.to_owned())))
+            .await
     }
 
     async fn list(&self, _: &ListFilter) -> Result<SagaPage, DbError> {
         Ok(SagaPage::default())
     }
 
-    async fn history(&self, _: Uuid, _: Option<(u64, u32)>, _: u32) -> Result<HistoryPage, DbError> {
+    async fn history(
+        &self,
+        _: Uuid,
+        _: Option<(u64, u32)>,
+        _: u32,
+    ) -> Result<HistoryPage, DbError> {
         Ok(HistoryPage::default())
     }
 

@@ -85,7 +85,12 @@ impl Faults {
             share => kind.most_permille() * share / 3,
         });
         let permille = permille.collect();
-        Self { permille, struck: vec![0; Fault::ALL.len()], amid_work: 0, on }
+        Self {
+            permille,
+            struck: vec![0; Fault::ALL.len()],
+            amid_work: 0,
+            on,
+        }
     }
 
     /// Whether it strikes now.
@@ -101,12 +106,19 @@ impl Faults {
 
     /// The same, and nothing has struck yet.
     pub fn none(&self) -> Self {
-        Self { struck: vec![0; Fault::ALL.len()], amid_work: 0, ..self.clone() }
+        Self {
+            struck: vec![0; Fault::ALL.len()],
+            amid_work: 0,
+            ..self.clone()
+        }
     }
 
     /// What struck in another run, too.
     pub fn add(&mut self, other: &Self) {
-        self.struck.iter_mut().zip(&other.struck).for_each(|(sum, more)| *sum += more);
+        self.struck
+            .iter_mut()
+            .zip(&other.struck)
+            .for_each(|(sum, more)| *sum += more);
         self.amid_work += other.amid_work;
     }
 

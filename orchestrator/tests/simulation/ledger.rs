@@ -4,14 +4,16 @@
 use crate::agenda::Happening;
 use crate::broker::partition;
 use crate::faults::Fault;
-use crate::mistakes::Mistake;
 use crate::world::State;
+use saga_protocol::Payload;
+use saga_protocol::ledger::{
+    self, Answer, Call, CallKind, Decision, End, Entry, Site, State as RowState,
+};
+use saga_protocol::message::{Command, Reply};
+use saga_protocol::{Action, Failure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::Payload;
-use workflows::ledger::{self, Answer, Call, CallKind, Decision, End, Entry, Site, State as RowState};
-use workflows::message::{Action, Command, Failure, Reply};
 
 /// A row of the ledger, and beside it what no row tells.
 #[derive(Default)]
@@ -45,16 +47,27 @@ impl Ledgers {
     /// Steps that were taken on and have not ended.
     pub fn waiting(&self) -> Vec<(Uuid, String)> {
         let waits = |row: &Row| row.entry.as_ref().is_some_and(Entry::waiting);
-        let all = self.rows.iter().flat_map(|(saga, rows)| rows.iter().map(move |(step, row)| (*saga, step, row)));
-        all.filter(|(_, _, row)| waits(row)).map(|(saga, step, _)| (saga, step.clone())).collect()
+        let all = self
+            .rows
+            .iter()
+            .flat_map(|(saga, rows)| rows.iter().map(move |(step, row)| (*saga, step, row)));
+        all.filter(|(_, _, row)| waits(row))
+            .map(|(saga, step, _)| (saga, step.clone()))
+            .collect()
     }
 
     fn take(&mut self, saga: Uuid, step: &str) -> Row {
-        self.rows.get_mut(&saga).and_then(|rows| rows.remove(step)).unwrap_or_default()
+        self.rows
+            .get_mut(&saga)
+            .and_then(|rows| rows.remove(step))
+            .unwrap_or_default()
     }
 
     fn put(&mut self, saga: Uuid, step: &str, row: Row) {
-        self.rows.entry(saga).or_default().insert(step.to_owned(), row);
+        self.rows
+            .entry(saga)
+            .or_default()
+            .insert(step.to_owned(), row);
     }
 
     /// The effect happens.
@@ -82,7 +95,11 @@ impl Ledgers {
 
 /// Where a step's effect is.
 fn site(command: &Command) -> Site {
-    if command.step.ends_with(['1', '4']) { Site::Outside } else { Site::Inside }
+    if command.step.ends_with(['1', '4']) {
+        Site::Outside
+    } else {
+        Site::Inside
+    }
 }
 
 impl State {
@@ -94,7 +111,12 @@ impl State {
         if let Some((_, until)) = self.broker.stalled[partition(command.saga_id)] {
             return self.agenda.add(until.max(self.now + 1_000), again());
         }
-        self.must_be_durable(command.saga_id, command.revision, command.decided_at, "a command");
+        self.must_be_durable(
+            command.saga_id,
+            command.revision,
+            command.decided_at,
+            "a command",
+        );
         if self.strikes(Fault::WorkerKilledBefore) {
             let comes_back = self.dice.between(100_000, 3_000_000);
             return self.in_micros(comes_back, again());
@@ -114,7 +136,11 @@ impl State {
         match reply {
             Some(reply) if !self.strikes(Fault::WorkerKilledAfter) => {
                 let slow = self.strikes(Fault::SlowHandler);
-                let takes = if slow { self.dice.between(1_000, 100_000) } else { self.dice.between(1, 30) };
+                let takes = if slow {
+                    self.dice.between(1_000, 100_000)
+                } else {
+                    self.dice.between(1, 30)
+                };
                 self.replies(&reply, takes * 1_000);
             }
             _ => {
@@ -134,15 +160,12 @@ impl State {
                 Decision::Answer(reply) => break Some(reply),
                 Decision::Call(call) => call,
             };
-            let Some(end) = self.call(command, call, row) else { break None };
+            let Some(end) = self.call(command, call, row) else {
+                break None;
+            };
             decision = ledger::settle(&mut entry, command, call, end);
         };
-        let forgets = match self.mistake {
-            Some(Mistake::TombstoneForgotten) => entry.state == RowState::Forbidden,
-            Some(Mistake::EffectForgotten) => entry.state == RowState::Done && self.dice.below(8) == 0,
-            _ => false,
-        };
-        row.entry = (entry.state != RowState::New && !forgets).then_some(entry);
+        row.entry = (entry.state != RowState::New).then_some(entry);
         reply
     }
 
@@ -152,10 +175,15 @@ impl State {
             (CallKind::Act, Site::Inside) => Some(self.act(command, row)),
             (CallKind::Act, Site::Outside) => self.act_outside(command, call.key_n, row),
             (CallKind::Undo, _) => Some(self.undo(row)),
-            (CallKind::MakeKnown, _) if row.landed.contains(&call.key_n) => Some(End::Completed(output(command))),
+            (CallKind::MakeKnown, _) if row.landed.contains(&call.key_n) => {
+                Some(End::Completed(output(command)))
+            }
             (CallKind::MakeKnown, _) => {
                 row.refused.insert(call.key_n);
-                Some(End::Failed(Failure::last("refused", "the gateway refuses this key")))
+                Some(End::Failed(Failure::last(
+                    "refused",
+                    "the gateway refuses this key",
+                )))
             }
         }
     }
@@ -163,7 +191,10 @@ impl State {
     /// A handler whose effect is in its own database.
     fn act(&mut self, command: &Command, row: &mut Row) -> End {
         if self.strikes(Fault::Deferred) {
-            return End::Later { reason: "not now".to_owned(), after: Duration::from_secs(self.dice.between(1, 10)) };
+            return End::Later {
+                reason: "not now".to_owned(),
+                after: Duration::from_secs(self.dice.between(1, 10)),
+            };
         }
         if let Some(failure) = self.failure() {
             return End::Failed(failure);
@@ -185,7 +216,8 @@ impl State {
         if self.strikes(Fault::Failed) {
             return Some(Failure::last("declined", "no"));
         }
-        self.strikes(Fault::FailedRetryably).then(|| Failure::retryable("busy", "not now"))
+        self.strikes(Fault::FailedRetryably)
+            .then(|| Failure::retryable("busy", "not now"))
     }
 
     /// A handler whose effect is elsewhere (rule A3).
@@ -196,7 +228,11 @@ impl State {
             self.in_micros(lands, Happening::Call { saga, step, key });
             return None;
         }
-        let failure = if row.landed.contains(&key) { None } else { self.failure() };
+        let failure = if row.landed.contains(&key) {
+            None
+        } else {
+            self.failure()
+        };
         let refused = || Failure::retryable("refused", "the gateway refuses this key");
         if let Some(failure) = failure.or_else(|| row.refused.contains(&key).then(refused)) {
             row.refused.insert(key);
@@ -226,10 +262,14 @@ impl State {
         } else {
             Answer::completed(Payload::empty())
         };
-        let ended = row.entry.as_mut().filter(|entry| entry.waiting()).and_then(|entry| {
-            let ended = ledger::finish(entry, answer, now);
-            entry.news().filter(|_| ended)
-        });
+        let ended = row
+            .entry
+            .as_mut()
+            .filter(|entry| entry.waiting())
+            .and_then(|entry| {
+                let ended = ledger::finish(entry, answer, now);
+                entry.news().filter(|_| ended)
+            });
         if ended.is_some() && fails {
             self.ledgers.undone(&mut row);
         }

@@ -4,15 +4,18 @@
 use crate::agenda::Happening;
 use crate::faults::Fault;
 use crate::world::{State, World};
-use orchestrator::engine::{Answer, Door, Idempotency, StartDetails, StartError, Submission, SubmitError};
+use orchestrator::engine::{
+    Answer, Door, Idempotency, StartDetails, StartError, Submission, SubmitError,
+};
+use saga_core::saga::{Saga, Status, Step};
+use saga_core::transition::Input;
+use saga_core::transition::input::{Complete, Fail, Reason, Resolve, Start};
+use saga_protocol::Failure;
+use saga_protocol::Payload;
+use saga_protocol::message::code;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
-use workflows::Payload;
-use workflows::message::{Failure, code};
-use workflows::saga::{Saga, Status, Step};
-use workflows::transition::Input;
-use workflows::transition::input::{Complete, Fail, Reason, Resolve, Start};
 
 /// Something that somebody does.
 #[derive(Clone)]
@@ -51,21 +54,29 @@ pub struct Customers {
 }
 
 fn reason() -> Reason {
-    Reason { reason: "because".to_owned(), by: "somebody".to_owned() }
+    Reason {
+        reason: "because".to_owned(),
+        by: "somebody".to_owned(),
+    }
 }
 
 /// What gets it going again. A compensation whose ledger knows of no action, since that was completed by hand, no retry
 /// mends.
 fn helps(saga: &Saga) -> Input {
     let lost = |step: &&Step| {
-        let error = step.undo.as_ref().and_then(|undo| undo.tries.error.as_ref());
+        let error = step
+            .undo
+            .as_ref()
+            .and_then(|undo| undo.tries.error.as_ref());
         step.stuck() && error.is_some_and(|error| error.code == code::LEDGER_LOST)
     };
     match saga.steps.iter().find(lost) {
         _ if saga.paused => Input::Resume(reason()),
-        Some(step) => {
-            Input::Resolve(Resolve { step: step.name.clone(), note: "settled".to_owned(), by: "operator".to_owned() })
-        }
+        Some(step) => Input::Resolve(Resolve {
+            step: step.name.clone(),
+            note: "settled".to_owned(),
+            by: "operator".to_owned(),
+        }),
         None => Input::Retry(reason()),
     }
 }
@@ -80,7 +91,13 @@ impl State {
         let repeatable = key.is_some();
         let input = Payload::from(serde_json::json!({ "flags": flags, "secret": "s" }));
         let workflow = workflow.to_owned();
-        self.customers.all.push(Customer { workflow, input, key, saga: None, gone: false });
+        self.customers.all.push(Customer {
+            workflow,
+            input,
+            key,
+            saga: None,
+            gone: false,
+        });
         self.customers.open += 1;
         self.agenda.add(at, Happening::Deed(Deed::Start(number)));
         if repeatable && self.strikes(Fault::CallerRepeats) {
@@ -108,8 +125,17 @@ impl State {
             input: customer.input.clone(),
             by: "somebody".to_owned(),
         };
-        let details = StartDetails { workflow: customer.workflow.clone(), version: None, idempotency };
-        Submission { saga_id, input: Input::Start(start), start: Some(details), if_revision: None }
+        let details = StartDetails {
+            workflow: customer.workflow.clone(),
+            version: None,
+            idempotency,
+        };
+        Submission {
+            saga_id,
+            input: Input::Start(start),
+            start: Some(details),
+            if_revision: None,
+        }
     }
 
     /// What a customer makes of the answer to a start.
@@ -118,9 +144,12 @@ impl State {
             Some(Ok(Answer::Moved(saga))) => Some(saga.id),
             Some(Ok(Answer::Repeated { saga_id, .. })) => Some(saga_id),
             Some(Err(SubmitError::Start(StartError::KeyTaken { saga_id, .. }))) => Some(saga_id),
-            None | Some(Err(SubmitError::Overloaded { .. } | SubmitError::Unavailable | SubmitError::ShuttingDown)) => {
-                None
-            }
+            None
+            | Some(Err(
+                SubmitError::Overloaded { .. }
+                | SubmitError::Unavailable
+                | SubmitError::ShuttingDown,
+            )) => None,
             Some(other) => return self.breaks(format!("C8: a start was answered {other:?}")),
         };
         match saga {
@@ -161,7 +190,11 @@ impl State {
     /// What an operator could do to a saga, at random.
     fn meddling(&mut self) -> Option<(Uuid, Input)> {
         let from = Uuid::from_u128(u128::from(self.dice.below(self.customers.sagas + 1)) << 64);
-        let (id, stored) = self.tables.sagas.range(from..).find(|(_, stored)| !stored.row.status.finished())?;
+        let (id, stored) = self
+            .tables
+            .sagas
+            .range(from..)
+            .find(|(_, stored)| !stored.row.status.finished())?;
         let id = *id;
         let saga = Saga::from_json(&stored.row.state).ok()?;
         let step = saga.steps[self.dice.index(saga.steps.len())].name.clone();
@@ -170,10 +203,23 @@ impl State {
             0 => Input::Pause(reason()),
             1 | 2 => Input::Resume(reason()),
             3 => Input::Retry(reason()),
-            4 => Input::Complete(Complete { step, output: Payload::empty(), reason: String::new(), by: by() }),
-            5 => Input::Fail(Fail { step, error: Failure::last("by_hand", "no"), by: by() }),
+            4 => Input::Complete(Complete {
+                step,
+                output: Payload::empty(),
+                reason: String::new(),
+                by: by(),
+            }),
+            5 => Input::Fail(Fail {
+                step,
+                error: Failure::last("by_hand", "no"),
+                by: by(),
+            }),
             6 => Input::Cancel(reason()),
-            _ => Input::Resolve(Resolve { step, note: "settled".to_owned(), by: by() }),
+            _ => Input::Resolve(Resolve {
+                step,
+                note: "settled".to_owned(),
+                by: by(),
+            }),
         };
         Some((id, input))
     }
@@ -187,9 +233,16 @@ impl State {
             }
             _ => return,
         };
-        let stored = self.tables.sagas.get(&id).map_or(0, |stored| stored.row.revision);
+        let stored = self
+            .tables
+            .sagas
+            .get(&id)
+            .map_or(0, |stored| stored.row.revision);
         if stored < moved.revision {
-            self.breaks(format!("C2: revision {} of saga {id} was promised, and is not stored", moved.revision));
+            self.breaks(format!(
+                "C2: revision {} of saga {id} was promised, and is not stored",
+                moved.revision
+            ));
         }
         if matches!(input, Input::Cancel(_)) {
             self.customers.cancelled.insert(id);
@@ -215,7 +268,9 @@ impl World {
     fn starts(self: &Arc<Self>, state: &mut State, number: usize) {
         let submission = state.submission(number);
         let chance = state.dice.index(8);
-        let Some((engine, killed)) = state.replicas.some(chance) else { return state.started(number, None) };
+        let Some((engine, killed)) = state.replicas.some(chance) else {
+            return state.started(number, None);
+        };
         let world = Arc::clone(self);
         tokio::spawn(async move {
             let answer = killed.run_until_cancelled(engine.submit(submission)).await;
@@ -234,10 +289,17 @@ impl World {
             _ => {}
         }
         let chance = state.dice.index(8);
-        let Some((engine, killed)) = state.replicas.some(chance) else { return };
+        let Some((engine, killed)) = state.replicas.some(chance) else {
+            return;
+        };
         let world = Arc::clone(self);
         tokio::spawn(async move {
-            let submission = Submission { saga_id, input: input.clone(), start: None, if_revision: None };
+            let submission = Submission {
+                saga_id,
+                input: input.clone(),
+                start: None,
+                if_revision: None,
+            };
             let answer = killed.run_until_cancelled(engine.submit(submission)).await;
             drop(engine);
             world.state().answered(saga_id, &input, answer);

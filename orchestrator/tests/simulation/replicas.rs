@@ -66,7 +66,10 @@ pub struct Replicas {
 impl Replicas {
     /// Those that answer.
     pub fn awake(&self) -> Vec<u64> {
-        let up = self.all.values().filter(|replica| replica.engine.is_some() && !replica.life.is_asleep());
+        let up = self
+            .all
+            .values()
+            .filter(|replica| replica.engine.is_some() && !replica.life.is_asleep());
         up.map(|replica| replica.number).collect()
     }
 
@@ -87,7 +90,10 @@ impl Replicas {
     /// The bus tells what became of a batch; who is gone hears nothing.
     pub fn told(&self, number: u64, delivery: Delivery) {
         if let Some(replica) = self.all.get(&number) {
-            replica.deliveries.try_send(delivery).expect("there is room for every batch on its way");
+            replica
+                .deliveries
+                .try_send(delivery)
+                .expect("there is room for every batch on its way");
         }
     }
 }

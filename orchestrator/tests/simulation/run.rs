@@ -6,7 +6,6 @@ use crate::check::{check, digest};
 use crate::database::Connection;
 use crate::dice::Dice;
 use crate::faults::Faults;
-use crate::mistakes::Mistake;
 use crate::people::Deed;
 use crate::replicas::Life;
 use crate::world::{State, World};
@@ -29,7 +28,6 @@ const QUIET: u64 = 1_200_000_000;
 pub struct Plan {
     pub seed: u64,
     pub faults: bool,
-    pub mistake: Option<Mistake>,
 }
 
 /// What came of it.
@@ -44,26 +42,27 @@ pub struct Outcome {
 
 /// Runs a seed.
 pub fn run(plan: Plan) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
     let runtime = runtime.expect("a runtime needs nothing");
-    if let Some(Mistake::Engine(mistake)) = plan.mistake {
-        orchestrator::engine::mistakes::make(Some(mistake));
-    }
-    let outcome = match plan.mistake {
-        Some(Mistake::Workflow(mutant)) => workflows::mutation::with(mutant, || runtime.block_on(live(plan))),
-        _ => runtime.block_on(live(plan)),
-    };
-    orchestrator::engine::mistakes::make(None);
-    outcome
+    runtime.block_on(live(plan))
 }
 
 async fn live(plan: Plan) -> Outcome {
     let definitions = Arc::new(Definitions::default());
-    let world = World::new(plan.seed, plan.faults, Arc::clone(&definitions), plan.mistake);
-    let connection = Connection { world: Arc::clone(&world), life: Arc::new(Life::default()) };
+    let world = World::new(plan.seed, plan.faults, Arc::clone(&definitions));
+    let connection = Connection {
+        world: Arc::clone(&world),
+        life: Arc::new(Life::default()),
+    };
     for (number, text) in texts(plan.seed).into_iter().enumerate() {
         let text = text.replacen("workflow: random", &format!("workflow: random{number}"), 1);
-        definitions.put(&connection, "random.yaml", &text).await.expect("a random definition is valid");
+        definitions
+            .put(&connection, "random.yaml", &text)
+            .await
+            .expect("a random definition is valid");
     }
     prepare(&mut world.state(), plan.faults);
     world.turn(FAULTY + QUIET, quiet).await;
@@ -81,9 +80,17 @@ async fn live(plan: Plan) -> Outcome {
 fn texts(seed: u64) -> Vec<String> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let texts = workflows::testing::texts();
-    let mut text = || texts.new_tree(&mut runner).expect("nothing is filtered").current();
+    let mut runner = TestRunner::new_with_rng(
+        Config::default(),
+        TestRng::from_seed(RngAlgorithm::ChaCha, &bytes),
+    );
+    let texts = saga_core::testing::texts();
+    let mut text = || {
+        texts
+            .new_tree(&mut runner)
+            .expect("nothing is filtered")
+            .current()
+    };
     (0..WORKFLOWS).map(|_| text()).collect()
 }
 
@@ -97,8 +104,14 @@ fn prepare(state: &mut State, faults: bool) {
     if !faults {
         return;
     }
-    let kinds =
-        [(Chaos::Kill, 4), (Chaos::Join, 4), (Chaos::Leave, 2), (Chaos::Sleep, 3), (Chaos::Jump, 3), (Chaos::Stall, 2)];
+    let kinds = [
+        (Chaos::Kill, 4),
+        (Chaos::Join, 4),
+        (Chaos::Leave, 2),
+        (Chaos::Sleep, 3),
+        (Chaos::Jump, 3),
+        (Chaos::Stall, 2),
+    ];
     for (chaos, most) in kinds {
         for _ in 0..state.dice.below(most + 1) {
             let at = state.dice.below(FAULTY);
@@ -133,6 +146,8 @@ pub fn caught(plan: Plan) -> Result<Outcome, Vec<String>> {
 
 /// A seed that nobody chose.
 pub fn random_seed() -> u64 {
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let nanos = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos());
     Dice::new(u64::try_from(nanos & u128::from(u64::MAX)).unwrap_or(0)).next()
 }

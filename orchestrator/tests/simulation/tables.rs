@@ -1,13 +1,14 @@
 //! The simulated database: what the tables hold, and what each statement does to them, all or nothing.
 
-use crate::mistakes::Mistake;
-use orchestrator::db::{Batch, CLAIM, Claimed, HistoryRow, IdempotencyRow, LEASE, Loaded, OutboxRow, SagaRow};
+use orchestrator::db::{
+    Batch, CLAIM, Claimed, HistoryRow, IdempotencyRow, LEASE, Loaded, OutboxRow, SagaRow,
+};
 use orchestrator::db::{WriteError, Written};
+use saga_core::saga::{FORMAT, Saga, Status};
+use saga_core::transition::wake_at;
+use saga_protocol::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
-use workflows::Time;
-use workflows::saga::{FORMAT, Saga, Status};
-use workflows::transition::wake_at;
 
 /// Of so many sagas whose wake-up never fired, that of one is looked at after each write.
 const LOOKED_AT: u8 = 16;
@@ -46,7 +47,7 @@ pub struct Tables {
 
 impl Tables {
     /// Writes a batch, or says why not.
-    pub fn write(&mut self, batch: &Batch, now: Time, mistake: Option<Mistake>) -> Result<Written, WriteError> {
+    pub fn write(&mut self, batch: &Batch, now: Time) -> Result<Written, WriteError> {
         let as_read = batch.checks.iter().all(|check| {
             let row = self.sagas.get(&check.id).map(|saga| &saga.row);
             row.is_some_and(|row| (row.revision, row.ignored) == (check.revision, check.ignored))
@@ -55,34 +56,50 @@ impl Tables {
         if committed {
             return Err(WriteError::AlreadyCommitted);
         }
-        if !as_read && mistake != Some(Mistake::RevisionNotChecked) {
+        if !as_read {
             return Err(WriteError::Stale);
         }
         let taken = batch.inserts.iter().any(|insert| {
             self.sagas.contains_key(&insert.row.id)
-                || self.keys.contains_key(&(insert.workflow.clone(), insert.key.clone()))
+                || self
+                    .keys
+                    .contains_key(&(insert.workflow.clone(), insert.key.clone()))
         });
         let key = |row: &IdempotencyRow| (row.scope.clone(), row.key.clone());
-        if taken || batch.idempotency.iter().any(|row| self.idempotency.contains_key(&key(row))) {
+        if taken
+            || batch
+                .idempotency
+                .iter()
+                .any(|row| self.idempotency.contains_key(&key(row)))
+        {
             return Err(WriteError::Taken);
         }
-        self.idempotency.extend(batch.idempotency.iter().map(|row| (key(row), row.clone())));
+        self.idempotency
+            .extend(batch.idempotency.iter().map(|row| (key(row), row.clone())));
         self.write_sagas(batch);
         for wake in &batch.wakes {
-            let earlier = self.wakes.get(&wake.saga_id).is_none_or(|standing| wake.at < *standing);
+            let earlier = self
+                .wakes
+                .get(&wake.saga_id)
+                .is_none_or(|standing| wake.at < *standing);
             if wake.exact || earlier {
                 self.set_wake(wake.saga_id, Some(wake.at));
             }
         }
         self.delete_outbox(&batch.acknowledged);
-        let row = Outbox { owner: batch.owner, messages: batch.messages.clone(), at: now };
+        let row = Outbox {
+            owner: batch.owner,
+            messages: batch.messages.clone(),
+            at: now,
+        };
         self.outbox.insert(batch.id, row);
         Ok(Written { now })
     }
 
     fn write_sagas(&mut self, batch: &Batch) {
         for insert in &batch.inserts {
-            self.keys.insert((insert.workflow.clone(), insert.key.clone()), insert.row.id);
+            self.keys
+                .insert((insert.workflow.clone(), insert.key.clone()), insert.row.id);
             let stored = Stored {
                 workflow: insert.workflow.clone(),
                 input: insert.input.clone(),
@@ -94,13 +111,19 @@ impl Tables {
             self.sagas.insert(insert.row.id, stored);
         }
         for update in &batch.updates {
-            let Some(saga) = self.sagas.get_mut(&update.id) else { continue };
+            let Some(saga) = self.sagas.get_mut(&update.id) else {
+                continue;
+            };
             let was = saga.row.status.finished();
-            self.unfinished = self.unfinished.saturating_sub(usize::from(!was && update.status.finished()));
+            self.unfinished = self
+                .unfinished
+                .saturating_sub(usize::from(!was && update.status.finished()));
             saga.row = update.clone();
         }
         for row in &batch.history {
-            let Some(saga) = self.sagas.get_mut(&row.saga_id) else { continue };
+            let Some(saga) = self.sagas.get_mut(&row.saga_id) else {
+                continue;
+            };
             if row.n == 0 {
                 saga.moments.push(row.at);
             }
@@ -125,15 +148,21 @@ impl Tables {
     }
 
     /// Takes what is due, by moving it ahead.
-    pub fn claim(&mut self, now: Time, limit: u32, mistake: Option<Mistake>) -> Claimed {
-        let mut claimed = Claimed { now, ..Claimed::default() };
+    pub fn claim(&mut self, now: Time, limit: u32) -> Claimed {
+        let mut claimed = Claimed {
+            now,
+            ..Claimed::default()
+        };
         while let Some((at, saga)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
             if claimed.due.len() >= limit as usize {
                 break;
             }
             debug_assert_eq!(self.wakes.get(&saga), Some(&at));
-            let finished = self.sagas.get(&saga).is_none_or(|saga| saga.row.status.finished());
-            let forgets = finished || mistake == Some(Mistake::WakeUpTakenForGood);
+            let finished = self
+                .sagas
+                .get(&saga)
+                .is_none_or(|saga| saga.row.status.finished());
+            let forgets = finished;
             self.set_wake(saga, (!forgets).then_some(now + CLAIM));
             if !finished {
                 self.claimed.insert(saga, true);
@@ -183,13 +212,25 @@ impl Tables {
         if !alive(&incarnation) {
             return 0;
         }
-        let left = self.outbox.values_mut().filter(|row| row.owner != incarnation && !alive(&row.owner));
-        left.take(limit as usize).map(|row| row.owner = incarnation).count() as u64
+        let left = self
+            .outbox
+            .values_mut()
+            .filter(|row| row.owner != incarnation && !alive(&row.owner));
+        left.take(limit as usize)
+            .map(|row| row.owner = incarnation)
+            .count() as u64
     }
 
     pub fn own(&self, incarnation: Uuid, after: Uuid, limit: u32) -> Vec<OutboxRow> {
-        let rows = self.outbox.range(after..).filter(|(id, row)| **id != after && row.owner == incarnation);
-        let row = |(id, row): (&Uuid, &Outbox)| OutboxRow { id: *id, messages: row.messages.clone(), at: row.at };
+        let rows = self
+            .outbox
+            .range(after..)
+            .filter(|(id, row)| **id != after && row.owner == incarnation);
+        let row = |(id, row): (&Uuid, &Outbox)| OutboxRow {
+            id: *id,
+            messages: row.messages.clone(),
+            at: row.at,
+        };
         rows.take(limit as usize).map(row).collect()
     }
 
@@ -208,12 +249,17 @@ impl Tables {
     }
 
     pub fn backlog(&self) -> (u64, Option<Time>) {
-        (self.outbox.len() as u64, self.outbox.values().map(|row| row.at).min())
+        (
+            self.outbox.len() as u64,
+            self.outbox.values().map(|row| row.at).min(),
+        )
     }
 
     /// I12: unfinished, neither parked nor paused, and nothing wakes it.
     pub fn asleep_for_ever(&self, id: Uuid) -> bool {
-        let Some(saga) = self.sagas.get(&id) else { return false };
+        let Some(saga) = self.sagas.get(&id) else {
+            return false;
+        };
         let row = &saga.row;
         let at_rest = row.status.finished() || row.status == Status::Parked || row.paused;
         !at_rest && !self.wakes.contains_key(&id)
@@ -223,10 +269,14 @@ impl Tables {
     /// read, so it is asked only where a wake-up has fired, and of some others.
     pub fn wakes_late(&self, id: Uuid) -> bool {
         let claimed = self.claimed.get(&id);
-        if claimed == Some(&true) || (claimed.is_none() && !id.as_bytes()[14].is_multiple_of(LOOKED_AT)) {
+        if claimed == Some(&true)
+            || (claimed.is_none() && !id.as_bytes()[14].is_multiple_of(LOOKED_AT))
+        {
             return false;
         }
-        let (Some(stored), Some(stands)) = (self.sagas.get(&id), self.wakes.get(&id)) else { return false };
+        let (Some(stored), Some(stands)) = (self.sagas.get(&id), self.wakes.get(&id)) else {
+            return false;
+        };
         let saga = Saga::from_json(&stored.row.state).ok();
         let due = saga.and_then(|saga| wake_at(&saga));
         due.is_some_and(|due| *stands > due)

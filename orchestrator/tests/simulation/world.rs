@@ -5,19 +5,18 @@ use crate::broker::Broker;
 use crate::dice::Dice;
 use crate::faults::{Fault, Faults};
 use crate::ledger::Ledgers;
-use crate::mistakes::Mistake;
 use crate::people::Customers;
 use crate::replicas::Replicas;
 use crate::tables::Tables;
 use orchestrator::engine::Definitions;
+use saga_core::saga::Status;
+use saga_protocol::Time;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::saga::Status;
 
 /// The database's clock at the beginning, in microseconds: 2026.
 const BEGINNING: i64 = 1_780_000_000_000_000;
@@ -34,7 +33,6 @@ pub struct World {
 pub struct State {
     pub dice: Dice,
     pub faults: Faults,
-    pub mistake: Option<Mistake>,
     pub agenda: Agenda,
     pub tables: Tables,
     pub broker: Broker,
@@ -52,12 +50,11 @@ pub struct State {
 }
 
 impl World {
-    pub fn new(seed: u64, faults: bool, definitions: Arc<Definitions>, mistake: Option<Mistake>) -> Arc<Self> {
+    pub fn new(seed: u64, faults: bool, definitions: Arc<Definitions>) -> Arc<Self> {
         let mut dice = Dice::new(seed);
         let state = State {
             faults: Faults::new(&mut dice, faults),
             dice,
-            mistake,
             agenda: Agenda::default(),
             tables: Tables::default(),
             broker: Broker::default(),
@@ -69,7 +66,12 @@ impl World {
             jumped: 0,
             now: 0,
         };
-        Arc::new(Self { zero: Instant::now(), state: Mutex::new(state), sooner: Notify::new(), definitions })
+        Arc::new(Self {
+            zero: Instant::now(),
+            state: Mutex::new(state),
+            sooner: Notify::new(),
+            definitions,
+        })
     }
 
     /// The state, at this moment. Who adds to the agenda from outside the loop says so by [`World::added`].

@@ -1,11 +1,11 @@
 //! The rules: how a saga ended, against what its workers and the gateway did for it.
 
 use crate::cluster::WORKERS;
+use saga_core::saga::Status;
+use saga_protocol::ledger::State;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 use workers::books::{Effects, Side, check as check_books};
-use workflows::ledger::State;
-use workflows::saga::Status;
 
 /// All that breaks an invariant, each in a sentence.
 pub fn verdict(sagas: &BTreeMap<Uuid, Status>, mut effects: Effects) -> Vec<String> {
@@ -14,13 +14,23 @@ pub fn verdict(sagas: &BTreeMap<Uuid, Status>, mut effects: Effects) -> Vec<Stri
     let all: BTreeMap<Uuid, &BTreeMap<String, Side>> = effects.iter().collect();
     for (id, status) in sagas {
         let steps = all.get(id).copied().unwrap_or(&nothing);
-        violations.extend(ended(*status, steps).map(|what| format!("{what}: saga {id}, {steps:?}")));
         violations
-            .extend(never_happened(steps).map(|step| format!("I3: {step} is forbidden, yet was done: saga {id}")));
+            .extend(ended(*status, steps).map(|what| format!("{what}: saga {id}, {steps:?}")));
+        violations.extend(
+            never_happened(steps)
+                .map(|step| format!("I3: {step} is forbidden, yet was done: saga {id}")),
+        );
     }
-    violations.extend(all.keys().filter(|id| !sagas.contains_key(id)).map(|id| format!("effects of no saga: {id}")));
+    violations.extend(
+        all.keys()
+            .filter(|id| !sagas.contains_key(id))
+            .map(|id| format!("effects of no saga: {id}")),
+    );
     // Half done is what one that is parked in plain sight is.
-    let parked = sagas.iter().filter(|(_, status)| **status == Status::Parked).map(|(id, _)| *id);
+    let parked = sagas
+        .iter()
+        .filter(|(_, status)| **status == Status::Parked)
+        .map(|(id, _)| *id);
     effects.forget(&parked.collect::<BTreeSet<_>>());
     violations.extend(check_books(&effects).iter().map(ToString::to_string));
     violations
@@ -43,8 +53,13 @@ fn ended(status: Status, steps: &BTreeMap<String, Side>) -> Option<&'static str>
 
 /// The steps that were compensated before they happened, and happened all the same, be it only to be undone.
 fn never_happened(steps: &BTreeMap<String, Side>) -> impl Iterator<Item = &String> {
-    let broken = |side: &Side| side.state == Some(State::Forbidden) && (side.happened, side.undone) != (0, 0);
-    steps.iter().filter(move |(_, side)| broken(side)).map(|(step, _)| step)
+    let broken = |side: &Side| {
+        side.state == Some(State::Forbidden) && (side.happened, side.undone) != (0, 0)
+    };
+    steps
+        .iter()
+        .filter(move |(_, side)| broken(side))
+        .map(|(step, _)| step)
 }
 
 #[cfg(test)]
@@ -59,13 +74,23 @@ mod tests {
         broken_with(&BTreeMap::from([(SAGA, status)]), sides)
     }
 
-    fn broken_with(sagas: &BTreeMap<Uuid, Status>, sides: &[(&str, State, u32, u32)]) -> Vec<String> {
+    fn broken_with(
+        sagas: &BTreeMap<Uuid, Status>,
+        sides: &[(&str, State, u32, u32)],
+    ) -> Vec<String> {
         let mut effects = Effects::default();
         effects.with_gateway();
         for (step, state, happened, undone) in sides {
-            *effects.side(SAGA, step) = Side { state: Some(*state), happened: *happened, undone: *undone };
+            *effects.side(SAGA, step) = Side {
+                state: Some(*state),
+                happened: *happened,
+                undone: *undone,
+            };
         }
-        let mut names: Vec<_> = verdict(sagas, effects).iter().map(|what| what[..2].to_owned()).collect();
+        let mut names: Vec<_> = verdict(sagas, effects)
+            .iter()
+            .map(|what| what[..2].to_owned())
+            .collect();
         names.dedup();
         names
     }
@@ -76,8 +101,11 @@ mod tests {
         ("store", State::Done, 1, 0),
         ("deliver", State::Done, 1, 0),
     ];
-    const UNDONE: [(&str, State, u32, u32); 3] =
-        [("order", State::Undone, 1, 1), ("pay", State::Failed, 0, 0), ("store", State::Forbidden, 0, 0)];
+    const UNDONE: [(&str, State, u32, u32); 3] = [
+        ("order", State::Undone, 1, 1),
+        ("pay", State::Failed, 0, 0),
+        ("store", State::Forbidden, 0, 0),
+    ];
 
     #[test]
     fn what_fits_breaks_nothing() {
@@ -85,18 +113,35 @@ mod tests {
         assert!(broken(Status::Compensated, &UNDONE).is_empty());
         assert!(broken(Status::Compensated, &[]).is_empty());
         let half = [("order", State::Done, 1, 0), ("store", State::Undone, 1, 1)];
-        assert!(broken(Status::Parked, &half).is_empty(), "parked in plain sight");
+        assert!(
+            broken(Status::Parked, &half).is_empty(),
+            "parked in plain sight"
+        );
     }
 
     #[test]
     fn what_does_not_fit_is_told_by_its_invariant() {
         assert_eq!(broken(Status::Running, &[]), ["I1"]);
         assert_eq!(broken(Status::Compensating, &UNDONE), ["I1"]);
-        assert_eq!(broken(Status::Completed, &ALL_DONE[..3]), ["I2"], "a step is missing");
+        assert_eq!(
+            broken(Status::Completed, &ALL_DONE[..3]),
+            ["I2"],
+            "a step is missing"
+        );
         assert_eq!(broken(Status::Compensated, &ALL_DONE), ["I2"]);
         assert_eq!(broken(Status::Completed, &UNDONE), ["I2"]);
-        assert_eq!(broken(Status::Compensated, &[("pay", State::Forbidden, 1, 1)]), ["I3"]);
-        assert_eq!(broken(Status::Compensated, &[("pay", State::Undone, 2, 2)]), ["I8"]);
-        assert_eq!(broken_with(&BTreeMap::new(), &UNDONE), ["ef"], "effects of no saga");
+        assert_eq!(
+            broken(Status::Compensated, &[("pay", State::Forbidden, 1, 1)]),
+            ["I3"]
+        );
+        assert_eq!(
+            broken(Status::Compensated, &[("pay", State::Undone, 2, 2)]),
+            ["I8"]
+        );
+        assert_eq!(
+            broken_with(&BTreeMap::new(), &UNDONE),
+            ["ef"],
+            "effects of no saga"
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! The same embedded: SQLite, all in one process.
 
-use crate::scenes::{self, a_refund_is_retried_and_one_that_is_refused_is_parked_and_settled as refund};
+use crate::scenes::{
+    self, a_refund_is_retried_and_one_that_is_refused_is_parked_and_settled as refund,
+};
 use tests::embedded::Embedded;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,21 +39,27 @@ async fn a_refund_is_retried_and_one_that_is_refused_for_ever_is_parked_and_sett
 async fn killed_at_any_moment_and_started_again_every_order_comes_to_its_end() {
     let mut embedded = Embedded::start("1s").await;
     let api = embedded.api.clone();
-    let ends = scenes::killed_amid_work_and_started_again(&api, async || embedded.kill_and_restart().await).await;
+    let ends = scenes::killed_amid_work_and_started_again(&api, async || {
+        embedded.kill_and_restart().await
+    })
+    .await;
     embedded.end(ends).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancels_race_completions_hundreds_of_times() {
     let embedded = Embedded::start("0s").await;
-    let ends = scenes::cancels_race_completions_hundreds_of_times(&embedded.api, &embedded.api).await;
+    let ends =
+        scenes::cancels_race_completions_hundreds_of_times(&embedded.api, &embedded.api).await;
     embedded.end(ends).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_start_with_one_key_at_once_makes_one_order() {
     let embedded = Embedded::start("0s").await;
-    let ends = scenes::the_same_start_with_one_key_at_once_makes_one_order(&embedded.api, &embedded.api).await;
+    let ends =
+        scenes::the_same_start_with_one_key_at_once_makes_one_order(&embedded.api, &embedded.api)
+            .await;
     embedded.end(ends).await;
 }
 

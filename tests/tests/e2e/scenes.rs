@@ -19,7 +19,10 @@ pub async fn place_many(api: &Api, count: usize) -> Vec<String> {
 
 /// How many of the sagas are unfinished: what a fault finds in flight.
 pub async fn in_flight(api: &Api) -> usize {
-    let answer = api.get("/sagas?status=running&limit=500").await.expect("an answer");
+    let answer = api
+        .get("/sagas?status=running&limit=500")
+        .await
+        .expect("an answer");
     let page: Value = answer.json().await.expect("a list");
     page["sagas"].as_array().map_or(0, Vec::len)
 }
@@ -29,31 +32,64 @@ pub async fn delivered_declined_and_cancelled_after_the_end(api: &Api) -> Ends {
     let declined = api.place("tok_declined").await;
     let flaky = api.place("tok_flaky").await;
     assert_eq!(api.until_finished(&delivered).await["status"], "completed");
-    assert_eq!(api.until_finished(&flaky).await["status"], "completed", "a payment that fails twice is tried again");
+    assert_eq!(
+        api.until_finished(&flaky).await["status"],
+        "completed",
+        "a payment that fails twice is tried again"
+    );
     let saga = api.until_finished(&declined).await;
-    assert_eq!((saga["status"].as_str(), step_status(&saga, "pay")), (Some("compensated"), "failed"));
-    let answer = api.get(&format!("/orders/{declined}")).await.expect("an answer");
+    assert_eq!(
+        (saga["status"].as_str(), step_status(&saga, "pay")),
+        (Some("compensated"), "failed")
+    );
+    let answer = api
+        .get(&format!("/orders/{declined}"))
+        .await
+        .expect("an answer");
     let order: Value = answer.json().await.expect("an order");
     assert_eq!(order["status"], "declined");
-    assert_eq!(api.cancel(&delivered).await.expect("an answer"), StatusCode::CONFLICT, "the pivot is completed");
-    Ends { completed: 2, compensated: 1 }
+    assert_eq!(
+        api.cancel(&delivered).await.expect("an answer"),
+        StatusCode::CONFLICT,
+        "the pivot is completed"
+    );
+    Ends {
+        completed: 2,
+        compensated: 1,
+    }
 }
 
 /// For each step: its worker stands still with the command queued when the cancel comes, and goes on afterwards.
 /// `hold` makes a worker stand still until what it gives is dropped.
-pub async fn cancelled_while_each_step_is_queued<H>(api: &Api, hold: impl AsyncFn(&'static str) -> H) -> Ends {
+pub async fn cancelled_while_each_step_is_queued<H>(
+    api: &Api,
+    hold: impl AsyncFn(&'static str) -> H,
+) -> Ends {
     for worker in WORKERS {
         let held = hold(worker).await;
         let id = api.place("tok_visa").await;
         let saga = api.until_step(&id, worker, "running").await;
-        assert_eq!(saga["status"], "running", "the fault: {worker} has it queued, and does not answer");
-        assert_eq!(api.cancel(&id).await.expect("an answer"), StatusCode::ACCEPTED);
+        assert_eq!(
+            saga["status"], "running",
+            "the fault: {worker} has it queued, and does not answer"
+        );
+        assert_eq!(
+            api.cancel(&id).await.expect("an answer"),
+            StatusCode::ACCEPTED
+        );
         drop(held);
         let saga = api.until_finished(&id).await;
         assert_eq!(saga["status"], "compensated", "cancelled at {worker}");
-        assert_eq!(api.cancel(&id).await.expect("an answer"), StatusCode::ACCEPTED, "again: the first reason is kept");
+        assert_eq!(
+            api.cancel(&id).await.expect("an answer"),
+            StatusCode::ACCEPTED,
+            "again: the first reason is kept"
+        );
     }
-    Ends { completed: 0, compensated: WORKERS.len() }
+    Ends {
+        completed: 0,
+        compensated: WORKERS.len(),
+    }
 }
 
 /// Between the steps: store and deliver take their time (`AUTO` is some of it), and the payment is slow; or is never
@@ -69,67 +105,150 @@ pub async fn cancelled_between_the_steps_and_while_they_wait(api: &Api) -> Ends 
     for (token, step, status) in moments {
         let id = api.place(token).await;
         api.until_step(&id, step, status).await;
-        assert_eq!(api.cancel(&id).await.expect("an answer"), StatusCode::ACCEPTED, "{step} is {status}");
-        assert_eq!(api.until_finished(&id).await["status"], "compensated", "cancelled with {step} {status}");
+        assert_eq!(
+            api.cancel(&id).await.expect("an answer"),
+            StatusCode::ACCEPTED,
+            "{step} is {status}"
+        );
+        assert_eq!(
+            api.until_finished(&id).await["status"],
+            "compensated",
+            "cancelled with {step} {status}"
+        );
     }
-    Ends { completed: 0, compensated: moments.len() }
+    Ends {
+        completed: 0,
+        compensated: moments.len(),
+    }
 }
 
 /// With `AUTO=off`: the store waits until the cancel comes.
-pub async fn a_refund_is_retried_and_one_that_is_refused_is_parked_and_settled(api: &Api, gateway_url: &str) -> Ends {
+pub async fn a_refund_is_retried_and_one_that_is_refused_is_parked_and_settled(
+    api: &Api,
+    gateway_url: &str,
+) -> Ends {
     let flaky = api.place("tok_refund_flaky").await;
     api.until_step(&flaky, "store", "waiting").await;
-    assert_eq!(api.cancel(&flaky).await.expect("an answer"), StatusCode::ACCEPTED);
+    assert_eq!(
+        api.cancel(&flaky).await.expect("an answer"),
+        StatusCode::ACCEPTED
+    );
     let saga = api.until_finished(&flaky).await;
     assert_eq!(saga["status"], "compensated");
-    let pay = saga["steps"].as_array().expect("steps").iter().find(|step| step["name"] == "pay").expect("pay");
+    let pay = saga["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .find(|step| step["name"] == "pay")
+        .expect("pay");
     assert_eq!(pay["attempt"], 3, "refunded at the third attempt: {pay}");
 
     // The same, with a definition whose compensation gives up soon.
     let source = include_str!("impatient.yaml");
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let put = http.post(format!("{}/workflows", api.url)).header("content-type", "application/yaml").body(source);
-    assert_eq!(put.send().await.expect("an answer").status(), StatusCode::CREATED);
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client");
+    let put = http
+        .post(format!("{}/workflows", api.url))
+        .header("content-type", "application/yaml")
+        .body(source);
+    assert_eq!(
+        put.send().await.expect("an answer").status(),
+        StatusCode::CREATED
+    );
     let body = json!({"workflow": "impatient", "input": order("tok_refund_never")});
     let answer = api.post("/sagas", &body, &[]).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     let saga: Value = answer.json().await.expect("a saga");
     let id = saga["id"].as_str().expect("an id").to_owned();
     api.until_step(&id, "store", "waiting").await;
-    assert_eq!(api.cancel(&id).await.expect("an answer"), StatusCode::NOT_FOUND, "it is no order");
-    let cancel = api.post(&format!("/sagas/{id}/cancel"), &json!({"reason": "no"}), &[]).await.expect("an answer");
+    assert_eq!(
+        api.cancel(&id).await.expect("an answer"),
+        StatusCode::NOT_FOUND,
+        "it is no order"
+    );
+    let cancel = api
+        .post(
+            &format!("/sagas/{id}/cancel"),
+            &json!({"reason": "no"}),
+            &[],
+        )
+        .await
+        .expect("an answer");
     assert_eq!(cancel.status(), StatusCode::ACCEPTED);
     let parked = api.until_status(&id, "parked").await;
-    assert!(parked["waiting_for"].as_str().is_some_and(|why| why.contains("pay")), "{parked}");
-    let healed = http.post(format!("{gateway_url}/admin/heal")).send().await.expect("an answer");
+    assert!(
+        parked["waiting_for"]
+            .as_str()
+            .is_some_and(|why| why.contains("pay")),
+        "{parked}"
+    );
+    let healed = http
+        .post(format!("{gateway_url}/admin/heal"))
+        .send()
+        .await
+        .expect("an answer");
     assert!(healed.status().is_success());
-    let retry = api.post(&format!("/sagas/{id}/retry"), &json!({"reason": "the bank is back"}), &[]).await;
+    let retry = api
+        .post(
+            &format!("/sagas/{id}/retry"),
+            &json!({"reason": "the bank is back"}),
+            &[],
+        )
+        .await;
     assert!(retry.expect("an answer").status().is_success());
     assert_eq!(api.until_finished(&id).await["status"], "compensated");
-    Ends { completed: 0, compensated: 2 }
+    Ends {
+        completed: 0,
+        compensated: 2,
+    }
 }
 
 /// Killed three times amid work, some of it on its way back; store and deliver take their time.
-pub async fn killed_amid_work_and_started_again(api: &Api, mut kill_and_restart: impl AsyncFnMut()) -> Ends {
+pub async fn killed_amid_work_and_started_again(
+    api: &Api,
+    mut kill_and_restart: impl AsyncFnMut(),
+) -> Ends {
     let (mut ids, mut cancelled) = (Vec::new(), BTreeSet::new());
     for _ in 0..3 {
         let placed = place_many(api, 50).await;
-        let cancels = placed.iter().step_by(5).map(async |id| (id.clone(), api.cancel(id).await.expect("an answer")));
+        let cancels = placed
+            .iter()
+            .step_by(5)
+            .map(async |id| (id.clone(), api.cancel(id).await.expect("an answer")));
         for (id, answer) in futures::future::join_all(cancels).await {
             if answer == StatusCode::ACCEPTED {
                 cancelled.insert(id);
             }
         }
-        assert!(in_flight(api).await > 0, "the fault must find work in flight");
+        assert!(
+            in_flight(api).await > 0,
+            "the fault must find work in flight"
+        );
         kill_and_restart().await;
         ids.extend(placed);
     }
     for id in &ids {
-        let end = if cancelled.contains(id) { "compensated" } else { "completed" };
-        assert_eq!(api.until_finished(id).await["status"], end, "{id}: what was answered was a promise");
+        let end = if cancelled.contains(id) {
+            "compensated"
+        } else {
+            "completed"
+        };
+        assert_eq!(
+            api.until_finished(id).await["status"],
+            end,
+            "{id}: what was answered was a promise"
+        );
     }
-    assert!(!cancelled.is_empty(), "the fault must find work on its way back");
-    Ends { completed: ids.len() - cancelled.len(), compensated: cancelled.len() }
+    assert!(
+        !cancelled.is_empty(),
+        "the fault must find work on its way back"
+    );
+    Ends {
+        completed: ids.len() - cancelled.len(),
+        compensated: cancelled.len(),
+    }
 }
 
 /// 400 orders, each cancelled after another fraction of the time that an order takes here, half of them at the other
@@ -153,8 +272,15 @@ pub async fn cancels_race_completions_hundreds_of_times(first: &Api, second: &Ap
                 StatusCode::CONFLICT => "completed",
                 other => panic!("a cancel is taken or too late, not {other}"),
             };
-            assert_eq!(saga["status"], expected, "the answer to the cancel was a promise: {saga}");
-            if expected == "compensated" { won += 1 } else { lost += 1 }
+            assert_eq!(
+                saga["status"], expected,
+                "the answer to the cancel was a promise: {saga}"
+            );
+            if expected == "compensated" {
+                won += 1
+            } else {
+                lost += 1
+            }
         }
         spread = match lost - lost_before {
             too_few if too_few < RACING as usize / 4 => spread * 2,
@@ -162,30 +288,57 @@ pub async fn cancels_race_completions_hundreds_of_times(first: &Api, second: &Ap
             _ => spread,
         };
     }
-    assert!(won > 20 && lost > 20, "the race must be one: {won} cancels won, {lost} lost");
-    Ends { completed: lost, compensated: won }
+    assert!(
+        won > 20 && lost > 20,
+        "the race must be one: {won} cancels won, {lost} lost"
+    );
+    Ends {
+        completed: lost,
+        compensated: won,
+    }
 }
 
-pub async fn the_same_start_with_one_key_at_once_makes_one_order(first: &Api, second: &Api) -> Ends {
+pub async fn the_same_start_with_one_key_at_once_makes_one_order(
+    first: &Api,
+    second: &Api,
+) -> Ends {
     let body = order("tok_visa");
     for round in 0..20 {
         let key = format!("\"round-{round}\"");
         let starts = (0..6).map(async |n| {
             let api = if n % 2 == 0 { first } else { second };
-            let answer = api.post("/orders", &body, &[("Idempotency-Key", &key)]).await.expect("an answer");
+            let answer = api
+                .post("/orders", &body, &[("Idempotency-Key", &key)])
+                .await
+                .expect("an answer");
             (answer.status(), answer.text().await.expect("a body"))
         });
         let answers = futures::future::join_all(starts).await;
-        let accepted: BTreeSet<_> = answers.iter().filter(|(status, _)| *status == StatusCode::ACCEPTED).collect();
-        assert_eq!(accepted.len(), 1, "one order, answered with the same bytes: {answers:?}");
-        let others = answers.iter().filter(|(status, _)| *status != StatusCode::ACCEPTED);
+        let accepted: BTreeSet<_> = answers
+            .iter()
+            .filter(|(status, _)| *status == StatusCode::ACCEPTED)
+            .collect();
+        assert_eq!(
+            accepted.len(),
+            1,
+            "one order, answered with the same bytes: {answers:?}"
+        );
+        let others = answers
+            .iter()
+            .filter(|(status, _)| *status != StatusCode::ACCEPTED);
         for (status, body) in others {
             assert_eq!(*status, StatusCode::CONFLICT, "still under way: {body}");
         }
-        let order: Value = serde_json::from_str(&accepted.first().expect("one").1).expect("an order");
-        first.until_finished(order["id"].as_str().expect("an id")).await;
+        let order: Value =
+            serde_json::from_str(&accepted.first().expect("one").1).expect("an order");
+        first
+            .until_finished(order["id"].as_str().expect("an id"))
+            .await;
     }
-    Ends { completed: 20, compensated: 0 }
+    Ends {
+        completed: 20,
+        compensated: 0,
+    }
 }
 
 /// A NUL in a key is refused; what comes in with it goes on.
@@ -200,5 +353,8 @@ pub async fn a_nul_in_a_key_is_refused(api: &Api) -> Ends {
     for id in &good {
         assert_eq!(api.until_finished(id).await["status"], "completed");
     }
-    Ends { completed: good.len(), compensated: 0 }
+    Ends {
+        completed: good.len(),
+        compensated: 0,
+    }
 }

@@ -23,7 +23,11 @@ enum Inside {
     Code,
     Line,
     Block(usize),
-    Text { hashes: Option<usize>, line: usize, text: String },
+    Text {
+        hashes: Option<usize>,
+        line: usize,
+        text: String,
+    },
 }
 
 /// Blanks comments and literals.
@@ -55,9 +59,24 @@ fn step(
     match (inside, rest[0]) {
         (Inside::Code, '/') if next == '/' => ((2, false), Inside::Line),
         (Inside::Code, '/') if next == '*' => ((2, false), Inside::Block(1)),
-        (Inside::Code, '"') => ((1, true), Inside::Text { hashes: None, line, text: String::new() }),
-        (Inside::Code, 'r') if !before.ends_with(word) || before.ends_with(" b") => match raw(rest) {
-            Some(hashes) => ((hashes + 2, true), Inside::Text { hashes: Some(hashes), line, text: String::new() }),
+        (Inside::Code, '"') => (
+            (1, true),
+            Inside::Text {
+                hashes: None,
+                line,
+                text: String::new(),
+            },
+        ),
+        (Inside::Code, 'r') if !before.ends_with(word) || before.ends_with(" b") => match raw(rest)
+        {
+            Some(hashes) => (
+                (hashes + 2, true),
+                Inside::Text {
+                    hashes: Some(hashes),
+                    line,
+                    text: String::new(),
+                },
+            ),
             None => ((1, true), Inside::Code),
         },
         (Inside::Code, '\'') => (literal(rest), Inside::Code),
@@ -68,15 +87,36 @@ fn step(
         (Inside::Block(1), '*') if next == '/' => ((2, false), Inside::Code),
         (Inside::Block(depth), '*') if next == '/' => ((2, false), Inside::Block(depth - 1)),
         (Inside::Block(depth), _) => ((1, false), Inside::Block(depth)),
-        (Inside::Text { hashes: None, line, mut text }, '\\') => {
+        (
+            Inside::Text {
+                hashes: None,
+                line,
+                mut text,
+            },
+            '\\',
+        ) => {
             text.extend(['\\', next]);
-            ((rest.len().min(2), false), Inside::Text { hashes: None, line, text })
+            (
+                (rest.len().min(2), false),
+                Inside::Text {
+                    hashes: None,
+                    line,
+                    text,
+                },
+            )
         }
         (Inside::Text { hashes, line, text }, '"') if closes(rest, hashes) => {
             strings.push((line, text));
             ((1 + hashes.unwrap_or(0), true), Inside::Code)
         }
-        (Inside::Text { hashes, line, mut text }, c) => {
+        (
+            Inside::Text {
+                hashes,
+                line,
+                mut text,
+            },
+            c,
+        ) => {
             text.push(c);
             ((1, false), Inside::Text { hashes, line, text })
         }
@@ -101,7 +141,11 @@ fn closes(rest: &[char], hashes: Option<usize>) -> bool {
 fn literal(rest: &[char]) -> (usize, bool) {
     match (rest.get(1), rest.get(2)) {
         (Some('\\'), _) => {
-            let end = rest.iter().skip(3).position(|c| *c == '\'').map_or(rest.len(), |at| at + 4);
+            let end = rest
+                .iter()
+                .skip(3)
+                .position(|c| *c == '\'')
+                .map_or(rest.len(), |at| at + 4);
             (end, false)
         }
         (Some(_), Some('\'')) => (3, false),
@@ -151,7 +195,11 @@ pub fn functions(code: &str) -> Vec<Function> {
         let name: String = code[at + 3..].chars().take_while(|c| word(*c)).collect();
         if let (false, Some((open, '{'))) = (name.is_empty(), body(code, at)) {
             let (line, last) = (line_of(code, at), line_of(code, closing(code, open) - 1));
-            found.push(Function { name, line, lines: last - line + 1 });
+            found.push(Function {
+                name,
+                line,
+                lines: last - line + 1,
+            });
         }
     }
     found
@@ -163,8 +211,14 @@ pub fn tests_of(code: &str) -> (Vec<(usize, usize)>, Vec<String>) {
     let (mut lines, mut modules) = (Vec::new(), Vec::new());
     for attribute in ["#[cfg(test)]", "#[cfg(any(test"] {
         for (at, _) in code.match_indices(attribute) {
-            let Some((open, kind)) = body(code, at + attribute.len()) else { continue };
-            let end = if kind == '{' { closing(code, open) } else { open + 1 };
+            let Some((open, kind)) = body(code, at + attribute.len()) else {
+                continue;
+            };
+            let end = if kind == '{' {
+                closing(code, open)
+            } else {
+                open + 1
+            };
             lines.push((line_of(code, at), line_of(code, end - 1)));
             if let (';', Some((_, name))) = (kind, code[at..open].rsplit_once("mod ")) {
                 modules.push(name.trim().to_owned());
@@ -176,8 +230,7 @@ pub fn tests_of(code: &str) -> (Vec<(usize, usize)>, Vec<String>) {
 
 #[test]
 fn comments_literals_and_lifetimes_are_told_apart() {
-    let source =
-        "fn a<'x>(s: &'x str) -> char { /* { /* } */ */ '{' } // }\nlet t = r#\"a \"{\" b\"#; let u = \"\\\"}\"; '\\''";
+    let source = "fn a<'x>(s: &'x str) -> char { /* { /* } */ */ '{' } // }\nlet t = r#\"a \"{\" b\"#; let u = \"\\\"}\"; '\\''";
     let Scrubbed { code, strings } = scrub(source);
     assert_eq!(code.chars().count(), source.chars().count());
     assert_eq!(code.matches('{').count(), 1);
@@ -191,7 +244,13 @@ fn comments_literals_and_lifetimes_are_told_apart() {
 #[test]
 fn functions_and_tests_are_found() {
     let code = "fn a() -> [u8; 2] {\n  b()\n}\n#[cfg(test)]\nmod far;\n#[cfg(test)]\nmod near {\n  fn c() {}\n}\ntype F = fn(u8);";
-    let found: Vec<_> = functions(code).into_iter().map(|f| (f.name, f.line, f.lines)).collect();
+    let found: Vec<_> = functions(code)
+        .into_iter()
+        .map(|f| (f.name, f.line, f.lines))
+        .collect();
     assert_eq!(found, [("a".to_owned(), 1, 3), ("c".to_owned(), 8, 1)]);
-    assert_eq!(tests_of(code), (vec![(4, 5), (6, 9)], vec!["far".to_owned()]));
+    assert_eq!(
+        tests_of(code),
+        (vec![(4, 5), (6, 9)], vec!["far".to_owned()])
+    );
 }

@@ -29,7 +29,10 @@ const FOREIGN: [&str; 4] = ["target", ".git", "node_modules", "data"];
 
 /// The workspace's root.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate stands in the workspace")
+        .to_owned()
 }
 
 /// Every file of the tree, from the root.
@@ -43,7 +46,10 @@ pub fn files() -> Vec<String> {
 fn walk(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("a folder of ours can be read") {
         let path = entry.expect("an entry").path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if path.is_dir() && !FOREIGN.contains(&name) {
             walk(&path, found);
         } else if path.is_file() {
@@ -66,7 +72,8 @@ pub fn sources() -> Vec<Source> {
     for source in &mut sources {
         let path = source.path.as_str();
         source.test |= modules.iter().any(|module| {
-            path.strip_prefix(module.as_str()).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+            path.strip_prefix(module.as_str())
+                .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
         });
     }
     sources
@@ -78,7 +85,16 @@ fn source(path: String) -> Source {
     let (test_lines, test_modules) = scrub::tests_of(&code);
     let functions = scrub::functions(&code);
     let test = path.starts_with("tests/") || path.split('/').nth(1) == Some("tests");
-    Source { path, text, code, strings, functions, test, test_lines, test_modules }
+    Source {
+        path,
+        text,
+        code,
+        strings,
+        functions,
+        test,
+        test_lines,
+        test_modules,
+    }
 }
 
 /// Where the modules stand that this file declares for tests: paths without `.rs`.
@@ -88,30 +104,49 @@ fn declared_for_tests(source: &Source) -> Vec<String> {
         "mod.rs" | "lib.rs" | "main.rs" => folder.to_owned(),
         other => format!("{folder}/{}", other.trim_end_matches(".rs")),
     };
-    source.test_modules.iter().map(|module| format!("{own}/{module}")).collect()
+    source
+        .test_modules
+        .iter()
+        .map(|module| format!("{own}/{module}"))
+        .collect()
 }
 
 impl Source {
     /// Whether that line (from 1) is for tests only.
     pub fn for_tests(&self, line: usize) -> bool {
-        self.test || self.test_lines.iter().any(|(first, last)| (*first..=*last).contains(&line))
+        self.test
+            || self
+                .test_lines
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&line))
     }
 
     /// Whether a literal of a test stands on that line.
     pub fn expects_text(&self, line: usize) -> bool {
-        let on = |(first, text): &(usize, String)| (*first..=*first + text.matches('\n').count()).contains(&line);
+        let on = |(first, text): &(usize, String)| {
+            (*first..=*first + text.matches('\n').count()).contains(&line)
+        };
         self.for_tests(line) && self.strings.iter().any(on)
     }
 
     /// How many lines are not for tests.
     pub fn own_lines(&self) -> usize {
-        (1..=self.text.lines().count()).filter(|line| !self.for_tests(*line)).count()
+        (1..=self.text.lines().count())
+            .filter(|line| !self.for_tests(*line))
+            .count()
     }
 
     /// Lines of code, not for tests, in which `what` stands.
     pub fn lines_with(&self, what: &str) -> Vec<usize> {
-        let lines = self.code.lines().enumerate().map(|(at, line)| (at + 1, line));
-        lines.filter(|(at, line)| line.contains(what) && !self.for_tests(*at)).map(|(at, _)| at).collect()
+        let lines = self
+            .code
+            .lines()
+            .enumerate()
+            .map(|(at, line)| (at + 1, line));
+        lines
+            .filter(|(at, line)| line.contains(what) && !self.for_tests(*at))
+            .map(|(at, _)| at)
+            .collect()
     }
 
     /// Whether it stands in one of these folders.

@@ -5,14 +5,14 @@ use super::queues::{Queues, Reader};
 use super::sink::{Letters, Sink};
 use super::source::{EventReader, Source};
 use crate::bus::{Bus, Channels, Incoming, Published, WorkerBacklog};
+use saga_protocol::Time;
+use saga_worker::bus::DeadLetter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use workers::bus::DeadLetter;
-use workflows::Time;
 
 /// The bus of one process.
 pub struct InProcess {
@@ -42,7 +42,10 @@ impl InProcess {
 
     /// Where a worker takes its commands from.
     pub fn source(&self, worker: &str) -> Source {
-        Source { queues: Arc::clone(&self.queues), reader: Reader::Worker(worker.to_owned()) }
+        Source {
+            queues: Arc::clone(&self.queues),
+            reader: Reader::Worker(worker.to_owned()),
+        }
     }
 
     /// Where the workers send what they have to say.
@@ -58,7 +61,10 @@ impl InProcess {
     /// A reader of the events published from now on. Without any, events are acknowledged at once. To be called before
     /// the engine starts: a reader that stops taking holds up what is published.
     pub fn events(&self) -> EventReader {
-        EventReader { queues: Arc::clone(&self.queues), reader: self.queues.add_event_reader() }
+        EventReader {
+            queues: Arc::clone(&self.queues),
+            reader: self.queues.add_event_reader(),
+        }
     }
 
     /// The last dead letters, oldest first: in process they are in memory only.
@@ -101,17 +107,34 @@ impl Bus for InProcess {
         };
         let mut workers = BTreeMap::new();
         for (worker, backlog) in self.queues.backlogs() {
-            let oldest_age_seconds = backlog.oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
-            workers.insert(worker.clone(), WorkerBacklog { lag: backlog.lag, oldest_age_seconds, ..empty(&worker) });
+            let oldest_age_seconds = backlog
+                .oldest
+                .map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
+            workers.insert(
+                worker.clone(),
+                WorkerBacklog {
+                    lag: backlog.lag,
+                    oldest_age_seconds,
+                    ..empty(&worker)
+                },
+            );
         }
         for member in self.members.all() {
-            workers.entry(member.worker.clone()).or_insert_with(|| empty(&member.worker)).members.push(member);
+            workers
+                .entry(member.worker.clone())
+                .or_insert_with(|| empty(&member.worker))
+                .members
+                .push(member);
         }
         workers.into_values().collect()
     }
 
     fn health(&self) -> Result<(), String> {
-        if self.closed.is_cancelled() { Err("the bus is closed".to_owned()) } else { Ok(()) }
+        if self.closed.is_cancelled() {
+            Err("the bus is closed".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     /// One: there are no requests to save, and SQLite takes one writer.

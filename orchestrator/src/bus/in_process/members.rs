@@ -1,10 +1,10 @@
 //! Who is there, in this process.
 
+use saga_protocol::message::Heartbeat;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
-use workflows::message::Heartbeat;
 
 /// A member that is not heard of for so long is gone: five heartbeats.
 const HEARD: Duration = Duration::from_secs(10);
@@ -17,7 +17,10 @@ pub(super) struct Members {
 
 impl Members {
     pub fn heard(&self, heartbeat: &Heartbeat) {
-        self.all_heard().insert(heartbeat.member.clone(), (heartbeat.clone(), Instant::now()));
+        self.all_heard().insert(
+            heartbeat.member.clone(),
+            (heartbeat.clone(), Instant::now()),
+        );
     }
 
     pub fn left(&self, member: &str) {
@@ -28,7 +31,10 @@ impl Members {
     pub fn all(&self) -> Vec<Heartbeat> {
         let mut heard = self.all_heard();
         heard.retain(|_, (_, at)| at.elapsed() <= HEARD);
-        let mut all: Vec<_> = heard.values().map(|(heartbeat, _)| heartbeat.clone()).collect();
+        let mut all: Vec<_> = heard
+            .values()
+            .map(|(heartbeat, _)| heartbeat.clone())
+            .collect();
         drop(heard);
         all.sort_by(|a, b| (&a.worker, &a.member).cmp(&(&b.worker, &b.member)));
         all

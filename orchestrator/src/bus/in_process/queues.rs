@@ -2,13 +2,13 @@
 
 use crate::bus::port::may_lie_behind;
 use crate::bus::{Delivery, Published};
+use saga_protocol::Time;
+use saga_protocol::message::{Outgoing, Topic};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
-use workflows::Time;
-use workflows::message::{Outgoing, Topic};
 
 /// Commands that one worker's queue holds, waiting and in hand: about 10 MiB of small orders. What does not fit waits
 /// in the outbox.
@@ -105,14 +105,24 @@ pub(super) struct Backlog {
 
 impl Queues {
     pub fn new(runtime: Handle) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), told: Notify::new(), runtime })
+        Arc::new(Self {
+            state: Mutex::default(),
+            told: Notify::new(),
+            runtime,
+        })
     }
 
     /// A further reader of events: it gets all that are published from now on.
     pub fn add_event_reader(&self) -> Reader {
         let mut state = self.state();
-        let number = state.queues.keys().filter(|reader| matches!(reader, Reader::Events(_))).count();
-        state.queues.insert(Reader::Events(number), Queue::default());
+        let number = state
+            .queues
+            .keys()
+            .filter(|reader| matches!(reader, Reader::Events(_)))
+            .count();
+        state
+            .queues
+            .insert(Reader::Events(number), Queue::default());
         Reader::Events(number)
     }
 
@@ -122,13 +132,19 @@ impl Queues {
         if state.closed || state.batches >= BATCHES {
             return false;
         }
-        let event_readers: Vec<_> =
-            state.queues.keys().filter(|reader| matches!(reader, Reader::Events(_))).cloned().collect();
+        let event_readers: Vec<_> = state
+            .queues
+            .keys()
+            .filter(|reader| matches!(reader, Reader::Events(_)))
+            .cloned()
+            .collect();
         let mut places: Vec<(Reader, usize)> = Vec::with_capacity(batch.messages.len());
         for (index, message) in batch.messages.iter().enumerate() {
             match &message.topic {
                 Topic::Commands(worker) => places.push((Reader::Worker(worker.clone()), index)),
-                Topic::Events => places.extend(event_readers.iter().map(|reader| (reader.clone(), index))),
+                Topic::Events => {
+                    places.extend(event_readers.iter().map(|reader| (reader.clone(), index)))
+                }
                 Topic::Replies | Topic::Workers | Topic::DeadLetters => {}
             }
         }
@@ -143,14 +159,29 @@ impl Queues {
             return false;
         }
         state.batches += 1;
-        let open = Mutex::new(Open { count: places.len(), refused: Vec::new() });
-        let flight = Arc::new(Flight { batch: batch.clone(), open });
+        let open = Mutex::new(Open {
+            count: places.len(),
+            refused: Vec::new(),
+        });
+        let flight = Arc::new(Flight {
+            batch: batch.clone(),
+            open,
+        });
         if places.is_empty() {
-            self.tell(&mut state, Delivery::Done { batch: batch.clone(), refused: Vec::new() });
+            self.tell(
+                &mut state,
+                Delivery::Done {
+                    batch: batch.clone(),
+                    refused: Vec::new(),
+                },
+            );
         }
         for part in places.chunk_by(|(a, _), (b, _)| a == b) {
             let queue = state.queues.entry(part[0].0.clone()).or_default();
-            queue.waiting.extend(part.iter().map(|(_, index)| Held { flight: Arc::clone(&flight), index: *index }));
+            queue.waiting.extend(part.iter().map(|(_, index)| Held {
+                flight: Arc::clone(&flight),
+                index: *index,
+            }));
             queue.arrived.notify_waiters();
         }
         true
@@ -181,17 +212,39 @@ impl Queues {
 
     /// Wakes whoever waits for that queue.
     pub fn arrived(&self, reader: &Reader) -> Arc<Notify> {
-        Arc::clone(&self.state().queues.entry(reader.clone()).or_default().arrived)
+        Arc::clone(
+            &self
+                .state()
+                .queues
+                .entry(reader.clone())
+                .or_default()
+                .arrived,
+        )
     }
 
     /// What waits for each worker.
     pub fn backlogs(&self) -> BTreeMap<String, Backlog> {
         let state = self.state();
         let backlog = |(reader, queue): (&Reader, &Queue)| {
-            let Reader::Worker(worker) = reader else { return None };
+            let Reader::Worker(worker) = reader else {
+                return None;
+            };
             let waiting = queue.waiting.front().map(|held| held.message().at);
-            let oldest = queue.in_hand.values().next().copied().into_iter().chain(waiting).min();
-            Some((worker.clone(), Backlog { lag: queue.len() as u64, oldest }))
+            let oldest = queue
+                .in_hand
+                .values()
+                .next()
+                .copied()
+                .into_iter()
+                .chain(waiting)
+                .min();
+            Some((
+                worker.clone(),
+                Backlog {
+                    lag: queue.len() as u64,
+                    oldest,
+                },
+            ))
         };
         state.queues.iter().filter_map(backlog).collect()
     }
@@ -209,7 +262,10 @@ impl Queues {
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
-        state.queues.values().for_each(|queue| queue.arrived.notify_waiters());
+        state
+            .queues
+            .values()
+            .for_each(|queue| queue.arrived.notify_waiters());
     }
 
     /// Tells the engine what became of its batches, until it listens no more.
@@ -232,7 +288,11 @@ impl Queues {
         if let Some(queue) = state.queues.get_mut(reader) {
             queue.in_hand.remove(&number);
         }
-        let mut open = held.flight.open.lock().expect("no holder of this lock panics");
+        let mut open = held
+            .flight
+            .open
+            .lock()
+            .expect("no holder of this lock panics");
         open.count -= 1;
         open.refused.extend(refused.map(|why| (held.index, why)));
         if open.count == 0 {
@@ -279,7 +339,8 @@ impl InHand {
     /// It can never be, for that reason.
     pub fn refused(mut self, why: String) {
         if let Some(held) = self.held.take() {
-            self.queues.done(&self.reader, self.number, &held, Some(why));
+            self.queues
+                .done(&self.reader, self.number, &held, Some(why));
         }
     }
 }

@@ -4,13 +4,13 @@ use super::members::Members;
 use super::queues::REDELIVER_AFTER;
 use crate::bus::{Ack, Incoming, Settle};
 use async_trait::async_trait;
+use saga_protocol::Time;
+use saga_protocol::message::{Envelope, Heartbeat, Outgoing, Reply, Topic};
+use saga_worker::bus::{DeadLetter, ReplySink, SendError};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use workers::bus::{DeadLetter, ReplySink, SendError};
-use workflows::Time;
-use workflows::message::{Envelope, Heartbeat, Outgoing, Reply, Topic};
 
 /// Dead letters that are kept, in memory: the last ones.
 const DEAD_LETTERS: usize = 1_000;
@@ -29,7 +29,11 @@ pub(super) struct Letters(Mutex<VecDeque<DeadLetter>>);
 
 impl Letters {
     pub fn add(&self, letter: DeadLetter) {
-        tracing::error!(from = letter.from, "a message goes to the dead letters: {}", letter.reason);
+        tracing::error!(
+            from = letter.from,
+            "a message goes to the dead letters: {}",
+            letter.reason
+        );
         let mut letters = self.0.lock().expect("no holder of this lock panics");
         if letters.len() >= DEAD_LETTERS {
             letters.pop_front();
@@ -38,14 +42,22 @@ impl Letters {
     }
 
     pub fn all(&self) -> Vec<DeadLetter> {
-        self.0.lock().expect("no holder of this lock panics").iter().cloned().collect()
+        self.0
+            .lock()
+            .expect("no holder of this lock panics")
+            .iter()
+            .cloned()
+            .collect()
     }
 }
 
 #[async_trait]
 impl ReplySink for Sink {
     async fn send(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
-        let sent = self.closed.run_until_cancelled(self.send_until_durable(replies)).await;
+        let sent = self
+            .closed
+            .run_until_cancelled(self.send_until_durable(replies))
+            .await;
         sent.unwrap_or_else(|| Err(SendError::new("replies", "the bus is closed")))
     }
 
@@ -69,20 +81,35 @@ impl Sink {
     /// What the engine drops before it is durable is sent again.
     async fn send_until_durable(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
         let mut open: Vec<_> = (0..replies.len()).collect();
-        let sent = Arc::new(Sent { replies, state: Mutex::default(), settled: Notify::new() });
+        let sent = Arc::new(Sent {
+            replies,
+            state: Mutex::default(),
+            settled: Notify::new(),
+        });
         while !open.is_empty() {
             sent.begin(open.len());
             for index in open {
                 let (reply, envelope) = sent.replies[index].clone();
-                let place =
-                    Place { sent: Arc::clone(&sent), index, settled: false, letters: Arc::clone(&self.letters) };
-                let incoming = Incoming { reply, envelope, ack: Ack::settling(place) };
+                let place = Place {
+                    sent: Arc::clone(&sent),
+                    index,
+                    settled: false,
+                    letters: Arc::clone(&self.letters),
+                };
+                let incoming = Incoming {
+                    reply,
+                    envelope,
+                    ack: Ack::settling(place),
+                };
                 let taken = self.replies.send(incoming).await;
                 taken.map_err(|_| SendError::new("replies", "the engine is gone"))?;
             }
             open = sent.dropped().await;
             if !open.is_empty() {
-                tracing::warn!("{} replies were dropped before they were durable; they are sent again", open.len());
+                tracing::warn!(
+                    "{} replies were dropped before they were durable; they are sent again",
+                    open.len()
+                );
                 tokio::time::sleep(REDELIVER_AFTER).await;
             }
         }
@@ -105,7 +132,10 @@ struct State {
 
 impl Sent {
     fn begin(&self, count: usize) {
-        self.state.lock().expect("no holder of this lock panics").open += count;
+        self.state
+            .lock()
+            .expect("no holder of this lock panics")
+            .open += count;
     }
 
     /// Waits until each is settled; those that were dropped.
@@ -147,7 +177,8 @@ impl Settle for Place {
 
     fn refused(mut self: Box<Self>, why: &str) {
         self.settled = true;
-        self.letters.add(letter(&self.sent.replies[self.index], why));
+        self.letters
+            .add(letter(&self.sent.replies[self.index], why));
         self.sent.settle(None);
     }
 }
@@ -167,10 +198,22 @@ fn letter((reply, envelope): &(Reply, Envelope), why: &str) -> DeadLetter {
         |_| Default::default(),
         |outgoing| {
             let headers = outgoing.headers("in-process").into_iter();
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
+            let headers = headers
+                .map(|(name, value)| (name.to_owned(), value.into_bytes()))
+                .collect();
             (outgoing.value.get().as_bytes().to_vec(), headers)
         },
     );
-    let (key, from) = (Some(reply.saga_id.to_string().into_bytes()), Topic::Replies.to_string());
-    DeadLetter { key, value, headers, reason: why.to_owned(), from, at }
+    let (key, from) = (
+        Some(reply.saga_id.to_string().into_bytes()),
+        Topic::Replies.to_string(),
+    );
+    DeadLetter {
+        key,
+        value,
+        headers,
+        reason: why.to_owned(),
+        from,
+        at,
+    }
 }

@@ -3,10 +3,10 @@
 use super::queues::{Queues, Reader};
 use crate::bus;
 use async_trait::async_trait;
+use saga_protocol::message::{Command, Outgoing};
+use saga_worker::bus::{Ack, CommandSource, Delivered};
 use std::pin::pin;
 use std::sync::Arc;
-use workers::bus::{Ack, CommandSource, Delivered};
-use workflows::message::{Command, Outgoing};
 
 /// A worker's commands.
 pub struct Source {
@@ -54,7 +54,10 @@ impl EventReader {
     pub async fn take(&mut self, most: usize) -> Option<Vec<(Outgoing, bus::Ack)>> {
         let taken = take(&self.queues, &self.reader, most).await?;
         let event = |(held, in_hand): (super::queues::Held, super::queues::InHand)| {
-            (held.message().clone(), bus::Ack::new(move || in_hand.done()))
+            (
+                held.message().clone(),
+                bus::Ack::new(move || in_hand.done()),
+            )
         };
         Some(taken.into_iter().map(event).collect())
     }

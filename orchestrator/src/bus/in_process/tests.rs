@@ -1,14 +1,17 @@
 use super::queues::{COMMANDS, REDELIVER_AFTER};
 use super::*;
 use crate::bus::{Bus, Channels, Delivery, Incoming, OUT_OF_ORDER, Published};
+use saga_protocol::Action;
+use saga_protocol::message::{
+    Command, CommandInput, Envelope, Heartbeat, Outcome, Outgoing, Reply, Topic,
+};
+use saga_protocol::{Payload, Time};
+use saga_worker::bus::{CommandSource, ReplySink};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use uuid::Uuid;
-use workers::bus::{CommandSource, ReplySink};
-use workflows::message::{Action, Command, CommandInput, Envelope, Heartbeat, Outcome, Outgoing, Reply, Topic};
-use workflows::{Payload, Time};
 
 /// No wait is longer. With time paused it costs nothing.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -22,7 +25,14 @@ struct Scene {
 fn scene() -> Scene {
     let (replies, replies_end) = mpsc::channel(4);
     let (deliveries, deliveries_end) = mpsc::channel(4);
-    Scene { bus: InProcess::start(Channels { replies, deliveries }), replies: replies_end, deliveries: deliveries_end }
+    Scene {
+        bus: InProcess::start(Channels {
+            replies,
+            deliveries,
+        }),
+        replies: replies_end,
+        deliveries: deliveries_end,
+    }
 }
 
 fn now() -> Time {
@@ -43,20 +53,32 @@ fn command(worker: &str, attempt: u32) -> Outgoing {
         decided_at: now(),
         deadline: now(),
         happened: None,
-        forbid_only: false,
+        revoke_only: false,
         input: CommandInput::default(),
     };
-    let envelope = Envelope { correlation_id: Some("c-1".to_owned()), traceparent: None };
+    let envelope = Envelope {
+        correlation_id: Some("c-1".to_owned()),
+        traceparent: None,
+    };
     Outgoing::command(worker, &command, envelope).unwrap()
 }
 
 fn event() -> Outgoing {
-    Outgoing { topic: Topic::Events, ..command("pay", 1) }
+    Outgoing {
+        topic: Topic::Events,
+        ..command("pay", 1)
+    }
 }
 
 fn commands(worker: &str, count: usize) -> Published {
-    let messages: Vec<_> = (1..=count).map(|attempt| command(worker, attempt as u32)).collect();
-    Published { id: Uuid::now_v7(), messages: messages.into(), late: false }
+    let messages: Vec<_> = (1..=count)
+        .map(|attempt| command(worker, attempt as u32))
+        .collect();
+    Published {
+        id: Uuid::now_v7(),
+        messages: messages.into(),
+        late: false,
+    }
 }
 
 fn reply(attempt: u32) -> (Reply, Envelope) {
@@ -68,8 +90,11 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
     timeout(LONGEST, future).await.expect("it ends in time")
 }
 
-fn attempts(delivered: &[workers::bus::Delivered]) -> Vec<u32> {
-    delivered.iter().map(|delivered| delivered.command.attempt).collect()
+fn attempts(delivered: &[saga_worker::bus::Delivered]) -> Vec<u32> {
+    delivered
+        .iter()
+        .map(|delivered| delivered.command.attempt)
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +111,13 @@ async fn commands_come_in_order_and_their_batch_is_done_when_the_last_is() {
     taken.into_iter().for_each(|delivered| delivered.ack.done());
     assert!(scene.deliveries.try_recv().is_err(), "one is still in hand");
     last.ack.done();
-    let Some(Delivery::Done { batch: done, refused }) = in_time(scene.deliveries.recv()).await else { panic!() };
+    let Some(Delivery::Done {
+        batch: done,
+        refused,
+    }) = in_time(scene.deliveries.recv()).await
+    else {
+        panic!()
+    };
     assert_eq!((done.id, refused.len()), (batch.id, 0));
 }
 
@@ -102,9 +133,15 @@ async fn what_a_worker_drops_comes_again_and_nothing_is_lost() {
     let began = tokio::time::Instant::now();
     let again = in_time(source.take(10)).await.unwrap();
     assert_eq!(attempts(&again), [1]);
-    assert!(began.elapsed() >= REDELIVER_AFTER, "not at once: it may be dropped again");
+    assert!(
+        began.elapsed() >= REDELIVER_AFTER,
+        "not at once: it may be dropped again"
+    );
     again.into_iter().for_each(|delivered| delivered.ack.done());
-    assert!(matches!(in_time(scene.deliveries.recv()).await, Some(Delivery::Done { .. })));
+    assert!(matches!(
+        in_time(scene.deliveries.recv()).await,
+        Some(Delivery::Done { .. })
+    ));
     assert_eq!(scene.bus.workers()[0].lag, 0);
 }
 
@@ -118,12 +155,24 @@ async fn a_batch_that_does_not_fit_one_queue_is_taken_by_none() {
         late: false,
     };
     assert!(!scene.bus.publish(&both));
-    let lags: Vec<_> = scene.bus.workers().into_iter().map(|worker| (worker.worker, worker.lag)).collect();
-    assert_eq!(lags, [("pay".to_owned(), COMMANDS as u64 - 1)], "the store got nothing either");
+    let lags: Vec<_> = scene
+        .bus
+        .workers()
+        .into_iter()
+        .map(|worker| (worker.worker, worker.lag))
+        .collect();
+    assert_eq!(
+        lags,
+        [("pay".to_owned(), COMMANDS as u64 - 1)],
+        "the store got nothing either"
+    );
 
     let mut source = scene.bus.source("pay");
     let taken = in_time(source.take(1)).await.unwrap();
-    assert!(!scene.bus.publish(&both), "what is in hand takes its place still");
+    assert!(
+        !scene.bus.publish(&both),
+        "what is in hand takes its place still"
+    );
     taken.into_iter().for_each(|delivered| delivered.ack.done());
     assert!(scene.bus.publish(&both));
     assert!(scene.deliveries.try_recv().is_err());
@@ -156,11 +205,20 @@ async fn a_reply_that_cannot_be_stored_goes_to_the_dead_letters_and_holds_nobody
     let mut scene = scene();
     let sink = scene.bus.sink();
     let sending = tokio::spawn(async move { sink.send(vec![reply(1)]).await });
-    in_time(scene.replies.recv()).await.unwrap().ack.refuse("a NUL");
+    in_time(scene.replies.recv())
+        .await
+        .unwrap()
+        .ack
+        .refuse("a NUL");
     in_time(sending).await.unwrap().unwrap();
     let letters = scene.bus.dead_letters();
     assert_eq!((letters.len(), letters[0].reason.as_str()), (1, "a NUL"));
-    assert_eq!(serde_json::from_slice::<Reply>(&letters[0].value).unwrap().attempt, 1);
+    assert_eq!(
+        serde_json::from_slice::<Reply>(&letters[0].value)
+            .unwrap()
+            .attempt,
+        1
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,12 +240,21 @@ async fn a_sender_is_told_when_the_bus_closes_and_a_source_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn full_channels_hold_nobody_for_ever() {
     const BATCHES: usize = 200;
-    let Scene { bus, mut replies, mut deliveries } = scene();
+    let Scene {
+        bus,
+        mut replies,
+        mut deliveries,
+    } = scene();
     for _ in 0..3 {
         let (mut source, sink) = (bus.source("pay"), bus.sink());
         tokio::spawn(async move {
             while let Some(taken) = source.take(7).await {
-                let answers = taken.iter().map(|d| (Reply::to(&d.command, Outcome::Completed), d.envelope.clone()));
+                let answers = taken.iter().map(|d| {
+                    (
+                        Reply::to(&d.command, Outcome::Completed),
+                        d.envelope.clone(),
+                    )
+                });
                 sink.send(answers.collect()).await.unwrap();
                 taken.into_iter().for_each(|delivered| delivered.ack.done());
             }
@@ -209,7 +276,10 @@ async fn full_channels_hold_nobody_for_ever() {
     });
     let reports = tokio::spawn(async move {
         for _ in 0..BATCHES {
-            assert!(matches!(deliveries.recv().await, Some(Delivery::Done { .. })));
+            assert!(matches!(
+                deliveries.recv().await,
+                Some(Delivery::Done { .. })
+            ));
         }
     });
     in_time(engine).await.unwrap();
@@ -220,9 +290,16 @@ async fn full_channels_hold_nobody_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn events_are_acknowledged_at_once_or_by_each_of_their_readers() {
     let mut scene = scene();
-    let batch = |message: Outgoing| Published { id: Uuid::now_v7(), messages: vec![message].into(), late: false };
+    let batch = |message: Outgoing| Published {
+        id: Uuid::now_v7(),
+        messages: vec![message].into(),
+        late: false,
+    };
     assert!(scene.bus.publish(&batch(event())));
-    assert!(matches!(in_time(scene.deliveries.recv()).await, Some(Delivery::Done { .. })));
+    assert!(matches!(
+        in_time(scene.deliveries.recv()).await,
+        Some(Delivery::Done { .. })
+    ));
 
     let (mut one, mut two) = (scene.bus.events(), scene.bus.events());
     let later = batch(event());
@@ -234,7 +311,10 @@ async fn events_are_acknowledged_at_once_or_by_each_of_their_readers() {
     seen.pop().unwrap().1.done();
     assert!(scene.deliveries.try_recv().is_err());
     seen.pop().unwrap().1.done();
-    assert!(matches!(in_time(scene.deliveries.recv()).await, Some(Delivery::Done { .. })));
+    assert!(matches!(
+        in_time(scene.deliveries.recv()).await,
+        Some(Delivery::Done { .. })
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,7 +326,10 @@ async fn a_command_is_unread_until_it_is_taken() {
     assert!(scene.bus.publish(&batch));
     assert!(scene.bus.unread("pay", saga, decided_at, decided_at));
     let earlier = decided_at - OUT_OF_ORDER;
-    assert!(scene.bus.unread("pay", saga, earlier, decided_at), "what was decided shortly before may lie behind it");
+    assert!(
+        scene.bus.unread("pay", saga, earlier, decided_at),
+        "what was decided shortly before may lie behind it"
+    );
     let long_ago = earlier - Duration::from_micros(1);
     assert!(
         !scene.bus.unread("pay", saga, long_ago, decided_at),
@@ -286,13 +369,22 @@ async fn members_are_those_heard_of_lately() {
 #[tokio::test(start_paused = true)]
 async fn a_command_that_cannot_be_read_is_refused_and_the_next_is_taken() {
     let mut scene = scene();
-    let broken = Outgoing { value: Payload::empty(), ..command("pay", 1) };
-    let batch = Published { id: Uuid::now_v7(), messages: vec![broken, command("pay", 2)].into(), late: false };
+    let broken = Outgoing {
+        value: Payload::empty(),
+        ..command("pay", 1)
+    };
+    let batch = Published {
+        id: Uuid::now_v7(),
+        messages: vec![broken, command("pay", 2)].into(),
+        late: false,
+    };
     assert!(scene.bus.publish(&batch));
     let taken = in_time(scene.bus.source("pay").take(10)).await.unwrap();
     assert_eq!(attempts(&taken), [2]);
     taken.into_iter().for_each(|delivered| delivered.ack.done());
-    let Some(Delivery::Done { refused, .. }) = in_time(scene.deliveries.recv()).await else { panic!() };
+    let Some(Delivery::Done { refused, .. }) = in_time(scene.deliveries.recv()).await else {
+        panic!()
+    };
     assert_eq!(refused[0].0, 0);
     assert!(refused[0].1.contains("missing field"), "{}", refused[0].1);
 }

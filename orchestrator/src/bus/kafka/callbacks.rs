@@ -8,10 +8,10 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
+use saga_worker::bus::kafka::link::{Link, log_line, note_error};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
-use workers::bus::kafka::link::{Link, log_line, note_error};
 
 /// What a producer's thread tells us.
 #[derive(Clone)]
@@ -79,5 +79,8 @@ impl ProducerContext for Context {
 
 /// Kafka knows no such topic.
 pub(super) fn is_missing(code: Code) -> bool {
-    matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition)
+    matches!(
+        code,
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition
+    )
 }

@@ -16,15 +16,15 @@ use rdkafka::admin::AdminClient;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
+use saga_protocol::Time;
+use saga_protocol::message::Topic;
+use saga_worker::bus::kafka::link::{Client, Link};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle as Task;
 use uuid::Uuid;
-use workers::bus::kafka::link::{Client, Link};
-use workflows::Time;
-use workflows::message::Topic;
 
 /// How long a leaving replica waits for its messages to be acknowledged. What is not, its outbox has.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -64,7 +64,11 @@ impl Kafka {
     ///
     /// # Errors
     /// [`BusError`]: only what no waiting would mend.
-    pub fn start(settings: Settings, channels: Channels, workers: Vec<String>) -> Result<Arc<Self>, BusError> {
+    pub fn start(
+        settings: Settings,
+        channels: Channels,
+        workers: Vec<String>,
+    ) -> Result<Arc<Self>, BusError> {
         let link = Link::new(&settings.brokers);
         let partitions = settings.topic_partitions;
         let topics = Topics::new(settings.clone(), Arc::clone(&link), &workers);
@@ -74,7 +78,8 @@ impl Kafka {
         let client = || Client(Arc::clone(&link));
 
         let admin: AdminClient<Client> =
-            AdminClient::from_config_and_context(&settings.admin(), client()).map_err(BusError::Settings)?;
+            AdminClient::from_config_and_context(&settings.admin(), client())
+                .map_err(BusError::Settings)?;
         let producer = Producer::start(
             &settings,
             Arc::clone(&in_flight),
@@ -83,9 +88,14 @@ impl Kafka {
             Arc::clone(&link),
         )
         .map_err(BusError::Settings)?;
-        let replies =
-            Replies::start(&settings, Arc::clone(&letters), Arc::clone(&control), Arc::clone(&link), channels.replies)
-                .map_err(BusError::Settings)?;
+        let replies = Replies::start(
+            &settings,
+            Arc::clone(&letters),
+            Arc::clone(&control),
+            Arc::clone(&link),
+            channels.replies,
+        )
+        .map_err(BusError::Settings)?;
         let onlooker = |role| {
             let config = settings.onlooker(role, &format!("{}-{role}", settings.group()));
             BaseConsumer::from_config_and_context(&config, client()).map_err(BusError::Settings)
@@ -98,13 +108,22 @@ impl Kafka {
         let (of, sender) = (Arc::clone(&letters), Arc::clone(&producer));
         let from = settings.topic(&Topic::Replies);
         threads.start("dead-letters", move || of.run(&sender, &of_letters, &from))?;
-        let (of, until, from) = (Arc::clone(&members), Arc::clone(&control), settings.topic(&Topic::Workers));
+        let (of, until, from) = (
+            Arc::clone(&members),
+            Arc::clone(&control),
+            settings.topic(&Topic::Workers),
+        );
         let made = Arc::clone(&topics);
         threads.start("members", move || {
             made.wait(&until);
             of.run(&of_members, &from, &until);
         })?;
-        let (of, until, over, made) = (Arc::clone(&lag), Arc::clone(&control), Arc::clone(&link), Arc::clone(&topics));
+        let (of, until, over, made) = (
+            Arc::clone(&lag),
+            Arc::clone(&control),
+            Arc::clone(&link),
+            Arc::clone(&topics),
+        );
         threads.start("lag", move || of.run(&settings, &made, &over, &until))?;
 
         let tasks = vec![
@@ -142,25 +161,30 @@ impl Kafka {
     pub async fn close(&self) {
         self.control.stop_taking();
         let producer = Arc::clone(&self.producer);
-        let threads = std::mem::take(&mut *self.threads.lock().expect("no holder of this lock panics"));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().expect("no holder of this lock panics"));
         let (letters, control) = (Arc::clone(&self.letters), Arc::clone(&self.control));
         let (tell, ended) = tokio::sync::oneshot::channel();
         // A thread, not a blocking task: the runtime would wait for that one, however long Kafka is away.
-        let end = std::thread::Builder::new().name("bus-end".to_owned()).spawn(move || {
-            producer.close(FLUSH);
-            letters.close();
-            control.leave();
-            for thread in threads {
-                if thread.join().is_err() {
-                    tracing::error!("a thread of the bus panicked");
+        let end = std::thread::Builder::new()
+            .name("bus-end".to_owned())
+            .spawn(move || {
+                producer.close(FLUSH);
+                letters.close();
+                control.leave();
+                for thread in threads {
+                    if thread.join().is_err() {
+                        tracing::error!("a thread of the bus panicked");
+                    }
                 }
-            }
-            // Nobody waits any longer if it took too long.
-            let _late = tell.send(());
-        });
+                // Nobody waits any longer if it took too long.
+                let _late = tell.send(());
+            });
         match (end, tokio::time::timeout(LEAVE, ended).await) {
             (Ok(_), Ok(_)) => {}
-            (Ok(_), Err(_)) => tracing::warn!("Kafka did not let go in time; the others have the partitions soon"),
+            (Ok(_), Err(_)) => {
+                tracing::warn!("Kafka did not let go in time; the others have the partitions soon")
+            }
             (Err(error), _) => tracing::error!(%error, "the bus could not be ended: {error}"),
         }
         self.tasks.iter().for_each(Task::abort);
@@ -184,23 +208,36 @@ impl Bus for Kafka {
         let now = Time::from(chrono::Utc::now());
         let backlog = |(worker, sample): (String, Arc<super::lag::Sample>)| {
             let (lag, oldest_age_seconds) = (sample.lag(), sample.oldest_age_seconds(now));
-            (worker.clone(), WorkerBacklog { worker, lag, oldest_age_seconds, members: Vec::new() })
+            (
+                worker.clone(),
+                WorkerBacklog {
+                    worker,
+                    lag,
+                    oldest_age_seconds,
+                    members: Vec::new(),
+                },
+            )
         };
         let mut workers: BTreeMap<_, _> = self.lag.samples().into_iter().map(backlog).collect();
         for member in self.members.all() {
-            let worker = workers.entry(member.worker.clone()).or_insert_with(|| WorkerBacklog {
-                worker: member.worker.clone(),
-                lag: 0,
-                oldest_age_seconds: 0.0,
-                members: Vec::new(),
-            });
+            let worker = workers
+                .entry(member.worker.clone())
+                .or_insert_with(|| WorkerBacklog {
+                    worker: member.worker.clone(),
+                    lag: 0,
+                    oldest_age_seconds: 0.0,
+                    members: Vec::new(),
+                });
             worker.members.push(member);
         }
         workers.into_values().collect()
     }
 
     fn health(&self) -> Result<(), String> {
-        self.producer.state().and_then(|()| self.link.state()).and_then(|_| self.topics.state())
+        self.producer
+            .state()
+            .and_then(|()| self.link.state())
+            .and_then(|_| self.topics.state())
     }
 
     fn alive(&self) -> Result<(), String> {
@@ -216,16 +253,29 @@ impl Bus for Kafka {
 
     fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, now: Time) -> bool {
         // While Kafka is away nobody can take anything.
-        let Ok(answers_since) = self.link.state() else { return true };
+        let Ok(answers_since) = self.link.state() else {
+            return true;
+        };
         let (on_its_way, last_late) = self.in_flight.of(worker, saga);
         if on_its_way {
             return true;
         }
         let here = Instant::now();
         // It was published by then, or came late.
-        let published = here.checked_sub(now.since(decided_at)).map(|decided_at| decided_at + OUT_OF_ORDER);
+        let published = here
+            .checked_sub(now.since(decided_at))
+            .map(|decided_at| decided_at + OUT_OF_ORDER);
         let arrived = published.max(last_late).unwrap_or(answers_since);
-        self.lag.unread(worker, saga, decided_at, Moments { answers_since, arrived, now: here })
+        self.lag.unread(
+            worker,
+            saga,
+            decided_at,
+            Moments {
+                answers_since,
+                arrived,
+                now: here,
+            },
+        )
     }
 }
 
@@ -235,7 +285,9 @@ struct Threads(Vec<JoinHandle<()>>);
 
 impl Threads {
     fn start(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), BusError> {
-        let thread = std::thread::Builder::new().name(format!("bus-{name}")).spawn(run);
+        let thread = std::thread::Builder::new()
+            .name(format!("bus-{name}"))
+            .spawn(run);
         self.0.push(thread.map_err(BusError::Thread)?);
         Ok(())
     }

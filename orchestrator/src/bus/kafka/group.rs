@@ -7,10 +7,10 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use saga_worker::bus::kafka::link::{Link, log_line, note_error};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use workers::bus::kafka::link::{Link, log_line, note_error};
 
 /// What the consumer's callbacks need. They run on the polling thread, within `poll`.
 pub(super) struct Context {
@@ -46,7 +46,13 @@ impl ConsumerContext for Context {
             Rebalance::Assign(list) => {
                 for partition in self.partitions(list) {
                     let window = Window::new(partition, Arc::clone(&self.letters));
-                    if let Some(old) = assigned.insert(partition, Assigned { window, paused: false }) {
+                    if let Some(old) = assigned.insert(
+                        partition,
+                        Assigned {
+                            window,
+                            paused: false,
+                        },
+                    ) {
                         old.window.end();
                     }
                 }
@@ -61,15 +67,28 @@ impl ConsumerContext for Context {
                     }
                 }
             }
-            Rebalance::Error(error) => tracing::warn!(%error, "the group of {} could not settle: {error}", self.topic),
+            Rebalance::Error(error) => {
+                tracing::warn!(%error, "the group of {} could not settle: {error}", self.topic)
+            }
         }
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let Rebalance::Assign(list) = rebalance else { return };
-        tracing::info!(partitions = list.count(), "takes replies from {} partitions of {}", list.count(), self.topic);
+        let Rebalance::Assign(list) = rebalance else {
+            return;
+        };
+        tracing::info!(
+            partitions = list.count(),
+            "takes replies from {} partitions of {}",
+            list.count(),
+            self.topic
+        );
         // Whether a partition was paused outlives its assignment.
-        let set = if self.control.is_taking() { consumer.resume(list) } else { consumer.pause(list) };
+        let set = if self.control.is_taking() {
+            consumer.resume(list)
+        } else {
+            consumer.pause(list)
+        };
         if let Err(error) = set {
             tracing::debug!(%error, "partitions of {} could not be resumed", self.topic);
         }
@@ -87,14 +106,31 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
-    pub fn new(topic: String, letters: Arc<Letters>, control: Arc<Control>, link: Arc<Link>) -> Self {
-        Self { topic, letters, control, link, assigned: Mutex::default(), commit_again: false.into() }
+    pub fn new(
+        topic: String,
+        letters: Arc<Letters>,
+        control: Arc<Control>,
+        link: Arc<Link>,
+    ) -> Self {
+        Self {
+            topic,
+            letters,
+            control,
+            link,
+            assigned: Mutex::default(),
+            commit_again: false.into(),
+        }
     }
 
     /// The same for another consumer: nothing is assigned to it yet.
     pub fn anew(&self) -> Self {
         let (letters, control, link) = (&self.letters, &self.control, &self.link);
-        Self::new(self.topic.clone(), Arc::clone(letters), Arc::clone(control), Arc::clone(link))
+        Self::new(
+            self.topic.clone(),
+            Arc::clone(letters),
+            Arc::clone(control),
+            Arc::clone(link),
+        )
     }
 
     /// The partitions that are ours.
@@ -103,7 +139,10 @@ impl Context {
     }
 
     fn partitions(&self, list: &TopicPartitionList) -> Vec<i32> {
-        list.elements_for_topic(&self.topic).iter().map(|element| element.partition()).collect()
+        list.elements_for_topic(&self.topic)
+            .iter()
+            .map(|element| element.partition())
+            .collect()
     }
 
     /// Stores the offset of each partition up to the lowest record that is not durable. Whether any moved.
@@ -111,7 +150,8 @@ impl Context {
         let mut list = TopicPartitionList::new();
         for (partition, Assigned { window, .. }) in assigned {
             if let Some(offset) = window.to_store() {
-                let added = list.add_partition_offset(&self.topic, *partition, Offset::Offset(offset));
+                let added =
+                    list.add_partition_offset(&self.topic, *partition, Offset::Offset(offset));
                 added.expect("an offset that was delivered can be stored");
             }
         }

@@ -1,8 +1,8 @@
 //! The headers of what is published.
 
 use rdkafka::message::{Header, OwnedHeaders};
-use workflows::Time;
-use workflows::message::Outgoing;
+use saga_protocol::Time;
+use saga_protocol::message::Outgoing;
 
 /// Headers of a record, at most.
 const HEADERS: usize = 9;
@@ -28,5 +28,10 @@ impl TimeText {
 pub(super) fn headers(message: &Outgoing, source: &str, time: &str) -> OwnedHeaders {
     let owned = OwnedHeaders::new_with_capacity(HEADERS);
     let values = message.header_values(source, time);
-    values.fold(owned, |owned, (key, value)| owned.insert(Header { key, value: Some(value) }))
+    values.fold(owned, |owned, (key, value)| {
+        owned.insert(Header {
+            key,
+            value: Some(value),
+        })
+    })
 }

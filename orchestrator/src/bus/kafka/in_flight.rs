@@ -3,12 +3,12 @@
 use super::letters::Letter;
 use crate::bus::{Delivery, OUT_OF_ORDER, Published};
 use rdkafka::error::RDKafkaErrorCode;
+use saga_protocol::message::{Outgoing, Topic};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
-use workflows::message::{Outgoing, Topic};
 
 /// Batches handed over whose fate the engine has not been told yet. Each shard has one, and sweepers a few.
 const BATCHES: usize = 1_024;
@@ -121,7 +121,9 @@ impl InFlight {
         let (slot, index) = (number >> LOWER, number & ((1 << LOWER) - 1));
         let mut entries = self.entries();
         if let Some(Some(Entry::Letter(_))) = entries.slots.get(slot) {
-            let Some(Entry::Letter(letter)) = entries.remove(slot) else { return None };
+            let Some(Entry::Letter(letter)) = entries.remove(slot) else {
+                return None;
+            };
             return Some((letter, answer));
         }
         entries.answer(slot, index, 1, |batch| match answer {
@@ -142,17 +144,34 @@ impl InFlight {
     }
 
     fn finish(&self, mut entries: MutexGuard<'_, Entries>, slot: usize) {
-        if !matches!(entries.slots.get(slot), Some(Some(Entry::Batch(Batch { unanswered: 0, .. })))) {
+        if !matches!(
+            entries.slots.get(slot),
+            Some(Some(Entry::Batch(Batch { unanswered: 0, .. })))
+        ) {
             return;
         }
-        let Some(Entry::Batch(Batch { batch, mut refused, failed, .. })) = entries.remove(slot) else { return };
+        let Some(Entry::Batch(Batch {
+            batch,
+            mut refused,
+            failed,
+            ..
+        })) = entries.remove(slot)
+        else {
+            return;
+        };
         drop(entries);
         refused.sort_by_key(|(index, _)| *index);
         let delivery = match failed {
-            Some(why) => Delivery::Failed { batch: batch.id, why },
+            Some(why) => Delivery::Failed {
+                batch: batch.id,
+                why,
+            },
             None => Delivery::Done { batch, refused },
         };
-        self.deliveries.lock().expect("no holder of this lock panics").push_back(delivery);
+        self.deliveries
+            .lock()
+            .expect("no holder of this lock panics")
+            .push_back(delivery);
         self.ready.notify_one();
     }
 
@@ -162,8 +181,11 @@ impl InFlight {
         let key = &*saga.hyphenated().encode_lower(&mut key);
         let entries = self.entries();
         let on_its_way = entries.slots.iter().flatten().any(|entry| {
-            let Entry::Batch(of) = entry else { return false };
-            let is_it = |message: &Outgoing| message.key == key && worker_of(message) == Some(worker);
+            let Entry::Batch(of) = entry else {
+                return false;
+            };
+            let is_it =
+                |message: &Outgoing| message.key == key && worker_of(message) == Some(worker);
             of.commands > 0 && of.batch.messages.iter().any(is_it)
         });
         (on_its_way, entries.late.get(worker).copied())
@@ -174,7 +196,11 @@ impl InFlight {
         loop {
             self.ready.notified().await;
             loop {
-                let next = self.deliveries.lock().expect("no holder of this lock panics").pop_front();
+                let next = self
+                    .deliveries
+                    .lock()
+                    .expect("no holder of this lock panics")
+                    .pop_front();
                 let Some(delivery) = next else { break };
                 if to.send(delivery).await.is_err() {
                     return;
@@ -207,7 +233,9 @@ impl Entries {
 
     /// So many messages from that one on were answered.
     fn answer(&mut self, slot: usize, from: usize, most: usize, note: impl FnOnce(&mut Batch)) {
-        let Some(Some(Entry::Batch(of))) = self.slots.get_mut(slot) else { return };
+        let Some(Some(Entry::Batch(of))) = self.slots.get_mut(slot) else {
+            return;
+        };
         note(of);
         let answered = of.batch.messages.iter().skip(from).take(most);
         of.unanswered -= answered.len();
@@ -228,7 +256,14 @@ impl Batch {
     fn new(batch: &Published) -> Self {
         let commands = batch.messages.iter().filter_map(worker_of).count();
         let (begun, unanswered) = (Instant::now(), batch.messages.len());
-        Self { batch: batch.clone(), begun, unanswered, commands, refused: Vec::new(), failed: None }
+        Self {
+            batch: batch.clone(),
+            begun,
+            unanswered,
+            commands,
+            refused: Vec::new(),
+            failed: None,
+        }
     }
 
     /// What is acknowledged of it now was decided long ago.
@@ -239,13 +274,17 @@ impl Batch {
 
 /// The worker that a command is for; `None`: it is none.
 fn worker_of(message: &Outgoing) -> Option<&str> {
-    if let Topic::Commands(worker) = &message.topic { Some(worker) } else { None }
+    if let Topic::Commands(worker) = &message.topic {
+        Some(worker)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use workflows::message::Envelope;
+    use saga_protocol::message::Envelope;
 
     fn batch(count: usize) -> Published {
         let message = Outgoing {
@@ -253,11 +292,15 @@ mod tests {
             key: "k".to_owned(),
             id: "i".to_owned(),
             message_type: "t".into(),
-            at: workflows::Time::default(),
+            at: saga_protocol::Time::default(),
             envelope: Envelope::default(),
-            value: workflows::Payload::null(),
+            value: saga_protocol::Payload::null(),
         };
-        Published { id: Uuid::now_v7(), messages: vec![message; count].into(), late: false }
+        Published {
+            id: Uuid::now_v7(),
+            messages: vec![message; count].into(),
+            late: false,
+        }
     }
 
     async fn told(in_flight: &Arc<InFlight>) -> mpsc::Receiver<Delivery> {
@@ -271,14 +314,25 @@ mod tests {
         let in_flight = Arc::<InFlight>::default();
         let mut told = told(&in_flight).await;
         let (one, two) = (batch(3), batch(1));
-        let (first, other) = (in_flight.begin(&one).unwrap(), in_flight.begin(&two).unwrap());
+        let (first, other) = (
+            in_flight.begin(&one).unwrap(),
+            in_flight.begin(&two).unwrap(),
+        );
         in_flight.answered(first + 2, Answer::Refused("no".to_owned()));
         in_flight.answered(first, Answer::Refused("never".to_owned()));
         in_flight.answered(other, Answer::Acknowledged);
-        let Some(Delivery::Done { batch, refused }) = told.recv().await else { panic!("it was not done") };
-        assert_eq!((batch.id, refused.len()), (two.id, 0), "batches do not wait for each other");
+        let Some(Delivery::Done { batch, refused }) = told.recv().await else {
+            panic!("it was not done")
+        };
+        assert_eq!(
+            (batch.id, refused.len()),
+            (two.id, 0),
+            "batches do not wait for each other"
+        );
         in_flight.answered(first + 1, Answer::Acknowledged);
-        let Some(Delivery::Done { batch, refused }) = told.recv().await else { panic!("it was not done") };
+        let Some(Delivery::Done { batch, refused }) = told.recv().await else {
+            panic!("it was not done")
+        };
         assert_eq!(batch.id, one.id);
         assert_eq!(refused, [(0, "never".to_owned()), (2, "no".to_owned())]);
     }
@@ -293,7 +347,9 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(told.try_recv().is_err(), "one is on its way still");
         in_flight.answered(first, Answer::Acknowledged);
-        assert!(matches!(told.recv().await, Some(Delivery::Failed { batch: id, .. }) if id == batch.id));
+        assert!(
+            matches!(told.recv().await, Some(Delivery::Failed { batch: id, .. }) if id == batch.id)
+        );
     }
 
     #[test]
@@ -307,13 +363,24 @@ mod tests {
         let event = batch(1).messages[0].clone();
         for late in [false, true] {
             let in_flight = InFlight::default();
-            let batch = Published { messages: [event.clone(), command(saga)].into(), late, ..batch(0) };
+            let batch = Published {
+                messages: [event.clone(), command(saga)].into(),
+                late,
+                ..batch(0)
+            };
             let first = in_flight.begin(&batch).unwrap();
             assert_eq!(in_flight.of("pay", saga), (true, None));
-            assert_eq!((in_flight.of("store", saga).0, in_flight.of("pay", other).0), (false, false));
+            assert_eq!(
+                (in_flight.of("store", saga).0, in_flight.of("pay", other).0),
+                (false, false)
+            );
             in_flight.answered(first + 1, Answer::Acknowledged);
             let (on_its_way, last_late) = in_flight.of("pay", saga);
-            assert_eq!((on_its_way, last_late.is_some()), (false, late), "the event is, and does not matter");
+            assert_eq!(
+                (on_its_way, last_late.is_some()),
+                (false, late),
+                "the event is, and does not matter"
+            );
             assert_eq!(in_flight.of("store", saga), (false, None));
             in_flight.answered(first, Answer::Acknowledged);
         }
@@ -322,10 +389,17 @@ mod tests {
     #[tokio::test]
     async fn there_is_a_most_of_batches_and_room_again_once_they_are_told() {
         let in_flight = Arc::<InFlight>::default();
-        let firsts: Vec<_> = (0..BATCHES).map(|_| in_flight.begin(&batch(1)).unwrap()).collect();
+        let firsts: Vec<_> = (0..BATCHES)
+            .map(|_| in_flight.begin(&batch(1)).unwrap())
+            .collect();
         assert!(in_flight.begin(&batch(1)).is_none());
-        firsts.into_iter().for_each(|first| assert!(in_flight.answered(first, Answer::Acknowledged).is_none()));
-        assert!(in_flight.begin(&batch(1)).is_none(), "until it is told it takes room");
+        firsts
+            .into_iter()
+            .for_each(|first| assert!(in_flight.answered(first, Answer::Acknowledged).is_none()));
+        assert!(
+            in_flight.begin(&batch(1)).is_none(),
+            "until it is told it takes room"
+        );
         let mut told = told(&in_flight).await;
         for _ in 0..BATCHES {
             assert!(told.recv().await.is_some());

@@ -9,12 +9,12 @@ use super::settings::Settings;
 use super::topics::Topics;
 use crate::bus::port::may_lie_behind;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use saga_protocol::Time;
+use saga_worker::bus::kafka::link::Link;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-use workers::bus::kafka::link::Link;
-use workflows::Time;
 
 /// How often is sampled.
 const EVERY: Duration = Duration::from_secs(1);
@@ -74,7 +74,11 @@ impl Waiting {
     }
 
     fn is_unread(self, decided_at: Time) -> bool {
-        self.read.at < self.to && self.read.since.is_some_and(|since| may_lie_behind(since, decided_at))
+        self.read.at < self.to
+            && self
+                .read
+                .since
+                .is_some_and(|since| may_lie_behind(since, decided_at))
     }
 }
 
@@ -94,21 +98,36 @@ impl Sample {
 
     /// How long the oldest has waited, in seconds; zero below a sample's interval.
     pub fn oldest_age_seconds(&self, now: Time) -> f64 {
-        let waiting = self.partitions.iter().filter(|waiting| waiting.lag() > 0 && !waiting.answered.assumed);
-        waiting.filter_map(|waiting| waiting.answered.since).min().map_or(0.0, |oldest| now.since(oldest).as_secs_f64())
+        let waiting = self
+            .partitions
+            .iter()
+            .filter(|waiting| waiting.lag() > 0 && !waiting.answered.assumed);
+        waiting
+            .filter_map(|waiting| waiting.answered.since)
+            .min()
+            .map_or(0.0, |oldest| now.since(oldest).as_secs_f64())
     }
 }
 
 impl Lag {
     /// Nothing is known yet.
     pub fn new(members: Arc<Members>) -> Arc<Self> {
-        Arc::new(Self { members, begun: Instant::now(), samples: RwLock::default() })
+        Arc::new(Self {
+            members,
+            begun: Instant::now(),
+            samples: RwLock::default(),
+        })
     }
 
     /// The last sample of each worker, none older than [`COUNTS`].
     pub fn samples(&self) -> BTreeMap<String, Arc<Sample>> {
-        let mut samples = self.samples.read().expect("no holder of this lock panics").clone();
-        samples.retain(|_, sample| !sample.partitions.is_empty() && sample.taken.elapsed() <= COUNTS);
+        let mut samples = self
+            .samples
+            .read()
+            .expect("no holder of this lock panics")
+            .clone();
+        samples
+            .retain(|_, sample| !sample.partitions.is_empty() && sample.taken.elapsed() <= COUNTS);
         samples
     }
 
@@ -117,12 +136,15 @@ impl Lag {
     pub fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, of: Moments) -> bool {
         let samples = self.samples.read().expect("no holder of this lock panics");
         let sample = samples.get(worker);
-        let counts =
-            |sample: &&Arc<Sample>| sample.taken >= of.arrived && of.now.duration_since(sample.taken) <= COUNTS;
+        let counts = |sample: &&Arc<Sample>| {
+            sample.taken >= of.arrived && of.now.duration_since(sample.taken) <= COUNTS
+        };
         if let Some(waiting) = sample.filter(counts).and_then(|sample| sample.of(saga)) {
             return waiting.is_unread(decided_at);
         }
-        let last = sample.map_or(self.begun, |sample| sample.taken).max(of.answers_since);
+        let last = sample
+            .map_or(self.begun, |sample| sample.taken)
+            .max(of.answers_since);
         of.now.duration_since(last) <= PATIENCE
     }
 
@@ -135,14 +157,22 @@ impl Lag {
                 let outcome = match workers.get_mut(&worker) {
                     Some(sampler) => self.sample(&worker, sampler),
                     None => Sampler::new(settings, &worker, Arc::clone(link)).and_then(|sampler| {
-                        self.put(&worker, Sample { taken: Instant::now(), partitions: Vec::new() });
+                        self.put(
+                            &worker,
+                            Sample {
+                                taken: Instant::now(),
+                                partitions: Vec::new(),
+                            },
+                        );
                         let sampler = workers.entry(worker.clone()).or_insert(sampler);
                         self.sample(&worker, sampler)
                     }),
                 };
                 match outcome {
                     Ok(()) => link.up(),
-                    Err(error) if is_settling(&error) => tracing::debug!(%error, worker, "no sample yet: {error}"),
+                    Err(error) if is_settling(&error) => {
+                        tracing::debug!(%error, worker, "no sample yet: {error}")
+                    }
                     Err(error) => link.down(&error),
                 }
             }
@@ -158,7 +188,10 @@ impl Lag {
     }
 
     fn put(&self, worker: &str, sample: Sample) {
-        self.samples.write().expect("no holder of this lock panics").insert(worker.to_owned(), Arc::new(sample));
+        self.samples
+            .write()
+            .expect("no holder of this lock panics")
+            .insert(worker.to_owned(), Arc::new(sample));
     }
 }
 
@@ -198,20 +231,47 @@ mod tests {
         fn new() -> Self {
             let lag = Lag::new(Arc::default());
             let zero = lag.begun;
-            Self { lag, decided_at: Time::from(chrono::Utc::now()), zero }
+            Self {
+                lag,
+                decided_at: Time::from(chrono::Utc::now()),
+                zero,
+            }
         }
 
         /// Its only partition, some seconds after `zero`: empty, or with an unread record of that time.
         fn sampled(&self, after: u32, unread: Option<Time>) {
-            let read = Front { at: 0, since: unread, assumed: false };
-            let waiting = Waiting { read, to: i64::from(unread.is_some()), ..Waiting::default() };
-            self.lag.put(WORKER, Sample { taken: self.zero + SECOND * after, partitions: vec![waiting] });
+            let read = Front {
+                at: 0,
+                since: unread,
+                assumed: false,
+            };
+            let waiting = Waiting {
+                read,
+                to: i64::from(unread.is_some()),
+                ..Waiting::default()
+            };
+            self.lag.put(
+                WORKER,
+                Sample {
+                    taken: self.zero + SECOND * after,
+                    partitions: vec![waiting],
+                },
+            );
         }
 
         /// Whether a command is unread, some seconds after `zero`, that arrived some seconds after it.
         fn unread(&self, arrived: u32, now: u32) -> bool {
             let (arrived, now) = (self.zero + SECOND * arrived, self.zero + SECOND * now);
-            self.lag.unread(WORKER, Uuid::nil(), self.decided_at, Moments { answers_since: self.zero, arrived, now })
+            self.lag.unread(
+                WORKER,
+                Uuid::nil(),
+                self.decided_at,
+                Moments {
+                    answers_since: self.zero,
+                    arrived,
+                    now,
+                },
+            )
         }
     }
 
@@ -230,13 +290,25 @@ mod tests {
     #[test]
     fn b7_where_nothing_is_known_a_command_is_unread_for_half_a_minute() {
         let scene = Scene::new();
-        assert!(scene.unread(0, 30) && !scene.unread(0, 31), "no sample was ever taken");
+        assert!(
+            scene.unread(0, 30) && !scene.unread(0, 31),
+            "no sample was ever taken"
+        );
         scene.sampled(100, None);
         assert!(!scene.unread(0, 105), "nothing lay there");
         assert!(scene.unread(0, 106), "and nothing was seen since");
         assert!(scene.unread(0, 130) && !scene.unread(0, 131));
-        scene.lag.put(WORKER, Sample { taken: scene.zero + SECOND * 200, partitions: Vec::new() });
-        assert!(scene.unread(0, 201), "its topic's partitions are not known yet");
+        scene.lag.put(
+            WORKER,
+            Sample {
+                taken: scene.zero + SECOND * 200,
+                partitions: Vec::new(),
+            },
+        );
+        assert!(
+            scene.unread(0, 201),
+            "its topic's partitions are not known yet"
+        );
         assert!(scene.lag.samples().is_empty(), "nor told");
     }
 
@@ -244,8 +316,15 @@ mod tests {
     fn b7_that_half_minute_begins_anew_when_kafka_is_back() {
         let scene = Scene::new();
         scene.sampled(10, None);
-        let back =
-            Moments { answers_since: scene.zero + SECOND * 600, arrived: scene.zero, now: scene.zero + SECOND * 601 };
-        assert!(scene.lag.unread(WORKER, Uuid::nil(), scene.decided_at, back));
+        let back = Moments {
+            answers_since: scene.zero + SECOND * 600,
+            arrived: scene.zero,
+            now: scene.zero + SECOND * 601,
+        };
+        assert!(
+            scene
+                .lag
+                .unread(WORKER, Uuid::nil(), scene.decided_at, back)
+        );
     }
 }

@@ -5,12 +5,12 @@ use super::producer::Producer;
 use super::reader::{Found, Reader};
 use super::window::Place;
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Header, Message, OwnedHeaders};
+use saga_protocol::Time;
+use saga_protocol::message::header;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
-use workflows::Time;
-use workflows::message::header;
 
 /// How long a letter that did not get through waits for its next try.
 const RETRY: Duration = Duration::from_millis(500);
@@ -76,7 +76,11 @@ impl Letters {
             }
             Answer::Refused(why) if letter.stripped => {
                 let (partition, offset) = (letter.place.partition(), letter.place.offset());
-                tracing::error!(partition, offset, "Kafka takes no dead letter for it: {why}; it is left where it is");
+                tracing::error!(
+                    partition,
+                    offset,
+                    "Kafka takes no dead letter for it: {why}; it is left where it is"
+                );
                 letter.place.settle();
             }
             Answer::Refused(_) => self.add(Item::Letter(letter.stripped())),
@@ -96,7 +100,9 @@ impl Letters {
                 Item::Letter(letter) => Some(letter),
                 Item::Refused(refused) => self.read_again(reader, topic, refused),
             };
-            let Some(letter) = letter.filter(|letter| !letter.place.is_moot()) else { continue };
+            let Some(letter) = letter.filter(|letter| !letter.place.is_moot()) else {
+                continue;
+            };
             if let Err((letter, answer)) = producer.send_letter(letter) {
                 let failed = matches!(answer, Answer::Failed(_));
                 self.answered(letter, answer);
@@ -120,7 +126,11 @@ impl Letters {
         match (place, found) {
             (None, _) => {}
             (Some(place), Found::All) => {
-                tracing::error!(partition, offset, "a refused record is no longer in {topic}: {why}");
+                tracing::error!(
+                    partition,
+                    offset,
+                    "a refused record is no longer in {topic}: {why}"
+                );
                 place.settle();
             }
             (Some(place), Found::TimedOut) => {
@@ -132,7 +142,10 @@ impl Letters {
     }
 
     fn add(&self, item: Item) {
-        self.queue.lock().expect("no holder of this lock panics").push_back(item);
+        self.queue
+            .lock()
+            .expect("no holder of this lock panics")
+            .push_back(item);
         self.added.notify_one();
     }
 
@@ -145,30 +158,74 @@ impl Letters {
             if let Some(item) = queue.pop_front() {
                 return Some(item);
             }
-            queue = self.added.wait_timeout(queue, IDLE).expect("no holder of this lock panics").0;
+            queue = self
+                .added
+                .wait_timeout(queue, IDLE)
+                .expect("no holder of this lock panics")
+                .0;
         }
     }
 }
 
 impl Letter {
     fn of(record: &BorrowedMessage<'_>, place: Place, why: &str) -> Box<Self> {
-        let from = format!("{}/{}/{}", record.topic(), record.partition(), record.offset());
+        let from = format!(
+            "{}/{}/{}",
+            record.topic(),
+            record.partition(),
+            record.offset()
+        );
         tracing::error!(from, "a record goes to the dead letters: {why}");
-        let why: String = why.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect();
+        let why: String = why
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(REASON_CHARS)
+            .collect();
         let at = Time::from(chrono::Utc::now()).to_string();
-        let mut headers = record.headers().map_or_else(OwnedHeaders::new, BorrowedHeaders::detach);
-        for (key, value) in [(header::DEAD_REASON, &why), (header::DEAD_FROM, &from), (header::DEAD_AT, &at)] {
-            headers = headers.insert(Header { key, value: Some(value.as_str()) });
+        let mut headers = record
+            .headers()
+            .map_or_else(OwnedHeaders::new, BorrowedHeaders::detach);
+        for (key, value) in [
+            (header::DEAD_REASON, &why),
+            (header::DEAD_FROM, &from),
+            (header::DEAD_AT, &at),
+        ] {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value.as_str()),
+            });
         }
-        let (key, value) = (record.key().map(<[u8]>::to_vec), record.payload().map(<[u8]>::to_vec));
-        Box::new(Self { content: Arc::new(Content { key, value, headers }), place, stripped: false })
+        let (key, value) = (
+            record.key().map(<[u8]>::to_vec),
+            record.payload().map(<[u8]>::to_vec),
+        );
+        Box::new(Self {
+            content: Arc::new(Content {
+                key,
+                value,
+                headers,
+            }),
+            place,
+            stripped: false,
+        })
     }
 
     /// The same without its value.
     fn stripped(self) -> Box<Self> {
         let note = "its value is too large for a dead letter, and stays where the record came from";
-        let headers = self.content.headers.clone().insert(Header { key: "dead-letter-note", value: Some(note) });
-        let content = Arc::new(Content { key: self.content.key.clone(), value: None, headers });
-        Box::new(Self { content, place: self.place, stripped: true })
+        let headers = self.content.headers.clone().insert(Header {
+            key: "dead-letter-note",
+            value: Some(note),
+        });
+        let content = Arc::new(Content {
+            key: self.content.key.clone(),
+            value: None,
+            headers,
+        });
+        Box::new(Self {
+            content,
+            place: self.place,
+            stripped: true,
+        })
     }
 }

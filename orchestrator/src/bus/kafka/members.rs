@@ -5,11 +5,11 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Offset, TopicPartitionList};
+use saga_protocol::message::{Heartbeat, Positions};
+use saga_worker::bus::kafka::link::Client;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use workers::bus::kafka::link::Client;
-use workflows::message::{Heartbeat, Positions};
 
 /// A member that is not heard of for so long is gone: five heartbeats.
 const HEARD: Duration = Duration::from_secs(10);
@@ -38,7 +38,9 @@ impl HaveRead {
     /// The offset up to which that partition was read, as of the last heartbeats: what came since shows with the next,
     /// two seconds later. A member that does not say may have read all there is, up to `end`.
     pub fn up_to(&self, partition: i32, end: i64) -> i64 {
-        self.0.as_ref().map_or(end, |read| read.get(&partition).copied().unwrap_or(0))
+        self.0
+            .as_ref()
+            .map_or(end, |read| read.get(&partition).copied().unwrap_or(0))
     }
 }
 
@@ -47,7 +49,10 @@ impl Members {
     pub fn all(&self) -> Vec<Heartbeat> {
         let mut heard = self.heard();
         heard.retain(|_, heard| heard.at.elapsed() <= HEARD);
-        let mut all: Vec<_> = heard.values().map(|heard| heard.heartbeat.clone()).collect();
+        let mut all: Vec<_> = heard
+            .values()
+            .map(|heard| heard.heartbeat.clone())
+            .collect();
         drop(heard);
         all.sort_by(|a, b| (&a.worker, &a.member).cmp(&(&b.worker, &b.member)));
         all
@@ -56,7 +61,9 @@ impl Members {
     /// What the members of that worker have read of its commands.
     pub fn have_read(&self, worker: &str) -> HaveRead {
         let heard = self.heard();
-        let alive = heard.values().filter(|heard| heard.at.elapsed() <= HEARD && heard.heartbeat.worker == worker);
+        let alive = heard
+            .values()
+            .filter(|heard| heard.at.elapsed() <= HEARD && heard.heartbeat.worker == worker);
         let mut all = Some(Positions::new());
         for heard in alive {
             match (&mut all, &heard.heartbeat.read) {
@@ -76,7 +83,9 @@ impl Members {
     pub fn run(&self, consumer: &BaseConsumer<Client>, topic: &str, control: &Control) {
         // What was there before us is as old as it says; what comes while we look was said just now, whatever the clock
         // of its host.
-        let Some(before) = end_of(consumer, topic, control) else { return };
+        let Some(before) = end_of(consumer, topic, control) else {
+            return;
+        };
         let mut list = TopicPartitionList::new();
         let from = list.add_partition_offset(topic, 0, Offset::Beginning);
         if let Err(error) = from.and_then(|()| consumer.assign(&list)) {
@@ -92,13 +101,17 @@ impl Members {
     }
 
     fn take(&self, record: &BorrowedMessage<'_>, is_new: bool) {
-        let Some(Ok(member)) = record.key().map(std::str::from_utf8) else { return };
+        let Some(Ok(member)) = record.key().map(std::str::from_utf8) else {
+            return;
+        };
         let Some(value) = record.payload() else {
             self.heard().remove(member);
             return;
         };
         let age = if is_new { Duration::ZERO } else { age(record) };
-        let Some(at) = Instant::now().checked_sub(age).filter(|_| age <= HEARD) else { return };
+        let Some(at) = Instant::now().checked_sub(age).filter(|_| age <= HEARD) else {
+            return;
+        };
         match serde_json::from_slice::<Heartbeat>(value) {
             Ok(heartbeat) => {
                 let mut heard = self.heard();
@@ -106,7 +119,9 @@ impl Members {
                     heard.insert(member.to_owned(), Heard { heartbeat, at });
                 }
             }
-            Err(error) => tracing::debug!(%error, member, "what {member} said of itself cannot be read: {error}"),
+            Err(error) => {
+                tracing::debug!(%error, member, "what {member} said of itself cannot be read: {error}")
+            }
         }
     }
 

@@ -2,7 +2,10 @@
 
 /// The partition, of `partitions`, that a record with that key goes to.
 pub fn of(key: &[u8], partitions: i32) -> i32 {
-    (murmur2(key) & 0x7fff_ffff).cast_signed().checked_rem(partitions).unwrap_or(0)
+    (murmur2(key) & 0x7fff_ffff)
+        .cast_signed()
+        .checked_rem(partitions)
+        .unwrap_or(0)
 }
 
 /// MurmurHash2 by Austin Appleby, 32 bits, with the seed that Kafka's Java client uses (`Utils.murmur2`).
@@ -43,7 +46,10 @@ mod tests {
             (b"foobar", -790_332_482),
             (b"a-little-bit-long-string", -985_981_536),
             (b"a-little-bit-longer-string", -1_486_304_829),
-            (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            (
+                b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+                -58_897_971,
+            ),
             (b"abc", 479_470_107),
             (b"", 275_646_681),
         ];

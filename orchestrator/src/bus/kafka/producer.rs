@@ -11,12 +11,12 @@ use crate::reconnect::Reconnect;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseRecord, Producer as _};
+use saga_protocol::message::{Outgoing, Topic};
+use saga_worker::bus::kafka::PolledProducer;
+use saga_worker::bus::kafka::link::Link;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
-use workers::bus::kafka::PolledProducer;
-use workers::bus::kafka::link::Link;
-use workflows::message::{Outgoing, Topic};
 
 /// What a record's framing and headers add to key and value at most; the rest of the limit is for the value.
 const FRAMING_BYTES: usize = 4 * 1024;
@@ -31,7 +31,10 @@ struct Native {
 impl Native {
     fn new(configs: &Configs, context: &Context) -> KafkaResult<Self> {
         let producer = |config| PolledProducer::start(config, context.clone());
-        Ok(Self { commands: producer(&configs.commands)?, others: producer(&configs.others)? })
+        Ok(Self {
+            commands: producer(&configs.commands)?,
+            others: producer(&configs.others)?,
+        })
     }
 
     const fn of(&self, topic: &Topic) -> &PolledProducer<Context> {
@@ -42,7 +45,9 @@ impl Native {
     }
 
     fn in_flight(&self) -> usize {
-        let of = |producer: &PolledProducer<Context>| usize::try_from(producer.in_flight_count()).unwrap_or(0);
+        let of = |producer: &PolledProducer<Context>| {
+            usize::try_from(producer.in_flight_count()).unwrap_or(0)
+        };
         of(&self.commands) + of(&self.others)
     }
 
@@ -80,21 +85,44 @@ impl Producer {
         topics: Arc<Topics>,
         link: Arc<Link>,
     ) -> KafkaResult<Arc<Self>> {
-        let context = Context { in_flight, letters, topics: Arc::clone(&topics), link, fatal: Arc::default() };
-        let configs = Configs { commands: settings.producer(), others: settings.lingering_producer() };
+        let context = Context {
+            in_flight,
+            letters,
+            topics: Arc::clone(&topics),
+            link,
+            fatal: Arc::default(),
+        };
+        let configs = Configs {
+            commands: settings.producer(),
+            others: settings.lingering_producer(),
+        };
         let native = RwLock::new(Arc::new(Native::new(&configs, &context)?));
         let source = format!("orchestrator/{}", settings.replica);
         let (closed, broken, replaced) = Default::default();
-        Ok(Arc::new(Self { native, configs, context, topics, source, closed, broken, replaced }))
+        Ok(Arc::new(Self {
+            native,
+            configs,
+            context,
+            topics,
+            source,
+            closed,
+            broken,
+            replaced,
+        }))
     }
 
     /// See [`crate::bus::Bus::publish`].
     pub fn publish(&self, batch: &Published) -> bool {
-        if self.closed.load(Ordering::Acquire) || self.context.fatal.struck.load(Ordering::Acquire) {
+        if self.closed.load(Ordering::Acquire) || self.context.fatal.struck.load(Ordering::Acquire)
+        {
             return false;
         }
         let known = self.topics.known();
-        let mut missing = batch.messages.iter().filter(|message| !known.contains_key(&message.topic)).peekable();
+        let mut missing = batch
+            .messages
+            .iter()
+            .filter(|message| !known.contains_key(&message.topic))
+            .peekable();
         if missing.peek().is_some() {
             let missing: Vec<_> = missing.map(|message| message.topic.clone()).collect();
             drop(known);
@@ -102,21 +130,29 @@ impl Producer {
             return false;
         }
         // Not held any longer: what becomes of a message may say that its topic is gone.
-        let topics: Vec<_> = batch.messages.iter().map(|message| known[&message.topic].clone()).collect();
+        let topics: Vec<_> = batch
+            .messages
+            .iter()
+            .map(|message| known[&message.topic].clone())
+            .collect();
         drop(known);
         let native = self.native();
         let waiting = native.in_flight();
         if waiting > 0 && waiting + batch.messages.len() > PRODUCER_MESSAGES {
             return false;
         }
-        let Some(first) = self.context.in_flight.begin(batch) else { return false };
+        let Some(first) = self.context.in_flight.begin(batch) else {
+            return false;
+        };
         if batch.messages.is_empty() {
             self.context.in_flight.nothing_to_send(first);
         }
         let mut time = TimeText::default();
         for (index, (message, topic)) in batch.messages.iter().zip(topics).enumerate() {
             let sent = match topic {
-                Ok(topic) => self.send(&native, &topic, message, time.of(message.at), first + index),
+                Ok(topic) => {
+                    self.send(&native, &topic, message, time.of(message.at), first + index)
+                }
                 Err(why) => Err(Answer::Refused(why)),
             };
             match sent {
@@ -127,7 +163,9 @@ impl Producer {
                 }
                 // What was handed over cannot be called back: the batch fails when it is answered, and goes out again.
                 Ok(Sent::NoRoom) => {
-                    self.context.in_flight.not_handed_over(first + index, "the producer's queue is full".to_owned());
+                    self.context
+                        .in_flight
+                        .not_handed_over(first + index, "the producer's queue is full".to_owned());
                     break;
                 }
                 Err(answer) => {
@@ -148,8 +186,13 @@ impl Producer {
     ) -> Result<Sent, Answer> {
         let value = message.value.get();
         if message.key.len() + value.len() > MESSAGE_BYTES - FRAMING_BYTES {
-            let (bytes, most) = (message.key.len() + value.len(), MESSAGE_BYTES - FRAMING_BYTES);
-            return Err(Answer::Refused(format!("the message is {bytes} bytes; at most {most} go over Kafka")));
+            let (bytes, most) = (
+                message.key.len() + value.len(),
+                MESSAGE_BYTES - FRAMING_BYTES,
+            );
+            return Err(Answer::Refused(format!(
+                "the message is {bytes} bytes; at most {most} go over Kafka"
+            )));
         }
         let record = BaseRecord::with_opaque_to(topic, number)
             .key(message.key.as_str())
@@ -157,14 +200,22 @@ impl Producer {
             // The moment of its decision: what a backlog's age is counted from.
             .timestamp(message.at.micros() / 1_000)
             .headers(headers(message, &self.source, time));
-        self.hand_over(native.of(&message.topic), record).map_err(Answer::of)
+        self.hand_over(native.of(&message.topic), record)
+            .map_err(Answer::of)
     }
 
     /// Sends a dead letter. It comes back if it was not taken.
     pub fn send_letter(&self, letter: Box<Letter>) -> Result<(), (Box<Letter>, Answer)> {
         let topic = match self.topics.known().get(&Topic::DeadLetters) {
-            Some(Ok(topic)) if !self.context.fatal.struck.load(Ordering::Acquire) => Arc::clone(topic),
-            _ => return Err((letter, Answer::Failed("the producer or its topic is not there yet".to_owned()))),
+            Some(Ok(topic)) if !self.context.fatal.struck.load(Ordering::Acquire) => {
+                Arc::clone(topic)
+            }
+            _ => {
+                return Err((
+                    letter,
+                    Answer::Failed("the producer or its topic is not there yet".to_owned()),
+                ));
+            }
         };
         let content = Arc::clone(&letter.content);
         let number = self.context.in_flight.begin_letter(letter);
@@ -193,7 +244,9 @@ impl Producer {
                     Ok(new) => self.take_over(new).await,
                     Err(error) => {
                         tracing::error!(%error, "the Kafka producer cannot be replaced: {error}; trying on");
-                        self.say_broken(Some(format!("the Kafka producer is broken and cannot be replaced: {error}")));
+                        self.say_broken(Some(format!(
+                            "the Kafka producer is broken and cannot be replaced: {error}"
+                        )));
                         tokio::time::sleep(reconnect.next_wait()).await;
                     }
                 }
@@ -208,7 +261,10 @@ impl Producer {
             std::mem::replace(&mut *native, Arc::new(new))
         };
         // Its end answers what it still held, as failed: those batches go out again.
-        if tokio::task::spawn_blocking(move || drop(old)).await.is_err() {
+        if tokio::task::spawn_blocking(move || drop(old))
+            .await
+            .is_err()
+        {
             tracing::error!("the end of the broken Kafka producer panicked");
         }
         self.say_broken(None);
@@ -225,7 +281,11 @@ impl Producer {
 
     /// `Err` says why there is no working producer.
     pub fn state(&self) -> Result<(), String> {
-        self.broken.lock().expect("no holder of this lock panics").clone().map_or(Ok(()), Err)
+        self.broken
+            .lock()
+            .expect("no holder of this lock panics")
+            .clone()
+            .map_or(Ok(()), Err)
     }
 
     fn say_broken(&self, why: Option<String>) {
@@ -249,7 +309,9 @@ impl Producer {
         K: rdkafka::message::ToBytes + ?Sized,
         V: rdkafka::message::ToBytes + ?Sized,
     {
-        let Err((error, record)) = native.send(record) else { return Ok(Sent::Yes) };
+        let Err((error, record)) = native.send(record) else {
+            return Ok(Sent::Yes);
+        };
         match error.rdkafka_error_code().unwrap_or(Code::Unknown) {
             Code::QueueFull => Ok(Sent::NoRoom),
             code => {

@@ -4,9 +4,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
+use saga_worker::bus::kafka::link::Client;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use workers::bus::kafka::link::Client;
 
 /// A consumer that joins no group.
 pub(super) struct Reader(pub BaseConsumer<Client>);
@@ -31,7 +31,10 @@ impl Reader {
     ) -> Found {
         let mut list = TopicPartitionList::with_capacity(from.len());
         for (partition, offset) in from {
-            if list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).is_err() {
+            if list
+                .add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .is_err()
+            {
                 return Found::TimedOut;
             }
         }
@@ -56,6 +59,10 @@ impl Reader {
         if let Err(error) = self.0.unassign() {
             tracing::debug!(%error, "a reader could not let go of its partitions");
         }
-        if open.is_empty() { Found::All } else { Found::TimedOut }
+        if open.is_empty() {
+            Found::All
+        } else {
+            Found::TimedOut
+        }
     }
 }

@@ -13,14 +13,14 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use saga_protocol::message::Topic;
+use saga_worker::bus::kafka::link::Link;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use workers::bus::kafka::link::Link;
-use workflows::message::Topic;
 
 /// Records taken in one round, before what else there is to do is looked at.
 const ROUND: usize = 500;
@@ -59,7 +59,14 @@ impl Replies {
         let context = Context::new(topic, letters, control, link);
         let config = settings.replies();
         let consumer = BaseConsumer::from_config_and_context(&config, context)?;
-        Ok(Self { consumer, config, to, waiting: VecDeque::new(), committed_at: Instant::now(), said: None })
+        Ok(Self {
+            consumer,
+            config,
+            to,
+            waiting: VecDeque::new(),
+            committed_at: Instant::now(),
+            said: None,
+        })
     }
 
     /// Polls until it is to leave. Blocks.
@@ -92,7 +99,9 @@ impl Replies {
 
     /// Another consumer in place of one that librdkafka says will never work again.
     fn renew(&mut self, old: &Context) -> Arc<Context> {
-        old.assigned().values().for_each(|assigned| assigned.window.end());
+        old.assigned()
+            .values()
+            .for_each(|assigned| assigned.window.end());
         std::thread::sleep(RENEW_AFTER);
         match BaseConsumer::from_config_and_context(&self.config, old.anew()) {
             Ok(consumer) => {
@@ -107,7 +116,10 @@ impl Replies {
     /// Says an error, once for as long as it is the same. That brokers are away is said elsewhere.
     fn say(&mut self, error: &KafkaError, topic: &str) {
         let code = error.rdkafka_error_code();
-        let of_connections = [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::BrokerTransportFailure];
+        let of_connections = [
+            RDKafkaErrorCode::AllBrokersDown,
+            RDKafkaErrorCode::BrokerTransportFailure,
+        ];
         if self.said != code && !code.is_some_and(|code| of_connections.contains(&code)) {
             tracing::warn!(%error, "no replies from {topic}: {error}; trying on");
         }
@@ -116,7 +128,8 @@ impl Replies {
 
     /// Takes what there is, a round at most.
     fn poll(&mut self, context: &Context) -> Result<(), KafkaError> {
-        let busy = !self.waiting.is_empty() || context.assigned().values().any(|assigned| assigned.paused);
+        let busy =
+            !self.waiting.is_empty() || context.assigned().values().any(|assigned| assigned.paused);
         let mut wait = if busy { BUSY } else { IDLE };
         for _ in 0..ROUND {
             match self.consumer.poll(wait) {
@@ -166,7 +179,10 @@ impl Replies {
                 assigned.paused = false;
             }
         }
-        for (list, paused) in [(&full, self.consumer.pause(&full)), (&free, self.consumer.resume(&free))] {
+        for (list, paused) in [
+            (&full, self.consumer.pause(&full)),
+            (&free, self.consumer.resume(&free)),
+        ] {
             if let Err(error) = paused
                 && list.count() > 0
             {
@@ -181,14 +197,25 @@ impl Replies {
             return;
         }
         for (partition, assigned) in context.assigned().iter_mut() {
-            let Some((since, offset)) = assigned.window.lost() else { continue };
+            let Some((since, offset)) = assigned.window.lost() else {
+                continue;
+            };
             if since.elapsed() < REDELIVER_AFTER {
                 continue;
             }
-            tracing::warn!(partition, offset, "replies of partition {partition} are delivered again from {offset} on");
+            tracing::warn!(
+                partition,
+                offset,
+                "replies of partition {partition} are delivered again from {offset} on"
+            );
             assigned.window.end();
             assigned.window = Window::new(*partition, Arc::clone(&context.letters));
-            if let Err(error) = self.consumer.seek(&context.topic, *partition, Offset::Offset(offset), Duration::ZERO) {
+            if let Err(error) = self.consumer.seek(
+                &context.topic,
+                *partition,
+                Offset::Offset(offset),
+                Duration::ZERO,
+            ) {
                 tracing::warn!(%error, partition, "partition {partition} could not be read again: {error}");
             }
         }
@@ -206,13 +233,28 @@ impl Replies {
     }
 }
 
-fn take(context: &Context, waiting: &mut VecDeque<(Arc<Window>, Incoming)>, record: &BorrowedMessage<'_>) {
-    let Some(window) = context.assigned().get(&record.partition()).map(|assigned| Arc::clone(&assigned.window)) else {
+fn take(
+    context: &Context,
+    waiting: &mut VecDeque<(Arc<Window>, Incoming)>,
+    record: &BorrowedMessage<'_>,
+) {
+    let Some(window) = context
+        .assigned()
+        .get(&record.partition())
+        .map(|assigned| Arc::clone(&assigned.window))
+    else {
         return;
     };
     let place = window.take(record.offset(), record.payload_len() + record.key_len());
     match decode::reply(record) {
-        Ok((reply, envelope)) => waiting.push_back((window, Incoming { reply, envelope, ack: Ack::settling(place) })),
+        Ok((reply, envelope)) => waiting.push_back((
+            window,
+            Incoming {
+                reply,
+                envelope,
+                ack: Ack::settling(place),
+            },
+        )),
         Err(why) => context.letters.undecodable(record, place, &why),
     }
 }

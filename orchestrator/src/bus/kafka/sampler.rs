@@ -9,11 +9,11 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Message, Offset, TopicPartitionList};
+use saga_protocol::Time;
+use saga_protocol::message::Topic;
+use saga_worker::bus::kafka::link::{Client, Link};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use workers::bus::kafka::link::{Client, Link};
-use workflows::Time;
-use workflows::message::Topic;
 
 /// How long the broker may take for each answer.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -39,10 +39,20 @@ pub(super) struct Sampler {
 impl Sampler {
     pub fn new(settings: &Settings, worker: &str, link: Arc<Link>) -> KafkaResult<Self> {
         let config = settings.onlooker("lag", &settings.worker_group(worker));
-        let reader = Reader(BaseConsumer::from_config_and_context(&config, Client(link))?);
+        let reader = Reader(BaseConsumer::from_config_and_context(
+            &config,
+            Client(link),
+        )?);
         let topic = settings.topic(&Topic::Commands(worker.to_owned()));
         let counted_at = Instant::now();
-        Ok(Self { reader, topic, partitions: 0, counted_at, before: Vec::new(), before_at: Time::default() })
+        Ok(Self {
+            reader,
+            topic,
+            partitions: 0,
+            counted_at,
+            before: Vec::new(),
+            before_at: Time::default(),
+        })
     }
 
     pub fn sample(&mut self, members: &HaveRead) -> KafkaResult<Sample> {
@@ -50,12 +60,25 @@ impl Sampler {
         let taken_at = Time::from(chrono::Utc::now());
         let taken = Instant::now();
         // Right after a topic was made, a broker may not know its partitions yet.
-        let mut partitions = if self.partitions == 0 { Vec::new() } else { self.offsets()? };
+        let mut partitions = if self.partitions == 0 {
+            Vec::new()
+        } else {
+            self.offsets()?
+        };
         self.date(&mut partitions, |waiting| &mut waiting.answered);
         for (partition, waiting) in (0..).zip(&mut partitions) {
-            let at = members.up_to(partition, waiting.to).max(waiting.answered.at);
+            let at = members
+                .up_to(partition, waiting.to)
+                .max(waiting.answered.at);
             let same = at == waiting.answered.at;
-            waiting.read = if same { waiting.answered } else { Front { at, ..Front::default() } };
+            waiting.read = if same {
+                waiting.answered
+            } else {
+                Front {
+                    at,
+                    ..Front::default()
+                }
+            };
         }
         self.date(&mut partitions, |waiting| &mut waiting.read);
         self.before.clone_from(&partitions);
@@ -68,19 +91,36 @@ impl Sampler {
             return Ok(());
         }
         let metadata = self.reader.0.fetch_metadata(Some(&self.topic), ANSWER)?;
-        let count = metadata.topics().iter().map(|topic| topic.partitions().len()).sum::<usize>();
+        let count = metadata
+            .topics()
+            .iter()
+            .map(|topic| topic.partitions().len())
+            .sum::<usize>();
         self.partitions = i32::try_from(count).unwrap_or(i32::MAX);
         self.counted_at = Instant::now();
         Ok(())
     }
 
     fn offsets(&self) -> KafkaResult<Vec<Waiting>> {
-        let committed = self.reader.0.committed_offsets(self.all(Offset::Invalid)?, ANSWER)?;
+        let committed = self
+            .reader
+            .0
+            .committed_offsets(self.all(Offset::Invalid)?, ANSWER)?;
         // One request each, unlike `fetch_watermarks`: the ends, and, where nothing was ever committed, the beginnings.
-        let ends = self.reader.0.offsets_for_times(self.all(Offset::End)?, ANSWER)?;
-        let never = committed.elements().iter().any(|element| !matches!(element.offset(), Offset::Offset(_)));
+        let ends = self
+            .reader
+            .0
+            .offsets_for_times(self.all(Offset::End)?, ANSWER)?;
+        let never = committed
+            .elements()
+            .iter()
+            .any(|element| !matches!(element.offset(), Offset::Offset(_)));
         let beginnings = match never {
-            true => Some(self.reader.0.offsets_for_times(self.all(Offset::Beginning)?, ANSWER)?),
+            true => Some(
+                self.reader
+                    .0
+                    .offsets_for_times(self.all(Offset::Beginning)?, ANSWER)?,
+            ),
             false => None,
         };
         let waiting = |partition| {
@@ -90,20 +130,34 @@ impl Sampler {
                 (None, Some(beginnings)) => self.at(beginnings, partition)?.unwrap_or(to),
                 (None, None) => to,
             };
-            Ok(Waiting { answered: Front { at: from, ..Front::default() }, to, ..Waiting::default() })
+            Ok(Waiting {
+                answered: Front {
+                    at: from,
+                    ..Front::default()
+                },
+                to,
+                ..Waiting::default()
+            })
         };
         (0..self.partitions).map(waiting).collect()
     }
 
     /// The offset that a list says of a partition, if it says one.
     fn at(&self, list: &TopicPartitionList, partition: i32) -> KafkaResult<Option<i64>> {
-        let Some(element) = list.find_partition(&self.topic, partition) else { return Ok(None) };
+        let Some(element) = list.find_partition(&self.topic, partition) else {
+            return Ok(None);
+        };
         element.error()?;
-        Ok(if let Offset::Offset(offset) = element.offset() { Some(offset) } else { None })
+        Ok(if let Offset::Offset(offset) = element.offset() {
+            Some(offset)
+        } else {
+            None
+        })
     }
 
     fn all(&self, offset: Offset) -> KafkaResult<TopicPartitionList> {
-        let mut list = TopicPartitionList::with_capacity(usize::try_from(self.partitions).unwrap_or(0));
+        let mut list =
+            TopicPartitionList::with_capacity(usize::try_from(self.partitions).unwrap_or(0));
         for partition in 0..self.partitions {
             list.add_partition_offset(&self.topic, partition, offset)?;
         }
@@ -126,12 +180,15 @@ impl Sampler {
                     // It came after the sample before.
                     (front.since, front.assumed) = (Some(self.before_at), true);
                 }
-                Some((_, before)) if before.at == front.at && before.since.is_some() && !before.assumed => {
+                Some((_, before))
+                    if before.at == front.at && before.since.is_some() && !before.assumed =>
+                {
                     front.since = before.since;
                 }
                 before => {
                     // Until it is read. What lay before it came before it.
-                    (front.since, front.assumed) = (before.and_then(|(_, before)| before.since), true);
+                    (front.since, front.assumed) =
+                        (before.and_then(|(_, before)| before.since), true);
                     unknown.push((i32::try_from(index).unwrap_or(i32::MAX), front.at));
                 }
             }
@@ -141,7 +198,9 @@ impl Sampler {
         }
         self.reader.read(&self.topic, &unknown, READ, |record| {
             let index = usize::try_from(record.partition()).unwrap_or(usize::MAX);
-            if let (Some(waiting), Some(decided_at)) = (partitions.get_mut(index), decode::decided_at(record)) {
+            if let (Some(waiting), Some(decided_at)) =
+                (partitions.get_mut(index), decode::decided_at(record))
+            {
                 let front = which(waiting);
                 (front.since, front.assumed) = (Some(decided_at), false);
             }

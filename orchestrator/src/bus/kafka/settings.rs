@@ -2,10 +2,10 @@
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use saga_protocol::message::{COMMAND_BYTES, DEAD_LETTER_BYTES, Topic};
+use saga_worker::bus::kafka::producing;
 use std::fmt;
 use std::time::Duration;
-use workers::bus::kafka::producing;
-use workflows::message::{COMMAND_BYTES, DEAD_LETTER_BYTES, Topic};
 
 /// How long librdkafka tries to get a message through before the batch is reported as failed and published anew: longer
 /// than a broker's restart, so that a restart repeats nothing.
@@ -83,7 +83,7 @@ impl Settings {
 
     /// The consumer group of a worker's members.
     pub fn worker_group(&self, worker: &str) -> String {
-        workers::bus::kafka::group_id(&self.topic_prefix, worker)
+        saga_worker::bus::kafka::group_id(&self.topic_prefix, worker)
     }
 
     /// For the producer of commands.
@@ -102,7 +102,10 @@ impl Settings {
         producing(&mut config)
             .set("delivery.timeout.ms", millis(DELIVERY_TIMEOUT))
             .set("request.timeout.ms", millis(REQUEST_TIMEOUT))
-            .set("queue.buffering.max.messages", PRODUCER_MESSAGES.to_string())
+            .set(
+                "queue.buffering.max.messages",
+                PRODUCER_MESSAGES.to_string(),
+            )
             .set("queue.buffering.max.kbytes", PRODUCER_KIB.to_string())
             .set("message.max.bytes", DEAD_LETTER_BYTES.to_string());
         config
@@ -113,7 +116,10 @@ impl Settings {
         let mut config = self.consumer("replies", &self.group());
         // Under `group.protocol=consumer` the broker sets these, and librdkafka refuses them.
         if config.get("group.protocol") != Some("consumer") {
-            let session = [("session.timeout.ms", SESSION), ("heartbeat.interval.ms", SESSION / 4)];
+            let session = [
+                ("session.timeout.ms", SESSION),
+                ("heartbeat.interval.ms", SESSION / 4),
+            ];
             for (name, value) in session {
                 if config.get(name).is_none() {
                     config.set(name, millis(value));
@@ -165,7 +171,10 @@ impl Settings {
         let mut config = ClientConfig::new();
         config
             .set_log_level(RDKafkaLogLevel::Info)
-            .set("client.id", format!("{}orchestrator-{}-{role}", self.topic_prefix, self.replica))
+            .set(
+                "client.id",
+                format!("{}orchestrator-{}-{role}", self.topic_prefix, self.replica),
+            )
             .set("bootstrap.servers", &self.brokers);
         config
     }
@@ -199,14 +208,31 @@ mod tests {
     #[test]
     fn what_delivery_rests_on_cannot_be_set_otherwise() {
         let mut settings = Settings::new("b:1", "r");
-        let given = [("acks", "0"), ("enable.auto.commit", "true"), ("linger.ms", "7"), ("group.protocol", "consumer")];
-        settings.properties = given.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let given = [
+            ("acks", "0"),
+            ("enable.auto.commit", "true"),
+            ("linger.ms", "7"),
+            ("group.protocol", "consumer"),
+        ];
+        settings.properties = given
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec();
         assert_eq!(settings.producer().get("acks"), Some("all"));
-        assert_eq!(settings.producer().get("max.in.flight.requests.per.connection"), Some("1"));
+        assert_eq!(
+            settings
+                .producer()
+                .get("max.in.flight.requests.per.connection"),
+            Some("1")
+        );
         assert_eq!(settings.producer().get("linger.ms"), Some("7"));
         assert_eq!(settings.replies().get("enable.auto.commit"), Some("false"));
         assert_eq!(settings.replies().get("session.timeout.ms"), None);
-        assert_eq!(Settings::new("b:1", "r").replies().get("session.timeout.ms"), Some("10000"));
+        assert_eq!(
+            Settings::new("b:1", "r")
+                .replies()
+                .get("session.timeout.ms"),
+            Some("10000")
+        );
     }
 
     #[test]

@@ -5,13 +5,13 @@ use super::settings::{MESSAGE_BYTES, Settings};
 use crate::reconnect::Reconnect;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use saga_protocol::message::Topic;
+use saga_worker::bus::kafka::link::{Client, Link};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use workers::bus::kafka::link::{Client, Link};
-use workflows::message::Topic;
 
 /// How long a request for a topic may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,14 +38,25 @@ pub(super) type Known<'a> = RwLockReadGuard<'a, HashMap<Topic, Result<Arc<str>, 
 
 impl Topics {
     pub fn new(settings: Settings, link: Arc<Link>, workers: &[String]) -> Arc<Self> {
-        let fixed = [Topic::Replies, Topic::Events, Topic::Workers, Topic::DeadLetters];
+        let fixed = [
+            Topic::Replies,
+            Topic::Events,
+            Topic::Workers,
+            Topic::DeadLetters,
+        ];
         let now = Instant::now();
         let commands = workers.iter().map(|worker| Topic::Commands(worker.clone()));
         Arc::new(Self {
             settings,
             link,
             known: RwLock::default(),
-            wanted: Mutex::new(fixed.into_iter().chain(commands).map(|topic| (topic, now)).collect()),
+            wanted: Mutex::new(
+                fixed
+                    .into_iter()
+                    .chain(commands)
+                    .map(|topic| (topic, now))
+                    .collect(),
+            ),
             changed: Notify::new(),
             made: AtomicBool::new(false),
             problem: Mutex::default(),
@@ -83,18 +94,26 @@ impl Topics {
         if self.known().get(topic).is_some_and(Result::is_ok) {
             return;
         }
-        self.wanted().entry(topic.clone()).or_insert_with(Instant::now);
+        self.wanted()
+            .entry(topic.clone())
+            .or_insert_with(Instant::now);
         self.changed.notify_one();
     }
 
     /// Kafka says that there is no such topic (any more).
     pub fn is_missing(&self, full_name: &str) {
         let mut known = self.known.write().expect("no holder of this lock panics");
-        let missing = known.iter().find(|(_, name)| name.as_deref() == Ok(full_name)).map(|(topic, _)| topic.clone());
+        let missing = known
+            .iter()
+            .find(|(_, name)| name.as_deref() == Ok(full_name))
+            .map(|(topic, _)| topic.clone());
         let Some(topic) = missing else { return };
         known.remove(&topic);
         drop(known);
-        tracing::warn!(topic = full_name, "the topic {full_name} is missing; it is made anew");
+        tracing::warn!(
+            topic = full_name,
+            "the topic {full_name} is missing; it is made anew"
+        );
         self.want(&topic);
     }
 
@@ -116,7 +135,11 @@ impl Topics {
                 self.changed.notified().await;
                 continue;
             }
-            let problem = self.make(&admin, &wanted).await.err().map(|why| format!("topics cannot be made: {why}"));
+            let problem = self
+                .make(&admin, &wanted)
+                .await
+                .err()
+                .map(|why| format!("topics cannot be made: {why}"));
             match &problem {
                 None => {
                     self.made.store(true, Ordering::Release);
@@ -137,16 +160,27 @@ impl Topics {
 
     /// Makes those topics. Each that exists afterwards is known, and no longer wanted.
     async fn make(&self, admin: &AdminClient<Client>, wanted: &[Topic]) -> Result<(), String> {
-        let names: Vec<_> = wanted.iter().map(|topic| self.settings.topic(topic)).collect();
+        let names: Vec<_> = wanted
+            .iter()
+            .map(|topic| self.settings.topic(topic))
+            .collect();
         let settings: Vec<_> = wanted.iter().map(Topic::settings).collect();
-        let new = names.iter().zip(wanted).zip(&settings).map(|((name, topic), settings)| {
-            let partitions = topic.partitions(self.settings.topic_partitions);
-            // -1: as many copies as the broker makes by default.
-            let new = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
-            settings.iter().fold(new, |new, (name, value)| new.set(name, value))
-        });
+        let new = names
+            .iter()
+            .zip(wanted)
+            .zip(&settings)
+            .map(|((name, topic), settings)| {
+                let partitions = topic.partitions(self.settings.topic_partitions);
+                // -1: as many copies as the broker makes by default.
+                let new = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+                settings
+                    .iter()
+                    .fold(new, |new, (name, value)| new.set(name, value))
+            });
         let new: Vec<_> = new.collect();
-        let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT));
+        let options = AdminOptions::new()
+            .request_timeout(Some(ADMIN_TIMEOUT))
+            .operation_timeout(Some(ADMIN_TIMEOUT));
         let results = admin.create_topics(&new, &options).await.map_err(|error| {
             self.link.down(&error);
             error.to_string()
@@ -174,25 +208,55 @@ impl Topics {
         if let Err(error) = self.check_sizes(admin, &options).await {
             tracing::debug!(%error, "the topics' limits are not known: {error}");
         }
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems.join("; "))
+        }
     }
 
     fn is_there(&self, admin: &AdminClient<Client>, name: &str) -> bool {
-        let metadata = admin.inner().fetch_metadata(Some(name), Duration::from_secs(1));
-        metadata.is_ok_and(|metadata| metadata.topics().iter().any(|topic| !topic.partitions().is_empty()))
+        let metadata = admin
+            .inner()
+            .fetch_metadata(Some(name), Duration::from_secs(1));
+        metadata.is_ok_and(|metadata| {
+            metadata
+                .topics()
+                .iter()
+                .any(|topic| !topic.partitions().is_empty())
+        })
     }
 
     /// Says so if a topic would refuse a command that keeps its limits (rule C4).
-    async fn check_sizes(&self, admin: &AdminClient<Client>, options: &AdminOptions) -> Result<(), KafkaError> {
+    async fn check_sizes(
+        &self,
+        admin: &AdminClient<Client>,
+        options: &AdminOptions,
+    ) -> Result<(), KafkaError> {
         let names: Vec<_> = {
             let known = self.known();
-            known.iter().filter(|(topic, _)| is_for_messages(topic)).filter_map(|(_, name)| name.clone().ok()).collect()
+            known
+                .iter()
+                .filter(|(topic, _)| is_for_messages(topic))
+                .filter_map(|(_, name)| name.clone().ok())
+                .collect()
         };
-        let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        for (resource, name) in admin.describe_configs(&asked, options).await?.into_iter().zip(&names) {
-            let limit = resource.ok().and_then(|resource| resource.get("max.message.bytes")?.value.clone());
-            if let Some(bytes) =
-                limit.and_then(|value| value.parse::<usize>().ok()).filter(|bytes| *bytes < MESSAGE_BYTES)
+        let asked: Vec<_> = names
+            .iter()
+            .map(|name| ResourceSpecifier::Topic(name))
+            .collect();
+        for (resource, name) in admin
+            .describe_configs(&asked, options)
+            .await?
+            .into_iter()
+            .zip(&names)
+        {
+            let limit = resource
+                .ok()
+                .and_then(|resource| resource.get("max.message.bytes")?.value.clone());
+            if let Some(bytes) = limit
+                .and_then(|value| value.parse::<usize>().ok())
+                .filter(|bytes| *bytes < MESSAGE_BYTES)
             {
                 tracing::error!(
                     topic = %name,
@@ -207,7 +271,10 @@ impl Topics {
     /// The topic exists.
     pub fn exists(&self, topic: &Topic) {
         let name = Arc::from(self.settings.topic(topic));
-        self.known.write().expect("no holder of this lock panics").insert(topic.clone(), Ok(name));
+        self.known
+            .write()
+            .expect("no holder of this lock panics")
+            .insert(topic.clone(), Ok(name));
         self.wanted().remove(topic);
     }
 

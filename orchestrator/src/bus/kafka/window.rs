@@ -41,16 +41,29 @@ struct Record {
 
 impl Window {
     pub fn new(partition: i32, letters: Arc<Letters>) -> Arc<Self> {
-        Arc::new(Self { partition, letters, inner: Mutex::default() })
+        Arc::new(Self {
+            partition,
+            letters,
+            inner: Mutex::default(),
+        })
     }
 
     /// Takes a record in. It is under way until its place is settled.
     pub fn take(self: &Arc<Self>, offset: i64, bytes: usize) -> Place {
         let mut inner = self.inner();
-        inner.records.push_back(Record { offset, bytes, settled: false });
+        inner.records.push_back(Record {
+            offset,
+            bytes,
+            settled: false,
+        });
         inner.bytes += bytes;
         let number = inner.first + inner.records.len() as u64 - 1;
-        Place { window: Arc::clone(self), number, offset, settled: false }
+        Place {
+            window: Arc::clone(self),
+            number,
+            offset,
+            settled: false,
+        }
     }
 
     /// No more should be taken for now.
@@ -85,7 +98,10 @@ impl Window {
     /// If a record was dropped unsettled: since when, and the offset of the first that is not settled.
     pub fn lost(&self) -> Option<(Instant, i64)> {
         let inner = self.inner();
-        Some((inner.lost?, inner.records.iter().find(|record| !record.settled)?.offset))
+        Some((
+            inner.lost?,
+            inner.records.iter().find(|record| !record.settled)?.offset,
+        ))
     }
 
     /// From now on nothing counts.
@@ -100,8 +116,13 @@ impl Window {
 
     fn settle(&self, number: u64) {
         let mut inner = self.inner();
-        let Some(index) = number.checked_sub(inner.first) else { return };
-        if let Some(record) = usize::try_from(index).ok().and_then(|index| inner.records.get_mut(index)) {
+        let Some(index) = number.checked_sub(inner.first) else {
+            return;
+        };
+        if let Some(record) = usize::try_from(index)
+            .ok()
+            .and_then(|index| inner.records.get_mut(index))
+        {
             record.settled = true;
         }
     }
@@ -151,7 +172,10 @@ impl Settle for Place {
 
     fn refused(self: Box<Self>, why: &str) {
         let letters = Arc::clone(&self.window.letters);
-        letters.refused(Refused { place: *self, why: why.to_owned() });
+        letters.refused(Refused {
+            place: *self,
+            why: why.to_owned(),
+        });
     }
 }
 
@@ -212,7 +236,9 @@ mod tests {
         assert!(!by_bytes.is_full() && by_bytes.has_room());
 
         let by_records = window();
-        let mut places: VecDeque<_> = (0..WINDOW_RECORDS).map(|n| by_records.take(n as i64, 1)).collect();
+        let mut places: VecDeque<_> = (0..WINDOW_RECORDS)
+            .map(|n| by_records.take(n as i64, 1))
+            .collect();
         assert!(by_records.is_full());
         for place in places.drain(..WINDOW_RECORDS / 2 - 1) {
             place.settle();

@@ -18,7 +18,11 @@ pub struct Latencies {
 
 impl Default for Latencies {
     fn default() -> Self {
-        Self { counts: vec![0; LINEAR + DOUBLINGS * LINEAR / 2], seen: 0, most: Duration::ZERO }
+        Self {
+            counts: vec![0; LINEAR + DOUBLINGS * LINEAR / 2],
+            seen: 0,
+            most: Duration::ZERO,
+        }
     }
 }
 
@@ -64,7 +68,10 @@ fn middle(bucket: usize) -> f64 {
     if bucket < LINEAR {
         return bucket as f64;
     }
-    let (doubling, within) = ((bucket - LINEAR) / (LINEAR / 2), (bucket - LINEAR) % (LINEAR / 2));
+    let (doubling, within) = (
+        (bucket - LINEAR) / (LINEAR / 2),
+        (bucket - LINEAR) % (LINEAR / 2),
+    );
     let width = 2f64.powi(doubling as i32 + 1);
     (LINEAR / 2 + within) as f64 * width + width / 2.0
 }
@@ -81,7 +88,10 @@ mod tests {
         }
         for (share, exact) in [(0.5, 50.0), (0.95, 95.0), (0.99, 99.0)] {
             let got = latencies.quantile_ms(share).unwrap();
-            assert!((got - exact).abs() / exact < 0.01, "{share}: {got} is not {exact}");
+            assert!(
+                (got - exact).abs() / exact < 0.01,
+                "{share}: {got} is not {exact}"
+            );
         }
         assert_eq!(latencies.max_ms(), Some(100.0));
         assert_eq!(latencies.seen, 100_000);

@@ -104,7 +104,9 @@ impl Load {
 
     /// One saga; false at the end.
     async fn one(&self) -> bool {
-        let Some(from) = self.turn().await else { return false };
+        let Some(from) = self.turn().await else {
+            return false;
+        };
         let counting = || self.phase.load(Ordering::SeqCst) == COUNTING;
         let counted_at_start = counting();
         if counted_at_start {
@@ -133,7 +135,12 @@ impl Load {
                 counted.completed += 1;
                 counted.latencies.record(took);
             }
-            Ok(status) => *counted.others.entry(format!("answered {status}")).or_default() += 1,
+            Ok(status) => {
+                *counted
+                    .others
+                    .entry(format!("answered {status}"))
+                    .or_default() += 1
+            }
             Err(error) => *counted.others.entry(error.to_string()).or_default() += 1,
         }
     }
@@ -154,18 +161,29 @@ impl Load {
         }
         sleep_until(intended).await;
         let now = Instant::now();
-        Some(if now - intended < TIMER_SLACK { now } else { intended })
+        Some(if now - intended < TIMER_SLACK {
+            now
+        } else {
+            intended
+        })
     }
 
     async fn send(&self) -> std::io::Result<u16> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let mut connection = match idle {
             Some(connection) => connection,
             None => Connection::open(&self.request).await?,
         };
         let (status, keep) = connection.send(&self.request).await?;
         if keep {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
         }
         Ok(status)
     }
@@ -180,7 +198,9 @@ mod tests {
 
     /// A server that answers 201 once it is let; it tells each request that comes.
     async fn held() -> (String, mpsc::Receiver<()>, watch::Sender<bool>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("there is a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let (came, comes) = mpsc::channel(100);
         let (let_go, wait) = watch::channel(false);
@@ -190,9 +210,13 @@ mod tests {
                 tokio::spawn(async move {
                     let mut buffer = [0; 4096];
                     while stream.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {
-                        let told = came.send(()).await.is_ok() && wait.wait_for(|go| *go).await.is_ok();
+                        let told =
+                            came.send(()).await.is_ok() && wait.wait_for(|go| *go).await.is_ok();
                         if !told
-                            || stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await.is_err()
+                            || stream
+                                .write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+                                .await
+                                .is_err()
                         {
                             return;
                         }
@@ -211,7 +235,10 @@ mod tests {
         load.count();
         let running = tokio::spawn(Arc::clone(&load).run());
         for _ in 0..10 {
-            comes.recv().await.expect("ten are started, though none is answered");
+            comes
+                .recv()
+                .await
+                .expect("ten are started, though none is answered");
         }
         load.stop_counting();
         let_go.send(true).unwrap();

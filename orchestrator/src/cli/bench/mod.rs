@@ -103,10 +103,17 @@ impl Bench {
     /// If there is no server, or nothing was completed.
     pub async fn run(mut self) -> Result<Exit, Failure> {
         self.room()?;
-        let child = if self.embedded { Some(Child::start().await?) } else { None };
+        let child = if self.embedded {
+            Some(Child::start().await?)
+        } else {
+            None
+        };
         if let Some(child) = &child {
             self.remote.server = child.url().to_owned();
-            self.pids.push(Watched { name: "server".to_owned(), pid: child.pid() });
+            self.pids.push(Watched {
+                name: "server".to_owned(),
+                pid: child.pid(),
+            });
         }
         let client = Client::new(&self.remote)?;
         client.ready(READY_MOST).await?;
@@ -120,7 +127,8 @@ impl Bench {
             Form::Table | Form::Id => report.lines(),
             Form::Json | Form::Jsonl => {
                 let json = serde_json::to_string(&report);
-                json.map_err(|error| Failure::failed("the figures have no JSON form", error))? + "\n"
+                json.map_err(|error| Failure::failed("the figures have no JSON form", error))?
+                    + "\n"
             }
         })?;
         if report.completed == 0 {
@@ -144,7 +152,9 @@ impl Bench {
     }
 
     async fn measure(&self, client: &Client, request: Request) -> Result<Report, Failure> {
-        let pace = self.in_flight.map_or_else(|| Pace::Rate(self.rate.unwrap_or(1)), Pace::InFlight);
+        let pace = self
+            .in_flight
+            .map_or_else(|| Pace::Rate(self.rate.unwrap_or(1)), Pace::InFlight);
         let load = Load::new(request, pace, self.warm_up + self.duration);
         let mut running = tokio::spawn(std::sync::Arc::clone(&load).run());
         sleep(self.warm_up).await;
@@ -161,7 +171,11 @@ impl Bench {
         }
         load.stop_counting();
         let after = self.sample(client).await?;
-        let drain = if self.rate.is_some() { DRAIN_OPEN } else { DRAIN };
+        let drain = if self.rate.is_some() {
+            DRAIN_OPEN
+        } else {
+            DRAIN
+        };
         if tokio::time::timeout(drain, &mut running).await.is_err() {
             running.abort();
         }
@@ -171,7 +185,10 @@ impl Bench {
         }
         let answered = counted.completed + counted.others.values().sum::<u64>();
         if self.rate.is_some() && counted.started > answered {
-            eprintln!("orchestrator: {} starts: no answer", counted.started - answered);
+            eprintln!(
+                "orchestrator: {} starts: no answer",
+                counted.started - answered
+            );
         }
         Ok(report(&counted, &before, &after, memory))
     }
@@ -179,16 +196,29 @@ impl Bench {
     async fn sample(&self, client: &Client) -> Result<Sample, Failure> {
         let commits = Commits::read(&client.get("/metrics", &[]).await?);
         let flushes = match &self.database {
-            Some(url) => db::wal_flushes(url.expose())
-                .await
-                .map_err(|error| Failure::failed("DATABASE_URL is set, and its flushes cannot be counted", error))?,
+            Some(url) => db::wal_flushes(url.expose()).await.map_err(|error| {
+                Failure::failed(
+                    "DATABASE_URL is set, and its flushes cannot be counted",
+                    error,
+                )
+            })?,
             None => None,
         };
-        Ok(Sample { at: Instant::now(), cpu: processes::cpu(&self.pids), commits, flushes })
+        Ok(Sample {
+            at: Instant::now(),
+            cpu: processes::cpu(&self.pids),
+            commits,
+            flushes,
+        })
     }
 }
 
-fn report(counted: &Counted, before: &Sample, after: &Sample, rss_mb: BTreeMap<String, f64>) -> Report {
+fn report(
+    counted: &Counted,
+    before: &Sample,
+    after: &Sample,
+    rss_mb: BTreeMap<String, f64>,
+) -> Report {
     let seconds = (after.at - before.at).as_secs_f64();
     let sagas = counted.completed.max(1) as f64;
     let per_saga = |count: f64| (counted.completed > 0).then(|| rounded(count / sagas));
@@ -199,7 +229,10 @@ fn report(counted: &Counted, before: &Sample, after: &Sample, rss_mb: BTreeMap<S
     }
     cpu.insert("total".to_owned(), rounded(cpu.values().sum()));
     let commits = after.commits.since(&before.commits);
-    let flushes = after.flushes.zip(before.flushes).map(|(after, before)| after.saturating_sub(before));
+    let flushes = after
+        .flushes
+        .zip(before.flushes)
+        .map(|(after, before)| after.saturating_sub(before));
     let quantile = |share| counted.latencies.quantile_ms(share).map(rounded);
     Report {
         sagas_per_second: rounded(counted.completed as f64 / seconds),
@@ -215,6 +248,9 @@ fn report(counted: &Counted, before: &Sample, after: &Sample, rss_mb: BTreeMap<S
         rss_mb,
         commits_per_saga: per_saga(commits.commits),
         flushes_per_saga: flushes.and_then(|flushes| per_saga(flushes as f64)),
-        batch_size: BatchSize { mean: commits.mean().map(rounded), max: commits.max() },
+        batch_size: BatchSize {
+            mean: commits.mean().map(rounded),
+            max: commits.max(),
+        },
     }
 }

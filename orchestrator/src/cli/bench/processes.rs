@@ -31,7 +31,10 @@ impl FromStr for Watched {
         if !fs::exists(format!("/proc/{pid}")).unwrap_or(false) {
             return Err(format!("there is no process {pid}"));
         }
-        Ok(Self { name: name.to_owned(), pid })
+        Ok(Self {
+            name: name.to_owned(),
+            pid,
+        })
     }
 }
 
@@ -40,7 +43,12 @@ pub fn cpu(watched: &[Watched]) -> BTreeMap<String, Duration> {
     let all = Processes::now();
     let mut by_name = BTreeMap::new();
     for one in watched {
-        let used: Duration = all.tree(one.pid).iter().filter_map(|pid| all.0.get(pid)).map(|process| process.cpu).sum();
+        let used: Duration = all
+            .tree(one.pid)
+            .iter()
+            .filter_map(|pid| all.0.get(pid))
+            .map(|process| process.cpu)
+            .sum();
         *by_name.entry(one.name.clone()).or_default() += used;
     }
     by_name
@@ -55,7 +63,10 @@ pub fn memory_mb(watched: &[Watched]) -> BTreeMap<String, f64> {
         let tree = all.tree(one.pid);
         let kib: u64 = match tree.as_slice() {
             [pid] => resident_kib(*pid),
-            tree => tree.iter().map(|pid| proportional_kib(*pid).unwrap_or_else(|| resident_kib(*pid))).sum(),
+            tree => tree
+                .iter()
+                .map(|pid| proportional_kib(*pid).unwrap_or_else(|| resident_kib(*pid)))
+                .sum(),
         };
         *by_name.entry(one.name.clone()).or_default() += kib as f64 * 1024.0 / 1e6;
     }
@@ -65,7 +76,13 @@ pub fn memory_mb(watched: &[Watched]) -> BTreeMap<String, f64> {
 /// How many files and connections this process may have open at once; `None`: it cannot be known.
 pub fn open_files_most() -> Option<u64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    limits.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace().next()?.parse().ok()
+    limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn resident_kib(pid: u32) -> u64 {
@@ -78,7 +95,12 @@ fn proportional_kib(pid: u32) -> Option<u64> {
 
 fn field(path: &str, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 struct Process {
@@ -91,11 +113,20 @@ struct Processes(BTreeMap<u32, Process>);
 
 impl Processes {
     fn now() -> Self {
-        let Ok(entries) = fs::read_dir("/proc") else { return Self(BTreeMap::new()) };
-        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return Self(BTreeMap::new());
+        };
+        let pids = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         Self(
-            pids.filter_map(|pid| Some((pid, Process::read(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?)))
-                .collect(),
+            pids.filter_map(|pid| {
+                Some((
+                    pid,
+                    Process::read(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?,
+                ))
+            })
+            .collect(),
         )
     }
 
@@ -104,7 +135,12 @@ impl Processes {
         let mut tree = vec![root];
         let mut at = 0;
         while let Some(&pid) = tree.get(at) {
-            tree.extend(self.0.iter().filter(|(_, process)| process.parent == pid).map(|(pid, _)| *pid));
+            tree.extend(
+                self.0
+                    .iter()
+                    .filter(|(_, process)| process.parent == pid)
+                    .map(|(pid, _)| *pid),
+            );
             at += 1;
         }
         tree
@@ -117,7 +153,10 @@ impl Process {
         let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
         let number = |at: usize| fields.get(at)?.parse::<u32>().ok();
         let ticks = number(11)? + number(12)? + number(13)? + number(14)?;
-        Some(Self { parent: number(1)?, cpu: TICK * ticks })
+        Some(Self {
+            parent: number(1)?,
+            cpu: TICK * ticks,
+        })
     }
 }
 
@@ -129,12 +168,17 @@ mod tests {
     fn a_process_is_read_whatever_its_name() {
         let stat = "12 (a) b) S 7 12 12 0 -1 4194560 1 2 3 4 100 50 25 5 20 0 1 0 9 0 0";
         let process = Process::read(stat).unwrap();
-        assert_eq!((process.parent, process.cpu), (7, Duration::from_millis(1800)));
+        assert_eq!(
+            (process.parent, process.cpu),
+            (7, Duration::from_millis(1800))
+        );
     }
 
     #[test]
     fn this_process_has_memory_and_a_name() {
-        let me = format!("me={}", std::process::id()).parse::<Watched>().unwrap();
+        let me = format!("me={}", std::process::id())
+            .parse::<Watched>()
+            .unwrap();
         assert!(memory_mb(std::slice::from_ref(&me))["me"] > 1.0);
         assert!(cpu(std::slice::from_ref(&me)).contains_key("me"));
         assert!(open_files_most().is_some_and(|most| most > 2));

@@ -51,14 +51,33 @@ pub struct BatchSize {
 impl Report {
     /// For people.
     pub fn lines(&self) -> String {
-        let some = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        let some = |value: Option<f64>| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
+        };
         let by_name = |map: &BTreeMap<String, f64>| {
-            let each = map.iter().map(|(name, value)| format!("{name} {value:.2}")).collect::<Vec<_>>();
-            if each.is_empty() { "-".to_owned() } else { each.join(", ") }
+            let each = map
+                .iter()
+                .map(|(name, value)| format!("{name} {value:.2}"))
+                .collect::<Vec<_>>();
+            if each.is_empty() {
+                "-".to_owned()
+            } else {
+                each.join(", ")
+            }
         };
         let LatencyMs { p50, p95, p99, max } = self.latency_ms;
-        let latency = format!("p50 {}, p95 {}, p99 {}, max {}", some(p50), some(p95), some(p99), some(max));
-        let batch = format!("mean {}, max {}", some(self.batch_size.mean), some(self.batch_size.max));
+        let latency = format!(
+            "p50 {}, p95 {}, p99 {}, max {}",
+            some(p50),
+            some(p95),
+            some(p99),
+            some(max)
+        );
+        let batch = format!(
+            "mean {}, max {}",
+            some(self.batch_size.mean),
+            some(self.batch_size.max)
+        );
         let rows = [
             ("sagas a second", format!("{:.1}", self.sagas_per_second)),
             ("started", self.started.to_string()),
@@ -70,7 +89,8 @@ impl Report {
             ("flushes a saga", some(self.flushes_per_saga)),
             ("batch size", batch),
         ];
-        rows.map(|(name, value)| format!("{name:<16}  {value}\n")).concat()
+        rows.map(|(name, value)| format!("{name:<16}  {value}\n"))
+            .concat()
     }
 }
 

@@ -18,14 +18,22 @@ impl Commits {
     pub fn read(text: &str) -> Self {
         let mut read = Self::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let Some((series, value)) = line.rsplit_once(' ') else { continue };
-            let Ok(value) = value.parse::<f64>() else { continue };
+            let Some((series, value)) = line.rsplit_once(' ') else {
+                continue;
+            };
+            let Ok(value) = value.parse::<f64>() else {
+                continue;
+            };
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));
             match name {
                 "saga_commits_total" => read.commits += value,
                 "saga_commit_batch_size_sum" => read.inputs += value,
                 "saga_commit_batch_size_bucket" => {
-                    if let Some(bound) = labels.split("le=\"").nth(1).and_then(|rest| rest.split('"').next()) {
+                    if let Some(bound) = labels
+                        .split("le=\"")
+                        .nth(1)
+                        .and_then(|rest| rest.split('"').next())
+                    {
                         *read.buckets.entry(bound.to_owned()).or_default() += value;
                     }
                 }
@@ -37,11 +45,16 @@ impl Commits {
 
     /// What came since `before`.
     pub fn since(&self, before: &Self) -> Self {
-        let less = |bound: &String, count: &f64| count - before.buckets.get(bound).copied().unwrap_or(0.0);
+        let less =
+            |bound: &String, count: &f64| count - before.buckets.get(bound).copied().unwrap_or(0.0);
         Self {
             commits: self.commits - before.commits,
             inputs: self.inputs - before.inputs,
-            buckets: self.buckets.iter().map(|(bound, count)| (bound.clone(), less(bound, count))).collect(),
+            buckets: self
+                .buckets
+                .iter()
+                .map(|(bound, count)| (bound.clone(), less(bound, count)))
+                .collect(),
         }
     }
 
@@ -53,8 +66,11 @@ impl Commits {
     /// The largest batch, as far as buckets can tell: the bound of the highest one that holds any.
     pub fn max(&self) -> Option<f64> {
         let all = self.buckets.values().copied().fold(0.0, f64::max);
-        let mut bounds: Vec<_> =
-            self.buckets.iter().filter_map(|(b, count)| Some((b.parse::<f64>().ok()?, *count))).collect();
+        let mut bounds: Vec<_> = self
+            .buckets
+            .iter()
+            .filter_map(|(b, count)| Some((b.parse::<f64>().ok()?, *count)))
+            .collect();
         bounds.sort_by(|a, b| a.0.total_cmp(&b.0));
         bounds
             .into_iter()
@@ -77,7 +93,10 @@ mod tests {
             saga_commit_batch_size_bucket{le=\"1\"} 20\nsaga_commit_batch_size_bucket{le=\"10\"} 25\n\
             saga_commit_batch_size_bucket{le=\"+Inf\"} 25\nsaga_commit_batch_size_sum 55\n";
         let between = Commits::read(after).since(&Commits::read(before));
-        assert_eq!((between.commits, between.mean(), between.max()), (10.0, Some(4.0), Some(10.0)));
+        assert_eq!(
+            (between.commits, between.mean(), between.max()),
+            (10.0, Some(4.0), Some(10.0))
+        );
         assert_eq!(Commits::default().mean(), None);
         assert_eq!(Commits::default().max(), None);
     }

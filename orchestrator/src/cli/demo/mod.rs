@@ -87,7 +87,8 @@ impl Demo {
     /// # Errors
     /// If the server does not come up, or an order ended otherwise than it should.
     pub async fn run(mut self) -> Result<Exit, Failure> {
-        telemetry::log(&self.embedded.logs, "warn").map_err(|error| Failure::failed("demo", error))?;
+        telemetry::log(&self.embedded.logs, "warn")
+            .map_err(|error| Failure::failed("demo", error))?;
         let paint = Paint::for_stdout(self.no_color);
         let folder = self.folder()?;
         let person = *self.embedded.workers.auto.get_or_insert(Auto::After(AUTO)) == Auto::Off;
@@ -118,7 +119,8 @@ impl Demo {
         if self.embedded.data.data_dir.is_some() {
             return Ok(None);
         }
-        let folder = tempfile::tempdir().map_err(|error| Failure::failed("no temporary folder can be made", error))?;
+        let folder = tempfile::tempdir()
+            .map_err(|error| Failure::failed("no temporary folder can be made", error))?;
         self.embedded.data.data_dir = Some(folder.path().to_owned());
         Ok(Some(folder))
     }
@@ -133,11 +135,21 @@ async fn tell(url: &str, person: bool, paint: Paint) -> Result<Exit, Failure> {
     for (number, plot) in PLOTS.iter().enumerate() {
         // Who changes her mind does so while the kitchen is at it, so that nobody need answer.
         let kitchen = (person && plot.cancel.is_none()).then(|| Kitchen::new(url, paint));
-        all.push((plot, order(&client, number + 1, plot, kitchen, paint).await?));
+        all.push((
+            plot,
+            order(&client, number + 1, plot, kitchen, paint).await?,
+        ));
     }
     summary(&all, paint)?;
-    let mistakes: Vec<_> = all.iter().filter_map(|(_, ended)| ended.mistake.clone()).collect();
-    if mistakes.is_empty() { Ok(Exit::Ok) } else { Err(Failure::new(Exit::Failed, mistakes.join("\n"))) }
+    let mistakes: Vec<_> = all
+        .iter()
+        .filter_map(|(_, ended)| ended.mistake.clone())
+        .collect();
+    if mistakes.is_empty() {
+        Ok(Exit::Ok)
+    } else {
+        Err(Failure::new(Exit::Failed, mistakes.join("\n")))
+    }
 }
 
 /// Places an order, and tells what becomes of it.
@@ -149,16 +161,23 @@ async fn order(
     paint: Paint,
 ) -> Result<Ended, Failure> {
     let began = Instant::now();
-    let heading = paint.paint(Colour::Bold, &format!("{number}  {} orders: {}", plot.customer, plot.title));
+    let heading = paint.paint(
+        Colour::Bold,
+        &format!("{number}  {} orders: {}", plot.customer, plot.title),
+    );
     let placed: OrderView = view::read(&client.post("/orders", &plot.body(), &[]).await?)?;
-    let place = paint.paint(Colour::Dim, &format!("POST /orders  {}  →  order {}", plot.order(), placed.id));
+    let place = paint.paint(
+        Colour::Dim,
+        &format!("POST /orders  {}  →  order {}", plot.order(), placed.id),
+    );
     print(&format!("\n{heading}\n   {place}\n"))?;
 
     let mut story = Story::new(paint);
     let mut told = 0;
     let mut cancel = plot.cancel;
     loop {
-        let order: OrderView = view::read(&client.get(&format!("/orders/{}", placed.id), &[]).await?)?;
+        let order: OrderView =
+            view::read(&client.get(&format!("/orders/{}", placed.id), &[]).await?)?;
         told += tell_further(client, &order.saga.id, told, &mut story).await?;
         if let Some((step, reason)) = cancel
             && step_status(&order.saga.steps, step) == Some("waiting")
@@ -166,15 +185,26 @@ async fn order(
             cancel = None;
             sleep(AUTO / 3).await;
             let path = format!("/orders/{}/cancel", placed.id);
-            client.post(&path, &serde_json::json!({"reason": reason}), &[]).await?;
+            client
+                .post(&path, &serde_json::json!({"reason": reason}), &[])
+                .await?;
         }
         if let Some(kitchen) = &mut kitchen {
-            let [store, deliver] =
-                ["store", "deliver"].map(|step| step_status(&order.saga.steps, step).unwrap_or_default());
-            kitchen.attend(client, &order.saga.id, store, deliver).await?;
+            let [store, deliver] = ["store", "deliver"]
+                .map(|step| step_status(&order.saga.steps, step).unwrap_or_default());
+            kitchen
+                .attend(client, &order.saga.id, store, deliver)
+                .await?;
         }
-        let most = if kitchen.as_ref().is_some_and(Kitchen::wanted) { PERSON_MOST } else { ORDER_MOST };
-        let at_rest = matches!(order.saga.status.as_str(), "completed" | "compensated" | "parked");
+        let most = if kitchen.as_ref().is_some_and(Kitchen::wanted) {
+            PERSON_MOST
+        } else {
+            ORDER_MOST
+        };
+        let at_rest = matches!(
+            order.saga.status.as_str(),
+            "completed" | "compensated" | "parked"
+        );
         if at_rest || began.elapsed() > most {
             let mut ended = ended(plot, number, order, began.elapsed(), &story);
             if at_rest && kitchen.is_some_and(|kitchen| kitchen.wanted()) {
@@ -189,9 +219,18 @@ async fn order(
 }
 
 /// Tells the entries of a history that were not told yet; how many.
-async fn tell_further(client: &Client, saga: &str, told: usize, story: &mut Story) -> Result<usize, Failure> {
+async fn tell_further(
+    client: &Client,
+    saga: &str,
+    told: usize,
+    story: &mut Story,
+) -> Result<usize, Failure> {
     let query = [("limit", "500".to_owned())];
-    let page: Page = view::read(&client.get(&format!("/sagas/{saga}/history"), &query).await?)?;
+    let page: Page = view::read(
+        &client
+            .get(&format!("/sagas/{saga}/history"), &query)
+            .await?,
+    )?;
     let mut further = 0;
     for entry in page.history.iter().skip(told) {
         let entry: EntryView = view::read(entry.get())?;
@@ -206,9 +245,10 @@ async fn tell_further(client: &Client, saga: &str, told: usize, story: &mut Stor
 /// The status of a step, whether the steps come as a map or as a list.
 fn step_status<'s>(steps: &'s serde_json::Value, name: &str) -> Option<&'s str> {
     match steps {
-        serde_json::Value::Array(steps) => {
-            steps.iter().find(|step| step["name"].as_str() == Some(name))?["status"].as_str()
-        }
+        serde_json::Value::Array(steps) => steps
+            .iter()
+            .find(|step| step["name"].as_str() == Some(name))?["status"]
+            .as_str(),
         steps => steps[name].as_str(),
     }
 }
@@ -219,27 +259,60 @@ fn ended(plot: &Plot, number: usize, order: OrderView, took: Duration, story: &S
         status.map_or("?", |status| super::paint::of_step(status).0)
     });
     let mistake = if order.status != plot.ends {
-        Some(format!("order {number} ended as {}, and should have as {}", order.status, plot.ends))
+        Some(format!(
+            "order {number} ended as {}, and should have as {}",
+            order.status, plot.ends
+        ))
     } else if plot.refund_retried && story.failed_undos() == 0 {
-        Some(format!("the refund of order {number} should have failed at first"))
+        Some(format!(
+            "the refund of order {number} should have failed at first"
+        ))
     } else {
         None
     };
-    Ended { id: order.id, status: order.status, steps: steps.join(" "), took, mistake }
+    Ended {
+        id: order.id,
+        status: order.status,
+        steps: steps.join(" "),
+        took,
+        mistake,
+    }
 }
 
 fn end_line(ended: &Ended, paint: Paint) -> Result<(), Failure> {
-    let colour = if ended.mistake.is_some() { Colour::Red } else { Colour::Green };
-    print(&format!("           {}\n", paint.paint(colour, &format!("═ {} after {}", ended.status, span(ended.took)))))
+    let colour = if ended.mistake.is_some() {
+        Colour::Red
+    } else {
+        Colour::Green
+    };
+    print(&format!(
+        "           {}\n",
+        paint.paint(
+            colour,
+            &format!("═ {} after {}", ended.status, span(ended.took))
+        )
+    ))
 }
 
 fn summary(all: &[(&Plot, Ended)], paint: Paint) -> Result<(), Failure> {
     let row = |(number, (plot, ended)): (usize, &(&Plot, Ended))| {
-        let good = if ended.mistake.is_none() { "as it should" } else { "NOT as it should" };
-        let cells = [(number + 1).to_string(), plot.title.to_owned(), ended.status.clone(), ended.steps.clone()];
+        let good = if ended.mistake.is_none() {
+            "as it should"
+        } else {
+            "NOT as it should"
+        };
+        let cells = [
+            (number + 1).to_string(),
+            plot.title.to_owned(),
+            ended.status.clone(),
+            ended.steps.clone(),
+        ];
         let rest = [span(ended.took), good.to_owned(), ended.id.clone()];
         cells.into_iter().chain(rest).map(Into::into).collect()
     };
     let heading = ["#", "STORY", "ENDED", "STEPS", "TOOK", "", "ORDER"];
-    print(&format!("\n{}", table(&heading, all.iter().enumerate().map(row).collect(), paint)))
+    print(&format!(
+        "\n{}",
+        table(&heading, all.iter().enumerate().map(row).collect(), paint)
+    ))
 }

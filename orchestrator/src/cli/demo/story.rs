@@ -4,14 +4,46 @@ use crate::cli::output::span;
 use crate::cli::paint::{Colour, Paint, of_step};
 use crate::cli::table::tamed;
 use crate::cli::view::{EntryView, MoveView, between};
-use workflows::saga::StepStatus;
+use saga_core::saga::StepStatus;
 
 /// What each step of an order is, in the words of the trade: when it begins, is done, begins to be undone, is undone.
 const WORDS: &[(&str, [&str; 4])] = &[
-    ("order", ["write the order down", "the order is written down", "strike the order out", "the order is struck out"]),
-    ("pay", ["charge the card", "the card is charged", "refund the card", "the money is back on the card"]),
-    ("store", ["ask the kitchen", "the food is ready", "call the kitchen off", "the kitchen was called off"]),
-    ("deliver", ["find a courier", "delivered to the door", "call the courier back", "the courier turned round"]),
+    (
+        "order",
+        [
+            "write the order down",
+            "the order is written down",
+            "strike the order out",
+            "the order is struck out",
+        ],
+    ),
+    (
+        "pay",
+        [
+            "charge the card",
+            "the card is charged",
+            "refund the card",
+            "the money is back on the card",
+        ],
+    ),
+    (
+        "store",
+        [
+            "ask the kitchen",
+            "the food is ready",
+            "call the kitchen off",
+            "the kitchen was called off",
+        ],
+    ),
+    (
+        "deliver",
+        [
+            "find a courier",
+            "delivered to the door",
+            "call the courier back",
+            "the courier turned round",
+        ],
+    ),
 ];
 
 /// Tells one saga's story, entry by entry.
@@ -26,7 +58,12 @@ pub struct Story {
 impl Story {
     /// Nothing is told yet.
     pub fn new(paint: Paint) -> Self {
-        Self { paint, began: None, turned: false, failed_undos: 0 }
+        Self {
+            paint,
+            began: None,
+            turned: false,
+            failed_undos: 0,
+        }
     }
 
     /// How many attempts to undo something failed so far.
@@ -58,8 +95,13 @@ impl Story {
             }
         }
         lines.extend(begun.into_iter().map(|moved| self.step(entry, moved)));
-        let clock = self.paint.paint(Colour::Dim, &format!("{:>9}", format!("+{}", span(after))));
-        lines.into_iter().map(|line| format!("{clock}  {line}")).collect()
+        let clock = self
+            .paint
+            .paint(Colour::Dim, &format!("{:>9}", format!("+{}", span(after))));
+        lines
+            .into_iter()
+            .map(|line| format!("{clock}  {line}"))
+            .collect()
     }
 
     fn line(&self, icon: &str, colour: Colour, who: &str, what: &str) -> String {
@@ -81,7 +123,12 @@ impl Story {
             }
             "fail" => {
                 let why = entry.input["error"]["message"].as_str().unwrap_or_default();
-                Some(self.line("✋", Colour::Bold, "kitchen", &format!("says that it can't be: “{why}”")))
+                Some(self.line(
+                    "✋",
+                    Colour::Bold,
+                    "kitchen",
+                    &format!("says that it can't be: “{why}”"),
+                ))
             }
             _ => None,
         }
@@ -94,14 +141,26 @@ impl Story {
         }
         let input = &entry.input;
         self.failed_undos += u32::from(input["action"].as_str() == Some("compensate"));
-        let why = input["error"]["message"].as_str().filter(|why| !why.is_empty());
-        let why = why.or(input["error"]["code"].as_str()).unwrap_or("it failed");
+        let why = input["error"]["message"]
+            .as_str()
+            .filter(|why| !why.is_empty());
+        let why = why
+            .or(input["error"]["code"].as_str())
+            .unwrap_or("it failed");
         let what = if turns(entry) {
             format!("refused: {why}")
         } else {
-            format!("attempt {} failed: {why}; it will be tried again", input["attempt"])
+            format!(
+                "attempt {} failed: {why}; it will be tried again",
+                input["attempt"]
+            )
         };
-        Some(self.line("✗", Colour::Red, input["step"].as_str().unwrap_or_default(), &what))
+        Some(self.line(
+            "✗",
+            Colour::Red,
+            input["step"].as_str().unwrap_or_default(),
+            &what,
+        ))
     }
 
     /// A further attempt, sent by a timer.
@@ -118,8 +177,10 @@ impl Story {
             return self.line("?", Colour::Dim, name, &moved.to);
         };
         let (icon, colour) = of_step(status);
-        let words =
-            WORDS.iter().find(|(step, _)| *step == name).map_or(["begins", "done", "undo", "undone"], |(_, w)| *w);
+        let words = WORDS
+            .iter()
+            .find(|(step, _)| *step == name)
+            .map_or(["begins", "done", "undo", "undone"], |(_, w)| *w);
         let asks = |what: &str| format!("orchestrator asks worker {name} to {what}");
         let what = match status {
             StepStatus::Pending => "waits for its turn".to_owned(),
@@ -129,7 +190,9 @@ impl Story {
             StepStatus::Failed if self.turned => "nothing of it stands: nothing to undo".to_owned(),
             StepStatus::Failed => "it cannot be done".to_owned(),
             StepStatus::Skipped => "not needed".to_owned(),
-            StepStatus::Compensating if failed(entry) && entry.input["step"].as_str() == Some(name) => {
+            StepStatus::Compensating
+                if failed(entry) && entry.input["step"].as_str() == Some(name) =>
+            {
                 asks("make sure that nothing of it stands")
             }
             StepStatus::Compensating => asks(words[2]),
@@ -147,12 +210,19 @@ fn failed(entry: &EntryView) -> bool {
 
 /// Whether an entry turns the saga.
 fn turns(entry: &EntryView) -> bool {
-    entry.moved.iter().flatten().any(|moved| moved.step.is_none() && moved.to == "compensating")
+    entry
+        .moved
+        .iter()
+        .flatten()
+        .any(|moved| moved.step.is_none() && moved.to == "compensating")
 }
 
 /// Whether a move ends something.
 fn ends(moved: &MoveView) -> bool {
-    !matches!(moved.to.parse(), Ok(StepStatus::Running | StepStatus::Compensating | StepStatus::Pending))
+    !matches!(
+        moved.to.parse(),
+        Ok(StepStatus::Running | StepStatus::Compensating | StepStatus::Pending)
+    )
 }
 
 #[cfg(test)]
@@ -173,7 +243,10 @@ mod tests {
                 "moved": [{"step": null, "from": null, "to": "running"},
                           {"step": "order", "from": "pending", "to": "running"}]}),
         );
-        assert_eq!(lines, ["    +0 ms  ▸ order     orchestrator asks worker order to write the order down"]);
+        assert_eq!(
+            lines,
+            ["    +0 ms  ▸ order     orchestrator asks worker order to write the order down"]
+        );
         let lines = told(
             &mut story,
             serde_json::json!({"revision": 2, "at": "2026-07-01T10:00:01.5Z",
@@ -196,7 +269,10 @@ mod tests {
                           "error": {"code": "x", "message": "the gateway is away"}}}),
         );
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].contains("✗ pay       attempt 1 failed: the gateway is away"), "{lines:?}");
+        assert!(
+            lines[0].contains("✗ pay       attempt 1 failed: the gateway is away"),
+            "{lines:?}"
+        );
         assert_eq!(story.failed_undos(), 1);
     }
 
@@ -211,12 +287,21 @@ mod tests {
         let turn = serde_json::json!([{"step": null, "from": "running", "to": "compensating"},
             {"step": "pay", "from": "running", "to": "compensating"}]);
         let lines = told(&mut story, reply("execute", "failed", turn));
-        assert!(lines[0].ends_with("✗ pay       refused: the card was declined"), "{lines:?}");
-        assert!(lines[2].ends_with("asks worker pay to make sure that nothing of it stands"), "{lines:?}");
+        assert!(
+            lines[0].ends_with("✗ pay       refused: the card was declined"),
+            "{lines:?}"
+        );
+        assert!(
+            lines[2].ends_with("asks worker pay to make sure that nothing of it stands"),
+            "{lines:?}"
+        );
         let undone = serde_json::json!([{"step": "pay", "from": "compensating", "to": "failed"}]);
         let lines = told(&mut story, reply("compensate", "completed", undone));
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].ends_with("✗ pay       nothing of it stands: nothing to undo"), "{lines:?}");
+        assert!(
+            lines[0].ends_with("✗ pay       nothing of it stands: nothing to undo"),
+            "{lines:?}"
+        );
         assert_eq!(story.failed_undos(), 0);
     }
 }

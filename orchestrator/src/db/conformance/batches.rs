@@ -1,10 +1,10 @@
 //! Batches to write.
 
 use crate::db::{Batch, Check, Db, HistoryRow, IdempotencyRow, SagaInsert, SagaRow, Wake};
+use saga_core::saga::Status;
+use saga_protocol::Time;
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::saga::Status;
 
 /// A moment to count from.
 pub(super) const T0: Time = Time::from_micros(1_700_000_000_123_456);
@@ -48,7 +48,12 @@ pub(super) fn row(id: Uuid) -> SagaRow {
 
 /// The same at its end.
 pub(super) fn ended(row: SagaRow, status: Status) -> SagaRow {
-    SagaRow { status, current: String::new(), finished_at: Some(row.updated_at), ..row }
+    SagaRow {
+        status,
+        current: String::new(),
+        finished_at: Some(row.updated_at),
+        ..row
+    }
 }
 
 /// A new saga of that workflow; its key is its id.
@@ -67,19 +72,34 @@ pub(super) fn insert_of(workflow: &str, row: SagaRow) -> SagaInsert {
 
 /// What a start writes.
 pub(super) fn history(id: Uuid, revision: u64, n: u32) -> HistoryRow {
-    HistoryRow { saga_id: id, revision, n, at: T0, entry: format!("entry {revision} {n}").into_bytes() }
+    HistoryRow {
+        saga_id: id,
+        revision,
+        n,
+        at: T0,
+        entry: format!("entry {revision} {n}").into_bytes(),
+    }
 }
 
 /// A batch that starts those sagas.
 pub(super) fn starting(inserts: Vec<SagaInsert>) -> Batch {
-    let history = inserts.iter().map(|insert| history(insert.row.id, 1, 0)).collect();
-    Batch { inserts, history, ..batch() }
+    let history = inserts
+        .iter()
+        .map(|insert| history(insert.row.id, 1, 0))
+        .collect();
+    Batch {
+        inserts,
+        history,
+        ..batch()
+    }
 }
 
 /// Starts one order saga.
 pub(super) async fn start(db: &dyn Db) -> Uuid {
     let id = Uuid::now_v7();
-    db.write(&starting(vec![insert_of("order", row(id))])).await.expect("a new saga can be written");
+    db.write(&starting(vec![insert_of("order", row(id))]))
+        .await
+        .expect("a new saga can be written");
     id
 }
 
@@ -87,10 +107,20 @@ pub(super) async fn start(db: &dyn Db) -> Uuid {
 pub(super) fn moving(ids: &[Uuid], from: u64) -> Batch {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
-    let moved =
-        |id: &Uuid| SagaRow { revision: from + 1, state: format!("state {}", from + 1).into_bytes(), ..row(*id) };
+    let moved = |id: &Uuid| SagaRow {
+        revision: from + 1,
+        state: format!("state {}", from + 1).into_bytes(),
+        ..row(*id)
+    };
     Batch {
-        checks: ids.iter().map(|id| Check { id: *id, revision: from, ignored: 0 }).collect(),
+        checks: ids
+            .iter()
+            .map(|id| Check {
+                id: *id,
+                revision: from,
+                ignored: 0,
+            })
+            .collect(),
         updates: ids.iter().map(moved).collect(),
         history: ids.iter().map(|id| history(*id, from + 1, 0)).collect(),
         ..batch()

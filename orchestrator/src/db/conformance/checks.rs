@@ -3,9 +3,9 @@
 use super::batches::*;
 use super::{Beside, Fresh};
 use crate::db::StoredDefinition;
+use saga_core::saga::Status;
 use std::collections::BTreeSet;
 use uuid::Uuid;
-use workflows::saga::Status;
 
 on_both! {
     each_check_refuses_what_it_is_there_for,
@@ -14,17 +14,41 @@ on_both! {
 /// The constraint, the table, and a change to a good row that breaks it.
 const BREACHES: &[(&str, &str, &str)] = &[
     ("sagas_status", "sagas", "status = 'lost'"),
-    ("sagas_finished", "sagas", "status = 'completed', current = ''"),
-    ("sagas_finished", "sagas", "finished_at = updated_at, current = ''"),
-    ("sagas_current", "sagas", "status = 'completed', finished_at = updated_at"),
-    ("sagas_paused", "sagas", "status = 'compensating', paused = true"),
+    (
+        "sagas_finished",
+        "sagas",
+        "status = 'completed', current = ''",
+    ),
+    (
+        "sagas_finished",
+        "sagas",
+        "finished_at = updated_at, current = ''",
+    ),
+    (
+        "sagas_current",
+        "sagas",
+        "status = 'completed', finished_at = updated_at",
+    ),
+    (
+        "sagas_paused",
+        "sagas",
+        "status = 'compensating', paused = true",
+    ),
     ("sagas_numbers", "sagas", "version = 0"),
     ("sagas_numbers", "sagas", "revision = 0"),
     ("sagas_numbers", "sagas", "ignored = -1"),
     ("sagas_numbers", "sagas", "format = 0"),
     ("sagas_times", "sagas", "started_at = deadline"),
-    ("sagas_times", "sagas", "started_at = deadline, updated_at = deadline, deadline = started_at"),
-    ("sagas_times", "sagas", "status = 'completed', current = '', finished_at = deadline"),
+    (
+        "sagas_times",
+        "sagas",
+        "started_at = deadline, updated_at = deadline, deadline = started_at",
+    ),
+    (
+        "sagas_times",
+        "sagas",
+        "status = 'completed', current = '', finished_at = deadline",
+    ),
     ("sagas_names", "sagas", "key = ''"),
     ("sagas_names", "sagas", "workflow = ''"),
     ("finished_status", "finished", "status = 'running'"),
@@ -33,7 +57,11 @@ const BREACHES: &[(&str, &str, &str)] = &[
     ("history_numbers", "history", "n = -1"),
     ("idempotency_body_hash", "idempotency", "body_hash = answer"),
     ("idempotency_key", "idempotency", "key = ''"),
-    ("outbox_messages", "outbox", "messages = substr(messages, 1, 1)"),
+    (
+        "outbox_messages",
+        "outbox",
+        "messages = substr(messages, 1, 1)",
+    ),
     ("definitions_version", "definitions", "version = 0"),
     ("definitions_digest", "definitions", "digest = 'abc'"),
 ];
@@ -49,19 +77,41 @@ async fn each_check_refuses_what_it_is_there_for(fresh: &Fresh) {
     let id = Uuid::now_v7();
     let ending = Uuid::now_v7();
     let finished = ended(row(ending), Status::Completed);
-    let mut batch = starting(vec![insert_of("order", row(id)), insert_of("order", finished)]);
+    let mut batch = starting(vec![
+        insert_of("order", row(id)),
+        insert_of("order", finished),
+    ]);
     batch.idempotency = vec![idempotency("k", id)];
     fresh.db.write(&batch).await.expect("sagas can be started");
-    let definition =
-        StoredDefinition { workflow: "order".into(), version: 1, source: "-".into(), digest: "0a".repeat(32) };
-    fresh.db.put_definition(&definition).await.expect("a definition can be stored");
+    let definition = StoredDefinition {
+        workflow: "order".into(),
+        version: 1,
+        source: "-".into(),
+        digest: "0a".repeat(32),
+    };
+    fresh
+        .db
+        .put_definition(&definition)
+        .await
+        .expect("a definition can be stored");
 
     let mut beside = Beside::of(fresh).await;
-    beside.run("delete from sagas where finished_at is not null").await.expect("the good row is the only one");
+    beside
+        .run("delete from sagas where finished_at is not null")
+        .await
+        .expect("the good row is the only one");
     let mut tried = BTreeSet::new();
-    let sqlites = if fresh.file.is_some() { BREACHES_OF_SQLITE } else { &[] };
+    let sqlites = if fresh.file.is_some() {
+        BREACHES_OF_SQLITE
+    } else {
+        &[]
+    };
     for (constraint, table, change) in BREACHES.iter().chain(sqlites) {
-        let refused = beside.run(&format!("update {table} set {change}")).await.expect_err(change).to_string();
+        let refused = beside
+            .run(&format!("update {table} set {change}"))
+            .await
+            .expect_err(change)
+            .to_string();
         assert!(refused.contains(constraint), "{change}: {refused}");
         tried.insert((*constraint).to_owned());
     }
@@ -72,14 +122,22 @@ async fn checks_of(beside: &mut Beside) -> BTreeSet<String> {
     let names = "select conname::text from pg_constraint where contype = 'c' and connamespace = 'saga'::regnamespace";
     match beside {
         Beside::Postgres(connection) => {
-            let names = sqlx::query_scalar(names).fetch_all(connection).await.expect("a catalog");
+            let names = sqlx::query_scalar(names)
+                .fetch_all(connection)
+                .await
+                .expect("a catalog");
             names.into_iter().collect()
         }
         Beside::Sqlite(connection) => {
             let tables = sqlx::query_scalar("select sql from sqlite_schema where type = 'table'");
             let tables: Vec<String> = tables.fetch_all(connection).await.expect("a schema");
-            let words: Vec<_> = tables.iter().flat_map(|table| table.split_whitespace()).collect();
-            let checks = words.windows(3).filter(|words| words[0] == "constraint" && words[2].starts_with("check"));
+            let words: Vec<_> = tables
+                .iter()
+                .flat_map(|table| table.split_whitespace())
+                .collect();
+            let checks = words
+                .windows(3)
+                .filter(|words| words[0] == "constraint" && words[2].starts_with("check"));
             checks.map(|words| words[1].to_owned()).collect()
         }
     }

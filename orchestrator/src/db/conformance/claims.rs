@@ -3,12 +3,12 @@
 use super::Fresh;
 use super::batches::*;
 use crate::db::{CLAIM, Db};
+use saga_core::saga::Status;
+use saga_protocol::Time;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::saga::Status;
 
 on_both! {
     a_wake_up_is_only_ever_moved_earlier_unless_exactly,
@@ -27,7 +27,11 @@ async fn wake_at(db: &dyn Db, id: Uuid) -> Option<Time> {
 async fn start_waking(db: &dyn Db, wakes: &[Time]) -> Vec<Uuid> {
     let ids: Vec<_> = wakes.iter().map(|_| Uuid::now_v7()).collect();
     let mut batch = starting(ids.iter().map(|id| insert_of("order", row(*id))).collect());
-    batch.wakes = ids.iter().zip(wakes).map(|(id, at)| wake(*id, *at, false)).collect();
+    batch.wakes = ids
+        .iter()
+        .zip(wakes)
+        .map(|(id, at)| wake(*id, *at, false))
+        .collect();
     db.write(&batch).await.expect("sagas can be started");
     ids
 }
@@ -35,13 +39,21 @@ async fn start_waking(db: &dyn Db, wakes: &[Time]) -> Vec<Uuid> {
 async fn a_wake_up_is_only_ever_moved_earlier_unless_exactly(fresh: &Fresh) {
     let db = &*fresh.db;
     let ids = start_waking(db, &[at(100)]).await;
-    for (revision, seconds, exact, expected) in
-        [(1, 200, false, 100), (2, 50, false, 50), (3, 200, true, 200), (4, 60, true, 60), (5, 61, false, 60)]
-    {
+    for (revision, seconds, exact, expected) in [
+        (1, 200, false, 100),
+        (2, 50, false, 50),
+        (3, 200, true, 200),
+        (4, 60, true, 60),
+        (5, 61, false, 60),
+    ] {
         let mut batch = moving(&ids, revision);
         batch.wakes = vec![wake(ids[0], at(seconds), exact)];
         db.write(&batch).await.expect("it can be moved");
-        assert_eq!(wake_at(db, ids[0]).await, Some(at(expected)), "after {seconds} exact {exact}");
+        assert_eq!(
+            wake_at(db, ids[0]).await,
+            Some(at(expected)),
+            "after {seconds} exact {exact}"
+        );
     }
 }
 
@@ -51,7 +63,10 @@ async fn a_due_wake_up_is_claimed_once_and_moved_ahead(fresh: &Fresh) {
     let claimed = db.claim_wake_ups(10).await.expect("a claim");
     assert_eq!(claimed.due, ids);
     let moved = wake_at(db, ids[0]).await.expect("it is still there");
-    assert_eq!((claimed.next, moved), (Some(claimed.now + CLAIM), claimed.now + CLAIM));
+    assert_eq!(
+        (claimed.next, moved),
+        (Some(claimed.now + CLAIM), claimed.now + CLAIM)
+    );
     let again = db.claim_wake_ups(10).await.expect("a claim");
     assert!(again.due.is_empty() && again.now >= claimed.now);
     assert_eq!(again.next, Some(moved));
@@ -72,8 +87,14 @@ async fn the_earliest_come_first_and_more_are_told_of(fresh: &Fresh) {
     let db = &*fresh.db;
     let ids = start_waking(db, &[at(3), at(1), at(2)]).await;
     let first = db.claim_wake_ups(2).await.expect("a claim");
-    assert_eq!(BTreeSet::from_iter(first.due), BTreeSet::from([ids[1], ids[2]]));
-    assert!(first.next.is_some_and(|next| next <= first.now), "there is one more due now");
+    assert_eq!(
+        BTreeSet::from_iter(first.due),
+        BTreeSet::from([ids[1], ids[2]])
+    );
+    assert!(
+        first.next.is_some_and(|next| next <= first.now),
+        "there is one more due now"
+    );
     assert_eq!(db.claim_wake_ups(2).await.expect("a claim").due, [ids[0]]);
 }
 
@@ -81,7 +102,11 @@ async fn wake_ups_of_finished_sagas_go_in_bulk(fresh: &Fresh) {
     let db = &*fresh.db;
     let ids = start_waking(db, &[at(1); 20]).await;
     let mut ending = moving(&ids[..19], 1);
-    ending.updates = ending.updates.into_iter().map(|row| ended(row, Status::Compensated)).collect();
+    ending.updates = ending
+        .updates
+        .into_iter()
+        .map(|row| ended(row, Status::Compensated))
+        .collect();
     db.write(&ending).await.expect("they can end");
     let claimed = db.claim_wake_ups(5).await.expect("a claim");
     assert_eq!(claimed.due, [ids[19]]);

@@ -3,10 +3,10 @@
 use super::Fresh;
 use super::batches::*;
 use crate::db::{Db, ListFilter, SagaInsert, SagaRow};
+use saga_core::saga::Status;
+use saga_protocol::Time;
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::saga::Status;
 
 on_both! {
     pages_are_newest_first_and_without_gaps,
@@ -21,8 +21,16 @@ fn nth(n: u64) -> SagaInsert {
     let at = T0 + Duration::from_secs(60 * n);
     let millis = u128::try_from(at.micros() / 1000).expect("after 1970");
     let id = Uuid::from_u128((millis << 80) | (7 << 76) | (2 << 62) | u128::from(n));
-    let row = SagaRow { updated_at: at, state: n.to_string().into_bytes(), ..row(id) };
-    SagaInsert { started_at: at, deadline: at + Duration::from_secs(1), ..insert_of("order", row) }
+    let row = SagaRow {
+        updated_at: at,
+        state: n.to_string().into_bytes(),
+        ..row(id)
+    };
+    SagaInsert {
+        started_at: at,
+        deadline: at + Duration::from_secs(1),
+        ..insert_of("order", row)
+    }
 }
 
 /// 0 … 9, each with something of its own.
@@ -44,12 +52,20 @@ fn ten() -> Vec<SagaInsert> {
 
 /// The numbers of the sagas of all pages, in order.
 async fn list(db: &dyn Db, filter: ListFilter) -> Vec<u64> {
-    let mut filter = ListFilter { limit: if filter.limit == 0 { 50 } else { filter.limit }, ..filter };
+    let mut filter = ListFilter {
+        limit: if filter.limit == 0 { 50 } else { filter.limit },
+        ..filter
+    };
     let mut numbers = Vec::new();
     for _page in 0..100 {
         let page = db.list(&filter).await.expect("a page");
         assert!(page.states.len() <= filter.limit as usize);
-        let number = |state: Vec<u8>| String::from_utf8(state).expect("text").parse::<u64>().expect("a number");
+        let number = |state: Vec<u8>| {
+            String::from_utf8(state)
+                .expect("text")
+                .parse::<u64>()
+                .expect("a number")
+        };
         numbers.extend(page.states.into_iter().map(number));
         if page.next.is_none() {
             return numbers;
@@ -62,18 +78,32 @@ async fn list(db: &dyn Db, filter: ListFilter) -> Vec<u64> {
 async fn pages_are_newest_first_and_without_gaps(fresh: &Fresh) {
     let db = &*fresh.db;
     assert!(list(db, ListFilter::default()).await.is_empty());
-    db.write(&starting((0..10).map(nth).collect())).await.expect("sagas can be started");
+    db.write(&starting((0..10).map(nth).collect()))
+        .await
+        .expect("sagas can be started");
     for limit in [1, 3, 5, 10, 500] {
-        let all = list(db, ListFilter { limit, ..ListFilter::default() }).await;
+        let all = list(
+            db,
+            ListFilter {
+                limit,
+                ..ListFilter::default()
+            },
+        )
+        .await;
         assert_eq!(all, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0], "in pages of {limit}");
     }
 }
 
 async fn each_filter_finds_its_sagas(fresh: &Fresh) {
     let db = &*fresh.db;
-    db.write(&starting(ten())).await.expect("sagas can be started");
+    db.write(&starting(ten()))
+        .await
+        .expect("sagas can be started");
     let any = ListFilter::default;
-    let status = |status: &[Status]| ListFilter { status: status.to_vec(), ..any() };
+    let status = |status: &[Status]| ListFilter {
+        status: status.to_vec(),
+        ..any()
+    };
     let text = |text: &str| Some(text.to_owned());
     let minute = |n: u64| Some(nth(n).started_at);
     let cases = [
@@ -81,18 +111,92 @@ async fn each_filter_finds_its_sagas(fresh: &Fresh) {
         (status(&[Status::Compensating, Status::Parked]), vec![4, 3]),
         (status(&[Status::Compensated]), vec![]),
         (status(Status::ALL), vec![9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
-        (ListFilter { workflow: text("refund"), ..any() }, vec![9, 1]),
-        (ListFilter { workflow: text("nothing"), ..any() }, vec![]),
-        (ListFilter { step: text("store"), ..any() }, vec![4]),
-        (ListFilter { step: text("deliver"), ..any() }, vec![5]),
-        (ListFilter { key: text("A-17"), ..any() }, vec![9, 6]),
-        (ListFilter { key: text("A-1"), ..any() }, vec![]),
-        (ListFilter { since: minute(7), ..any() }, vec![9, 8, 7]),
-        (ListFilter { until: minute(2), ..any() }, vec![1, 0]),
-        (ListFilter { since: minute(3), until: minute(5), ..any() }, vec![4, 3]),
-        (ListFilter { since: minute(3).map(|at| at + Duration::from_micros(1)), until: minute(5), ..any() }, vec![4]),
-        (ListFilter { before: Some(nth(2).row.id), ..any() }, vec![1, 0]),
-        (ListFilter { since: Some(Time::from_micros(0)), ..any() }, vec![9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
+        (
+            ListFilter {
+                workflow: text("refund"),
+                ..any()
+            },
+            vec![9, 1],
+        ),
+        (
+            ListFilter {
+                workflow: text("nothing"),
+                ..any()
+            },
+            vec![],
+        ),
+        (
+            ListFilter {
+                step: text("store"),
+                ..any()
+            },
+            vec![4],
+        ),
+        (
+            ListFilter {
+                step: text("deliver"),
+                ..any()
+            },
+            vec![5],
+        ),
+        (
+            ListFilter {
+                key: text("A-17"),
+                ..any()
+            },
+            vec![9, 6],
+        ),
+        (
+            ListFilter {
+                key: text("A-1"),
+                ..any()
+            },
+            vec![],
+        ),
+        (
+            ListFilter {
+                since: minute(7),
+                ..any()
+            },
+            vec![9, 8, 7],
+        ),
+        (
+            ListFilter {
+                until: minute(2),
+                ..any()
+            },
+            vec![1, 0],
+        ),
+        (
+            ListFilter {
+                since: minute(3),
+                until: minute(5),
+                ..any()
+            },
+            vec![4, 3],
+        ),
+        (
+            ListFilter {
+                since: minute(3).map(|at| at + Duration::from_micros(1)),
+                until: minute(5),
+                ..any()
+            },
+            vec![4],
+        ),
+        (
+            ListFilter {
+                before: Some(nth(2).row.id),
+                ..any()
+            },
+            vec![1, 0],
+        ),
+        (
+            ListFilter {
+                since: Some(Time::from_micros(0)),
+                ..any()
+            },
+            vec![9, 8, 7, 6, 5, 4, 3, 2, 1, 0],
+        ),
     ];
     for (filter, expected) in cases {
         assert_eq!(list(db, filter.clone()).await, expected, "{filter:?}");
@@ -101,21 +205,100 @@ async fn each_filter_finds_its_sagas(fresh: &Fresh) {
 
 async fn filters_hold_together(fresh: &Fresh) {
     let db = &*fresh.db;
-    db.write(&starting(ten())).await.expect("sagas can be started");
+    db.write(&starting(ten()))
+        .await
+        .expect("sagas can be started");
     let text = |text: &str| Some(text.to_owned());
-    let running = || ListFilter { status: vec![Status::Running], ..ListFilter::default() };
+    let running = || ListFilter {
+        status: vec![Status::Running],
+        ..ListFilter::default()
+    };
     let cases = [
-        (ListFilter { workflow: text("refund"), ..running() }, vec![9, 1]),
-        (ListFilter { workflow: text("order"), step: text("deliver"), ..running() }, vec![5]),
-        (ListFilter { step: text("pay"), ..running() }, vec![]),
-        (ListFilter { status: vec![Status::Completed], step: text("order"), ..running() }, vec![]),
-        (ListFilter { key: text("A-17"), workflow: text("order"), ..running() }, vec![6]),
-        (ListFilter { key: text("A-17"), status: vec![Status::Parked], ..running() }, vec![]),
-        (ListFilter { key: text("A-17"), q: text("A-1"), ..running() }, vec![9, 6]),
-        (ListFilter { q: text("A-1"), workflow: text("refund"), ..running() }, vec![9]),
-        (ListFilter { q: text("A-1"), until: Some(nth(8).started_at), ..running() }, vec![7, 6]),
-        (ListFilter { since: Some(nth(6).started_at), ..running() }, vec![9, 8, 7, 6]),
-        (ListFilter { key: text("A-17"), before: Some(nth(9).row.id), ..running() }, vec![6]),
+        (
+            ListFilter {
+                workflow: text("refund"),
+                ..running()
+            },
+            vec![9, 1],
+        ),
+        (
+            ListFilter {
+                workflow: text("order"),
+                step: text("deliver"),
+                ..running()
+            },
+            vec![5],
+        ),
+        (
+            ListFilter {
+                step: text("pay"),
+                ..running()
+            },
+            vec![],
+        ),
+        (
+            ListFilter {
+                status: vec![Status::Completed],
+                step: text("order"),
+                ..running()
+            },
+            vec![],
+        ),
+        (
+            ListFilter {
+                key: text("A-17"),
+                workflow: text("order"),
+                ..running()
+            },
+            vec![6],
+        ),
+        (
+            ListFilter {
+                key: text("A-17"),
+                status: vec![Status::Parked],
+                ..running()
+            },
+            vec![],
+        ),
+        (
+            ListFilter {
+                key: text("A-17"),
+                q: text("A-1"),
+                ..running()
+            },
+            vec![9, 6],
+        ),
+        (
+            ListFilter {
+                q: text("A-1"),
+                workflow: text("refund"),
+                ..running()
+            },
+            vec![9],
+        ),
+        (
+            ListFilter {
+                q: text("A-1"),
+                until: Some(nth(8).started_at),
+                ..running()
+            },
+            vec![7, 6],
+        ),
+        (
+            ListFilter {
+                since: Some(nth(6).started_at),
+                ..running()
+            },
+            vec![9, 8, 7, 6],
+        ),
+        (
+            ListFilter {
+                key: text("A-17"),
+                before: Some(nth(9).row.id),
+                ..running()
+            },
+            vec![6],
+        ),
     ];
     for (filter, expected) in cases {
         assert_eq!(list(db, filter.clone()).await, expected, "{filter:?}");
@@ -124,7 +307,9 @@ async fn filters_hold_together(fresh: &Fresh) {
 
 async fn a_search_goes_by_prefix(fresh: &Fresh) {
     let db = &*fresh.db;
-    db.write(&starting(ten())).await.expect("sagas can be started");
+    db.write(&starting(ten()))
+        .await
+        .expect("sagas can be started");
     let id = nth(5).row.id.to_string();
     let cases = [
         ("A-1", vec![9, 8, 7, 6]),
@@ -139,7 +324,11 @@ async fn a_search_goes_by_prefix(fresh: &Fresh) {
     ];
     for (q, expected) in cases {
         for limit in [2, 50] {
-            let filter = ListFilter { q: Some(q.to_owned()), limit, ..ListFilter::default() };
+            let filter = ListFilter {
+                q: Some(q.to_owned()),
+                limit,
+                ..ListFilter::default()
+            };
             assert_eq!(list(db, filter).await, expected, "{q} in pages of {limit}");
         }
     }
@@ -153,11 +342,27 @@ async fn filtered_pages_are_without_gaps(fresh: &Fresh) {
         saga.row.status = [Status::Running, Status::Parked][n % 2];
         saga.row.current = ["pay", "store"][n / 2 % 2].to_owned();
     }
-    db.write(&starting(sagas)).await.expect("sagas can be started");
-    let filter =
-        ListFilter { step: Some("pay".to_owned()), since: Some(nth(10).started_at), limit: 4, ..ListFilter::default() };
+    db.write(&starting(sagas))
+        .await
+        .expect("sagas can be started");
+    let filter = ListFilter {
+        step: Some("pay".to_owned()),
+        since: Some(nth(10).started_at),
+        limit: 4,
+        ..ListFilter::default()
+    };
     let expected: Vec<_> = (10..60).rev().filter(|n| n / 2 % 2 == 0).collect();
     assert_eq!(list(db, filter.clone()).await, expected);
-    let filter = ListFilter { status: vec![Status::Parked], workflow: Some("return".to_owned()), ..filter };
-    assert_eq!(list(db, filter).await, expected.into_iter().filter(|n| n % 2 == 1 && n % 3 == 2).collect::<Vec<_>>());
+    let filter = ListFilter {
+        status: vec![Status::Parked],
+        workflow: Some("return".to_owned()),
+        ..filter
+    };
+    assert_eq!(
+        list(db, filter).await,
+        expected
+            .into_iter()
+            .filter(|n| n % 2 == 1 && n % 3 == 2)
+            .collect::<Vec<_>>()
+    );
 }

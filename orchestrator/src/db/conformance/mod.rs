@@ -60,7 +60,12 @@ async fn on_sqlite(test: impl AsyncFnOnce(&Fresh)) {
     let file = dir.path().join("saga.db");
     let db: Arc<dyn Db> = Arc::new(Sqlite::open(&file).await.expect("a new file can be opened"));
     db.migrate().await.expect("a new file can be migrated");
-    test(&Fresh { db, url: None, file: Some(file) }).await;
+    test(&Fresh {
+        db,
+        url: None,
+        file: Some(file),
+    })
+    .await;
 }
 
 /// A connection beside those under test, which finds the tables by their bare names.
@@ -73,19 +78,33 @@ impl Beside {
     async fn of(fresh: &Fresh) -> Self {
         if let Some(url) = &fresh.url {
             let mut connection = PgConnection::connect(url).await.expect("it is there");
-            sqlx::raw_sql("set search_path to saga").execute(&mut connection).await.expect("a setting");
+            sqlx::raw_sql("set search_path to saga")
+                .execute(&mut connection)
+                .await
+                .expect("a setting");
             return Self::Postgres(connection);
         }
-        let options = SqliteConnectOptions::new().filename(fresh.file.as_ref().expect("it is a file, then"));
-        Self::Sqlite(SqliteConnection::connect_with(&options).await.expect("it is there"))
+        let options =
+            SqliteConnectOptions::new().filename(fresh.file.as_ref().expect("it is a file, then"));
+        Self::Sqlite(
+            SqliteConnection::connect_with(&options)
+                .await
+                .expect("it is there"),
+        )
     }
 
     /// Runs a statement that both databases understand.
     async fn run(&mut self, statement: &str) -> Result<u64, sqlx::Error> {
         let query = sqlx::raw_sql(AssertSqlSafe(statement));
         match self {
-            Self::Postgres(connection) => query.execute(connection).await.map(|done| done.rows_affected()),
-            Self::Sqlite(connection) => query.execute(connection).await.map(|done| done.rows_affected()),
+            Self::Postgres(connection) => query
+                .execute(connection)
+                .await
+                .map(|done| done.rows_affected()),
+            Self::Sqlite(connection) => query
+                .execute(connection)
+                .await
+                .map(|done| done.rows_affected()),
         }
     }
 }
@@ -93,18 +112,33 @@ impl Beside {
 /// Runs a test on a PostgreSQL database of its own.
 pub(in crate::db) async fn on_postgres(name: &str, test: impl AsyncFnOnce(&Fresh)) {
     let Ok(server) = std::env::var("DATABASE_URL") else {
-        assert_ne!(std::env::var("REQUIRE").as_deref(), Ok("all"), "{name} needs DATABASE_URL");
+        assert_ne!(
+            std::env::var("REQUIRE").as_deref(),
+            Ok("all"),
+            "{name} needs DATABASE_URL"
+        );
         println!("SKIPPED {name}: DATABASE_URL is not set");
         return;
     };
     let database = format!("db_{}", Uuid::now_v7().simple());
     admin(&server, &format!("create database {database}")).await;
-    let (host, _) = server.rsplit_once('/').expect("a URL ends with the name of a database");
+    let (host, _) = server
+        .rsplit_once('/')
+        .expect("a URL ends with the name of a database");
     let url = format!("{host}/{database}");
     let outcome = AssertUnwindSafe(async {
-        let db: Arc<dyn Db> = Arc::new(Postgres::connect(&url, 2).await.expect("a new database can be connected to"));
+        let db: Arc<dyn Db> = Arc::new(
+            Postgres::connect(&url, 2)
+                .await
+                .expect("a new database can be connected to"),
+        );
         db.migrate().await.expect("a new database can be migrated");
-        test(&Fresh { db, url: Some(url.clone()), file: None }).await;
+        test(&Fresh {
+            db,
+            url: Some(url.clone()),
+            file: None,
+        })
+        .await;
     });
     let outcome = outcome.catch_unwind().await;
     admin(&server, &format!("drop database {database} with (force)")).await;
@@ -114,6 +148,11 @@ pub(in crate::db) async fn on_postgres(name: &str, test: impl AsyncFnOnce(&Fresh
 }
 
 async fn admin(url: &str, statement: &str) {
-    let mut connection = PgConnection::connect(url).await.expect("DATABASE_URL can be connected to");
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("a test may make databases");
+    let mut connection = PgConnection::connect(url)
+        .await
+        .expect("DATABASE_URL can be connected to");
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(&mut connection)
+        .await
+        .expect("a test may make databases");
 }

@@ -20,7 +20,11 @@ async fn write_rows(db: &dyn Db, owner: Uuid, rows: usize) -> Vec<Uuid> {
     let mut ids = Vec::new();
     for row in 0..rows {
         let messages = format!("[{row}]").into_bytes();
-        let batch = crate::db::Batch { owner, messages, ..batch() };
+        let batch = crate::db::Batch {
+            owner,
+            messages,
+            ..batch()
+        };
         db.write(&batch).await.expect("a batch can be written");
         ids.push(batch.id);
     }
@@ -28,15 +32,25 @@ async fn write_rows(db: &dyn Db, owner: Uuid, rows: usize) -> Vec<Uuid> {
 }
 
 async fn ids_of(db: &dyn Db, owner: Uuid) -> Vec<Uuid> {
-    let rows = db.own_outbox(owner, Uuid::nil(), 1000).await.expect("an outbox");
+    let rows = db
+        .own_outbox(owner, Uuid::nil(), 1000)
+        .await
+        .expect("an outbox");
     rows.into_iter().map(|row| row.id).collect()
 }
 
 async fn a_lease_is_renewed_until_it_ends(fresh: &Fresh) {
     let (db, me) = (&fresh.db, Uuid::now_v7());
-    assert!(!db.renew_lease(me).await.expect("an answer"), "nobody knows it");
-    db.begin_incarnation(me, "host-1").await.expect("it can begin");
-    db.begin_incarnation(me, "host-1").await.expect("a repeat changes nothing");
+    assert!(
+        !db.renew_lease(me).await.expect("an answer"),
+        "nobody knows it"
+    );
+    db.begin_incarnation(me, "host-1")
+        .await
+        .expect("it can begin");
+    db.begin_incarnation(me, "host-1")
+        .await
+        .expect("a repeat changes nothing");
     assert!(db.renew_lease(me).await.expect("an answer"));
     db.end_lease(me).await.expect("it can end");
     assert!(!db.renew_lease(me).await.expect("an answer"), "it is over");
@@ -53,24 +67,45 @@ async fn rows_are_read_in_order_by_their_owner(fresh: &Fresh) {
     assert!(rows[0].at >= before);
     let rest = db.own_outbox(me, mine[2], 3).await.expect("an outbox");
     assert_eq!(rest.iter().map(|row| row.id).collect::<Vec<_>>(), mine[3..]);
-    assert_eq!(db.outbox_backlog().await.expect("a backlog"), (7, Some(rows[0].at)));
+    assert_eq!(
+        db.outbox_backlog().await.expect("a backlog"),
+        (7, Some(rows[0].at))
+    );
 }
 
 async fn rows_of_the_dead_are_adopted(fresh: &Fresh) {
     let (db, me, alive, dead) = (&*fresh.db, Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
-    let (of_dead, of_alive) = (write_rows(db, dead, 3).await, write_rows(db, alive, 1).await);
+    let (of_dead, of_alive) = (
+        write_rows(db, dead, 3).await,
+        write_rows(db, alive, 1).await,
+    );
     let of_unknown = write_rows(db, Uuid::now_v7(), 1).await;
-    db.begin_incarnation(alive, "alive").await.expect("it can begin");
-    db.begin_incarnation(dead, "dead").await.expect("it can begin");
-    assert_eq!(db.adopt_outbox(me, 100).await.expect("an answer"), 0, "who has no lease adopts nothing");
+    db.begin_incarnation(alive, "alive")
+        .await
+        .expect("it can begin");
+    db.begin_incarnation(dead, "dead")
+        .await
+        .expect("it can begin");
+    assert_eq!(
+        db.adopt_outbox(me, 100).await.expect("an answer"),
+        0,
+        "who has no lease adopts nothing"
+    );
 
     db.begin_incarnation(me, "me").await.expect("it can begin");
-    assert_eq!(db.adopt_outbox(me, 100).await.expect("an answer"), 1, "only the one nobody knows is dead");
+    assert_eq!(
+        db.adopt_outbox(me, 100).await.expect("an answer"),
+        1,
+        "only the one nobody knows is dead"
+    );
     assert_eq!(ids_of(db, me).await, of_unknown);
     db.end_lease(dead).await.expect("it can end");
     assert_eq!(db.adopt_outbox(me, 2).await.expect("an answer"), 2);
     assert_eq!(db.adopt_outbox(me, 2).await.expect("an answer"), 1);
-    assert_eq!(BTreeSet::from_iter(ids_of(db, me).await), of_dead.into_iter().chain(of_unknown).collect());
+    assert_eq!(
+        BTreeSet::from_iter(ids_of(db, me).await),
+        of_dead.into_iter().chain(of_unknown).collect()
+    );
     assert_eq!(ids_of(db, alive).await, of_alive);
 }
 
@@ -80,7 +115,9 @@ async fn two_adopters_never_share(fresh: &Fresh) {
         .map(|_| {
             let (db, me) = (Arc::clone(&fresh.db), Uuid::now_v7());
             tokio::spawn(async move {
-                db.begin_incarnation(me, "adopter").await.expect("it can begin");
+                db.begin_incarnation(me, "adopter")
+                    .await
+                    .expect("it can begin");
                 let mut adopted = 0;
                 // None for a while may only mean that others have them in hand.
                 while db.outbox_backlog().await.expect("a backlog").0 > 0 {
@@ -103,9 +140,15 @@ async fn acknowledged_rows_go(fresh: &Fresh) {
     let (db, me) = (&*fresh.db, Uuid::now_v7());
     let rows = write_rows(db, me, 4).await;
     db.delete_outbox(&[]).await.expect("none");
-    db.delete_outbox(&[rows[1], rows[0], Uuid::now_v7()]).await.expect("two go");
+    db.delete_outbox(&[rows[1], rows[0], Uuid::now_v7()])
+        .await
+        .expect("two go");
     assert_eq!(ids_of(db, me).await, rows[2..]);
-    let along = crate::db::Batch { owner: me, acknowledged: vec![rows[3], rows[2]], ..batch() };
+    let along = crate::db::Batch {
+        owner: me,
+        acknowledged: vec![rows[3], rows[2]],
+        ..batch()
+    };
     db.write(&along).await.expect("a batch can be written");
     assert_eq!(ids_of(db, me).await, [along.id]);
 }

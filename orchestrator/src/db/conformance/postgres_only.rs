@@ -38,7 +38,10 @@ async fn beside(fresh: &Fresh) -> PgConnection {
 }
 
 async fn run(connection: &mut PgConnection, statement: &str) {
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.expect(statement);
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(connection)
+        .await
+        .expect(statement);
 }
 
 /// Asks until so many of the engine's sessions wait for a lock. The only way to know that a statement has come that
@@ -48,27 +51,45 @@ async fn until_waiting(connection: &mut PgConnection, sessions: i64) {
     let waiting = "select count(*) from pg_stat_activity
         where application_name = 'saga engine' and datname = current_database() and wait_event_type = 'Lock'";
     loop {
-        let found: i64 = sqlx::query_scalar(waiting).fetch_one(&mut *connection).await.expect("an answer");
+        let found: i64 = sqlx::query_scalar(waiting)
+            .fetch_one(&mut *connection)
+            .await
+            .expect("an answer");
         if found == sessions {
             return;
         }
-        assert!(Instant::now() < end, "{found} sessions wait, not {sessions}");
+        assert!(
+            Instant::now() < end,
+            "{found} sessions wait, not {sessions}"
+        );
         tokio::task::yield_now().await;
     }
 }
 
 /// Holds the row of a saga until the transaction ends.
 async fn hold(connection: &mut PgConnection, id: Uuid) {
-    run(connection, &format!("begin; update saga.sagas set revision = 7 where id = '{id}'")).await;
+    run(
+        connection,
+        &format!("begin; update saga.sagas set revision = 7 where id = '{id}'"),
+    )
+    .await;
 }
 
-fn spawn_write(db: &Arc<dyn Db>, batch: &crate::db::Batch) -> tokio::task::JoinHandle<Result<(), WriteError>> {
+fn spawn_write(
+    db: &Arc<dyn Db>,
+    batch: &crate::db::Batch,
+) -> tokio::task::JoinHandle<Result<(), WriteError>> {
     let (db, batch) = (Arc::clone(db), batch.clone());
     tokio::spawn(async move { db.write(&batch).await.map(drop) })
 }
 
 async fn state_of(db: &dyn Db, id: Uuid) -> String {
-    String::from_utf8(db.load(&[id]).await.expect("it can be loaded")[0].state.clone()).expect("text")
+    String::from_utf8(
+        db.load(&[id]).await.expect("it can be loaded")[0]
+            .state
+            .clone(),
+    )
+    .expect("text")
 }
 
 async fn waited(fresh: &Fresh) {
@@ -78,7 +99,10 @@ async fn waited(fresh: &Fresh) {
     let writer = spawn_write(&fresh.db, &moving(&ids, 1));
     until_waiting(&mut beside(fresh).await, 1).await;
     run(&mut rival, "commit").await;
-    assert!(matches!(writer.await.expect("no panic"), Err(WriteError::Stale)));
+    assert!(matches!(
+        writer.await.expect("no panic"),
+        Err(WriteError::Stale)
+    ));
     assert_eq!(state_of(&*fresh.db, ids[0]).await, "state 1");
 }
 
@@ -89,7 +113,10 @@ async fn rival_gave_up(fresh: &Fresh) {
     let writer = spawn_write(&fresh.db, &moving(&[id], 1));
     until_waiting(&mut beside(fresh).await, 1).await;
     run(&mut rival, "rollback").await;
-    writer.await.expect("no panic").expect("it is as it was read");
+    writer
+        .await
+        .expect("no panic")
+        .expect("it is as it was read");
     assert_eq!(state_of(&*fresh.db, id).await, "state 2");
 }
 
@@ -101,7 +128,11 @@ async fn killed(fresh: &Fresh) {
     let writer = spawn_write(&fresh.db, &batch);
     let mut other = beside(fresh).await;
     until_waiting(&mut other, 1).await;
-    run(&mut other, &format!("select {KILL} and wait_event_type = 'Lock'")).await;
+    run(
+        &mut other,
+        &format!("select {KILL} and wait_event_type = 'Lock'"),
+    )
+    .await;
     let killed = writer.await.expect("no panic");
     assert!(matches!(killed, Err(WriteError::Unclear(_))), "{killed:?}");
     run(&mut rival, "rollback").await;
@@ -133,7 +164,16 @@ async fn unseen_commit(fresh: &Fresh) {
             Err(error) => panic!("{error}"),
         }
         assert_eq!(state_of(&*fresh.db, id).await, "state 2");
-        assert_eq!(fresh.db.history(id, None, 10).await.expect("a history").entries.len(), 2);
+        assert_eq!(
+            fresh
+                .db
+                .history(id, None, 10)
+                .await
+                .expect("a history")
+                .entries
+                .len(),
+            2
+        );
     }
     assert!(seen > 0, "it was to happen at least once");
 }
@@ -177,10 +217,22 @@ async fn dying_connections(fresh: &Fresh) {
             Err(error) => panic!("{error}"),
         }
     };
-    assert_eq!(loaded[0].state, format!("state {}", REVISIONS + 1).into_bytes());
+    assert_eq!(
+        loaded[0].state,
+        format!("state {}", REVISIONS + 1).into_bytes()
+    );
     let history = fresh.db.history(id, None, 500).await.expect("a history");
-    let revisions: Vec<_> = history.entries.iter().map(|entry| (entry.revision, entry.n)).collect();
-    assert_eq!(revisions, (1..=REVISIONS + 1).map(|revision| (revision, 0)).collect::<Vec<_>>());
+    let revisions: Vec<_> = history
+        .entries
+        .iter()
+        .map(|entry| (entry.revision, entry.n))
+        .collect();
+    assert_eq!(
+        revisions,
+        (1..=REVISIONS + 1)
+            .map(|revision| (revision, 0))
+            .collect::<Vec<_>>()
+    );
 }
 
 async fn held_too_long(fresh: &Fresh) {
@@ -188,7 +240,9 @@ async fn held_too_long(fresh: &Fresh) {
     let mut rival = beside(fresh).await;
     hold(&mut rival, id).await;
     let held = fresh.db.write(&moving(&[id], 1)).await;
-    let Err(WriteError::Unclear(sqlx::Error::Database(error))) = held else { panic!("{held:?}") };
+    let Err(WriteError::Unclear(sqlx::Error::Database(error))) = held else {
+        panic!("{held:?}")
+    };
     assert_eq!(error.code().as_deref(), Some("55P03"), "lock_timeout");
 }
 
@@ -202,27 +256,43 @@ async fn keys_in_any_order(fresh: &Fresh) {
             for (insert, n) in batch.inserts.iter_mut().zip(&order) {
                 insert.key = key(n);
             }
-            batch.idempotency = ids.iter().zip(&order).map(|(id, n)| idempotency(&key(n), *id)).collect();
+            batch.idempotency = ids
+                .iter()
+                .zip(&order)
+                .map(|(id, n)| idempotency(&key(n), *id))
+                .collect();
             batch
         };
         let (one, other) = (starting_in([0, 1, 2, 3]), starting_in([3, 2, 1, 0]));
         let (one, other) = (spawn_write(&fresh.db, &one), spawn_write(&fresh.db, &other));
         let both = (one.await.expect("no panic"), other.await.expect("no panic"));
-        assert!(matches!(both, (Ok(()), Err(WriteError::Taken)) | (Err(WriteError::Taken), Ok(()))), "{both:?}");
+        assert!(
+            matches!(
+                both,
+                (Ok(()), Err(WriteError::Taken)) | (Err(WriteError::Taken), Ok(()))
+            ),
+            "{both:?}"
+        );
     }
 }
 
 async fn tallies(fresh: &Fresh) {
     let mut other = beside(fresh).await;
-    let insert = "insert into saga.finished select 'order', 'completed', 2 from generate_series(1, 1001)";
+    let insert =
+        "insert into saga.finished select 'order', 'completed', 2 from generate_series(1, 1001)";
     run(&mut other, insert).await;
     let (one, two) = tokio::join!(fresh.db.counts(), fresh.db.counts());
     for counts in [one, two, fresh.db.counts().await] {
         let counts = counts.expect("counts").by_status;
-        assert_eq!(counts, [("order".to_owned(), workflows::saga::Status::Completed, 2002)]);
+        assert_eq!(
+            counts,
+            [("order".to_owned(), saga_core::saga::Status::Completed, 2002)]
+        );
     }
-    let rows: i64 =
-        sqlx::query_scalar("select count(*) from saga.finished").fetch_one(&mut other).await.expect("an answer");
+    let rows: i64 = sqlx::query_scalar("select count(*) from saga.finished")
+        .fetch_one(&mut other)
+        .await
+        .expect("an answer");
     assert_eq!(rows, 1);
 }
 
@@ -236,18 +306,31 @@ async fn migrating_together(fresh: &Fresh) {
         tokio::spawn(async move { db.migrate().await })
     });
     for replica in replicas {
-        replica.await.expect("no panic").expect("it waits, and finds all done");
+        replica
+            .await
+            .expect("no panic")
+            .expect("it waits, and finds all done");
     }
-    assert!(fresh.db.missing_migrations().await.expect("an answer").is_empty());
+    assert!(
+        fresh
+            .db
+            .missing_migrations()
+            .await
+            .expect("an answer")
+            .is_empty()
+    );
     start(&*fresh.db).await;
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     drop(listener);
-    let refused = Postgres::connect(&format!("postgres://saga:saga@127.0.0.1:{port}/saga"), 1).await;
+    let refused =
+        Postgres::connect(&format!("postgres://saga:saga@127.0.0.1:{port}/saga"), 1).await;
     assert!(matches!(refused.map(drop), Err(DbError::Unavailable(_))));
     let no_url = Postgres::connect("mysql://localhost", 1).await;
     assert!(matches!(no_url.map(drop), Err(DbError::Refused(_))));

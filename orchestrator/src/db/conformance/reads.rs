@@ -3,11 +3,11 @@
 use super::Fresh;
 use super::batches::*;
 use crate::db::{SagaRow, VersionUse};
+use saga_core::saga::Status;
+use saga_protocol::message::{Envelope, Outgoing, Topic};
+use saga_protocol::{Payload, Time};
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::message::{Envelope, Outgoing, Topic};
-use workflows::saga::Status;
-use workflows::{Payload, Time};
 
 on_both! {
     one_saga_is_read,
@@ -22,30 +22,63 @@ on_both! {
 
 async fn one_saga_is_read(fresh: &Fresh) {
     let id = start(&*fresh.db).await;
-    let saga = fresh.db.saga(id).await.expect("an answer").expect("it is there");
-    assert_eq!((&saga.state[..], &saga.input[..]), (&b"state 1"[..], &br#"{"customer": "c-1"}"#[..]));
-    assert!(fresh.db.saga(Uuid::now_v7()).await.expect("an answer").is_none());
+    let saga = fresh
+        .db
+        .saga(id)
+        .await
+        .expect("an answer")
+        .expect("it is there");
+    assert_eq!(
+        (&saga.state[..], &saga.input[..]),
+        (&b"state 1"[..], &br#"{"customer": "c-1"}"#[..])
+    );
+    assert!(
+        fresh
+            .db
+            .saga(Uuid::now_v7())
+            .await
+            .expect("an answer")
+            .is_none()
+    );
 }
 
 async fn a_history_is_read_in_pages(fresh: &Fresh) {
     let db = &fresh.db;
     let id = start(&**db).await;
     let mut ignoring = moving(&[id], 1);
-    ignoring.updates[0] = SagaRow { ignored: 2, ..row(id) };
+    ignoring.updates[0] = SagaRow {
+        ignored: 2,
+        ..row(id)
+    };
     ignoring.history = vec![history(id, 1, 1), history(id, 1, 2)];
-    db.write(&ignoring).await.expect("ignored inputs can be written");
+    db.write(&ignoring)
+        .await
+        .expect("ignored inputs can be written");
     let mut moving = moving(&[id], 1);
     moving.checks[0].ignored = 2;
     db.write(&moving).await.expect("it can be moved");
     start(&**db).await;
 
     let first = db.history(id, None, 3).await.expect("a history");
-    let keys: Vec<_> = first.entries.iter().map(|entry| (entry.revision, entry.n)).collect();
+    let keys: Vec<_> = first
+        .entries
+        .iter()
+        .map(|entry| (entry.revision, entry.n))
+        .collect();
     assert_eq!(keys, [(1, 0), (1, 1), (1, 2)]);
-    assert_eq!((first.entries[1].at, &first.entries[1].entry[..]), (T0, &b"entry 1 1"[..]));
+    assert_eq!(
+        (first.entries[1].at, &first.entries[1].entry[..]),
+        (T0, &b"entry 1 1"[..])
+    );
     assert_eq!(first.next, Some((1, 2)));
     let rest = db.history(id, first.next, 3).await.expect("a history");
-    assert_eq!(rest.entries.iter().map(|entry| (entry.revision, entry.n)).collect::<Vec<_>>(), [(2, 0)]);
+    assert_eq!(
+        rest.entries
+            .iter()
+            .map(|entry| (entry.revision, entry.n))
+            .collect::<Vec<_>>(),
+        [(2, 0)]
+    );
     assert_eq!(rest.next, None);
 }
 
@@ -56,7 +89,13 @@ async fn sagas_are_counted(fresh: &Fresh) {
     let mut batch = starting(vec![
         insert_of("order", row(Uuid::now_v7())),
         insert_of("order", row(Uuid::now_v7())),
-        insert_of("order", SagaRow { status: Status::Parked, ..row(Uuid::now_v7()) }),
+        insert_of(
+            "order",
+            SagaRow {
+                status: Status::Parked,
+                ..row(Uuid::now_v7())
+            },
+        ),
         insert_of("order", ended(row(Uuid::now_v7()), Status::Completed)),
         insert_of("refund", ended(row(Uuid::now_v7()), Status::Completed)),
     ]);
@@ -70,7 +109,10 @@ async fn sagas_are_counted(fresh: &Fresh) {
         ("order", Status::Parked, 1),
         ("refund", Status::Completed, 1),
     ];
-    assert_eq!(counts.by_status, expected.map(|(workflow, status, sagas)| (workflow.to_owned(), status, sagas)));
+    assert_eq!(
+        counts.by_status,
+        expected.map(|(workflow, status, sagas)| (workflow.to_owned(), status, sagas))
+    );
     assert_eq!(counts.oldest_in_flight, Some(Time::from_micros(5)));
 }
 
@@ -78,24 +120,51 @@ async fn an_end_is_counted_once(fresh: &Fresh) {
     let db = &fresh.db;
     let ids = [start(&**db).await, start(&**db).await];
     let mut ending = moving(&ids, 1);
-    ending.updates = ending.updates.into_iter().map(|row| ended(row, Status::Compensated)).collect();
+    ending.updates = ending
+        .updates
+        .into_iter()
+        .map(|row| ended(row, Status::Compensated))
+        .collect();
     db.write(&ending).await.expect("they can end");
     let mut ignoring = moving(&ids, 2);
-    ignoring.updates = ending.updates.iter().map(|row| SagaRow { ignored: 1, ..row.clone() }).collect();
+    ignoring.updates = ending
+        .updates
+        .iter()
+        .map(|row| SagaRow {
+            ignored: 1,
+            ..row.clone()
+        })
+        .collect();
     ignoring.history = vec![history(ids[0], 2, 1), history(ids[1], 2, 1)];
-    db.write(&ignoring).await.expect("what comes later is ignored");
+    db.write(&ignoring)
+        .await
+        .expect("what comes later is ignored");
     let counts = db.counts().await.expect("counts");
-    assert_eq!(counts.by_status, [("order".to_owned(), Status::Compensated, 2)]);
+    assert_eq!(
+        counts.by_status,
+        [("order".to_owned(), Status::Compensated, 2)]
+    );
     assert_eq!(counts.oldest_in_flight, None);
 }
 
 async fn use_of_versions_is_counted(fresh: &Fresh) {
-    let mut batch = starting((0..4).map(|_| insert_of("order", row(Uuid::now_v7()))).collect());
+    let mut batch = starting(
+        (0..4)
+            .map(|_| insert_of("order", row(Uuid::now_v7())))
+            .collect(),
+    );
     batch.inserts[0].version = 2;
     batch.inserts[1].row = ended(batch.inserts[1].row.clone(), Status::Completed);
     fresh.db.write(&batch).await.expect("sagas can be started");
-    let used = |version, unfinished| VersionUse { workflow: "order".to_owned(), version, unfinished };
-    assert_eq!(fresh.db.version_use().await.expect("an answer"), [used(1, 2), used(2, 1)]);
+    let used = |version, unfinished| VersionUse {
+        workflow: "order".to_owned(),
+        version,
+        unfinished,
+    };
+    assert_eq!(
+        fresh.db.version_use().await.expect("an answer"),
+        [used(1, 2), used(2, 1)]
+    );
 }
 
 async fn a_forgotten_saga_is_found(fresh: &Fresh) {
@@ -124,7 +193,14 @@ async fn a_forgotten_saga_is_found(fresh: &Fresh) {
 }
 
 async fn nothing_is_missing_once_migrated(fresh: &Fresh) {
-    assert!(fresh.db.missing_migrations().await.expect("an answer").is_empty());
+    assert!(
+        fresh
+            .db
+            .missing_migrations()
+            .await
+            .expect("an answer")
+            .is_empty()
+    );
     fresh.db.migrate().await.expect("a repeat does nothing");
 }
 

@@ -12,7 +12,10 @@ on_both! {
 
 fn asked(key: &str, idempotency: Option<&str>) -> StartKeys {
     let idempotency = idempotency.map(|key| ("anonymous POST /orders".to_owned(), key.to_owned()));
-    StartKeys { business: ("order".to_owned(), key.to_owned()), idempotency }
+    StartKeys {
+        business: ("order".to_owned(), key.to_owned()),
+        idempotency,
+    }
 }
 
 async fn taken_keys_are_found(fresh: &Fresh) {
@@ -23,21 +26,45 @@ async fn taken_keys_are_found(fresh: &Fresh) {
     batch.idempotency = vec![idempotency("idem 1", id)];
     db.write(&batch).await.expect("a saga can be started");
 
-    let none = db.find_starts(&[asked("key 2", Some("idem 2")), asked("key 3", None)]).await.expect("an answer");
+    let none = db
+        .find_starts(&[asked("key 2", Some("idem 2")), asked("key 3", None)])
+        .await
+        .expect("an answer");
     assert!(none.business.is_empty() && none.idempotency.is_empty());
-    let both = db.find_starts(&[asked("key 2", Some("idem 1")), asked("key 1", None)]).await.expect("an answer");
-    assert_eq!(both.business, [(("order".to_owned(), "key 1".to_owned()), id)]);
+    let both = db
+        .find_starts(&[asked("key 2", Some("idem 1")), asked("key 1", None)])
+        .await
+        .expect("an answer");
+    assert_eq!(
+        both.business,
+        [(("order".to_owned(), "key 1".to_owned()), id)]
+    );
     assert_eq!(both.idempotency, [idempotency("idem 1", id)]);
     let other = StartKeys {
         business: ("refund".to_owned(), "key 1".to_owned()),
         idempotency: Some(("someone else".to_owned(), "idem 1".to_owned())),
     };
     let other = db.find_starts(&[other]).await.expect("an answer");
-    assert!(other.business.is_empty() && other.idempotency.is_empty(), "keys are for one workflow, one caller");
-    assert!(db.find_starts(&[]).await.expect("an answer").business.is_empty());
+    assert!(
+        other.business.is_empty() && other.idempotency.is_empty(),
+        "keys are for one workflow, one caller"
+    );
+    assert!(
+        db.find_starts(&[])
+            .await
+            .expect("an answer")
+            .business
+            .is_empty()
+    );
 
-    assert_eq!(db.saga_by_key("order", "key 1").await.expect("an answer"), Some(id));
-    assert_eq!(db.saga_by_key("refund", "key 1").await.expect("an answer"), None);
+    assert_eq!(
+        db.saga_by_key("order", "key 1").await.expect("an answer"),
+        Some(id)
+    );
+    assert_eq!(
+        db.saga_by_key("refund", "key 1").await.expect("an answer"),
+        None
+    );
 }
 
 async fn old_idempotency_keys_go(fresh: &Fresh) {
@@ -53,6 +80,15 @@ async fn old_idempotency_keys_go(fresh: &Fresh) {
     assert_eq!(db.expire_idempotency(at(3), 2).await.expect("an answer"), 2);
     assert_eq!(db.expire_idempotency(at(3), 2).await.expect("an answer"), 1);
     assert_eq!(db.expire_idempotency(at(3), 2).await.expect("an answer"), 0);
-    let left = db.find_starts(&[asked("-", Some("k2")), asked("-", Some("k3"))]).await.expect("an answer");
-    assert_eq!(left.idempotency.iter().map(|row| &row.key[..]).collect::<Vec<_>>(), ["k3"]);
+    let left = db
+        .find_starts(&[asked("-", Some("k2")), asked("-", Some("k3"))])
+        .await
+        .expect("an answer");
+    assert_eq!(
+        left.idempotency
+            .iter()
+            .map(|row| &row.key[..])
+            .collect::<Vec<_>>(),
+        ["k3"]
+    );
 }

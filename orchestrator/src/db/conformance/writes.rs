@@ -3,9 +3,9 @@
 use super::Fresh;
 use super::batches::*;
 use crate::db::{Batch, Check, Db, SagaRow, WriteError};
+use saga_core::saga::{FORMAT, Status};
 use std::sync::Arc;
 use uuid::Uuid;
-use workflows::saga::{FORMAT, Status};
 
 on_both! {
     what_is_written_is_loaded,
@@ -32,18 +32,37 @@ async fn what_is_written_is_loaded(fresh: &Fresh) {
     let written = db.write(&start).await.expect("a new saga can be written");
     assert!(written.now >= before && written.now <= db.now().await.expect("a clock"));
 
-    let [loaded] = &db.load(&[id, Uuid::now_v7()]).await.expect("it can be loaded")[..] else { panic!("one is there") };
+    let [loaded] = &db
+        .load(&[id, Uuid::now_v7()])
+        .await
+        .expect("it can be loaded")[..]
+    else {
+        panic!("one is there")
+    };
     assert_eq!((loaded.id, loaded.ignored, loaded.format), (id, 0, FORMAT));
-    assert_eq!((&loaded.state[..], &loaded.input[..]), (&b"state 1"[..], &br#"{"customer": "c-1"}"#[..]));
+    assert_eq!(
+        (&loaded.state[..], &loaded.input[..]),
+        (&b"state 1"[..], &br#"{"customer": "c-1"}"#[..])
+    );
     assert_eq!(loaded.wake_at, Some(at(30)));
 
     let mut moving = moving(&[id], 1);
     moving.updates[0].error_code = Some("out_of_stock".to_owned());
     moving.updates[0].ignored = 4;
     db.write(&moving).await.expect("it can be moved");
-    let [loaded] = &db.load(&[id]).await.expect("it can be loaded")[..] else { panic!("it is there") };
-    assert_eq!((&loaded.state[..], loaded.ignored, loaded.wake_at), (&b"state 2"[..], 4, Some(at(30))));
-    assert!(db.load(&[]).await.expect("nothing can be loaded").is_empty());
+    let [loaded] = &db.load(&[id]).await.expect("it can be loaded")[..] else {
+        panic!("it is there")
+    };
+    assert_eq!(
+        (&loaded.state[..], loaded.ignored, loaded.wake_at),
+        (&b"state 2"[..], 4, Some(at(30)))
+    );
+    assert!(
+        db.load(&[])
+            .await
+            .expect("nothing can be loaded")
+            .is_empty()
+    );
 }
 
 async fn a_stale_batch_writes_nothing(fresh: &Fresh) {
@@ -62,28 +81,69 @@ async fn a_stale_batch_writes_nothing(fresh: &Fresh) {
 /// Nothing of a batch that was to start `new` and to move `other` is there.
 async fn nothing_of(db: &Arc<dyn Db>, batch: &Batch, new: Uuid, other: Uuid) {
     let loaded = db.load(&[new, other]).await.expect("it can be loaded");
-    let [unmoved] = &loaded[..] else { panic!("only the old one is there: {loaded:?}") };
-    assert_eq!((unmoved.id, &unmoved.state[..], unmoved.wake_at), (other, &b"state 1"[..], None));
-    assert_eq!(db.history(other, None, 10).await.expect("a history").entries.len(), 1);
-    assert!(db.history(new, None, 10).await.expect("a history").entries.is_empty());
-    let rows = db.own_outbox(batch.owner, Uuid::nil(), 100).await.expect("an outbox");
+    let [unmoved] = &loaded[..] else {
+        panic!("only the old one is there: {loaded:?}")
+    };
+    assert_eq!(
+        (unmoved.id, &unmoved.state[..], unmoved.wake_at),
+        (other, &b"state 1"[..], None)
+    );
+    assert_eq!(
+        db.history(other, None, 10)
+            .await
+            .expect("a history")
+            .entries
+            .len(),
+        1
+    );
+    assert!(
+        db.history(new, None, 10)
+            .await
+            .expect("a history")
+            .entries
+            .is_empty()
+    );
+    let rows = db
+        .own_outbox(batch.owner, Uuid::nil(), 100)
+        .await
+        .expect("an outbox");
     assert!(rows.iter().all(|row| row.id != batch.id));
-    let asked = crate::db::StartKeys { business: ("-".into(), "-".into()), idempotency: key_of(batch) };
-    assert!(db.find_starts(&[asked]).await.expect("keys").idempotency.is_empty());
+    let asked = crate::db::StartKeys {
+        business: ("-".into(), "-".into()),
+        idempotency: key_of(batch),
+    };
+    assert!(
+        db.find_starts(&[asked])
+            .await
+            .expect("keys")
+            .idempotency
+            .is_empty()
+    );
 }
 
 fn key_of(batch: &Batch) -> Option<(String, String)> {
-    batch.idempotency.first().map(|row| (row.scope.clone(), row.key.clone()))
+    batch
+        .idempotency
+        .first()
+        .map(|row| (row.scope.clone(), row.key.clone()))
 }
 
 async fn an_ignored_count_makes_a_batch_stale_too(fresh: &Fresh) {
     let db = &fresh.db;
     let id = start(&**db).await;
     let mut ignoring = moving(&[id], 1);
-    ignoring.updates[0] = SagaRow { ignored: 1, ..row(id) };
+    ignoring.updates[0] = SagaRow {
+        ignored: 1,
+        ..row(id)
+    };
     ignoring.history = vec![history(id, 1, 1)];
-    db.write(&ignoring).await.expect("an ignored input can be written");
-    assert!(matches!(db.write(&moving(&[id], 1)).await, Err(WriteError::Stale)));
+    db.write(&ignoring)
+        .await
+        .expect("an ignored input can be written");
+    assert!(matches!(
+        db.write(&moving(&[id], 1)).await,
+        Err(WriteError::Stale)
+    ));
     let mut seen = moving(&[id], 1);
     seen.checks[0].ignored = 1;
     db.write(&seen).await.expect("it is as it was read");
@@ -92,24 +152,48 @@ async fn an_ignored_count_makes_a_batch_stale_too(fresh: &Fresh) {
 async fn a_missing_saga_makes_a_batch_stale(fresh: &Fresh) {
     let id = start(&*fresh.db).await;
     let mut batch = moving(&[id], 1);
-    batch.checks.push(Check { id: Uuid::now_v7(), revision: 1, ignored: 0 });
-    assert!(matches!(fresh.db.write(&batch).await, Err(WriteError::Stale)));
+    batch.checks.push(Check {
+        id: Uuid::now_v7(),
+        revision: 1,
+        ignored: 0,
+    });
+    assert!(matches!(
+        fresh.db.write(&batch).await,
+        Err(WriteError::Stale)
+    ));
 }
 
 async fn a_repeated_batch_was_committed_already(fresh: &Fresh) {
     let id = start(&*fresh.db).await;
     let batch = moving(&[id], 1);
     fresh.db.write(&batch).await.expect("it can be moved");
-    assert!(matches!(fresh.db.write(&batch).await, Err(WriteError::AlreadyCommitted)));
+    assert!(matches!(
+        fresh.db.write(&batch).await,
+        Err(WriteError::AlreadyCommitted)
+    ));
     let empty = super::batches::batch();
-    fresh.db.write(&empty).await.expect("a batch may only remove what is acknowledged");
-    assert!(matches!(fresh.db.write(&empty).await, Err(WriteError::AlreadyCommitted)));
+    fresh
+        .db
+        .write(&empty)
+        .await
+        .expect("a batch may only remove what is acknowledged");
+    assert!(matches!(
+        fresh.db.write(&empty).await,
+        Err(WriteError::AlreadyCommitted)
+    ));
 }
 
 async fn a_repeated_start_was_committed_already(fresh: &Fresh) {
     let batch = starting(vec![insert_of("order", row(Uuid::now_v7()))]);
-    fresh.db.write(&batch).await.expect("a new saga can be written");
-    assert!(matches!(fresh.db.write(&batch).await, Err(WriteError::AlreadyCommitted)));
+    fresh
+        .db
+        .write(&batch)
+        .await
+        .expect("a new saga can be written");
+    assert!(matches!(
+        fresh.db.write(&batch).await,
+        Err(WriteError::AlreadyCommitted)
+    ));
 }
 
 async fn a_taken_key_writes_nothing(fresh: &Fresh) {
@@ -123,22 +207,33 @@ async fn a_taken_key_writes_nothing(fresh: &Fresh) {
     let mut batch = moving(&[other], 1);
     batch.inserts = vec![insert_of("order", row(new))];
     batch.inserts[0].key = one.to_string();
-    assert!(matches!(db.write(&batch).await, Err(WriteError::Taken)), "the business key is");
+    assert!(
+        matches!(db.write(&batch).await, Err(WriteError::Taken)),
+        "the business key is"
+    );
     nothing_of(db, &batch, new, other).await;
 
     batch.inserts[0].key = new.to_string();
     batch.inserts[0].row.id = one;
-    assert!(matches!(db.write(&batch).await, Err(WriteError::Taken)), "the id is");
+    assert!(
+        matches!(db.write(&batch).await, Err(WriteError::Taken)),
+        "the id is"
+    );
 
     batch.inserts[0].row.id = new;
     batch.idempotency = vec![idempotency("taken", new)];
-    assert!(matches!(db.write(&batch).await, Err(WriteError::Taken)), "the idempotency key is");
+    assert!(
+        matches!(db.write(&batch).await, Err(WriteError::Taken)),
+        "the idempotency key is"
+    );
     batch.idempotency.clear();
     nothing_of(db, &batch, new, other).await;
 
     batch.inserts[0].workflow = "refund".to_owned();
     batch.inserts[0].key = one.to_string();
-    db.write(&batch).await.expect("another workflow may use the key");
+    db.write(&batch)
+        .await
+        .expect("another workflow may use the key");
 }
 
 async fn a_taken_history_entry_writes_nothing(fresh: &Fresh) {
@@ -166,23 +261,35 @@ async fn a_nul_is_refused_and_writes_nothing(fresh: &Fresh) {
     let mut bad = good.clone();
     bad.idempotency = vec![idempotency("a\0b", new)];
     assert!(matches!(db.write(&bad).await, Err(WriteError::Refused(_))));
-    db.write(&good).await.expect("the same without it can be written, on the same connection");
+    db.write(&good)
+        .await
+        .expect("the same without it can be written, on the same connection");
 }
 
 async fn a_number_out_of_range_is_refused(fresh: &Fresh) {
     let id = start(&*fresh.db).await;
     let mut batch = moving(&[id], 1);
     batch.updates[0].revision = u64::MAX;
-    assert!(matches!(fresh.db.write(&batch).await, Err(WriteError::Refused(_))));
+    assert!(matches!(
+        fresh.db.write(&batch).await,
+        Err(WriteError::Refused(_))
+    ));
 }
 
 async fn of_two_writers_one_is_stale(fresh: &Fresh) {
     for _round in 0..20 {
-        let ids = [start(&*fresh.db).await, start(&*fresh.db).await, start(&*fresh.db).await];
+        let ids = [
+            start(&*fresh.db).await,
+            start(&*fresh.db).await,
+            start(&*fresh.db).await,
+        ];
         let (one, other) = (moving(&ids, 1), moving(&ids, 1));
         let (one, other) = tokio::join!(fresh.db.write(&one), fresh.db.write(&other));
         assert!(
-            matches!((&one, &other), (Ok(_), Err(WriteError::Stale)) | (Err(WriteError::Stale), Ok(_))),
+            matches!(
+                (&one, &other),
+                (Ok(_), Err(WriteError::Stale)) | (Err(WriteError::Stale), Ok(_))
+            ),
             "{one:?} {other:?}"
         );
     }
@@ -211,14 +318,21 @@ async fn many_writers_on_the_same_sagas_never_lose_an_update(fresh: &Fresh) {
         writer.await.expect("no writer panics");
     }
     for loaded in fresh.db.load(&ids).await.expect("they can be loaded") {
-        assert_eq!(loaded.state, format!("state {}", 1 + WRITERS * ROUNDS).into_bytes());
+        assert_eq!(
+            loaded.state,
+            format!("state {}", 1 + WRITERS * ROUNDS).into_bytes()
+        );
     }
 }
 
 async fn raised(db: &dyn Db, ids: &[Uuid]) -> bool {
     let loaded = db.load(ids).await.expect("they can be loaded");
     let text = String::from_utf8(loaded[0].state.clone()).expect("a state is text here");
-    let revision = text.strip_prefix("state ").expect("a state says its revision").parse().expect("a number");
+    let revision = text
+        .strip_prefix("state ")
+        .expect("a state says its revision")
+        .parse()
+        .expect("a number");
     match db.write(&moving(ids, revision)).await {
         Ok(_) => true,
         Err(WriteError::Stale) => false,
@@ -231,18 +345,33 @@ async fn batches_of_any_size_are_written(fresh: &Fresh) {
     for size in [0_usize, 1, 7, 8, 9, 63, 65, 137, 700] {
         let ids: Vec<_> = (0..size).map(|_| Uuid::now_v7()).collect();
         let mut batch = starting(ids.iter().map(|id| insert_of("order", row(*id))).collect());
-        batch.wakes = ids.iter().enumerate().map(|(index, id)| wake(*id, at(30), index % 2 == 0)).collect();
+        batch.wakes = ids
+            .iter()
+            .enumerate()
+            .map(|(index, id)| wake(*id, at(30), index % 2 == 0))
+            .collect();
         db.write(&batch).await.expect("sagas can be started");
         let mut ending = moving(&ids, 1);
-        ending.updates = ending.updates.into_iter().map(|row| ended(row, Status::Completed)).collect();
+        ending.updates = ending
+            .updates
+            .into_iter()
+            .map(|row| ended(row, Status::Completed))
+            .collect();
         ending.acknowledged = vec![batch.id];
         db.write(&ending).await.expect("sagas can be moved");
         let loaded = db.load(&ids).await.expect("they can be loaded");
         assert_eq!(loaded.len(), size);
-        assert!(loaded.iter().all(|loaded| loaded.state == b"state 2" && loaded.wake_at == Some(at(30))));
+        assert!(
+            loaded
+                .iter()
+                .all(|loaded| loaded.state == b"state 2" && loaded.wake_at == Some(at(30)))
+        );
     }
     let counts = db.counts().await.expect("counts");
-    assert_eq!(counts.by_status, [("order".to_owned(), Status::Completed, 990)]);
+    assert_eq!(
+        counts.by_status,
+        [("order".to_owned(), Status::Completed, 990)]
+    );
     let (rows, _) = db.outbox_backlog().await.expect("a backlog");
     assert_eq!(rows, 9, "the last batch of each pair is not acknowledged");
 }

@@ -10,14 +10,24 @@ on conflict (workflow, version) do nothing";
 
 const DIGEST: &str = "select digest from saga.definitions where workflow = $1 and version = $2";
 
-const ALL: &str = "select workflow, version, source, digest from saga.definitions order by workflow, version";
+const ALL: &str =
+    "select workflow, version, source, digest from saga.definitions order by workflow, version";
 
 /// Stores a version, unless it is there.
 pub(super) async fn put(engine: &Sessions, definition: &StoredDefinition) -> Result<Put, DbError> {
-    let StoredDefinition { workflow, version, source, digest } = definition;
+    let StoredDefinition {
+        workflow,
+        version,
+        source,
+        digest,
+    } = definition;
     let version = i64::from(*version);
     let mut session = engine.take().await?;
-    let put = sqlx::query(PUT).bind(workflow).bind(version).bind(source).bind(digest);
+    let put = sqlx::query(PUT)
+        .bind(workflow)
+        .bind(version)
+        .bind(source)
+        .bind(digest);
     match answer(put.execute(&mut *session)).await {
         Ok(result) if result.rows_affected() == 1 => return session.settle(Ok(Put::Created)),
         Ok(_there) => {}
@@ -26,7 +36,11 @@ pub(super) async fn put(engine: &Sessions, definition: &StoredDefinition) -> Res
     // A statement of its own, to see what another replica has just stored. Definitions are never removed.
     let query = sqlx::query_scalar(DIGEST).bind(workflow).bind(version);
     let there: Result<String, _> = answer(query.fetch_one(&mut *session)).await;
-    Ok(if session.settle(there)? == *digest { Put::Same } else { Put::Conflict })
+    Ok(if session.settle(there)? == *digest {
+        Put::Same
+    } else {
+        Put::Conflict
+    })
 }
 
 /// All of them.
@@ -35,7 +49,12 @@ pub(super) async fn all(engine: &Sessions) -> Result<Vec<StoredDefinition>, DbEr
     let rows: Result<Vec<(String, i64, String, String)>, _> =
         answer(sqlx::query_as(ALL).fetch_all(&mut *session)).await;
     let definition = |(workflow, version, source, digest)| {
-        Ok(StoredDefinition { workflow, version: read(version, "a workflow's version")?, source, digest })
+        Ok(StoredDefinition {
+            workflow,
+            version: read(version, "a workflow's version")?,
+            source,
+            digest,
+        })
     };
     session.settle(rows)?.into_iter().map(definition).collect()
 }

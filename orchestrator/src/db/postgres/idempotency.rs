@@ -2,7 +2,7 @@
 
 use super::sessions::{Sessions, answer};
 use crate::db::DbError;
-use workflows::Time;
+use saga_protocol::Time;
 
 const EXPIRE: &str = "
 with old as materialized (
@@ -11,8 +11,14 @@ with old as materialized (
 delete from saga.idempotency i using old where i.scope = old.scope and i.key = old.key";
 
 /// Removes up to `limit` of those that are too old.
-pub(super) async fn expire(engine: &Sessions, older_than: Time, limit: u32) -> Result<u64, DbError> {
-    let query = sqlx::query(EXPIRE).bind(older_than.to_datetime()).bind(i64::from(limit));
+pub(super) async fn expire(
+    engine: &Sessions,
+    older_than: Time,
+    limit: u32,
+) -> Result<u64, DbError> {
+    let query = sqlx::query(EXPIRE)
+        .bind(older_than.to_datetime())
+        .bind(i64::from(limit));
     let mut session = engine.take().await?;
     let result = answer(query.execute(&mut *session)).await;
     session.settle(result).map(|result| result.rows_affected())

@@ -12,11 +12,11 @@
 use super::sessions::{Session, Sessions, answer};
 use crate::db::{DbError, ListFilter, SagaPage};
 use chrono::{DateTime, Utc};
+use saga_core::saga::Status;
+use saga_protocol::Time;
 use sqlx::Error;
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::saga::Status;
 
 /// Most sagas looked at for a page in each range of an index: a tenth of a second, if they are in memory.
 const LOOK: i64 = 20_000;
@@ -150,11 +150,23 @@ impl<'a> Wanted<'a> {
     fn of(filter: &'a ListFilter) -> Self {
         let asked = |status: &&Status| filter.status.is_empty() || filter.status.contains(status);
         let possible = |status: &&Status| filter.step.is_none() || !status.finished();
-        let statuses = Status::ALL.iter().filter(asked).filter(possible).map(|status| status.as_str()).collect();
+        let statuses = Status::ALL
+            .iter()
+            .filter(asked)
+            .filter(possible)
+            .map(|status| status.as_str())
+            .collect();
         let below_until = filter.until.map(|until| first_id_of(until + SKEW));
         Self {
-            below: filter.before.into_iter().chain(below_until).min().unwrap_or(Uuid::max()),
-            from: filter.since.map_or(Uuid::nil(), |since| first_id_of(before(since, SKEW))),
+            below: filter
+                .before
+                .into_iter()
+                .chain(below_until)
+                .min()
+                .unwrap_or(Uuid::max()),
+            from: filter
+                .since
+                .map_or(Uuid::nil(), |since| first_id_of(before(since, SKEW))),
             statuses,
             since: filter.since.map(Time::to_datetime),
             until: filter.until.map(Time::to_datetime),
@@ -182,20 +194,45 @@ async fn page(
     }
     if let Some(key) = &filter.key {
         let workflows = workflows(session, filter).await?;
-        let query = bound(BY_KEY, wanted, LOOK, filter).bind(workflows).bind(&wanted.statuses).bind(key);
+        let query = bound(BY_KEY, wanted, LOOK, filter)
+            .bind(workflows)
+            .bind(&wanted.statuses)
+            .bind(key);
         return Ok((query.fetch_all(&mut **session).await?, None));
     }
     if filter.workflow.is_none() && filter.status.is_empty() && filter.step.is_none() {
-        let rows = bound(NEWEST, wanted, LOOK, filter).fetch_all(&mut **session).await?;
-        let end = sqlx::query_scalar(NEWEST_END).bind(wanted.below).bind(wanted.from).bind(LOOK);
-        let end = if wanted.looks() { end.fetch_optional(&mut **session).await? } else { None };
+        let rows = bound(NEWEST, wanted, LOOK, filter)
+            .fetch_all(&mut **session)
+            .await?;
+        let end = sqlx::query_scalar(NEWEST_END)
+            .bind(wanted.below)
+            .bind(wanted.from)
+            .bind(LOOK);
+        let end = if wanted.looks() {
+            end.fetch_optional(&mut **session).await?
+        } else {
+            None
+        };
         return Ok((rows, end));
     }
     let workflows = workflows(session, filter).await?;
     let (of, statuses) = pairs(&workflows, &wanted.statuses);
-    let rows = bound(IN_RANGES, wanted, LOOK, filter).bind(&of).bind(&statuses).fetch_all(&mut **session).await?;
-    let end = sqlx::query_scalar(IN_RANGES_END).bind(wanted.below).bind(wanted.from).bind(LOOK).bind(of).bind(statuses);
-    let end = if wanted.looks() { end.fetch_one(&mut **session).await? } else { None };
+    let rows = bound(IN_RANGES, wanted, LOOK, filter)
+        .bind(&of)
+        .bind(&statuses)
+        .fetch_all(&mut **session)
+        .await?;
+    let end = sqlx::query_scalar(IN_RANGES_END)
+        .bind(wanted.below)
+        .bind(wanted.from)
+        .bind(LOOK)
+        .bind(of)
+        .bind(statuses);
+    let end = if wanted.looks() {
+        end.fetch_one(&mut **session).await?
+    } else {
+        None
+    };
     Ok((rows, end))
 }
 
@@ -217,13 +254,24 @@ async fn search(
         .bind(&filter.key)
         .fetch_all(&mut **session)
         .await?;
-    let end = sqlx::query_scalar(SEARCH_END).bind(wanted.below).bind(wanted.from).bind(FOUND).bind(first).bind(last);
+    let end = sqlx::query_scalar(SEARCH_END)
+        .bind(wanted.below)
+        .bind(wanted.from)
+        .bind(FOUND)
+        .bind(first)
+        .bind(last);
     Ok((rows, end.fetch_optional(&mut **session).await?))
 }
 
-type PageQuery<'q> = sqlx::query::QueryAs<'q, sqlx::Postgres, (Uuid, Vec<u8>), sqlx::postgres::PgArguments>;
+type PageQuery<'q> =
+    sqlx::query::QueryAs<'q, sqlx::Postgres, (Uuid, Vec<u8>), sqlx::postgres::PgArguments>;
 
-fn bound<'q>(statement: &'static str, wanted: &'q Wanted<'_>, look: i64, filter: &ListFilter) -> PageQuery<'q> {
+fn bound<'q>(
+    statement: &'static str,
+    wanted: &'q Wanted<'_>,
+    look: i64,
+    filter: &ListFilter,
+) -> PageQuery<'q> {
     sqlx::query_as(statement)
         .bind(wanted.below)
         .bind(wanted.from)
@@ -237,13 +285,23 @@ fn bound<'q>(statement: &'static str, wanted: &'q Wanted<'_>, look: i64, filter:
 async fn workflows(session: &mut Session<'_>, filter: &ListFilter) -> Result<Vec<String>, Error> {
     match &filter.workflow {
         Some(workflow) => Ok(vec![workflow.clone()]),
-        None => sqlx::query_scalar(WORKFLOWS).fetch_all(&mut **session).await,
+        None => {
+            sqlx::query_scalar(WORKFLOWS)
+                .fetch_all(&mut **session)
+                .await
+        }
     }
 }
 
 /// Every workflow with every status.
-fn pairs<'a>(workflows: &'a [String], statuses: &[&'static str]) -> (Vec<&'a str>, Vec<&'static str>) {
-    workflows.iter().flat_map(|workflow| statuses.iter().map(move |status| (&workflow[..], *status))).unzip()
+fn pairs<'a>(
+    workflows: &'a [String],
+    statuses: &[&'static str],
+) -> (Vec<&'a str>, Vec<&'static str>) {
+    workflows
+        .iter()
+        .flat_map(|workflow| statuses.iter().map(move |status| (&workflow[..], *status)))
+        .unzip()
 }
 
 /// The lowest UUIDv7 of a moment: its first 48 bits are milliseconds since 1970.
@@ -253,18 +311,27 @@ fn first_id_of(at: Time) -> Uuid {
 }
 
 fn before(at: Time, by: Duration) -> Time {
-    Time::from_micros(at.micros().saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+    Time::from_micros(
+        at.micros()
+            .saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+    )
 }
 
 /// The lowest and the highest id whose text begins with that; dashes may be left out.
 fn ids_with_prefix(text: &str) -> Option<(Uuid, Uuid)> {
     let digits = text.replace('-', "");
-    let fits = !digits.is_empty() && digits.len() <= 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let fits = !digits.is_empty()
+        && digits.len() <= 32
+        && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     let filled_with = |digit: char| {
         let rest = std::iter::repeat_n(digit, 32 - digits.len());
         Uuid::parse_str(&digits.chars().chain(rest).collect::<String>()).ok()
     };
-    if fits { filled_with('0').zip(filled_with('f')) } else { None }
+    if fits {
+        filled_with('0').zip(filled_with('f'))
+    } else {
+        None
+    }
 }
 
 /// What comes behind every text that begins with `prefix`, byte by byte, as collation "C" compares.

@@ -64,16 +64,29 @@ struct FoundRow {
 }
 
 /// Of those keys the ones that are taken.
-pub(super) async fn find_starts(engine: &Sessions, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
+pub(super) async fn find_starts(
+    engine: &Sessions,
+    asked: &[StartKeys],
+) -> Result<FoundStarts, DbError> {
     if asked.is_empty() {
         return Ok(FoundStarts::default());
     }
     let business = asked.iter().map(|start| &start.business);
     let idempotency = asked.iter().filter_map(|start| start.idempotency.as_ref());
     let query = sqlx::query_as(FIND_STARTS)
-        .bind(business.clone().map(|(workflow, _)| &workflow[..]).collect::<Vec<_>>())
+        .bind(
+            business
+                .clone()
+                .map(|(workflow, _)| &workflow[..])
+                .collect::<Vec<_>>(),
+        )
         .bind(business.map(|(_, key)| &key[..]).collect::<Vec<_>>())
-        .bind(idempotency.clone().map(|(scope, _)| &scope[..]).collect::<Vec<_>>())
+        .bind(
+            idempotency
+                .clone()
+                .map(|(scope, _)| &scope[..])
+                .collect::<Vec<_>>(),
+        )
         .bind(idempotency.map(|(_, key)| &key[..]).collect::<Vec<_>>());
     let mut session = engine.take().await?;
     let rows: Result<Vec<FoundRow>, _> = answer(query.fetch_all(&mut *session)).await;

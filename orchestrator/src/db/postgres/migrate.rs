@@ -25,7 +25,9 @@ fn migrator() -> Migrator {
 /// Runs what has not been run, under sqlx's advisory lock on this database: replicas that start together wait for one.
 pub(super) async fn migrate(url: &str) -> Result<(), DbError> {
     let options = migrating(url).map_err(DbError::Refused)?;
-    let mut connection = limited(CONNECT, options.connect()).await.map_err(DbError::Unavailable)?;
+    let mut connection = limited(CONNECT, options.connect())
+        .await
+        .map_err(DbError::Unavailable)?;
     // `run` for one connection: that one's future is not `Send`, as the compiler sees it.
     let result = migrator().run_direct(None, &mut connection, false).await;
     // Closed whatever comes of it: the lock goes with the session.
@@ -36,8 +38,10 @@ pub(super) async fn migrate(url: &str) -> Result<(), DbError> {
 /// What has not been run, by version and name.
 pub(super) async fn missing(readers: &Sessions) -> Result<Vec<String>, DbError> {
     let mut session = readers.take().await?;
-    let applied =
-        answer(sqlx::query_scalar("select version from saga.migrations where success").fetch_all(&mut *session));
+    let applied = answer(
+        sqlx::query_scalar("select version from saga.migrations where success")
+            .fetch_all(&mut *session),
+    );
     let applied = none_if_no_table(applied.await);
     let applied: HashSet<i64> = session.settle(applied)?.into_iter().collect();
     Ok(migrator()
@@ -50,7 +54,11 @@ pub(super) async fn missing(readers: &Sessions) -> Result<Vec<String>, DbError> 
 /// 42P01 no such table, 3F000 no such schema: nothing was ever run.
 fn none_if_no_table(applied: Result<Vec<i64>, Error>) -> Result<Vec<i64>, Error> {
     match applied {
-        Err(Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "3F000")) => Ok(Vec::new()),
+        Err(Error::Database(error))
+            if matches!(error.code().as_deref(), Some("42P01" | "3F000")) =>
+        {
+            Ok(Vec::new())
+        }
         other => other,
     }
 }

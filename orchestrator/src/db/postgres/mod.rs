@@ -12,13 +12,13 @@ mod wake_ups;
 mod write;
 
 use super::{
-    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow, Put, SagaPage,
-    StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
+    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow,
+    Put, SagaPage, StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
 };
 use async_trait::async_trait;
+use saga_protocol::Time;
 use sessions::Sessions;
 use uuid::Uuid;
-use workflows::Time;
 
 /// Connections of the engine beside one a shard: timers, leases, the outbox's sweeper, definitions.
 const ENGINE_EXTRA: usize = 3;
@@ -96,7 +96,12 @@ impl Db for Postgres {
         outbox::adopt(&self.engine, incarnation, limit).await
     }
 
-    async fn own_outbox(&self, incarnation: Uuid, after: Uuid, limit: u32) -> Result<Vec<OutboxRow>, DbError> {
+    async fn own_outbox(
+        &self,
+        incarnation: Uuid,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<OutboxRow>, DbError> {
         outbox::own(&self.engine, incarnation, after, limit).await
     }
 
@@ -132,7 +137,12 @@ impl Db for Postgres {
         lists::list(&self.readers, filter).await
     }
 
-    async fn history(&self, id: Uuid, after: Option<(u64, u32)>, limit: u32) -> Result<HistoryPage, DbError> {
+    async fn history(
+        &self,
+        id: Uuid,
+        after: Option<(u64, u32)>,
+        limit: u32,
+    ) -> Result<HistoryPage, DbError> {
         reads::history(&self.readers, id, after, limit).await
     }
 

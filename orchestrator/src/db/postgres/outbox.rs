@@ -4,10 +4,10 @@ use super::sessions::{Sessions, answer};
 use crate::db::packed::unpack;
 use crate::db::{DbError, LEASE, OutboxRow};
 use chrono::{DateTime, Utc};
+use saga_protocol::Time;
 use sqlx::postgres::{PgArguments, PgQueryResult, Postgres};
 use sqlx::query::Query;
 use uuid::Uuid;
-use workflows::Time;
 
 /// Those that have lapsed are forgotten along the way: who is not listed is dead, too.
 const BEGIN: &str = "
@@ -48,26 +48,55 @@ with gone as materialized (
 )
 delete from saga.outbox o using gone where o.id = gone.id";
 
-const BACKLOG: &str = "select count(*), (select at from saga.outbox order by id limit 1) from saga.outbox";
+const BACKLOG: &str =
+    "select count(*), (select at from saga.outbox order by id limit 1) from saga.outbox";
 
 /// A new incarnation.
-pub(super) async fn begin_incarnation(engine: &Sessions, incarnation: Uuid, replica: &str) -> Result<(), DbError> {
-    execute(engine, sqlx::query(BEGIN).bind(incarnation).bind(replica).bind(LEASE)).await.map(drop)
+pub(super) async fn begin_incarnation(
+    engine: &Sessions,
+    incarnation: Uuid,
+    replica: &str,
+) -> Result<(), DbError> {
+    execute(
+        engine,
+        sqlx::query(BEGIN)
+            .bind(incarnation)
+            .bind(replica)
+            .bind(LEASE),
+    )
+    .await
+    .map(drop)
 }
 
 /// `false` if it has lapsed.
 pub(super) async fn renew_lease(engine: &Sessions, incarnation: Uuid) -> Result<bool, DbError> {
-    Ok(execute(engine, sqlx::query(RENEW).bind(incarnation).bind(LEASE)).await?.rows_affected() == 1)
+    Ok(
+        execute(engine, sqlx::query(RENEW).bind(incarnation).bind(LEASE))
+            .await?
+            .rows_affected()
+            == 1,
+    )
 }
 
 /// It lapses now.
 pub(super) async fn end_lease(engine: &Sessions, incarnation: Uuid) -> Result<(), DbError> {
-    execute(engine, sqlx::query(END).bind(incarnation)).await.map(drop)
+    execute(engine, sqlx::query(END).bind(incarnation))
+        .await
+        .map(drop)
 }
 
 /// How many rows are now this incarnation's. None if its own lease has lapsed.
-pub(super) async fn adopt(engine: &Sessions, incarnation: Uuid, limit: u32) -> Result<u64, DbError> {
-    Ok(execute(engine, sqlx::query(ADOPT).bind(incarnation).bind(i64::from(limit))).await?.rows_affected())
+pub(super) async fn adopt(
+    engine: &Sessions,
+    incarnation: Uuid,
+    limit: u32,
+) -> Result<u64, DbError> {
+    Ok(execute(
+        engine,
+        sqlx::query(ADOPT).bind(incarnation).bind(i64::from(limit)),
+    )
+    .await?
+    .rows_affected())
 }
 
 /// A page of this incarnation's rows.
@@ -77,11 +106,20 @@ pub(super) async fn own(
     after: Uuid,
     limit: u32,
 ) -> Result<Vec<OutboxRow>, DbError> {
-    let query = sqlx::query_as(OWN).bind(incarnation).bind(after).bind(i64::from(limit));
+    let query = sqlx::query_as(OWN)
+        .bind(incarnation)
+        .bind(after)
+        .bind(i64::from(limit));
     let mut session = engine.take().await?;
     let rows = answer(query.fetch_all(&mut *session)).await;
     let rows: Vec<(Uuid, Vec<u8>, DateTime<Utc>)> = session.settle(rows)?;
-    let row = |(id, stored, at): (_, _, DateTime<Utc>)| Ok(OutboxRow { id, messages: unpack(stored)?, at: at.into() });
+    let row = |(id, stored, at): (_, _, DateTime<Utc>)| {
+        Ok(OutboxRow {
+            id,
+            messages: unpack(stored)?,
+            at: at.into(),
+        })
+    };
     rows.into_iter().map(row).collect()
 }
 
@@ -90,18 +128,24 @@ pub(super) async fn delete(engine: &Sessions, ids: &[Uuid]) -> Result<(), DbErro
     if ids.is_empty() {
         return Ok(());
     }
-    execute(engine, sqlx::query(DELETE).bind(ids)).await.map(drop)
+    execute(engine, sqlx::query(DELETE).bind(ids))
+        .await
+        .map(drop)
 }
 
 /// How many rows there are, and the moment of the oldest: batch ids are UUIDv7.
 pub(super) async fn backlog(readers: &Sessions) -> Result<(u64, Option<Time>), DbError> {
     let mut session = readers.take().await?;
-    let row: Result<(i64, Option<DateTime<Utc>>), _> = answer(sqlx::query_as(BACKLOG).fetch_one(&mut *session)).await;
+    let row: Result<(i64, Option<DateTime<Utc>>), _> =
+        answer(sqlx::query_as(BACKLOG).fetch_one(&mut *session)).await;
     let (rows, oldest) = session.settle(row)?;
     Ok((rows.unsigned_abs(), oldest.map(Into::into)))
 }
 
-async fn execute(engine: &Sessions, query: Query<'_, Postgres, PgArguments>) -> Result<PgQueryResult, DbError> {
+async fn execute(
+    engine: &Sessions,
+    query: Query<'_, Postgres, PgArguments>,
+) -> Result<PgQueryResult, DbError> {
     let mut session = engine.take().await?;
     let result = answer(query.execute(&mut *session)).await;
     session.settle(result)

@@ -5,13 +5,13 @@ use crate::db::errors::read;
 use crate::db::read::strike_out_named;
 use crate::db::{Counts, DbError, HistoryEntry, HistoryPage, StoredSaga, VersionUse};
 use chrono::{DateTime, Utc};
+use saga_core::saga::Status;
+use saga_protocol::Time;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use std::collections::HashSet;
 use std::str::FromStr;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::saga::Status;
 
 /// The database's clock.
 pub(super) async fn now(readers: &Sessions) -> Result<Time, DbError> {
@@ -25,14 +25,22 @@ pub(super) async fn now(readers: &Sessions) -> Result<Time, DbError> {
 pub(super) async fn saga(readers: &Sessions, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
     let query = sqlx::query_as("select state, input from saga.sagas where id = $1").bind(id);
     let mut session = readers.take().await?;
-    let row: Result<Option<(Vec<u8>, Vec<u8>)>, _> = answer(query.fetch_optional(&mut *session)).await;
-    Ok(session.settle(row)?.map(|(state, input)| StoredSaga { state, input }))
+    let row: Result<Option<(Vec<u8>, Vec<u8>)>, _> =
+        answer(query.fetch_optional(&mut *session)).await;
+    Ok(session
+        .settle(row)?
+        .map(|(state, input)| StoredSaga { state, input }))
 }
 
 /// The saga that has a business key.
-pub(super) async fn saga_by_key(readers: &Sessions, workflow: &str, key: &str) -> Result<Option<Uuid>, DbError> {
-    let query =
-        sqlx::query_scalar("select id from saga.sagas where workflow = $1 and key = $2").bind(workflow).bind(key);
+pub(super) async fn saga_by_key(
+    readers: &Sessions,
+    workflow: &str,
+    key: &str,
+) -> Result<Option<Uuid>, DbError> {
+    let query = sqlx::query_scalar("select id from saga.sagas where workflow = $1 and key = $2")
+        .bind(workflow)
+        .bind(key);
     let mut session = readers.take().await?;
     let id = answer(query.fetch_optional(&mut *session)).await;
     session.settle(id)
@@ -56,12 +64,24 @@ pub(super) async fn history(
         Some((revision, n)) => (i64::try_from(revision).unwrap_or(i64::MAX), i64::from(n)),
         None => (-1, -1),
     };
-    let query = sqlx::query_as(HISTORY).bind(id).bind(revision).bind(n).bind(i64::from(limit) + 1);
+    let query = sqlx::query_as(HISTORY)
+        .bind(id)
+        .bind(revision)
+        .bind(n)
+        .bind(i64::from(limit) + 1);
     let mut session = readers.take().await?;
     let rows = answer(query.fetch_all(&mut *session)).await;
     let entry = |(revision, n, at, entry): (i64, i64, DateTime<Utc>, _)| {
-        let (revision, n) = (read(revision, "a revision")?, read(n, "a history entry's number")?);
-        Ok(HistoryEntry { revision, n, at: at.into(), entry })
+        let (revision, n) = (
+            read(revision, "a revision")?,
+            read(n, "a history entry's number")?,
+        );
+        Ok(HistoryEntry {
+            revision,
+            n,
+            at: at.into(),
+            entry,
+        })
     };
     let entries: Result<_, DbError> = session.settle(rows)?.into_iter().map(entry).collect();
     Ok(HistoryPage::of(entries?, limit))
@@ -122,13 +142,17 @@ pub(super) async fn counts(readers: &Sessions) -> Result<Counts, DbError> {
     let mut session = readers.take().await?;
     let result = async {
         sqlx::query(SUM_UP).execute(&mut *session).await?;
-        sqlx::query_as::<_, (String, String, i64, Option<DateTime<Utc>>)>(COUNTS).fetch_all(&mut *session).await
+        sqlx::query_as::<_, (String, String, i64, Option<DateTime<Utc>>)>(COUNTS)
+            .fetch_all(&mut *session)
+            .await
     };
     let rows = answer(result).await;
     let mut counts = Counts::default();
     for (workflow, status, sagas, oldest) in session.settle(rows)? {
         let status = Status::from_str(&status).map_err(DbError::Corrupt)?;
-        counts.by_status.push((workflow, status, sagas.unsigned_abs()));
+        counts
+            .by_status
+            .push((workflow, status, sagas.unsigned_abs()));
         let oldest = oldest.map(Time::from);
         counts.oldest_in_flight = counts.oldest_in_flight.into_iter().chain(oldest).min();
     }
@@ -136,16 +160,25 @@ pub(super) async fn counts(readers: &Sessions) -> Result<Counts, DbError> {
 }
 
 const VERSION_USE: &str = concat!(
-    of_unfinished!("w.workflow, s.version, sum(s.sagas)::bigint", "s.version, count(*) as sagas", "group by s.version"),
+    of_unfinished!(
+        "w.workflow, s.version, sum(s.sagas)::bigint",
+        "s.version, count(*) as sagas",
+        "group by s.version"
+    ),
     "group by w.workflow, s.version order by w.workflow, s.version"
 );
 
 /// Unfinished sagas by version.
 pub(super) async fn version_use(readers: &Sessions) -> Result<Vec<VersionUse>, DbError> {
     let mut session = readers.take().await?;
-    let rows: Result<Vec<(String, i64, i64)>, _> = answer(sqlx::query_as(VERSION_USE).fetch_all(&mut *session)).await;
+    let rows: Result<Vec<(String, i64, i64)>, _> =
+        answer(sqlx::query_as(VERSION_USE).fetch_all(&mut *session)).await;
     let version_use = |(workflow, version, sagas): (String, i64, i64)| {
-        Ok(VersionUse { workflow, version: read(version, "a workflow's version")?, unfinished: sagas.unsigned_abs() })
+        Ok(VersionUse {
+            workflow,
+            version: read(version, "a workflow's version")?,
+            unfinished: sagas.unsigned_abs(),
+        })
     };
     session.settle(rows)?.into_iter().map(version_use).collect()
 }
@@ -177,18 +210,26 @@ pub(super) async fn forgotten(readers: &Sessions, limit: u32) -> Result<Vec<Uuid
     Ok(ids)
 }
 
-async fn without_outbox_row(connection: &mut PgConnection) -> Result<Result<HashSet<Uuid>, DbError>, sqlx::Error> {
-    let mut snapshot = connection.begin_with("begin isolation level repeatable read read only").await?;
-    let candidates = sqlx::query_scalar(WITHOUT_WAKE_UP).bind(CANDIDATES).fetch_all(&mut *snapshot).await?;
+async fn without_outbox_row(
+    connection: &mut PgConnection,
+) -> Result<Result<HashSet<Uuid>, DbError>, sqlx::Error> {
+    let mut snapshot = connection
+        .begin_with("begin isolation level repeatable read read only")
+        .await?;
+    let candidates = sqlx::query_scalar(WITHOUT_WAKE_UP)
+        .bind(CANDIDATES)
+        .fetch_all(&mut *snapshot)
+        .await?;
     let mut candidates: HashSet<Uuid> = candidates.into_iter().collect();
     let mut after = Uuid::nil();
     while !candidates.is_empty() {
-        let rows: Vec<(Uuid, Vec<u8>)> =
-            sqlx::query_as("select id, messages from saga.outbox where id > $1 order by id limit $2")
-                .bind(after)
-                .bind(OUTBOX_PAGE)
-                .fetch_all(&mut *snapshot)
-                .await?;
+        let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(
+            "select id, messages from saga.outbox where id > $1 order by id limit $2",
+        )
+        .bind(after)
+        .bind(OUTBOX_PAGE)
+        .fetch_all(&mut *snapshot)
+        .await?;
         let Some((last, _)) = rows.last() else { break };
         after = *last;
         for (_, stored) in rows {

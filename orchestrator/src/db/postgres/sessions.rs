@@ -68,16 +68,26 @@ pub(super) struct Session<'a> {
 impl Sessions {
     /// For the engine: short statements by key.
     pub(super) fn writing(url: &str, most: usize) -> Result<Self, Error> {
-        Ok(Self::new(options(url, "saga engine")?.options([PLANNED_ONCE]), most))
+        Ok(Self::new(
+            options(url, "saga engine")?.options([PLANNED_ONCE]),
+            most,
+        ))
     }
 
     /// For lists and single sagas.
     pub(super) fn reading(url: &str, most: usize) -> Result<Self, Error> {
-        Ok(Self::new(options(url, "saga reads")?.options([PLANNED_EACH_TIME]), most))
+        Ok(Self::new(
+            options(url, "saga reads")?.options([PLANNED_EACH_TIME]),
+            most,
+        ))
     }
 
     fn new(options: PgConnectOptions, most: usize) -> Self {
-        Self { options, idle: Mutex::default(), free: Semaphore::new(most) }
+        Self {
+            options,
+            idle: Mutex::default(),
+            free: Semaphore::new(most),
+        }
     }
 
     /// A connection: one that is idle, else a new one. However it fails, nothing was asked of the database yet.
@@ -89,9 +99,15 @@ impl Sessions {
         let idle = self.idle().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => limited(CONNECT, self.options.connect()).await.map_err(DbError::Unavailable)?,
+            None => limited(CONNECT, self.options.connect())
+                .await
+                .map_err(DbError::Unavailable)?,
         };
-        Ok(Session { connection, home: self, _permit: permit })
+        Ok(Session {
+            connection,
+            home: self,
+            _permit: permit,
+        })
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
@@ -150,10 +166,15 @@ pub(super) fn migrating(url: &str) -> Result<PgConnectOptions, Error> {
 fn options(url: &str, name: &str) -> Result<PgConnectOptions, Error> {
     // sqlx would take any scheme, and then look for a server on this host.
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(Error::Configuration("a PostgreSQL URL begins with postgres://".into()));
+        return Err(Error::Configuration(
+            "a PostgreSQL URL begins with postgres://".into(),
+        ));
     }
     let options = PgConnectOptions::from_str(url)?.application_name(name);
-    Ok(options.options(EVERY_SESSION).options(BY_INDEX).disable_statement_logging())
+    Ok(options
+        .options(EVERY_SESSION)
+        .options(BY_INDEX)
+        .disable_statement_logging())
 }
 
 #[cfg(test)]
@@ -173,7 +194,10 @@ mod tests {
             let mut session = sessions.take().await.expect("a connection");
             for (setting, value) in EVERY_SESSION {
                 let query = sqlx::query_scalar("select current_setting($1)").bind(setting);
-                let set: String = query.fetch_one(&mut *session).await.expect("it is a setting");
+                let set: String = query
+                    .fetch_one(&mut *session)
+                    .await
+                    .expect("it is a setting");
                 assert_eq!(set, value, "{setting}");
             }
         }

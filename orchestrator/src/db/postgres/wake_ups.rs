@@ -55,12 +55,27 @@ struct ClaimRow {
 
 /// Takes due wake-ups.
 pub(super) async fn claim(engine: &Sessions, limit: u32) -> Result<Claimed, DbError> {
-    let query = sqlx::query_as(CLAIM_WAKE_UPS).bind(i64::from(limit)).bind(i64::from(limit) * LOOK).bind(CLAIM);
+    let query = sqlx::query_as(CLAIM_WAKE_UPS)
+        .bind(i64::from(limit))
+        .bind(i64::from(limit) * LOOK)
+        .bind(CLAIM);
     let mut session = engine.take().await?;
     let row: Result<ClaimRow, _> = answer(query.fetch_one(&mut *session)).await;
     let row = session.settle(row)?;
     let now = row.now.into();
     let claimed_again = (!row.due.is_empty()).then_some(now + CLAIM);
-    let next = if row.more { Some(now) } else { row.later.map(Into::into).into_iter().chain(claimed_again).min() };
-    Ok(Claimed { due: row.due, next, now })
+    let next = if row.more {
+        Some(now)
+    } else {
+        row.later
+            .map(Into::into)
+            .into_iter()
+            .chain(claimed_again)
+            .min()
+    };
+    Ok(Claimed {
+        due: row.due,
+        next,
+        now,
+    })
 }

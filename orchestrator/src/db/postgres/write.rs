@@ -6,11 +6,11 @@ use crate::db::errors::stored;
 use crate::db::packed::pack;
 use crate::db::{Batch, DbError, SagaRow, WriteError, Written};
 use chrono::{DateTime, Utc};
+use saga_core::saga::FORMAT;
 use sqlx::Error;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
 use uuid::Uuid;
-use workflows::saga::FORMAT;
 
 /// For a batch of everything.
 const WRITE: &str = concat!(
@@ -57,7 +57,8 @@ pub(super) async fn write(engine: &Sessions, batch: &Batch) -> Result<Written, W
     let result = answer(statement.fetch_one(&mut *session)).await;
     match result {
         Ok(row) => {
-            let (ok, now): (bool, DateTime<Utc>) = sqlx::FromRow::from_row(&row).map_err(WriteError::Refused)?;
+            let (ok, now): (bool, DateTime<Utc>) =
+                sqlx::FromRow::from_row(&row).map_err(WriteError::Refused)?;
             if ok {
                 session.settle(Ok(()))?;
                 return Ok(Written { now: now.into() });
@@ -74,7 +75,8 @@ pub(super) async fn write(engine: &Sessions, batch: &Batch) -> Result<Written, W
 /// Whatever stood in the way may be this batch itself, committed by an earlier try whose end was not seen. Asked by a
 /// statement of its own, since the snapshot of the one that failed may be older than that commit.
 async fn committed_or(mut session: Session<'_>, batch: Uuid, otherwise: WriteError) -> WriteError {
-    let query = sqlx::query_scalar("select exists (select from saga.outbox where id = $1)").bind(batch);
+    let query =
+        sqlx::query_scalar("select exists (select from saga.outbox where id = $1)").bind(batch);
     let committed = answer(query.fetch_one(&mut *session)).await;
     match session.settle(committed) {
         Ok(true) => WriteError::AlreadyCommitted,
@@ -102,7 +104,8 @@ fn bound(batch: &Batch) -> Result<Statement<'_>, Error> {
         .bind(acknowledged);
     let statement = bind_idempotency(statement, batch);
     let statement = bind_inserts(statement, batch)?;
-    let statement = bind_rows(statement, &batch.updates.iter().collect::<Vec<_>>(), true)?.bind(endings);
+    let statement =
+        bind_rows(statement, &batch.updates.iter().collect::<Vec<_>>(), true)?.bind(endings);
     let statement = bind_history(statement, batch)?;
     Ok(bind_wakes(statement, batch).bind(i32::from(FORMAT)))
 }
@@ -112,7 +115,14 @@ fn lightest(batch: &Batch, ends: bool) -> &'static str {
     let starts = !batch.inserts.is_empty() || !batch.idempotency.is_empty();
     let wakes = !batch.wakes.is_empty();
     match (starts, !batch.updates.is_empty(), ends, wakes) {
-        (true, false, ..) if batch.inserts.iter().all(|insert| insert.row.finished_at.is_none()) => START,
+        (true, false, ..)
+            if batch
+                .inserts
+                .iter()
+                .all(|insert| insert.row.finished_at.is_none()) =>
+        {
+            START
+        }
         (false, _, false, false) => MOVE,
         (false, _, true, false) => END,
         _ => WRITE,
@@ -145,8 +155,16 @@ fn bind_inserts<'q>(statement: Statement<'q>, batch: &'q Batch) -> Result<Statem
     bind_rows(statement, &column(&inserts, |insert| &insert.row), false)
 }
 
-fn bind_rows<'q>(statement: Statement<'q>, rows: &[&'q SagaRow], with_id: bool) -> Result<Statement<'q>, Error> {
-    let statement = if with_id { statement.bind(column(rows, |row| row.id)) } else { statement };
+fn bind_rows<'q>(
+    statement: Statement<'q>,
+    rows: &[&'q SagaRow],
+    with_id: bool,
+) -> Result<Statement<'q>, Error> {
+    let statement = if with_id {
+        statement.bind(column(rows, |row| row.id))
+    } else {
+        statement
+    };
     Ok(statement
         .bind(try_column(rows, |row| stored(row.revision))?)
         .bind(column(rows, |row| i64::from(row.ignored)))
@@ -155,7 +173,9 @@ fn bind_rows<'q>(statement: Statement<'q>, rows: &[&'q SagaRow], with_id: bool) 
         .bind(column(rows, |row| &row.current[..]))
         .bind(column(rows, |row| row.error_code.as_deref()))
         .bind(column(rows, |row| row.updated_at.to_datetime()))
-        .bind(column(rows, |row| row.finished_at.map(workflows::Time::to_datetime)))
+        .bind(column(rows, |row| {
+            row.finished_at.map(saga_protocol::Time::to_datetime)
+        }))
         .bind(column(rows, |row| &row.state[..])))
 }
 
@@ -174,7 +194,11 @@ fn bind_wakes<'q>(mut statement: Statement<'q>, batch: &'q Batch) -> Statement<'
         let of_kind = || batch.wakes.iter().filter(|wake| wake.exact == exact);
         statement = statement
             .bind(of_kind().map(|wake| wake.saga_id).collect::<Vec<_>>())
-            .bind(of_kind().map(|wake| wake.at.to_datetime()).collect::<Vec<_>>());
+            .bind(
+                of_kind()
+                    .map(|wake| wake.at.to_datetime())
+                    .collect::<Vec<_>>(),
+            );
     }
     statement
 }
@@ -205,7 +229,11 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_plan_looks_rows_up_by_key_however_small_the_tables_are() {
-        on_postgres("the_plan_looks_rows_up_by_key_however_small_the_tables_are", planned).await;
+        on_postgres(
+            "the_plan_looks_rows_up_by_key_however_small_the_tables_are",
+            planned,
+        )
+        .await;
     }
 
     async fn planned(fresh: &Fresh) {
@@ -220,15 +248,26 @@ mod tests {
     async fn by_key(session: &mut Session<'_>, statement: &str) {
         let types: Vec<_> = (1..=51).map(type_of).collect();
         let prepare = format!("prepare batch ({}) as {statement}", types.join(", "));
-        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut **session).await.expect("it can be prepared");
+        sqlx::raw_sql(AssertSqlSafe(prepare))
+            .execute(&mut **session)
+            .await
+            .expect("it can be prepared");
         let uuid = Uuid::nil();
         let arrays = vec!["'{}'"; 47].join(", ");
         let explain = format!("explain execute batch ('{uuid}', '{uuid}', '', {arrays}, 1)");
-        let plan: Vec<String> =
-            sqlx::query_scalar(AssertSqlSafe(explain)).fetch_all(&mut **session).await.expect("it can be explained");
-        sqlx::raw_sql("deallocate batch").execute(&mut **session).await.expect("it is there");
+        let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain))
+            .fetch_all(&mut **session)
+            .await
+            .expect("it can be explained");
+        sqlx::raw_sql("deallocate batch")
+            .execute(&mut **session)
+            .await
+            .expect("it is there");
         let plan = plan.join("\n");
-        assert!(plan.contains("Index Scan using sagas_pkey on sagas s"), "{plan}");
+        assert!(
+            plan.contains("Index Scan using sagas_pkey on sagas s"),
+            "{plan}"
+        );
         for costly in ["Seq Scan", "Bitmap", "Hash Join", "Merge Join"] {
             assert!(!plan.contains(costly), "{costly} in\n{plan}");
         }
@@ -236,8 +275,12 @@ mod tests {
 
     /// Of a parameter: as the whole statement casts it.
     fn type_of(number: usize) -> &'static str {
-        let (_, from) = WRITE.split_once(&format!("${number}::")).expect("every parameter has its type written at it");
-        let end = from.find(|c: char| !c.is_ascii_alphanumeric() && c != '[' && c != ']').unwrap_or(from.len());
+        let (_, from) = WRITE
+            .split_once(&format!("${number}::"))
+            .expect("every parameter has its type written at it");
+        let end = from
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '[' && c != ']')
+            .unwrap_or(from.len());
         &from[..end]
     }
 }

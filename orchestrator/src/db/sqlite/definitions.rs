@@ -7,27 +7,61 @@ use sqlx::sqlite::SqlitePool;
 
 /// Stores a version, unless it is there.
 pub(super) async fn put(writer: &Writer, definition: &StoredDefinition) -> Result<Put, DbError> {
-    let StoredDefinition { workflow, version, source, digest } = definition;
+    let StoredDefinition {
+        workflow,
+        version,
+        source,
+        digest,
+    } = definition;
     let insert = sqlx::query(
         "insert into definitions (workflow, version, source, digest, stored_at) values (?, ?, ?, ?, ?)
         on conflict (workflow, version) do nothing",
     );
-    let insert = insert.bind(workflow).bind(version).bind(source).bind(digest).bind(super::now().micros());
+    let insert = insert
+        .bind(workflow)
+        .bind(version)
+        .bind(source)
+        .bind(digest)
+        .bind(super::now().micros());
     let mut writing = writer.take().await;
-    if insert.execute(&mut *writing).await.map_err(DbError::of)?.rows_affected() == 1 {
+    if insert
+        .execute(&mut *writing)
+        .await
+        .map_err(DbError::of)?
+        .rows_affected()
+        == 1
+    {
         return Ok(Put::Created);
     }
-    let query = sqlx::query_scalar("select digest from definitions where workflow = ? and version = ?");
-    let there: String = query.bind(workflow).bind(version).fetch_one(&mut *writing).await.map_err(DbError::of)?;
-    Ok(if there == *digest { Put::Same } else { Put::Conflict })
+    let query =
+        sqlx::query_scalar("select digest from definitions where workflow = ? and version = ?");
+    let there: String = query
+        .bind(workflow)
+        .bind(version)
+        .fetch_one(&mut *writing)
+        .await
+        .map_err(DbError::of)?;
+    Ok(if there == *digest {
+        Put::Same
+    } else {
+        Put::Conflict
+    })
 }
 
 /// All of them.
 pub(super) async fn all(readers: &SqlitePool) -> Result<Vec<StoredDefinition>, DbError> {
-    let query = sqlx::query_as("select workflow, version, source, digest from definitions order by workflow, version");
-    let rows: Vec<(String, i64, String, String)> = query.fetch_all(readers).await.map_err(DbError::of)?;
+    let query = sqlx::query_as(
+        "select workflow, version, source, digest from definitions order by workflow, version",
+    );
+    let rows: Vec<(String, i64, String, String)> =
+        query.fetch_all(readers).await.map_err(DbError::of)?;
     let definition = |(workflow, version, source, digest)| {
-        Ok(StoredDefinition { workflow, version: read(version, "a workflow's version")?, source, digest })
+        Ok(StoredDefinition {
+            workflow,
+            version: read(version, "a workflow's version")?,
+            source,
+            digest,
+        })
     };
     rows.into_iter().map(definition).collect()
 }

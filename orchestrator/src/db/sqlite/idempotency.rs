@@ -2,7 +2,7 @@
 
 use super::writer::Writer;
 use crate::db::DbError;
-use workflows::Time;
+use saga_protocol::Time;
 
 /// Removes up to `limit` of those that are too old.
 pub(super) async fn expire(writer: &Writer, older_than: Time, limit: u32) -> Result<u64, DbError> {
@@ -10,6 +10,12 @@ pub(super) async fn expire(writer: &Writer, older_than: Time, limit: u32) -> Res
         "delete from idempotency where rowid in (select rowid from idempotency where at < ? order by at limit ?)",
     );
     let mut writing = writer.take().await;
-    let result = query.bind(older_than.micros()).bind(limit).execute(&mut *writing).await;
-    result.map(|result| result.rows_affected()).map_err(DbError::of)
+    let result = query
+        .bind(older_than.micros())
+        .bind(limit)
+        .execute(&mut *writing)
+        .await;
+    result
+        .map(|result| result.rows_affected())
+        .map_err(DbError::of)
 }

@@ -26,7 +26,10 @@ pub(super) async fn list(readers: &SqlitePool, filter: &ListFilter) -> Result<Sa
         query.push(" and key = ").push_bind(key.clone());
     }
     if let Some(step) = &filter.step {
-        query.push(" and instr(' ' || current || ' ', ").push_bind(format!(" {step} ")).push(")");
+        query
+            .push(" and instr(' ' || current || ' ', ")
+            .push_bind(format!(" {step} "))
+            .push(")");
     }
     if let Some(since) = filter.since {
         query.push(" and started_at >= ").push_bind(since.micros());
@@ -36,12 +39,31 @@ pub(super) async fn list(readers: &SqlitePool, filter: &ListFilter) -> Result<Sa
     }
     if let Some(q) = &filter.q {
         let id = q.replace('-', "").to_lowercase();
-        query.push(" and (substr(lower(hex(id)), 1, ").push_bind(length(&id)).push(") = ").push_bind(id);
-        query.push(" or substr(key, 1, ").push_bind(length(q)).push(") = ").push_bind(q.clone());
-        query.push(" or substr(correlation_id, 1, ").push_bind(length(q)).push(") = ").push_bind(q.clone()).push(")");
+        query
+            .push(" and (substr(lower(hex(id)), 1, ")
+            .push_bind(length(&id))
+            .push(") = ")
+            .push_bind(id);
+        query
+            .push(" or substr(key, 1, ")
+            .push_bind(length(q))
+            .push(") = ")
+            .push_bind(q.clone());
+        query
+            .push(" or substr(correlation_id, 1, ")
+            .push_bind(length(q))
+            .push(") = ")
+            .push_bind(q.clone())
+            .push(")");
     }
-    query.push(" order by id desc limit ").push_bind(i64::from(filter.limit) + 1);
-    let rows: Vec<(Uuid, Vec<u8>)> = query.build_query_as().fetch_all(readers).await.map_err(DbError::of)?;
+    query
+        .push(" order by id desc limit ")
+        .push_bind(i64::from(filter.limit) + 1);
+    let rows: Vec<(Uuid, Vec<u8>)> = query
+        .build_query_as()
+        .fetch_all(readers)
+        .await
+        .map_err(DbError::of)?;
     Ok(SagaPage::of(rows, filter.limit))
 }
 

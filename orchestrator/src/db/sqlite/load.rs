@@ -2,10 +2,10 @@
 
 use crate::db::errors::read;
 use crate::db::{DbError, FoundStarts, IdempotencyRow, Loaded, StartKeys};
+use saga_protocol::Time;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 use uuid::Uuid;
-use workflows::Time;
 
 /// Most things asked for by one statement.
 const MOST: usize = 500;
@@ -33,7 +33,11 @@ pub(super) async fn load(readers: &SqlitePool, ids: &[Uuid]) -> Result<Vec<Loade
             list.push_bind(*id);
         }
         query.push(")");
-        let rows: Vec<LoadedRow> = query.build_query_as().fetch_all(readers).await.map_err(DbError::of)?;
+        let rows: Vec<LoadedRow> = query
+            .build_query_as()
+            .fetch_all(readers)
+            .await
+            .map_err(DbError::of)?;
         for row in rows {
             found.push(loaded(row)?);
         }
@@ -56,15 +60,30 @@ fn loaded(row: LoadedRow) -> Result<Loaded, DbError> {
 type KeyRow = (String, String, Vec<u8>, Uuid, Vec<u8>, i64);
 
 /// Of those keys the ones that are taken.
-pub(super) async fn find_starts(readers: &SqlitePool, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
+pub(super) async fn find_starts(
+    readers: &SqlitePool,
+    asked: &[StartKeys],
+) -> Result<FoundStarts, DbError> {
     let mut found = FoundStarts::default();
     for asked in asked.chunks(MOST) {
-        let mut query = QueryBuilder::new("select workflow, key, id from sagas where (workflow, key) in (values ");
+        let mut query = QueryBuilder::new(
+            "select workflow, key, id from sagas where (workflow, key) in (values ",
+        );
         push_pairs(&mut query, asked.iter().map(|start| &start.business));
-        let rows: Vec<(String, String, Uuid)> = query.build_query_as().fetch_all(readers).await.map_err(DbError::of)?;
-        found.business.extend(rows.into_iter().map(|(workflow, key, id)| ((workflow, key), id)));
+        let rows: Vec<(String, String, Uuid)> = query
+            .build_query_as()
+            .fetch_all(readers)
+            .await
+            .map_err(DbError::of)?;
+        found.business.extend(
+            rows.into_iter()
+                .map(|(workflow, key, id)| ((workflow, key), id)),
+        );
 
-        let keys: Vec<_> = asked.iter().filter_map(|start| start.idempotency.as_ref()).collect();
+        let keys: Vec<_> = asked
+            .iter()
+            .filter_map(|start| start.idempotency.as_ref())
+            .collect();
         if keys.is_empty() {
             continue;
         }
@@ -72,23 +91,36 @@ pub(super) async fn find_starts(readers: &SqlitePool, asked: &[StartKeys]) -> Re
             "select scope, key, body_hash, saga_id, answer, at from idempotency where (scope, key) in (values ",
         );
         push_pairs(&mut query, keys.into_iter());
-        let rows: Vec<KeyRow> = query.build_query_as().fetch_all(readers).await.map_err(DbError::of)?;
-        found.idempotency.extend(rows.into_iter().map(|(scope, key, body_hash, saga_id, answer, at)| IdempotencyRow {
-            scope,
-            key,
-            body_hash,
-            saga_id,
-            answer,
-            at: Time::from_micros(at),
-        }));
+        let rows: Vec<KeyRow> = query
+            .build_query_as()
+            .fetch_all(readers)
+            .await
+            .map_err(DbError::of)?;
+        found.idempotency.extend(rows.into_iter().map(
+            |(scope, key, body_hash, saga_id, answer, at)| IdempotencyRow {
+                scope,
+                key,
+                body_hash,
+                saga_id,
+                answer,
+                at: Time::from_micros(at),
+            },
+        ));
     }
     Ok(found)
 }
 
-fn push_pairs<'a>(query: &mut QueryBuilder<Sqlite>, pairs: impl Iterator<Item = &'a (String, String)>) {
+fn push_pairs<'a>(
+    query: &mut QueryBuilder<Sqlite>,
+    pairs: impl Iterator<Item = &'a (String, String)>,
+) {
     for (index, (first, second)) in pairs.enumerate() {
         query.push(if index == 0 { "(" } else { ", (" });
-        query.push_bind(first.clone()).push(", ").push_bind(second.clone()).push(")");
+        query
+            .push_bind(first.clone())
+            .push(", ")
+            .push_bind(second.clone())
+            .push(")");
     }
     query.push(")");
 }

@@ -17,15 +17,19 @@ fn migrator() -> Migrator {
 pub(super) async fn migrate(writer: &Writer) -> Result<(), DbError> {
     let mut writing = writer.take().await;
     // `run` for one connection: that one's future is not `Send`, as the compiler sees it.
-    migrator().run_direct(None, &mut *writing, false).await.map_err(|error| DbError::of(error.into()))
+    migrator()
+        .run_direct(None, &mut *writing, false)
+        .await
+        .map_err(|error| DbError::of(error.into()))
 }
 
 /// What has not been run, by version and name.
 pub(super) async fn missing(readers: &SqlitePool) -> Result<Vec<String>, DbError> {
-    let table: bool = sqlx::query_scalar("select exists (select 1 from sqlite_schema where name = 'migrations')")
-        .fetch_one(readers)
-        .await
-        .map_err(DbError::of)?;
+    let table: bool =
+        sqlx::query_scalar("select exists (select 1 from sqlite_schema where name = 'migrations')")
+            .fetch_one(readers)
+            .await
+            .map_err(DbError::of)?;
     let applied: Vec<i64> = if table {
         let query = sqlx::query_scalar("select version from migrations where success");
         query.fetch_all(readers).await.map_err(DbError::of)?

@@ -13,15 +13,17 @@ mod write;
 mod writer;
 
 use super::{
-    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow, Put, SagaPage,
-    StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
+    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow,
+    Put, SagaPage, StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
 };
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use saga_protocol::Time;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::Time;
 use writer::Writer;
 
 /// Connections that read: beside the writer, which no reader ever holds up (WAL).
@@ -60,13 +62,18 @@ impl Sqlite {
     #[cfg(test)]
     pub(super) async fn wake_ups_come_earlier(&self, micros: i64) -> Result<(), sqlx::Error> {
         let earlier = sqlx::query("update wake_ups set wake_at = wake_at - ?").bind(micros);
-        earlier.execute(&mut *self.writer.take().await).await.map(drop)
+        earlier
+            .execute(&mut *self.writer.take().await)
+            .await
+            .map(drop)
     }
 }
 
 /// The host's clock: a database in the same process has no other. Never earlier than 1970.
 fn now() -> Time {
-    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since_1970 = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     Time::from_micros(0) + since_1970
 }
 
@@ -117,7 +124,12 @@ impl Db for Sqlite {
         outbox::adopt(&self.writer, incarnation, limit).await
     }
 
-    async fn own_outbox(&self, incarnation: Uuid, after: Uuid, limit: u32) -> Result<Vec<OutboxRow>, DbError> {
+    async fn own_outbox(
+        &self,
+        incarnation: Uuid,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<OutboxRow>, DbError> {
         outbox::own(&self.readers, incarnation, after, limit).await
     }
 
@@ -153,7 +165,12 @@ impl Db for Sqlite {
         lists::list(&self.readers, filter).await
     }
 
-    async fn history(&self, id: Uuid, after: Option<(u64, u32)>, limit: u32) -> Result<HistoryPage, DbError> {
+    async fn history(
+        &self,
+        id: Uuid,
+        after: Option<(u64, u32)>,
+        limit: u32,
+    ) -> Result<HistoryPage, DbError> {
         reads::history(&self.readers, id, after, limit).await
     }
 

@@ -3,40 +3,58 @@
 use super::writer::{Writer, begin};
 use crate::db::packed::unpack;
 use crate::db::{DbError, LEASE, OutboxRow};
+use saga_protocol::Time;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteQueryResult};
 use sqlx::{Error, QueryBuilder, Sqlite};
 use uuid::Uuid;
-use workflows::Time;
 
 /// Most ids of one statement.
 const IDS: usize = 500;
 
 /// A new incarnation; those that lapsed a minute ago are forgotten along the way.
-pub(super) async fn begin_incarnation(writer: &Writer, incarnation: Uuid, replica: &str) -> Result<(), DbError> {
+pub(super) async fn begin_incarnation(
+    writer: &Writer,
+    incarnation: Uuid,
+    replica: &str,
+) -> Result<(), DbError> {
     let now = super::now();
     let minute_ago = now.micros() - 60_000_000;
-    execute(writer, sqlx::query("delete from leases where lapses_at < ?").bind(minute_ago)).await?;
+    execute(
+        writer,
+        sqlx::query("delete from leases where lapses_at < ?").bind(minute_ago),
+    )
+    .await?;
     let insert = sqlx::query(
         "insert into leases (incarnation, replica, begun_at, lapses_at) values (?, ?, ?, ?)
         on conflict (incarnation) do nothing",
     );
-    let insert = insert.bind(incarnation).bind(replica).bind(now.micros()).bind((now + LEASE).micros());
+    let insert = insert
+        .bind(incarnation)
+        .bind(replica)
+        .bind(now.micros())
+        .bind((now + LEASE).micros());
     execute(writer, insert).await.map(drop)
 }
 
 /// `false` if it has lapsed.
 pub(super) async fn renew_lease(writer: &Writer, incarnation: Uuid) -> Result<bool, DbError> {
     let now = super::now();
-    let renew = sqlx::query("update leases set lapses_at = ? where incarnation = ? and lapses_at > ?");
-    let renew = renew.bind((now + LEASE).micros()).bind(incarnation).bind(now.micros());
+    let renew =
+        sqlx::query("update leases set lapses_at = ? where incarnation = ? and lapses_at > ?");
+    let renew = renew
+        .bind((now + LEASE).micros())
+        .bind(incarnation)
+        .bind(now.micros());
     Ok(execute(writer, renew).await?.rows_affected() == 1)
 }
 
 /// It lapses now.
 pub(super) async fn end_lease(writer: &Writer, incarnation: Uuid) -> Result<(), DbError> {
     let end = sqlx::query("update leases set lapses_at = ? where incarnation = ?");
-    execute(writer, end.bind(super::now().micros()).bind(incarnation)).await.map(drop)
+    execute(writer, end.bind(super::now().micros()).bind(incarnation))
+        .await
+        .map(drop)
 }
 
 /// How many rows are now this incarnation's. None if its own lease has lapsed.
@@ -50,7 +68,10 @@ pub(super) async fn adopt(writer: &Writer, incarnation: Uuid, limit: u32) -> Res
               and ?2 in (select incarnation from alive)
             order by id limit ?3)",
     );
-    let adopt = adopt.bind(super::now().micros()).bind(incarnation).bind(limit);
+    let adopt = adopt
+        .bind(super::now().micros())
+        .bind(incarnation)
+        .bind(limit);
     Ok(execute(writer, adopt).await?.rows_affected())
 }
 
@@ -61,10 +82,23 @@ pub(super) async fn own(
     after: Uuid,
     limit: u32,
 ) -> Result<Vec<OutboxRow>, DbError> {
-    let query = sqlx::query_as("select id, messages, at from outbox where owner = ? and id > ? order by id limit ?");
-    let rows: Vec<(Uuid, Vec<u8>, i64)> =
-        query.bind(incarnation).bind(after).bind(limit).fetch_all(readers).await.map_err(DbError::of)?;
-    let row = |(id, stored, at)| Ok(OutboxRow { id, messages: unpack(stored)?, at: Time::from_micros(at) });
+    let query = sqlx::query_as(
+        "select id, messages, at from outbox where owner = ? and id > ? order by id limit ?",
+    );
+    let rows: Vec<(Uuid, Vec<u8>, i64)> = query
+        .bind(incarnation)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(readers)
+        .await
+        .map_err(DbError::of)?;
+    let row = |(id, stored, at)| {
+        Ok(OutboxRow {
+            id,
+            messages: unpack(stored)?,
+            at: Time::from_micros(at),
+        })
+    };
     rows.into_iter().map(row).collect()
 }
 
@@ -83,7 +117,10 @@ pub(super) async fn delete(writer: &Writer, ids: &[Uuid]) -> Result<(), DbError>
 }
 
 /// The same within a transaction.
-pub(super) async fn delete_rows(connection: &mut SqliteConnection, ids: &[Uuid]) -> Result<(), Error> {
+pub(super) async fn delete_rows(
+    connection: &mut SqliteConnection,
+    ids: &[Uuid],
+) -> Result<(), Error> {
     for ids in ids.chunks(IDS) {
         let mut query = QueryBuilder::<Sqlite>::new("delete from outbox where id in (");
         let mut list = query.separated(",");
@@ -102,7 +139,10 @@ pub(super) async fn backlog(readers: &SqlitePool) -> Result<(u64, Option<Time>),
     Ok((rows.unsigned_abs(), oldest.map(Time::from_micros)))
 }
 
-async fn execute(writer: &Writer, query: Query<'_, Sqlite, SqliteArguments>) -> Result<SqliteQueryResult, DbError> {
+async fn execute(
+    writer: &Writer,
+    query: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<SqliteQueryResult, DbError> {
     let mut writing = writer.take().await;
     query.execute(&mut *writing).await.map_err(DbError::of)
 }

@@ -3,28 +3,39 @@
 use crate::db::errors::read;
 use crate::db::read::strike_out_named;
 use crate::db::{Counts, DbError, HistoryEntry, HistoryPage, StoredSaga, VersionUse};
+use saga_core::saga::Status;
+use saga_protocol::Time;
 use sqlx::sqlite::SqlitePool;
 use std::collections::HashSet;
 use std::str::FromStr;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::saga::Status;
 
 /// Whether the file answers.
 pub(super) async fn answers(readers: &SqlitePool) -> Result<(), DbError> {
-    sqlx::query("select 1 from sqlite_schema").fetch_optional(readers).await.map(drop).map_err(DbError::of)
+    sqlx::query("select 1 from sqlite_schema")
+        .fetch_optional(readers)
+        .await
+        .map(drop)
+        .map_err(DbError::of)
 }
 
 /// One saga.
 pub(super) async fn saga(readers: &SqlitePool, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
     let query = sqlx::query_as("select state, input from sagas where id = ?").bind(id);
-    let row: Option<(Vec<u8>, Vec<u8>)> = query.fetch_optional(readers).await.map_err(DbError::of)?;
+    let row: Option<(Vec<u8>, Vec<u8>)> =
+        query.fetch_optional(readers).await.map_err(DbError::of)?;
     Ok(row.map(|(state, input)| StoredSaga { state, input }))
 }
 
 /// The saga that has a business key.
-pub(super) async fn saga_by_key(readers: &SqlitePool, workflow: &str, key: &str) -> Result<Option<Uuid>, DbError> {
-    let query = sqlx::query_scalar("select id from sagas where workflow = ? and key = ?").bind(workflow).bind(key);
+pub(super) async fn saga_by_key(
+    readers: &SqlitePool,
+    workflow: &str,
+    key: &str,
+) -> Result<Option<Uuid>, DbError> {
+    let query = sqlx::query_scalar("select id from sagas where workflow = ? and key = ?")
+        .bind(workflow)
+        .bind(key);
     query.fetch_optional(readers).await.map_err(DbError::of)
 }
 
@@ -44,11 +55,24 @@ pub(super) async fn history(
         "select revision, n, at, entry from history
         where saga_id = ? and (revision, n) > (?, ?) order by revision, n limit ?",
     );
-    let query = query.bind(id).bind(revision).bind(n).bind(i64::from(limit) + 1);
-    let rows: Vec<(i64, i64, i64, Vec<u8>)> = query.fetch_all(readers).await.map_err(DbError::of)?;
+    let query = query
+        .bind(id)
+        .bind(revision)
+        .bind(n)
+        .bind(i64::from(limit) + 1);
+    let rows: Vec<(i64, i64, i64, Vec<u8>)> =
+        query.fetch_all(readers).await.map_err(DbError::of)?;
     let entry = |(revision, n, at, entry): (i64, i64, i64, _)| {
-        let (revision, n) = (read(revision, "a revision")?, read(n, "a history entry's number")?);
-        Ok(HistoryEntry { revision, n, at: Time::from_micros(at), entry })
+        let (revision, n) = (
+            read(revision, "a revision")?,
+            read(n, "a history entry's number")?,
+        );
+        Ok(HistoryEntry {
+            revision,
+            n,
+            at: Time::from_micros(at),
+            entry,
+        })
     };
     let entries: Result<_, DbError> = rows.into_iter().map(entry).collect();
     Ok(HistoryPage::of(entries?, limit))
@@ -63,11 +87,14 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Counts, DbError> {
         union all
         select workflow, status, sagas, null from finished",
     );
-    let rows: Vec<(String, String, i64, Option<i64>)> = query.fetch_all(readers).await.map_err(DbError::of)?;
+    let rows: Vec<(String, String, i64, Option<i64>)> =
+        query.fetch_all(readers).await.map_err(DbError::of)?;
     let mut counts = Counts::default();
     for (workflow, status, sagas, oldest) in rows {
         let status = Status::from_str(&status).map_err(DbError::Corrupt)?;
-        counts.by_status.push((workflow, status, sagas.unsigned_abs()));
+        counts
+            .by_status
+            .push((workflow, status, sagas.unsigned_abs()));
         let oldest = oldest.map(Time::from_micros);
         counts.oldest_in_flight = counts.oldest_in_flight.into_iter().chain(oldest).min();
     }
@@ -83,7 +110,11 @@ pub(super) async fn version_use(readers: &SqlitePool) -> Result<Vec<VersionUse>,
     );
     let rows: Vec<(String, i64, i64)> = query.fetch_all(readers).await.map_err(DbError::of)?;
     let version_use = |(workflow, version, sagas): (String, i64, i64)| {
-        Ok(VersionUse { workflow, version: read(version, "a workflow's version")?, unfinished: sagas.unsigned_abs() })
+        Ok(VersionUse {
+            workflow,
+            version: read(version, "a workflow's version")?,
+            unfinished: sagas.unsigned_abs(),
+        })
     };
     rows.into_iter().map(version_use).collect()
 }
@@ -102,13 +133,22 @@ pub(super) async fn forgotten(readers: &SqlitePool, limit: u32) -> Result<Vec<Uu
           and not s.paused and not exists (select 1 from wake_ups w where w.saga_id = s.id)
         limit ?",
     );
-    let candidates = candidates.bind(CANDIDATES).fetch_all(&mut *snapshot).await.map_err(DbError::of)?;
+    let candidates = candidates
+        .bind(CANDIDATES)
+        .fetch_all(&mut *snapshot)
+        .await
+        .map_err(DbError::of)?;
     let mut candidates: HashSet<Uuid> = candidates.into_iter().collect();
     let mut after = Uuid::nil();
     while !candidates.is_empty() {
-        let page = sqlx::query_as("select id, messages from outbox where id > ? order by id limit ?");
-        let rows: Vec<(Uuid, Vec<u8>)> =
-            page.bind(after).bind(OUTBOX_PAGE).fetch_all(&mut *snapshot).await.map_err(DbError::of)?;
+        let page =
+            sqlx::query_as("select id, messages from outbox where id > ? order by id limit ?");
+        let rows: Vec<(Uuid, Vec<u8>)> = page
+            .bind(after)
+            .bind(OUTBOX_PAGE)
+            .fetch_all(&mut *snapshot)
+            .await
+            .map_err(DbError::of)?;
         let Some((last, _)) = rows.last() else { break };
         after = *last;
         for (_, stored) in rows {

@@ -2,10 +2,10 @@
 
 use super::writer::{Writer, begin};
 use crate::db::{CLAIM, Claimed, DbError};
+use saga_protocol::Time;
 use sqlx::Error;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
-use workflows::Time;
 
 /// Takes due wake-ups: those of finished sagas go first, all of them, then up to `limit` of the others are moved ahead.
 pub(super) async fn claim(writer: &Writer, limit: u32) -> Result<Claimed, DbError> {
@@ -14,7 +14,11 @@ pub(super) async fn claim(writer: &Writer, limit: u32) -> Result<Claimed, DbErro
     // Most times nothing is due: then nothing is written.
     let next = earliest(&mut writing).await.map_err(DbError::of)?;
     if next.is_none_or(|next| next > now) {
-        return Ok(Claimed { due: Vec::new(), next, now });
+        return Ok(Claimed {
+            due: Vec::new(),
+            next,
+            now,
+        });
     }
     let claimed = async {
         let mut transaction = begin(&mut writing).await?;
@@ -36,7 +40,11 @@ async fn sweep(connection: &mut SqliteConnection, now: Time) -> Result<(), Error
     query.bind(now.micros()).execute(connection).await.map(drop)
 }
 
-async fn move_ahead(connection: &mut SqliteConnection, now: Time, limit: u32) -> Result<Vec<Uuid>, Error> {
+async fn move_ahead(
+    connection: &mut SqliteConnection,
+    now: Time,
+    limit: u32,
+) -> Result<Vec<Uuid>, Error> {
     let query = sqlx::query_scalar(
         "update wake_ups set wake_at = ?
         where saga_id in (
@@ -44,7 +52,12 @@ async fn move_ahead(connection: &mut SqliteConnection, now: Time, limit: u32) ->
             where w.wake_at <= ? and s.finished_at is null order by w.wake_at limit ?)
         returning saga_id",
     );
-    query.bind((now + CLAIM).micros()).bind(now.micros()).bind(limit).fetch_all(connection).await
+    query
+        .bind((now + CLAIM).micros())
+        .bind(now.micros())
+        .bind(limit)
+        .fetch_all(connection)
+        .await
 }
 
 async fn earliest(connection: &mut SqliteConnection) -> Result<Option<Time>, Error> {

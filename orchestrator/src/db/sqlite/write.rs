@@ -5,10 +5,10 @@ use super::writer::{Writer, begin};
 use crate::db::batch::ends;
 use crate::db::errors::stored;
 use crate::db::{Batch, Check, DbError, SagaRow, WriteError, Written};
+use saga_core::saga::FORMAT;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Error, QueryBuilder};
 use uuid::Uuid;
-use workflows::saga::FORMAT;
 
 /// Most parameters of one `in (…)`.
 const IDS: usize = 500;
@@ -31,7 +31,11 @@ pub(super) async fn write(writer: &Writer, batch: &Batch) -> Result<Written, Wri
 
 /// Whatever stood in the way may be this batch itself, committed by an earlier try. (Only the statement that violated a
 /// constraint was undone: the row looked for must have been there before, so that this batch's own comes last.)
-async fn committed_or(connection: &mut SqliteConnection, batch: Uuid, otherwise: WriteError) -> WriteError {
+async fn committed_or(
+    connection: &mut SqliteConnection,
+    batch: Uuid,
+    otherwise: WriteError,
+) -> WriteError {
     let query = sqlx::query_scalar("select exists (select 1 from outbox where id = ?)").bind(batch);
     match query.fetch_one(connection).await {
         Ok(true) => WriteError::AlreadyCommitted,
@@ -44,21 +48,33 @@ async fn write_all(connection: &mut SqliteConnection, batch: &Batch) -> Result<b
     if !all_as_read(connection, &batch.checks).await? {
         return Ok(false);
     }
-    each(connection, IDEMPOTENCY, &batch.idempotency, |statement, row| {
-        statement
-            .bind(&row.scope)
-            .bind(&row.key)
-            .bind(&row.body_hash)
-            .bind(row.saga_id)
-            .bind(&row.answer)
-            .bind(row.at.micros())
-    })
+    each(
+        connection,
+        IDEMPOTENCY,
+        &batch.idempotency,
+        |statement, row| {
+            statement
+                .bind(&row.scope)
+                .bind(&row.key)
+                .bind(&row.body_hash)
+                .bind(row.saga_id)
+                .bind(&row.answer)
+                .bind(row.at.micros())
+        },
+    )
     .await?;
     write_sagas(connection, batch).await?;
     write_history(connection, batch).await?;
     for (exact, into) in [(true, WAKES_EXACTLY), (false, WAKES_EARLIER)] {
-        let wakes: Vec<_> = batch.wakes.iter().filter(|wake| wake.exact == exact).collect();
-        each(connection, into, &wakes, |statement, wake| statement.bind(wake.saga_id).bind(wake.at.micros())).await?;
+        let wakes: Vec<_> = batch
+            .wakes
+            .iter()
+            .filter(|wake| wake.exact == exact)
+            .collect();
+        each(connection, into, &wakes, |statement, wake| {
+            statement.bind(wake.saga_id).bind(wake.at.micros())
+        })
+        .await?;
     }
     write_outbox(connection, batch).await?;
     Ok(true)
@@ -73,9 +89,14 @@ async fn all_as_read(connection: &mut SqliteConnection, checks: &[Check]) -> Res
             ids.push_bind(check.id);
         }
         query.push(") order by id");
-        let found: Vec<(Uuid, i64, i64)> = query.build_query_as().fetch_all(&mut *connection).await?;
+        let found: Vec<(Uuid, i64, i64)> =
+            query.build_query_as().fetch_all(&mut *connection).await?;
         let same = |(check, found): (&Check, &(Uuid, i64, i64))| {
-            (check.id, i64::try_from(check.revision), i64::from(check.ignored)) == (found.0, Ok(found.1), found.2)
+            (
+                check.id,
+                i64::try_from(check.revision),
+                i64::from(check.ignored),
+            ) == (found.0, Ok(found.1), found.2)
         };
         if found.len() != checks.len() || !checks.iter().zip(&found).all(same) {
             return Ok(false);
@@ -87,7 +108,11 @@ async fn all_as_read(connection: &mut SqliteConnection, checks: &[Check]) -> Res
 /// What comes before the list of values, how many there are a row, and what comes after.
 type Into = (&'static str, usize, &'static str);
 
-const IDEMPOTENCY: Into = ("insert into idempotency (scope, key, body_hash, saga_id, answer, at)", 6, "");
+const IDEMPOTENCY: Into = (
+    "insert into idempotency (scope, key, body_hash, saga_id, answer, at)",
+    6,
+    "",
+);
 const INSERTS: Into = (
     "insert into sagas (id, workflow, version, key, correlation_id, started_at, deadline, input,
         revision, ignored, status, paused, current, error_code, updated_at, finished_at, state, format)",
@@ -103,9 +128,16 @@ const UPDATES: Into = (
         format = u.format
     from u where sagas.id = u.id",
 );
-const HISTORY: Into = ("insert into history (saga_id, revision, n, at, entry)", 5, "");
-const WAKES_EXACTLY: Into =
-    ("insert into wake_ups (saga_id, wake_at)", 2, "on conflict (saga_id) do update set wake_at = excluded.wake_at");
+const HISTORY: Into = (
+    "insert into history (saga_id, revision, n, at, entry)",
+    5,
+    "",
+);
+const WAKES_EXACTLY: Into = (
+    "insert into wake_ups (saga_id, wake_at)",
+    2,
+    "on conflict (saga_id) do update set wake_at = excluded.wake_at",
+);
 const WAKES_EARLIER: Into = (
     "insert into wake_ups (saga_id, wake_at)",
     2,
@@ -114,7 +146,12 @@ const WAKES_EARLIER: Into = (
 
 async fn write_sagas(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
     // So that no bind below has to fail.
-    for row in batch.inserts.iter().map(|insert| &insert.row).chain(&batch.updates) {
+    for row in batch
+        .inserts
+        .iter()
+        .map(|insert| &insert.row)
+        .chain(&batch.updates)
+    {
         stored(row.revision)?;
     }
     each(connection, INSERTS, &batch.inserts, |statement, insert| {
@@ -130,7 +167,10 @@ async fn write_sagas(connection: &mut SqliteConnection, batch: &Batch) -> Result
         bind_row(statement, &insert.row)
     })
     .await?;
-    each(connection, UPDATES, &batch.updates, |statement, row| bind_row(statement.bind(row.id), row)).await?;
+    each(connection, UPDATES, &batch.updates, |statement, row| {
+        bind_row(statement.bind(row.id), row)
+    })
+    .await?;
     count_ends(connection, batch).await
 }
 
@@ -143,15 +183,22 @@ fn bind_row<'q>(statement: Statement<'q>, row: &'q SagaRow) -> Statement<'q> {
         .bind(&row.current)
         .bind(&row.error_code)
         .bind(row.updated_at.micros())
-        .bind(row.finished_at.map(workflows::Time::micros))
+        .bind(row.finished_at.map(saga_protocol::Time::micros))
         .bind(&row.state)
         .bind(FORMAT)
 }
 
 /// Those that came to their end with this batch, by workflow and status.
 async fn count_ends(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
-    let inserted = batch.inserts.iter().map(|insert| &insert.row).filter(|row| row.finished_at.is_some());
-    let updated = batch.updates.iter().filter(|update| ends(&batch.checks, update));
+    let inserted = batch
+        .inserts
+        .iter()
+        .map(|insert| &insert.row)
+        .filter(|row| row.finished_at.is_some());
+    let updated = batch
+        .updates
+        .iter()
+        .filter(|update| ends(&batch.checks, update));
     let ended: Vec<_> = inserted.chain(updated).collect();
     for ended in ended.chunks(IDS) {
         // They are written by now.
@@ -177,7 +224,12 @@ async fn write_history(connection: &mut SqliteConnection, batch: &Batch) -> Resu
         stored(row.revision)?;
     }
     each(connection, HISTORY, &batch.history, |statement, row| {
-        statement.bind(row.saga_id).bind(number(row.revision)).bind(row.n).bind(row.at.micros()).bind(&row.entry)
+        statement
+            .bind(row.saga_id)
+            .bind(number(row.revision))
+            .bind(row.n)
+            .bind(row.at.micros())
+            .bind(&row.entry)
     })
     .await
 }

@@ -13,7 +13,11 @@ pub(super) type Writing<'a> = MutexGuard<'a, SqliteConnection>;
 
 impl Writer {
     pub(super) async fn open(options: &SqliteConnectOptions) -> Result<Self, DbError> {
-        options.connect().await.map(|connection| Self(Mutex::new(connection))).map_err(DbError::of)
+        options
+            .connect()
+            .await
+            .map(|connection| Self(Mutex::new(connection)))
+            .map_err(DbError::of)
     }
 
     /// The connection, once nobody else has it.
@@ -24,6 +28,8 @@ impl Writer {
 
 /// Begins a transaction that has the write lock from the start: it never has to give up half-way. Dropped, it is
 /// undone.
-pub(super) async fn begin<'a>(writing: &'a mut Writing<'_>) -> Result<Transaction<'a, Sqlite>, sqlx::Error> {
+pub(super) async fn begin<'a>(
+    writing: &'a mut Writing<'_>,
+) -> Result<Transaction<'a, Sqlite>, sqlx::Error> {
     writing.begin_with("begin immediate").await
 }

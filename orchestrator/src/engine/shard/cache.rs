@@ -2,11 +2,11 @@
 //! the write checks every revision.
 
 use lru::LruCache;
+use saga_core::definition::Definition;
+use saga_core::saga::Saga;
+use saga_protocol::{Payload, Time};
 use std::sync::Arc;
 use uuid::Uuid;
-use workflows::definition::Definition;
-use workflows::saga::Saga;
-use workflows::{Payload, Time};
 
 /// A saga as of its last write or load.
 #[derive(Clone)]
@@ -31,7 +31,12 @@ pub struct Cache {
 
 impl Cache {
     pub fn new(count_most: usize, bytes_most: usize) -> Self {
-        Self { sagas: LruCache::unbounded(), bytes: 0, count_most, bytes_most }
+        Self {
+            sagas: LruCache::unbounded(),
+            bytes: 0,
+            count_most,
+            bytes_most,
+        }
     }
 
     pub fn get(&mut self, id: Uuid) -> Option<&Cached> {
@@ -47,7 +52,9 @@ impl Cache {
         self.bytes += cached.bytes;
         self.sagas.put(cached.saga.id, cached);
         while self.sagas.len() > self.count_most || self.bytes > self.bytes_most {
-            let Some((_, gone)) = self.sagas.pop_lru() else { break };
+            let Some((_, gone)) = self.sagas.pop_lru() else {
+                break;
+            };
             self.bytes -= gone.bytes;
         }
     }

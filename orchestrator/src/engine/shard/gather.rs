@@ -24,14 +24,29 @@ pub fn queues(limits: &Limits) -> (Queues, Receivers) {
     let (urgent, urgent_end) = mpsc::channel(limits.urgent);
     let (replies, replies_end) = mpsc::channel(limits.replies);
     let (starts, starts_end) = mpsc::channel(limits.starts);
-    let receivers = Receivers { urgent: urgent_end, replies: replies_end, starts: starts_end };
-    (Queues { urgent, replies, starts }, receivers)
+    let receivers = Receivers {
+        urgent: urgent_end,
+        replies: replies_end,
+        starts: starts_end,
+    };
+    (
+        Queues {
+            urgent,
+            replies,
+            starts,
+        },
+        receivers,
+    )
 }
 
 impl Receivers {
     /// Waits for the first input, then for its turn, and takes what is there by then; a lone input does not wait.
     /// `None`: all senders are gone.
-    pub async fn gather<'t>(&mut self, most: usize, turns: &'t Semaphore) -> Option<(Vec<Item>, SemaphorePermit<'t>)> {
+    pub async fn gather<'t>(
+        &mut self,
+        most: usize,
+        turns: &'t Semaphore,
+    ) -> Option<(Vec<Item>, SemaphorePermit<'t>)> {
         let first = tokio::select! {
             biased;
             Some(item) = self.urgent.recv() => item,
@@ -43,7 +58,10 @@ impl Receivers {
         let mut items = vec![first];
         // Shares of a batch: a fifth, a half, the rest.
         let shares = [most / 5, most / 2, most - most / 5 - most / 2];
-        for (queue, share) in [&mut self.urgent, &mut self.replies, &mut self.starts].into_iter().zip(shares) {
+        for (queue, share) in [&mut self.urgent, &mut self.replies, &mut self.starts]
+            .into_iter()
+            .zip(shares)
+        {
             take(queue, &mut items, share);
         }
         for queue in [&mut self.urgent, &mut self.replies, &mut self.starts] {
@@ -67,9 +85,9 @@ fn take(queue: &mut mpsc::Receiver<Item>, items: &mut Vec<Item>, most: usize) {
 mod tests {
     use super::super::Done;
     use super::*;
+    use saga_core::transition::Input;
+    use saga_core::transition::input::Timer;
     use uuid::Uuid;
-    use workflows::transition::Input;
-    use workflows::transition::input::Timer;
 
     fn item() -> Item {
         Item::new(Uuid::now_v7(), Input::Timer(Timer::default()), Done::Nobody)
@@ -83,7 +101,10 @@ mod tests {
         assert!(queues.replies.try_send(item()).is_ok(), "there is room");
         let gathering = receivers.gather(50, &turns);
         tokio::pin!(gathering);
-        assert!(futures::poll!(&mut gathering).is_pending(), "it is not this shard's turn");
+        assert!(
+            futures::poll!(&mut gathering).is_pending(),
+            "it is not this shard's turn"
+        );
         assert!(queues.replies.try_send(item()).is_ok(), "there is room");
         drop(of_another);
         let (items, _turn) = gathering.await.expect("there are inputs");
@@ -92,7 +113,12 @@ mod tests {
 
     #[tokio::test]
     async fn d3_each_queue_has_its_share_of_a_batch_and_takes_what_others_leave() {
-        let limits = Limits { urgent: 100, replies: 100, starts: 100, ..Limits::default() };
+        let limits = Limits {
+            urgent: 100,
+            replies: 100,
+            starts: 100,
+            ..Limits::default()
+        };
         let (queues, mut receivers) = queues(&limits);
         for _ in 0..100 {
             assert!(queues.starts.try_send(item()).is_ok(), "there is room");
@@ -100,9 +126,16 @@ mod tests {
         }
         assert!(queues.urgent.try_send(item()).is_ok(), "there is room");
         let turns = Semaphore::new(1);
-        let (items, turn) = receivers.gather(50, &turns).await.expect("there are inputs");
+        let (items, turn) = receivers
+            .gather(50, &turns)
+            .await
+            .expect("there are inputs");
         assert_eq!(items.len(), 50);
-        assert_eq!((receivers.urgent.len(), receivers.starts.len()), (0, 85), "starts had their share of 15");
+        assert_eq!(
+            (receivers.urgent.len(), receivers.starts.len()),
+            (0, 85),
+            "starts had their share of 15"
+        );
         drop((queues, turn));
         let mut rest = 0;
         while let Some((items, _turn)) = receivers.gather(50, &turns).await {

@@ -4,13 +4,13 @@ use super::cache::Cached;
 use super::{Request, Shard};
 use crate::db::{DbError, FoundStarts, Loaded, StartKeys};
 use crate::engine::definitions::{Definitions, Known};
+use saga_core::saga::{FORMAT, Saga};
+use saga_core::transition::Input;
+use saga_protocol::Payload;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tracing::error;
 use uuid::Uuid;
-use workflows::Payload;
-use workflows::saga::{FORMAT, Saga};
-use workflows::transition::Input;
 
 /// What a batch starts from.
 pub struct Ground {
@@ -24,7 +24,10 @@ impl Shard {
     pub async fn ground(&mut self, requests: &[Request], anew: bool) -> Result<Ground, DbError> {
         let mut sagas = HashMap::new();
         let mut missing = Vec::new();
-        for request in requests.iter().filter(|request| anew || request.start.is_none()) {
+        for request in requests
+            .iter()
+            .filter(|request| anew || request.start.is_none())
+        {
             match self.cache.get(request.saga_id) {
                 Some(cached) => _ = sagas.insert(request.saga_id, cached.clone()),
                 None => missing.push(request.saga_id),
@@ -40,7 +43,11 @@ impl Shard {
             }
         }
         let asked: Vec<_> = requests.iter().filter_map(start_keys).collect();
-        let taken = if asked.is_empty() { FoundStarts::default() } else { self.shared.db.find_starts(&asked).await? };
+        let taken = if asked.is_empty() {
+            FoundStarts::default()
+        } else {
+            self.shared.db.find_starts(&asked).await?
+        };
         self.know_workflows(requests).await?;
         Ok(Ground { sagas, taken })
     }
@@ -53,12 +60,18 @@ impl Shard {
             );
             return Ok(None);
         }
-        let corrupt = |error: serde_json::Error| DbError::Corrupt(format!("a saga's state: {error}"));
+        let corrupt =
+            |error: serde_json::Error| DbError::Corrupt(format!("a saga's state: {error}"));
         let saga = Saga::from_json(&loaded.state).map_err(corrupt)?;
         let text = String::from_utf8_lossy(&loaded.input).into_owned();
         let input = Payload::parse(text).map_err(corrupt)?;
         let Some(known) = self.definition(&saga.workflow, saga.version).await? else {
-            let Saga { id, workflow, version, .. } = &saga;
+            let Saga {
+                id,
+                workflow,
+                version,
+                ..
+            } = &saga;
             error!(saga.id = %id, "saga {id} runs on {workflow} version {version}, which is not stored");
             return Ok(None);
         };
@@ -83,22 +96,38 @@ impl Shard {
     }
 
     async fn know_workflows(&self, requests: &[Request]) -> Result<(), DbError> {
-        let unknown = requests.iter().filter_map(|request| request.start.as_ref()).any(|start| match start.version {
-            Some(version) => self.shared.definitions.get(&start.workflow, version).is_none(),
-            None => self.shared.definitions.latest(&start.workflow).is_none(),
-        });
-        if unknown { self.shared.definitions.refresh(&*self.shared.db).await } else { Ok(()) }
+        let unknown = requests
+            .iter()
+            .filter_map(|request| request.start.as_ref())
+            .any(|start| match start.version {
+                Some(version) => self
+                    .shared
+                    .definitions
+                    .get(&start.workflow, version)
+                    .is_none(),
+                None => self.shared.definitions.latest(&start.workflow).is_none(),
+            });
+        if unknown {
+            self.shared.definitions.refresh(&*self.shared.db).await
+        } else {
+            Ok(())
+        }
     }
 }
 
 /// The keys to look up for a start: none if its business key is its own new id, and it has no Idempotency-Key.
 fn start_keys(request: &Request) -> Option<StartKeys> {
-    let (start, Input::Start(input)) = (request.start.as_ref()?, &request.input) else { return None };
+    let (start, Input::Start(input)) = (request.start.as_ref()?, &request.input) else {
+        return None;
+    };
     if start.idempotency.is_none() && input.key == request.saga_id.to_string() {
         return None;
     }
     Some(StartKeys {
         business: (start.workflow.clone(), input.key.clone()),
-        idempotency: start.idempotency.as_ref().map(|key| (key.scope.clone(), key.key.clone())),
+        idempotency: start
+            .idempotency
+            .as_ref()
+            .map(|key| (key.scope.clone(), key.key.clone())),
     })
 }

@@ -24,10 +24,10 @@ use super::waiters::Waiters;
 use crate::bus::{Ack, Bus};
 use crate::db::Db;
 use cache::Cache;
+use saga_core::transition::Input;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
-use workflows::transition::Input;
 
 /// One input on its way through a shard.
 pub struct Item {
@@ -55,7 +55,15 @@ pub enum Done {
 
 impl Item {
     pub fn new(saga_id: Uuid, input: Input, done: Done) -> Self {
-        Self { request: Request { saga_id, input, start: None, if_revision: None }, done }
+        Self {
+            request: Request {
+                saga_id,
+                input,
+                start: None,
+                if_revision: None,
+            },
+            done,
+        }
     }
 }
 
@@ -84,14 +92,21 @@ pub struct Shard {
 impl Shard {
     pub fn new(shared: Arc<Shared>, beat: Arc<Beat>) -> Self {
         let cache = Cache::new(shared.limits.cached, shared.limits.cached_bytes);
-        Self { shared, cache, beat }
+        Self {
+            shared,
+            cache,
+            beat,
+        }
     }
 
     /// Runs until every sender of its queues is gone and they are empty.
     pub async fn run(mut self, mut receivers: Receivers) {
         let beat = Arc::clone(&self.beat);
         let shared = Arc::clone(&self.shared);
-        while let Some((items, turn)) = beat.wait(receivers.gather(shared.limits.batch, &shared.turns)).await {
+        while let Some((items, turn)) = beat
+            .wait(receivers.gather(shared.limits.batch, &shared.turns))
+            .await
+        {
             self.process(items).await;
             drop(turn);
         }

@@ -6,15 +6,15 @@ use super::saga_work::SagaWork;
 use super::{Request, Shared, unread};
 use crate::db::{Batch, FoundStarts, IdempotencyRow};
 use crate::engine::submit::{Answer, Idempotency, StartDetails, StartError, SubmitError};
+use saga_core::definition::Definition;
+use saga_core::saga::Saga;
+use saga_core::transition::input::Start;
+use saga_core::transition::{self, Decision, Effect, Input, Moved, Subject};
+use saga_protocol::Time;
+use saga_protocol::message::{Envelope, INPUT_BYTES, Outgoing};
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::definition::Definition;
-use workflows::message::{Envelope, INPUT_BYTES, Outgoing};
-use workflows::saga::Saga;
-use workflows::transition::input::Start;
-use workflows::transition::{self, Decision, Effect, Input, Moved, Subject};
 
 /// A batch ready to be written, and what follows once it is.
 pub struct Prepared {
@@ -42,8 +42,18 @@ struct Making<'a> {
 }
 
 /// Applies the inputs in order.
-pub fn prepare(shared: &Shared, ground: Ground, requests: &[Request], id: Uuid, acknowledged: Vec<Uuid>) -> Prepared {
-    let sagas = ground.sagas.into_iter().map(|(id, cached)| (id, SagaWork::found(cached))).collect();
+pub fn prepare(
+    shared: &Shared,
+    ground: Ground,
+    requests: &[Request],
+    id: Uuid,
+    acknowledged: Vec<Uuid>,
+) -> Prepared {
+    let sagas = ground
+        .sagas
+        .into_iter()
+        .map(|(id, cached)| (id, SagaWork::found(cached)))
+        .collect();
     let mut making = Making {
         shared,
         now: shared.clock.now(),
@@ -52,7 +62,10 @@ pub fn prepare(shared: &Shared, ground: Ground, requests: &[Request], id: Uuid, 
         idempotency: Vec::new(),
         messages: Vec::with_capacity(requests.len() * 2),
     };
-    let verdicts = requests.iter().map(|request| making.take(request)).collect();
+    let verdicts = requests
+        .iter()
+        .map(|request| making.take(request))
+        .collect();
     making.close(id, verdicts, acknowledged)
 }
 
@@ -67,16 +80,34 @@ impl Making<'_> {
     }
 
     fn apply(&mut self, request: &Request) -> Verdict {
-        let work = self.sagas.get_mut(&request.saga_id).ok_or(SubmitError::UnknownSaga(request.saga_id))?;
-        let Cached { saga, input, definition, .. } = work.now.clone();
-        if request.if_revision.is_some_and(|revision| revision != saga.revision) {
+        let work = self
+            .sagas
+            .get_mut(&request.saga_id)
+            .ok_or(SubmitError::UnknownSaga(request.saga_id))?;
+        let Cached {
+            saga,
+            input,
+            definition,
+            ..
+        } = work.now.clone();
+        if request
+            .if_revision
+            .is_some_and(|revision| revision != saga.revision)
+        {
             return Err(SubmitError::Precondition(saga.revision));
         }
-        let subject = Subject { definition: &definition, input: &input };
+        let subject = Subject {
+            definition: &definition,
+            input: &input,
+        };
         let input = unread::ask(self.shared, &definition, &saga, &request.input, self.now);
         match transition::apply(subject, &saga, &input, self.now) {
             Decision::Moved(moved) => {
-                let Moved { saga, effects, moves } = *moved;
+                let Moved {
+                    saga,
+                    effects,
+                    moves,
+                } = *moved;
                 work.moved(saga, &input, &moves);
                 unread::count(&definition, &input);
                 let saga = Arc::clone(&work.now.saga);
@@ -101,16 +132,28 @@ impl Making<'_> {
         }
         let bytes = start.input.get().len();
         if bytes > INPUT_BYTES {
-            return Err(StartError::TooLarge { bytes, most: INPUT_BYTES }.into());
+            return Err(StartError::TooLarge {
+                bytes,
+                most: INPUT_BYTES,
+            }
+            .into());
         }
         let definition = self.definition(details)?;
         if let Some(schema) = &definition.input_schema {
             schema.check(&start.input).map_err(StartError::Unfit)?;
         }
-        let subject = Subject { definition: &definition, input: &start.input };
-        let Moved { saga, effects, moves } = transition::start(subject, start, self.now);
+        let subject = Subject {
+            definition: &definition,
+            input: &start.input,
+        };
+        let Moved {
+            saga,
+            effects,
+            moves,
+        } = transition::start(subject, start, self.now);
         if let Some(key) = &details.idempotency {
-            self.idempotency.push(self.stored_answer(key, &definition, &saga, start));
+            self.idempotency
+                .push(self.stored_answer(key, &definition, &saga, start));
         }
         let cached = Cached {
             saga: Arc::new(saga.clone()),
@@ -132,20 +175,44 @@ impl Making<'_> {
     fn repeated(&self, details: &StartDetails, start: &Start) -> Option<Verdict> {
         if let Some(key) = &details.idempotency {
             let all = self.taken.idempotency.iter().chain(&self.idempotency);
-            if let Some(first) = all.into_iter().find(|row| row.scope == key.scope && row.key == key.key) {
+            if let Some(first) = all
+                .into_iter()
+                .find(|row| row.scope == key.scope && row.key == key.key)
+            {
                 let same = first.body_hash == key.body_hash;
-                let answer = Answer::Repeated { saga_id: first.saga_id, answer: first.answer.clone() };
-                return Some(if same { Ok(answer) } else { Err(StartError::KeyReused.into()) });
+                let answer = Answer::Repeated {
+                    saga_id: first.saga_id,
+                    answer: first.answer.clone(),
+                };
+                return Some(if same {
+                    Ok(answer)
+                } else {
+                    Err(StartError::KeyReused.into())
+                });
             }
         }
-        let business = |(workflow, key): &(String, String)| *workflow == details.workflow && *key == start.key;
-        let stored = self.taken.business.iter().find(|(key, _)| business(key)).map(|(_, id)| *id);
+        let business =
+            |(workflow, key): &(String, String)| *workflow == details.workflow && *key == start.key;
+        let stored = self
+            .taken
+            .business
+            .iter()
+            .find(|(key, _)| business(key))
+            .map(|(_, id)| *id);
         let in_batch = self.sagas.values().filter(|work| work.begins());
         let in_batch = in_batch.map(|work| &work.now.saga);
-        let here = in_batch.into_iter().find(|saga| business(&(saga.workflow.clone(), saga.key.clone())));
+        let here = in_batch
+            .into_iter()
+            .find(|saga| business(&(saga.workflow.clone(), saga.key.clone())));
         let saga_id = stored.or(here.map(|saga| saga.id))?;
         // It is this very start's: the write finds that out, and the next try is told by its saga.
-        (saga_id != start.saga_id).then(|| Err(StartError::KeyTaken { key: start.key.clone(), saga_id }.into()))
+        (saga_id != start.saga_id).then(|| {
+            Err(StartError::KeyTaken {
+                key: start.key.clone(),
+                saga_id,
+            }
+            .into())
+        })
     }
 
     fn definition(&self, details: &StartDetails) -> Result<Arc<Definition>, StartError> {
@@ -155,10 +222,19 @@ impl Making<'_> {
         };
         known
             .map(|known| known.definition)
-            .ok_or_else(|| StartError::UnknownWorkflow { workflow: details.workflow.clone(), version: details.version })
+            .ok_or_else(|| StartError::UnknownWorkflow {
+                workflow: details.workflow.clone(),
+                version: details.version,
+            })
     }
 
-    fn stored_answer(&self, key: &Idempotency, definition: &Definition, saga: &Saga, start: &Start) -> IdempotencyRow {
+    fn stored_answer(
+        &self,
+        key: &Idempotency,
+        definition: &Definition,
+        saga: &Saga,
+        start: &Start,
+    ) -> IdempotencyRow {
         IdempotencyRow {
             scope: key.scope.clone(),
             key: key.key.clone(),
@@ -171,22 +247,29 @@ impl Making<'_> {
 
     /// Writes down what a transition asked for; it is performed once the batch is durable.
     fn perform(&mut self, saga: &Saga, effects: Vec<Effect>) {
-        let envelope = Envelope { correlation_id: Some(saga.correlation_id.clone()), traceparent: None };
+        let envelope = Envelope {
+            correlation_id: Some(saga.correlation_id.clone()),
+            traceparent: None,
+        };
         for effect in effects {
             let outgoing = match effect {
-                Effect::Send { worker, command } => Outgoing::command(&worker, &command, envelope.clone()),
+                Effect::Send { worker, command } => {
+                    Outgoing::command(&worker, &command, envelope.clone())
+                }
                 Effect::Publish(event) => Outgoing::event(&event, envelope.clone()),
                 // Which wake-up is needed follows from the saga's last state in this batch.
                 Effect::WakeAt(_) => continue,
             };
-            self.messages.push(outgoing.expect("a message's keys are strings, so it has a JSON form"));
+            self.messages
+                .push(outgoing.expect("a message's keys are strings, so it has a JSON form"));
         }
     }
 
     fn close(mut self, id: Uuid, verdicts: Vec<Verdict>, acknowledged: Vec<Uuid>) -> Prepared {
         let mut works: Vec<_> = std::mem::take(&mut self.sagas).into_values().collect();
         works.sort_unstable_by_key(|work| work.now.saga.id);
-        self.idempotency.sort_by(|a, b| (&a.scope, &a.key).cmp(&(&b.scope, &b.key)));
+        self.idempotency
+            .sort_by(|a, b| (&a.scope, &a.key).cmp(&(&b.scope, &b.key)));
         let mut batch = Batch {
             id,
             owner: self.shared.lease.incarnation(),
@@ -201,18 +284,36 @@ impl Making<'_> {
         };
         for work in &mut works {
             batch.checks.extend(work.check());
-            batch.wakes.extend(if work.begins() || work.check().is_some() { work.wake(self.now) } else { None });
+            batch
+                .wakes
+                .extend(if work.begins() || work.check().is_some() {
+                    work.wake(self.now)
+                } else {
+                    None
+                });
             if work.begins() {
-                batch.inserts.push(work.insert().expect("a saga's keys are strings, so it has a JSON form"));
+                batch.inserts.push(
+                    work.insert()
+                        .expect("a saga's keys are strings, so it has a JSON form"),
+                );
             } else if work.changed() {
-                batch.updates.push(work.row().expect("a saga's keys are strings, so it has a JSON form"));
+                batch.updates.push(
+                    work.row()
+                        .expect("a saga's keys are strings, so it has a JSON form"),
+                );
             }
             batch.history.append(&mut work.history);
         }
         batch.messages = serde_json::to_vec(&self.messages).expect("a message has a JSON form");
         let writes = !(batch.checks.is_empty() && batch.inserts.is_empty());
         let sagas = works.into_iter().map(|work| work.now).collect();
-        Prepared { batch, messages: self.messages.into(), verdicts, sagas, writes }
+        Prepared {
+            batch,
+            messages: self.messages.into(),
+            verdicts,
+            sagas,
+            writes,
+        }
     }
 }
 

@@ -3,13 +3,12 @@
 use super::cache::Cached;
 use crate::db::{Check, HistoryRow, SagaInsert, SagaRow, Wake};
 use crate::engine::limits::IGNORED_KEPT;
-use crate::engine::mistakes::{Mistake, made};
+use saga_core::saga::{Saga, Status, StepStatus};
+use saga_core::transition::{self, Input, Move, Reason};
+use saga_protocol::Time;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use workflows::Time;
-use workflows::saga::{Saga, Status, StepStatus};
-use workflows::transition::{self, Input, Move, Reason};
 
 /// A wake-up that comes due this soon may have been taken by another replica already: it is set again, to be sure.
 const MAY_HAVE_FIRED: Duration = Duration::from_secs(2);
@@ -41,17 +40,38 @@ struct Entry<'a> {
 
 impl SagaWork {
     pub fn found(cached: Cached) -> Self {
-        let check = Check { id: cached.saga.id, revision: cached.saga.revision, ignored: cached.ignored };
-        Self { now: cached, found: Some(check), moved: false, fired: false, history: Vec::new() }
+        let check = Check {
+            id: cached.saga.id,
+            revision: cached.saga.revision,
+            ignored: cached.ignored,
+        };
+        Self {
+            now: cached,
+            found: Some(check),
+            moved: false,
+            fired: false,
+            history: Vec::new(),
+        }
     }
 
     pub fn begun(cached: Cached) -> Self {
-        Self { now: cached, found: None, moved: false, fired: false, history: Vec::new() }
+        Self {
+            now: cached,
+            found: None,
+            moved: false,
+            fired: false,
+            history: Vec::new(),
+        }
     }
 
     /// The saga moved to that state.
     pub fn moved(&mut self, saga: Saga, input: &Input, moves: &[Move]) {
-        let entry = Entry { input, moved: Some(moves), ignored: None, by: input.by() };
+        let entry = Entry {
+            input,
+            moved: Some(moves),
+            ignored: None,
+            by: input.by(),
+        };
         self.history.push(row(&saga, 0, saga.updated_at, &entry));
         self.now.saga = Arc::new(saga);
         self.moved = true;
@@ -63,28 +83,37 @@ impl SagaWork {
     pub fn ignored(&mut self, input: &Input, reason: Reason, at: Time) {
         let timer = matches!(input, Input::Timer(_));
         self.fired |= timer;
-        if timer && made(Mistake::EarlyWakeUpUncounted) {
-            return;
-        }
         self.now.ignored = self.now.ignored.saturating_add(1);
         if timer {
             return;
         }
         if self.now.ignored <= IGNORED_KEPT {
-            let entry = Entry { input, moved: None, ignored: Some(reason), by: input.by() };
-            let row = row(&self.now.saga, self.now.ignored, at.max(self.now.saga.updated_at), &entry);
+            let entry = Entry {
+                input,
+                moved: None,
+                ignored: Some(reason),
+                by: input.by(),
+            };
+            let row = row(
+                &self.now.saga,
+                self.now.ignored,
+                at.max(self.now.saga.updated_at),
+                &entry,
+            );
             self.history.push(row);
         }
     }
 
     /// The check that the write makes first.
     pub fn check(&self) -> Option<Check> {
-        self.found.filter(|found| self.moved || self.fired || self.now.ignored != found.ignored)
+        self.found
+            .filter(|found| self.moved || self.fired || self.now.ignored != found.ignored)
     }
 
     /// Whether the row is to be rewritten.
     pub fn changed(&self) -> bool {
-        self.found.is_some_and(|found| self.moved || self.now.ignored != found.ignored)
+        self.found
+            .is_some_and(|found| self.moved || self.now.ignored != found.ignored)
     }
 
     /// Whether the saga begins in this batch.
@@ -99,15 +128,26 @@ impl SagaWork {
         if self.fired && !self.now.saga.status.finished() {
             let at = needed.unwrap_or(now + NEVER);
             self.now.wake = Some(at);
-            return Some(Wake { saga_id, at, exact: true });
+            return Some(Wake {
+                saga_id,
+                at,
+                exact: true,
+            });
         }
         let at = needed?;
-        let standing = self.now.wake.filter(|standing| *standing > now + MAY_HAVE_FIRED);
+        let standing = self
+            .now
+            .wake
+            .filter(|standing| *standing > now + MAY_HAVE_FIRED);
         if standing.is_some_and(|standing| standing <= at) {
             return None;
         }
         self.now.wake = Some(at);
-        Some(Wake { saga_id, at, exact: false })
+        Some(Wake {
+            saga_id,
+            at,
+            exact: false,
+        })
     }
 
     /// The row as it will stand.
@@ -147,22 +187,43 @@ impl SagaWork {
 }
 
 fn row(saga: &Saga, n: u32, at: Time, entry: &Entry<'_>) -> HistoryRow {
-    let entry = serde_json::to_vec(entry).expect("an entry's keys are strings, so it has a JSON form");
-    HistoryRow { saga_id: saga.id, revision: saga.revision, n, at, entry }
+    let entry =
+        serde_json::to_vec(entry).expect("an entry's keys are strings, so it has a JSON form");
+    HistoryRow {
+        saga_id: saga.id,
+        revision: saga.revision,
+        n,
+        at,
+        entry,
+    }
 }
 
 /// The steps under way, for the list.
 fn current(saga: &Saga) -> String {
-    let under_way = |status| matches!(status, StepStatus::Running | StepStatus::Waiting | StepStatus::Compensating);
+    let under_way = |status| {
+        matches!(
+            status,
+            StepStatus::Running | StepStatus::Waiting | StepStatus::Compensating
+        )
+    };
     let stuck = saga.status == Status::Parked;
-    let names = saga.steps.iter().filter(|step| under_way(step.status) || (stuck && step.stuck()));
-    names.map(|step| step.name.as_str()).collect::<Vec<_>>().join(" ")
+    let names = saga
+        .steps
+        .iter()
+        .filter(|step| under_way(step.status) || (stuck && step.stuck()));
+    names
+        .map(|step| step.name.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The error in force, for the list.
 fn error_code(saga: &Saga) -> Option<String> {
     let errors = saga.steps.iter().filter_map(|step| {
-        let back = step.undo.as_ref().and_then(|undo| undo.tries.error.as_ref());
+        let back = step
+            .undo
+            .as_ref()
+            .and_then(|undo| undo.tries.error.as_ref());
         back.or(step.execute.error.as_ref())
     });
     errors.map(|error| error.code.clone()).next()

@@ -5,7 +5,6 @@ use super::prepare::{Prepared, Verdict, prepare};
 use super::{Done, Item, Request, Shard};
 use crate::db::{WriteError, raised};
 use crate::engine::limits::ANEW;
-use crate::engine::mistakes::{Mistake, made};
 use crate::engine::submit::SubmitError;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,21 +27,28 @@ enum Ended {
 impl Shard {
     /// Carries all items to their end; halves that the database refuses are tried on their own.
     pub async fn process(&mut self, items: Vec<Item>) {
-        let (requests, dones) = items.into_iter().map(|item| (item.request, item.done)).unzip();
+        let (requests, dones) = items
+            .into_iter()
+            .map(|item| (item.request, item.done))
+            .unzip();
         let mut todo: VecDeque<(Vec<Request>, Vec<Done>)> = VecDeque::from([(requests, dones)]);
         while let Some((mut requests, mut dones)) = todo.pop_front() {
             match self.carry(&requests).await {
                 Ended::Durable(verdicts) => answer(dones, verdicts),
                 Ended::Refused(why) if requests.len() > 1 => {
-                    warn!("the database refuses a batch of {} inputs, which is split: {why}", requests.len());
+                    warn!(
+                        "the database refuses a batch of {} inputs, which is split: {why}",
+                        requests.len()
+                    );
                     let half = requests.len() / 2;
                     let second = (requests.split_off(half), dones.split_off(half));
                     todo.push_front(second);
                     todo.push_front((requests, dones));
                 }
-                Ended::Refused(why) => {
-                    requests.iter().zip(dones).for_each(|(request, done)| refuse(request, done, &why))
-                }
+                Ended::Refused(why) => requests
+                    .iter()
+                    .zip(dones)
+                    .for_each(|(request, done)| refuse(request, done, &why)),
             }
         }
     }
@@ -59,7 +65,9 @@ impl Shard {
             let acknowledged = self.shared.publisher.take_acknowledged();
             let prepared = prepare(&self.shared, ground, requests, id, acknowledged);
             if !prepared.writes {
-                self.shared.publisher.not_removed(prepared.batch.acknowledged);
+                self.shared
+                    .publisher
+                    .not_removed(prepared.batch.acknowledged);
                 return Ended::Durable(prepared.verdicts);
             }
             match self.write(&prepared).await {
@@ -69,7 +77,9 @@ impl Shard {
                     self.forget(requests);
                     why = failed.to_string();
                     let again = matches!(failed, WriteError::Stale | WriteError::Taken);
-                    self.shared.publisher.not_removed(prepared.batch.acknowledged);
+                    self.shared
+                        .publisher
+                        .not_removed(prepared.batch.acknowledged);
                     if !again {
                         return Ended::Refused(why);
                     }
@@ -79,7 +89,11 @@ impl Shard {
         Ended::Refused(format!("tried {ANEW} times: {why}"))
     }
 
-    async fn ground_patiently(&mut self, requests: &[Request], anew: bool) -> Result<super::load::Ground, String> {
+    async fn ground_patiently(
+        &mut self,
+        requests: &[Request],
+        anew: bool,
+    ) -> Result<super::load::Ground, String> {
         let mut wait = WAIT.0;
         let beat = Arc::clone(&self.beat);
         loop {
@@ -99,20 +113,16 @@ impl Shard {
     async fn write(&self, prepared: &Prepared) -> Result<(), WriteError> {
         let mut wait = WAIT.0;
         self.shared.publisher.writing(prepared.batch.id);
-        if made(Mistake::PublishedBeforeCommit) {
-            self.shared.publisher.publish(prepared.batch.id, Arc::clone(&prepared.messages));
-        }
         loop {
             let asked = Instant::now();
             match self.beat.wait(self.shared.db.write(&prepared.batch)).await {
                 Ok(written) => {
                     self.shared.clock.sample(asked, Instant::now(), written.now);
-                    metrics::histogram!("saga_commit_seconds").record(asked.elapsed().as_secs_f64());
+                    metrics::histogram!("saga_commit_seconds")
+                        .record(asked.elapsed().as_secs_f64());
                     return Ok(());
                 }
                 Err(WriteError::AlreadyCommitted) => return Ok(()),
-                Err(WriteError::Unclear(_)) if made(Mistake::UnclearTakenForDone) => return Ok(()),
-                Err(WriteError::Unclear(_)) if made(Mistake::NewIdAfterUnclear) => return Err(WriteError::Stale),
                 Err(WriteError::Unclear(error)) => {
                     let id = prepared.batch.id;
                     warn!(batch.id = %id, "batch {id} is tried again, since its end is not known: {error}");
@@ -126,11 +136,20 @@ impl Shard {
 
     /// The batch is committed: what it asked for is performed.
     fn durable(&mut self, prepared: Prepared) -> Vec<Verdict> {
-        let Prepared { batch, messages, verdicts, sagas, .. } = prepared;
+        let Prepared {
+            batch,
+            messages,
+            verdicts,
+            sagas,
+            ..
+        } = prepared;
         self.shared.publisher.publish(batch.id, messages);
         self.shared.publisher.removed(&batch.acknowledged);
         metrics::counter!("saga_commits_total").increment(1);
-        #[expect(clippy::cast_precision_loss, reason = "a batch has at most a few hundred inputs")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a batch has at most a few hundred inputs"
+        )]
         metrics::histogram!("saga_commit_batch_size").record(verdicts.len() as f64);
         if let Some(wake) = batch.wakes.iter().map(|wake| wake.at).min() {
             self.shared.alarm.set(wake);
@@ -142,13 +161,17 @@ impl Shard {
         verdicts
     }
 
-    fn tell(&self, saga: &Arc<workflows::saga::Saga>, batch: &crate::db::Batch) {
+    fn tell(&self, saga: &Arc<saga_core::saga::Saga>, batch: &crate::db::Batch) {
         let workflow = || metrics::SharedString::from(saga.workflow.clone());
-        let begun = batch.inserts.binary_search_by_key(&saga.id, |insert| insert.row.id).is_ok();
+        let begun = batch
+            .inserts
+            .binary_search_by_key(&saga.id, |insert| insert.row.id)
+            .is_ok();
         let moved = begun || raised(&batch.checks, saga.id, saga.revision);
         if moved && saga.status.finished() {
             let status = saga.status.as_str();
-            metrics::counter!("saga_finished_total", "workflow" => workflow(), "status" => status).increment(1);
+            metrics::counter!("saga_finished_total", "workflow" => workflow(), "status" => status)
+                .increment(1);
             let seconds = saga.updated_at.since(saga.started_at).as_secs_f64();
             metrics::histogram!("saga_duration_seconds", "workflow" => workflow()).record(seconds);
         }
@@ -160,9 +183,9 @@ impl Shard {
 
     /// What is in memory may be why: it is read again.
     fn forget(&mut self, requests: &[Request]) {
-        if !made(Mistake::OutdatedKept) {
-            requests.iter().for_each(|request| self.cache.forget(request.saga_id));
-        }
+        requests
+            .iter()
+            .for_each(|request| self.cache.forget(request.saga_id));
     }
 }
 

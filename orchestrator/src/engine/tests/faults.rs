@@ -3,9 +3,10 @@
 use super::scripted::obedient;
 use super::*;
 use crate::db::DbError;
+use saga_core::saga::Status;
+use saga_protocol::message::{Outcome, Reply};
+use saga_protocol::{Action, Failure};
 use std::sync::atomic::Ordering;
-use workflows::message::{Action, Failure, Outcome, Reply};
-use workflows::saga::Status;
 
 fn finished(saga: &Saga) -> bool {
     saga.status.finished()
@@ -16,11 +17,19 @@ async fn d1_what_finds_no_room_or_is_lost_is_published_again_from_the_outbox() {
     let rig = Rig::new(obedient()).await;
     rig.bus.full.store(true, Ordering::Relaxed);
     let held = rig.start().await;
-    assert_eq!(rig.bus.commands.lock().expect("no panic").len(), 0, "nothing got through");
+    assert_eq!(
+        rig.bus.commands.lock().expect("no panic").len(),
+        0,
+        "nothing got through"
+    );
     rig.bus.lost.store(true, Ordering::Relaxed);
     rig.bus.full.store(false, Ordering::Relaxed);
     let lost = rig.start().await;
-    assert_eq!(rig.bus.commands.lock().expect("no panic").len(), 0, "nothing got through");
+    assert_eq!(
+        rig.bus.commands.lock().expect("no panic").len(),
+        0,
+        "nothing got through"
+    );
     rig.bus.lost.store(false, Ordering::Relaxed);
     for id in [held, lost] {
         assert_eq!(rig.until(id, finished).await.status, Status::Completed);
@@ -45,7 +54,11 @@ async fn recovery_is_nothing_but_the_loops_starting_again() {
 async fn c4_a_nul_in_a_reply_is_cut_out_and_holds_up_nothing() {
     let rig = Rig::new(Box::new(|command| {
         let mut reply = Reply::to(command, Outcome::Failed);
-        reply.error = Some(Failure { code: "nul\0".to_owned(), message: "a\0b".to_owned(), retryable: false });
+        reply.error = Some(Failure {
+            code: "nul\0".to_owned(),
+            message: "a\0b".to_owned(),
+            retryable: false,
+        });
         if command.step == "second" && command.action == Action::Execute {
             vec![reply]
         } else {
@@ -61,7 +74,12 @@ async fn c4_a_nul_in_a_reply_is_cut_out_and_holds_up_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_starts_are_refused_for_load() {
-    let limits = Limits { starts: 1, shards: 1, batch: 1, ..Limits::default() };
+    let limits = Limits {
+        starts: 1,
+        shards: 1,
+        batch: 1,
+        ..Limits::default()
+    };
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let rig = Rig::on(folder, limits, obedient()).await;
     let submissions = (0..200).map(|_| {
@@ -69,10 +87,15 @@ async fn only_starts_are_refused_for_load() {
         rig.engine.submit(start(id, id.to_string()))
     });
     let answers = futures::future::join_all(submissions).await;
-    let refused = answers.iter().filter(|answer| matches!(answer, Err(SubmitError::Overloaded { .. }))).count();
+    let refused = answers
+        .iter()
+        .filter(|answer| matches!(answer, Err(SubmitError::Overloaded { .. })))
+        .count();
     assert!(refused > 0, "the fault must happen");
     for answer in answers.into_iter().flatten() {
-        let Answer::Moved(saga) = answer else { panic!("{answer:?}") };
+        let Answer::Moved(saga) = answer else {
+            panic!("{answer:?}")
+        };
         assert_eq!(
             rig.until(saga.id, finished).await.status,
             Status::Completed,
@@ -91,10 +114,16 @@ async fn an_outage_while_a_caller_waits_is_told_as_one_and_not_as_no_such_saga()
     for answered in [0, 1] {
         rig.db.answers(answered);
         let waited = rig.engine.wait(id, finished, moment).await;
-        assert!(matches!(waited, Err(DbError::Unavailable(_))), "after {answered} looks: {waited:?}");
+        assert!(
+            matches!(waited, Err(DbError::Unavailable(_))),
+            "after {answered} looks: {waited:?}"
+        );
     }
     rig.db.answers(0);
-    let heard = rig.engine.hear(rig.engine.listen(id, finished), moment).await;
+    let heard = rig
+        .engine
+        .hear(rig.engine.listen(id, finished), moment)
+        .await;
     assert!(matches!(heard, Err(DbError::Unavailable(_))), "{heard:?}");
     rig.db.answers(usize::MAX);
     let stranger = rig.engine.wait(Uuid::now_v7(), finished, moment).await;
@@ -104,13 +133,20 @@ async fn an_outage_while_a_caller_waits_is_told_as_one_and_not_as_no_such_saga()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c2_a_start_that_was_committed_unheard_and_published_by_another_replica_is_answered_as_begun() {
+async fn c2_a_start_that_was_committed_unheard_and_published_by_another_replica_is_answered_as_begun()
+ {
     let rig = Rig::new(obedient()).await;
     for key in [None, Some("k".to_owned())] {
         let id = Uuid::now_v7();
         rig.db.overtakes_a_write();
-        let answer = rig.engine.submit(start(id, key.unwrap_or_else(|| id.to_string()))).await;
-        assert!(matches!(&answer, Ok(Answer::Moved(saga)) if saga.id == id), "{answer:?}");
+        let answer = rig
+            .engine
+            .submit(start(id, key.unwrap_or_else(|| id.to_string())))
+            .await;
+        assert!(
+            matches!(&answer, Ok(Answer::Moved(saga)) if saga.id == id),
+            "{answer:?}"
+        );
     }
     rig.engine.stop().await;
 }

@@ -7,19 +7,21 @@ mod story;
 mod unread;
 mod wake_ups;
 
-use super::{Answer, Definitions, Door, Engine, Limits, Parts, StartDetails, Submission, SubmitError};
+use super::{
+    Answer, Definitions, Door, Engine, Limits, Parts, StartDetails, Submission, SubmitError,
+};
 use crate::bus::Channels;
 use crate::db::{Db, Faulty, Sqlite};
+use saga_core::saga::Saga;
+use saga_core::transition::Input;
+use saga_core::transition::input::{Reason, Start};
+use saga_protocol::Payload;
 use scripted::{Script, Scripted};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use uuid::Uuid;
-use workflows::Payload;
-use workflows::saga::Saga;
-use workflows::transition::Input;
-use workflows::transition::input::{Reason, Start};
 
 /// Longer than any step of these tests takes; they wait for signals, not for time.
 const SOON: Duration = Duration::from_secs(20);
@@ -47,18 +49,34 @@ struct Rig {
 
 impl Rig {
     async fn new(script: Script) -> Self {
-        Self::on(Arc::new(tempfile::tempdir().expect("a folder")), Limits::default(), script).await
+        Self::on(
+            Arc::new(tempfile::tempdir().expect("a folder")),
+            Limits::default(),
+            script,
+        )
+        .await
     }
 
     async fn on(folder: Arc<TempDir>, limits: Limits, script: Script) -> Self {
-        let sqlite = Sqlite::open(folder.path().join("saga.db")).await.expect("a database");
+        let sqlite = Sqlite::open(folder.path().join("saga.db"))
+            .await
+            .expect("a database");
         let db = Arc::new(Faulty::new(sqlite));
         db.migrate().await.expect("a schema");
         let definitions = Arc::new(Definitions::default());
-        definitions.put(&*db, "chain.yaml", CHAIN).await.expect("a definition");
+        definitions
+            .put(&*db, "chain.yaml", CHAIN)
+            .await
+            .expect("a definition");
         let (replies, replies_end) = mpsc::channel(1_000);
         let (deliveries, deliveries_end) = mpsc::channel(1_000);
-        let bus = Scripted::start(Channels { replies, deliveries }, script);
+        let bus = Scripted::start(
+            Channels {
+                replies,
+                deliveries,
+            },
+            script,
+        );
         let engine = Engine::start(Parts {
             db: Arc::clone(&db) as _,
             bus: Arc::clone(&bus) as _,
@@ -71,16 +89,32 @@ impl Rig {
         })
         .await
         .expect("an engine");
-        Self { engine, bus, db, folder }
+        Self {
+            engine,
+            bus,
+            db,
+            folder,
+        }
     }
 
     async fn submit(&self, saga_id: Uuid, input: Input) -> Result<Answer, SubmitError> {
-        self.engine.submit(Submission { saga_id, input, start: None, if_revision: None }).await
+        self.engine
+            .submit(Submission {
+                saga_id,
+                input,
+                start: None,
+                if_revision: None,
+            })
+            .await
     }
 
     async fn start(&self) -> Uuid {
         let saga_id = Uuid::now_v7();
-        let answer = self.engine.submit(start(saga_id, saga_id.to_string())).await.expect("started");
+        let answer = self
+            .engine
+            .submit(start(saga_id, saga_id.to_string()))
+            .await
+            .expect("started");
         assert!(matches!(answer, Answer::Moved(_)));
         saga_id
     }
@@ -90,7 +124,12 @@ impl Rig {
     }
 
     async fn until(&self, saga_id: Uuid, reached: fn(&Saga) -> bool) -> Arc<Saga> {
-        let saga = self.engine.wait(saga_id, reached, SOON).await.expect("the database answers").expect("it exists");
+        let saga = self
+            .engine
+            .wait(saga_id, reached, SOON)
+            .await
+            .expect("the database answers")
+            .expect("it exists");
         assert!(reached(&saga), "not there within {SOON:?}: {saga:?}");
         if saga.status.finished() {
             self.replays(saga_id).await;
@@ -100,37 +139,76 @@ impl Rig {
 
     /// I6: the saga's history, applied again, gives its stored state byte for byte.
     async fn replays(&self, id: Uuid) {
-        let entries = self.db.history(id, None, 500).await.expect("answered").entries;
+        let entries = self
+            .db
+            .history(id, None, 500)
+            .await
+            .expect("answered")
+            .entries;
         let read = |entry: crate::db::HistoryEntry| {
-            let mut value: serde_json::Value = serde_json::from_slice(&entry.entry).expect("an entry is JSON");
+            let mut value: serde_json::Value =
+                serde_json::from_slice(&entry.entry).expect("an entry is JSON");
             value["revision"] = entry.revision.into();
             value["at"] = entry.at.to_string().into();
-            serde_json::from_value::<workflows::replay::Entry>(value).expect("an entry")
+            serde_json::from_value::<saga_core::replay::Entry>(value).expect("an entry")
         };
         let entries: Vec<_> = entries.into_iter().map(read).collect();
-        let stored = self.db.saga(id).await.expect("answered").expect("it exists");
+        let stored = self
+            .db
+            .saga(id)
+            .await
+            .expect("answered")
+            .expect("it exists");
         let saga = Saga::from_json(&stored.state).expect("a saga");
-        let known = self.engine.definitions().get(&saga.workflow, saga.version).expect("a definition");
-        let replayed = workflows::replay::replay(&known.definition, &entries).expect("I6");
+        let known = self
+            .engine
+            .definitions()
+            .get(&saga.workflow, saga.version)
+            .expect("a definition");
+        let replayed = saga_core::replay::replay(&known.definition, &entries).expect("I6");
         assert_eq!(replayed.to_json().expect("JSON"), stored.state, "I6");
     }
 
     /// Stops the engine; nothing may be left over (I12, and an empty outbox).
     async fn end(self) {
         self.engine.stop().await;
-        assert_eq!(self.db.forgotten(10).await.expect("answered"), Vec::<Uuid>::new(), "I12");
+        assert_eq!(
+            self.db.forgotten(10).await.expect("answered"),
+            Vec::<Uuid>::new(),
+            "I12"
+        );
         let (pending, _) = self.db.outbox_backlog().await.expect("answered");
-        assert_eq!(pending, 0, "everything published was acknowledged and removed");
+        assert_eq!(
+            pending, 0,
+            "everything published was acknowledged and removed"
+        );
     }
 }
 
 fn start(saga_id: Uuid, key: String) -> Submission {
-    let start =
-        Start { saga_id, key, correlation_id: "test".to_owned(), input: Payload::empty(), by: "test".to_owned() };
-    let details = StartDetails { workflow: "chain".to_owned(), version: None, idempotency: None };
-    Submission { saga_id, input: Input::Start(start), start: Some(details), if_revision: None }
+    let start = Start {
+        saga_id,
+        key,
+        correlation_id: "test".to_owned(),
+        input: Payload::empty(),
+        by: "test".to_owned(),
+    };
+    let details = StartDetails {
+        workflow: "chain".to_owned(),
+        version: None,
+        idempotency: None,
+    };
+    Submission {
+        saga_id,
+        input: Input::Start(start),
+        start: Some(details),
+        if_revision: None,
+    }
 }
 
 fn reason() -> Reason {
-    Reason { reason: "changed my mind".to_owned(), by: "test".to_owned() }
+    Reason {
+        reason: "changed my mind".to_owned(),
+        by: "test".to_owned(),
+    }
 }

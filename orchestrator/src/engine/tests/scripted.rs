@@ -1,12 +1,12 @@
 //! A bus that answers by a script: the other side of the engine, in the test's hands.
 
 use crate::bus::{Ack, Bus, Channels, Delivery, Incoming, Published, WorkerBacklog};
+use saga_protocol::Time;
+use saga_protocol::message::{Command, Envelope, Event, Outcome, Outgoing, Reply, Topic};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use uuid::Uuid;
-use workflows::Time;
-use workflows::message::{Command, Envelope, Event, Outcome, Outgoing, Reply, Topic};
 
 /// What a worker answers to a command; none: it keeps silent.
 pub type Script = Box<dyn Fn(&Command) -> Vec<Reply> + Send + Sync>;
@@ -41,7 +41,10 @@ impl Scripted {
             acks: Arc::default(),
             commands: Arc::default(),
             events: Arc::default(),
-            channels: Channels { replies: channels.replies.clone(), deliveries: channels.deliveries.clone() },
+            channels: Channels {
+                replies: channels.replies.clone(),
+                deliveries: channels.deliveries.clone(),
+            },
         });
         tokio::spawn(Arc::clone(&bus).work(batches));
         bus
@@ -50,7 +53,16 @@ impl Scripted {
     async fn work(self: Arc<Self>, mut batches: mpsc::Receiver<Published>) {
         while let Some(batch) = batches.recv().await {
             let answers = self.read(&batch.messages);
-            if self.channels.deliveries.send(Delivery::Done { batch, refused: Vec::new() }).await.is_err() {
+            if self
+                .channels
+                .deliveries
+                .send(Delivery::Done {
+                    batch,
+                    refused: Vec::new(),
+                })
+                .await
+                .is_err()
+            {
                 return;
             }
             for reply in answers {
@@ -82,7 +94,10 @@ impl Scripted {
                 }
                 self.commands.lock().expect("no panic").push(command);
             } else {
-                self.events.lock().expect("no panic").push(message.value.read().expect("an event was published"));
+                self.events
+                    .lock()
+                    .expect("no panic")
+                    .push(message.value.read().expect("an event was published"));
             }
         }
         answers
@@ -92,7 +107,15 @@ impl Scripted {
     pub async fn say(&self, reply: Reply) -> Result<(), ()> {
         let acks = Arc::clone(&self.acks);
         let ack = Ack::new(move || _ = acks.fetch_add(1, Ordering::Relaxed));
-        self.channels.replies.send(Incoming { reply, envelope: Envelope::default(), ack }).await.map_err(|_| ())
+        self.channels
+            .replies
+            .send(Incoming {
+                reply,
+                envelope: Envelope::default(),
+                ack,
+            })
+            .await
+            .map_err(|_| ())
     }
 }
 
@@ -102,7 +125,10 @@ impl Bus for Scripted {
             return false;
         }
         if self.lost.load(Ordering::Relaxed) {
-            let failed = Delivery::Failed { batch: batch.id, why: "lost by the test".to_owned() };
+            let failed = Delivery::Failed {
+                batch: batch.id,
+                why: "lost by the test".to_owned(),
+            };
             return self.channels.deliveries.try_send(failed).is_ok();
         }
         self.inner.try_send(batch.clone()).is_ok()
@@ -118,9 +144,10 @@ impl Bus for Scripted {
 
     fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, _: Time) -> bool {
         let unread = self.unread.lock().expect("no panic");
-        unread
-            .iter()
-            .any(|command| (command.step.as_str(), command.saga_id, command.decided_at) == (worker, saga, decided_at))
+        unread.iter().any(|command| {
+            (command.step.as_str(), command.saga_id, command.decided_at)
+                == (worker, saga, decided_at)
+        })
     }
 }
 

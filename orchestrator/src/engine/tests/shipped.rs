@@ -2,10 +2,11 @@
 
 use super::scripted::Script;
 use super::*;
+use saga_core::definition::shipped::{EVERYTHING, ORDER, Shipped, TRANSFER, TRIP};
+use saga_core::saga::{Status, StepStatus};
+use saga_protocol::message::{EventType, Outcome, Reply};
+use saga_protocol::{Action, Failure};
 use serde_json::{Value, json};
-use workflows::definition::shipped::{EVERYTHING, ORDER, Shipped, TRANSFER, TRIP};
-use workflows::message::{Action, EventType, Failure, Outcome, Reply};
-use workflows::saga::{Status, StepStatus};
 
 /// Each workflow, an input that leads through all of its steps, and the step that fails to turn it.
 fn cases() -> [(Shipped, Value, &'static str, &'static str); 4] {
@@ -23,23 +24,45 @@ fn cases() -> [(Shipped, Value, &'static str, &'static str); 4] {
 /// Everybody does what he is told; but that step fails with that code, and calls it retryable unless it is `gone`.
 fn workers(fails: Option<(&'static str, &'static str)>) -> Script {
     Box::new(move |command| {
-        let failing = fails.filter(|(step, _)| command.step == *step && command.action == Action::Execute);
-        let mut reply = Reply::to(command, if failing.is_some() { Outcome::Failed } else { Outcome::Completed });
-        reply.output = failing.is_none().then(|| json!({"booking": "b", "id": "i"}).into());
-        reply.error = failing.map(|(_, code)| Failure { retryable: code != "gone", ..Failure::last(code, "no") });
+        let failing =
+            fails.filter(|(step, _)| command.step == *step && command.action == Action::Execute);
+        let mut reply = Reply::to(
+            command,
+            if failing.is_some() {
+                Outcome::Failed
+            } else {
+                Outcome::Completed
+            },
+        );
+        reply.output = failing
+            .is_none()
+            .then(|| json!({"booking": "b", "id": "i"}).into());
+        reply.error = failing.map(|(_, code)| Failure {
+            retryable: code != "gone",
+            ..Failure::last(code, "no")
+        });
         vec![reply]
     })
 }
 
 async fn begin(rig: &Rig, shipped: Shipped, input: &Value) -> Result<Uuid, SubmitError> {
-    let (known, _) = rig.engine.definitions().put(&*rig.db, shipped.file, shipped.text).await.expect("a definition");
+    let (known, _) = rig
+        .engine
+        .definitions()
+        .put(&*rig.db, shipped.file, shipped.text)
+        .await
+        .expect("a definition");
     let id = Uuid::now_v7();
     let mut submission = start(id, id.to_string());
     if let Input::Start(start) = &mut submission.input {
         start.input = input.clone().into();
     }
     let workflow = known.definition.workflow.clone();
-    submission.start = Some(StartDetails { workflow, version: None, idempotency: None });
+    submission.start = Some(StartDetails {
+        workflow,
+        version: None,
+        idempotency: None,
+    });
     rig.engine.submit(submission).await.map(|_| id)
 }
 
@@ -50,7 +73,13 @@ async fn each_shipped_workflow_comes_to_its_end_forward() {
         let id = begin(&rig, shipped, &input).await.expect("started");
         let saga = rig.until(id, |saga| saga.status.finished()).await;
         assert_eq!(saga.status, Status::Completed, "{}", shipped.file);
-        assert!(saga.steps.iter().all(|step| step.status == StepStatus::Completed), "{}: {saga:?}", shipped.file);
+        assert!(
+            saga.steps
+                .iter()
+                .all(|step| step.status == StepStatus::Completed),
+            "{}: {saga:?}",
+            shipped.file
+        );
         rig.end().await;
     }
 }
@@ -63,8 +92,16 @@ async fn each_shipped_workflow_comes_to_its_end_backward_at_the_first_code_that_
         let saga = rig.until(id, |saga| saga.status.finished()).await;
         assert_eq!(saga.status, Status::Compensated, "{}", shipped.file);
         let failed = saga.step(step).expect("it has that step");
-        assert_eq!(failed.execute.attempt, 1, "{}: {code} is not retried", shipped.file);
-        assert!(saga.steps.iter().all(|step| step.settled()), "{}: {saga:?}", shipped.file);
+        assert_eq!(
+            failed.execute.attempt, 1,
+            "{}: {code} is not retried",
+            shipped.file
+        );
+        assert!(
+            saga.steps.iter().all(|step| step.settled()),
+            "{}: {saga:?}",
+            shipped.file
+        );
         rig.end().await;
     }
 }
@@ -72,9 +109,22 @@ async fn each_shipped_workflow_comes_to_its_end_backward_at_the_first_code_that_
 #[tokio::test(flavor = "multi_thread")]
 async fn an_input_that_breaks_the_schema_starts_nothing() {
     let rig = Rig::new(workers(None)).await;
-    let refused = begin(&rig, TRANSFER, &json!({"from": "a", "to": "b", "amount": 0, "currency": "EUR"})).await;
-    let Err(SubmitError::Start(crate::engine::StartError::Unfit(misfits))) = refused else { panic!("{refused:?}") };
-    assert_eq!(misfits.iter().map(|misfit| misfit.pointer.as_str()).collect::<Vec<_>>(), ["/amount"]);
+    let refused = begin(
+        &rig,
+        TRANSFER,
+        &json!({"from": "a", "to": "b", "amount": 0, "currency": "EUR"}),
+    )
+    .await;
+    let Err(SubmitError::Start(crate::engine::StartError::Unfit(misfits))) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(
+        misfits
+            .iter()
+            .map(|misfit| misfit.pointer.as_str())
+            .collect::<Vec<_>>(),
+        ["/amount"]
+    );
     assert_eq!(rig.bus.commands.lock().expect("no panic").len(), 0);
     rig.end().await;
 }
@@ -85,22 +135,39 @@ async fn a_waiting_step_is_told_of_once_at_its_reminder() {
         file: "slow.yaml",
         text: "workflow: slow\nversion: 1\nsteps:\n  - { name: ask, timeout: 1h, reminder: 20ms }\n",
     };
-    let rig = Rig::new(Box::new(|command| vec![Reply::to(command, Outcome::Accepted)])).await;
+    let rig = Rig::new(Box::new(|command| {
+        vec![Reply::to(command, Outcome::Accepted)]
+    }))
+    .await;
     let id = begin(&rig, SLOW, &json!({})).await.expect("started");
-    let told = |saga: &Saga| saga.steps[0].status == StepStatus::Waiting && saga.steps[0].remind_at.is_none();
+    let told = |saga: &Saga| {
+        saga.steps[0].status == StepStatus::Waiting && saga.steps[0].remind_at.is_none()
+    };
     let saga = rig.until(id, told).await;
     assert_eq!(saga.revision, 3, "started, waiting, reminded");
-    let complete = workflows::transition::input::Complete {
+    let complete = saga_core::transition::input::Complete {
         step: "ask".to_owned(),
         output: Payload::empty(),
         reason: String::new(),
         by: "test".to_owned(),
     };
-    assert!(matches!(rig.submit(id, Input::Complete(complete)).await, Ok(Answer::Moved(_))));
+    assert!(matches!(
+        rig.submit(id, Input::Complete(complete)).await,
+        Ok(Answer::Moved(_))
+    ));
     rig.until(id, |saga| saga.status.finished()).await;
     let bus = Arc::clone(&rig.bus);
     rig.end().await;
     let events = bus.events.lock().expect("no panic").clone();
-    let reminders: Vec<_> = events.iter().filter(|event| event.event_type == EventType::StepReminder).collect();
-    assert_eq!(reminders.iter().map(|event| event.step.as_deref()).collect::<Vec<_>>(), [Some("ask")]);
+    let reminders: Vec<_> = events
+        .iter()
+        .filter(|event| event.event_type == EventType::StepReminder)
+        .collect();
+    assert_eq!(
+        reminders
+            .iter()
+            .map(|event| event.step.as_deref())
+            .collect::<Vec<_>>(),
+        [Some("ask")]
+    );
 }

@@ -2,9 +2,10 @@
 
 use super::scripted::obedient;
 use super::*;
+use saga_core::saga::Status;
+use saga_protocol::message::{Outcome, Reply};
+use saga_protocol::{Action, Failure};
 use std::sync::atomic::Ordering;
-use workflows::message::{Action, Failure, Outcome, Reply};
-use workflows::saga::Status;
 
 fn finished(saga: &Saga) -> bool {
     saga.status.finished()
@@ -16,8 +17,19 @@ async fn a_saga_is_carried_through_and_its_history_replays_to_its_state() {
     let id = rig.start().await;
     let saga = rig.until(id, finished).await;
     assert_eq!((saga.status, saga.revision), (Status::Completed, 4));
-    let history = rig.db.history(id, None, 100).await.expect("answered").entries;
-    assert_eq!(history.iter().map(|entry| entry.revision).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let history = rig
+        .db
+        .history(id, None, 100)
+        .await
+        .expect("answered")
+        .entries;
+    assert_eq!(
+        history
+            .iter()
+            .map(|entry| entry.revision)
+            .collect::<Vec<_>>(),
+        [1, 2, 3, 4]
+    );
     rig.end().await;
 }
 
@@ -26,18 +38,30 @@ async fn a_cancel_undoes_what_is_done_in_reverse_order() {
     // The third step keeps silent, so that the cancel finds two done and one out.
     let rig = Rig::new(Box::new(|command| {
         let silent = command.step == "third" && command.action == Action::Execute;
-        if silent { vec![] } else { vec![Reply::to(command, Outcome::Completed)] }
+        if silent {
+            vec![]
+        } else {
+            vec![Reply::to(command, Outcome::Completed)]
+        }
     }))
     .await;
     let id = rig.start().await;
-    rig.until(id, |saga| saga.steps[2].execute.attempt == 1).await;
+    rig.until(id, |saga| saga.steps[2].execute.attempt == 1)
+        .await;
     assert!(matches!(rig.cancel(id).await, Ok(Answer::Moved(_))));
     let saga = rig.until(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
     let commands = rig.bus.commands.lock().expect("no panic").clone();
-    let back: Vec<_> = commands.iter().filter(|c| c.action == Action::Compensate).map(|c| c.step.as_str()).collect();
+    let back: Vec<_> = commands
+        .iter()
+        .filter(|c| c.action == Action::Compensate)
+        .map(|c| c.step.as_str())
+        .collect();
     assert_eq!(back, ["third", "second", "first"]);
-    assert!(matches!(rig.cancel(id).await, Ok(Answer::Ignored(_, _))), "a second cancel changes nothing");
+    assert!(
+        matches!(rig.cancel(id).await, Ok(Answer::Ignored(_, _))),
+        "a second cancel changes nothing"
+    );
     rig.end().await;
 }
 
@@ -45,13 +69,24 @@ async fn a_cancel_undoes_what_is_done_in_reverse_order() {
 async fn a_timer_turns_a_saga_whose_worker_keeps_silent() {
     let rig = Rig::new(Box::new(|command| {
         let silent = command.step == "third" && command.action == Action::Execute;
-        if silent { vec![] } else { vec![Reply::to(command, Outcome::Completed)] }
+        if silent {
+            vec![]
+        } else {
+            vec![Reply::to(command, Outcome::Completed)]
+        }
     }))
     .await;
     let id = rig.start().await;
     let saga = rig.until(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
-    assert_eq!(saga.steps[2].execute.error.as_ref().map(|error| error.code.as_str()), Some("timed_out"));
+    assert_eq!(
+        saga.steps[2]
+            .execute
+            .error
+            .as_ref()
+            .map(|error| error.code.as_str()),
+        Some("timed_out")
+    );
     rig.end().await;
 }
 
@@ -59,14 +94,24 @@ async fn a_timer_turns_a_saga_whose_worker_keeps_silent() {
 async fn a_failed_attempt_is_followed_by_another() {
     let rig = Rig::new(Box::new(|command| {
         let fails = command.step == "first" && command.attempt < 3;
-        let mut reply = Reply::to(command, if fails { Outcome::Failed } else { Outcome::Completed });
+        let mut reply = Reply::to(
+            command,
+            if fails {
+                Outcome::Failed
+            } else {
+                Outcome::Completed
+            },
+        );
         reply.error = fails.then(|| Failure::retryable("busy", "come again"));
         vec![reply]
     }))
     .await;
     let id = rig.start().await;
     let saga = rig.until(id, finished).await;
-    assert_eq!((saga.status, saga.steps[0].execute.attempt), (Status::Completed, 3));
+    assert_eq!(
+        (saga.status, saga.steps[0].execute.attempt),
+        (Status::Completed, 3)
+    );
     rig.end().await;
 }
 
@@ -74,16 +119,29 @@ async fn a_failed_attempt_is_followed_by_another() {
 async fn b6_a_compensation_that_gives_up_parks_and_a_retry_moves_it_on() {
     let rig = Rig::new(Box::new(|command| {
         let never = command.step == "third" && command.action == Action::Execute;
-        let stuck = command.step == "second" && command.action == Action::Compensate && command.attempt <= 2;
-        let mut reply = Reply::to(command, if never || stuck { Outcome::Failed } else { Outcome::Completed });
-        reply.error =
-            never.then(|| Failure::last("no", "never")).or(stuck.then(|| Failure::retryable("down", "later")));
+        let stuck = command.step == "second"
+            && command.action == Action::Compensate
+            && command.attempt <= 2;
+        let mut reply = Reply::to(
+            command,
+            if never || stuck {
+                Outcome::Failed
+            } else {
+                Outcome::Completed
+            },
+        );
+        reply.error = never
+            .then(|| Failure::last("no", "never"))
+            .or(stuck.then(|| Failure::retryable("down", "later")));
         vec![reply]
     }))
     .await;
     let id = rig.start().await;
     rig.until(id, |saga| saga.status == Status::Parked).await;
-    assert!(matches!(rig.submit(id, Input::Retry(reason())).await, Ok(Answer::Moved(_))));
+    assert!(matches!(
+        rig.submit(id, Input::Retry(reason())).await,
+        Ok(Answer::Moved(_))
+    ));
     let saga = rig.until(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
     rig.end().await;
@@ -99,7 +157,10 @@ async fn c8_a_business_key_is_taken_once_and_every_reply_is_acknowledged() {
     )
     .await;
     let taken = |answer: &Result<Answer, SubmitError>| matches!(answer, Err(SubmitError::Start(_)));
-    assert!(taken(&starts.0) != taken(&starts.1), "exactly one of them: {starts:?}");
+    assert!(
+        taken(&starts.0) != taken(&starts.1),
+        "exactly one of them: {starts:?}"
+    );
     let winner = if taken(&starts.0) { second } else { first };
     rig.until(winner, finished).await;
     let acks = Arc::clone(&rig.bus.acks);
@@ -123,8 +184,14 @@ async fn a_caller_that_has_been_answered_or_has_given_up_waits_no_longer() {
     let id = rig.start().await;
     let there = rig.engine.wait(id, |_| true, SOON).await;
     assert!(there.is_ok_and(|saga| saga.is_some()));
-    let not_yet = rig.engine.wait(id, finished, std::time::Duration::from_millis(20)).await;
-    assert!(not_yet.is_ok_and(|saga| saga.is_some_and(|saga| !saga.status.finished())), "as last seen");
+    let not_yet = rig
+        .engine
+        .wait(id, finished, std::time::Duration::from_millis(20))
+        .await;
+    assert!(
+        not_yet.is_ok_and(|saga| saga.is_some_and(|saga| !saga.status.finished())),
+        "as last seen"
+    );
     assert_eq!(rig.engine.shared().waiters.count(), 0);
     rig.engine.stop().await;
 }

@@ -41,7 +41,10 @@ pub(super) async fn cancel(
     let reason = body.read(ReasonBody::read)?;
     let Stored { saga, input } = find(&app, id).await?;
     let saga = cancel_saga(&app, saga.id, reason, &caller, if_match).await?;
-    Ok(tagged(json(StatusCode::ACCEPTED, &OrderView::of(&saga, &input)), saga.revision))
+    Ok(tagged(
+        json(StatusCode::ACCEPTED, &OrderView::of(&saga, &input)),
+        saga.revision,
+    ))
 }
 
 /// The same without an answer's body.

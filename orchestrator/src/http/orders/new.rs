@@ -80,7 +80,10 @@ impl NewOrder {
             let method = fields.one_of("method", METHODS, mistakes);
             let token = fields.text("token", TEXT, mistakes);
             fields.finish(mistakes);
-            Some(Payment { method: method?.to_owned(), token: token? })
+            Some(Payment {
+                method: method?.to_owned(),
+                token: token?,
+            })
         });
         Some(Self {
             customer: customer?,
@@ -110,14 +113,27 @@ fn read_item(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Option<Item> {
     let menu = fields.text("menu", TEXT, mistakes);
     let quantity = fields.whole("quantity", QUANTITY, mistakes);
     let price = fields.whole("price", PRICE, mistakes);
-    Some(Item { menu: menu?, quantity: quantity?, price: price? })
+    Some(Item {
+        menu: menu?,
+        quantity: quantity?,
+        price: price?,
+    })
 }
 
-#[expect(clippy::option_option, reason = "a mistake and a missing value are two things")]
+#[expect(
+    clippy::option_option,
+    reason = "a mistake and a missing value are two things"
+)]
 fn read_currency(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Option<Option<String>> {
     let currency = fields.optional_text("currency", 3..=3, mistakes)?;
-    if currency.as_ref().is_some_and(|code| !code.bytes().all(|byte| byte.is_ascii_uppercase())) {
-        mistakes.add(fields.pointer("currency"), "must be three capital letters such as EUR");
+    if currency
+        .as_ref()
+        .is_some_and(|code| !code.bytes().all(|byte| byte.is_ascii_uppercase()))
+    {
+        mistakes.add(
+            fields.pointer("currency"),
+            "must be three capital letters such as EUR",
+        );
         return None;
     }
     Some(currency)
@@ -147,6 +163,8 @@ pub struct OrderInput {
 impl OrderInput {
     /// What all items cost together, in the smallest unit of the currency.
     pub fn amount(&self) -> u64 {
-        self.items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.quantity.saturating_mul(item.price)))
+        self.items.iter().fold(0, |sum: u64, item| {
+            sum.saturating_add(item.quantity.saturating_mul(item.price))
+        })
     }
 }

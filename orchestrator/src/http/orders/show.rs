@@ -25,12 +25,22 @@ use uuid::Uuid;
         (status = 404, description = "There is no such order"),
     )
 )]
-pub(super) async fn show(State(app): State<App>, SagaId(id): SagaId, headers: HeaderMap) -> Result<Response> {
+pub(super) async fn show(
+    State(app): State<App>,
+    SagaId(id): SagaId,
+    headers: HeaderMap,
+) -> Result<Response> {
     let Stored { saga, input } = find(&app, id).await?;
     if conditional::not_modified(&headers, saga.revision) {
-        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), saga.revision));
+        return Ok(tagged(
+            StatusCode::NOT_MODIFIED.into_response(),
+            saga.revision,
+        ));
     }
-    Ok(tagged(json(StatusCode::OK, &OrderView::of(&saga, &input)), saga.revision))
+    Ok(tagged(
+        json(StatusCode::OK, &OrderView::of(&saga, &input)),
+        saga.revision,
+    ))
 }
 
 /// The saga of that order.
@@ -38,6 +48,8 @@ pub(super) async fn show(State(app): State<App>, SagaId(id): SagaId, headers: He
 /// # Errors
 /// 404 if there is none, or it is of another workflow.
 pub(super) async fn find(app: &App, id: Uuid) -> Result<Stored> {
-    let found = shown::stored(app, id).await?.filter(|stored| stored.saga.workflow == WORKFLOW);
+    let found = shown::stored(app, id)
+        .await?
+        .filter(|stored| stored.saga.workflow == WORKFLOW);
     found.ok_or_else(|| Problem::not_found(format!("there is no order {id}")))
 }

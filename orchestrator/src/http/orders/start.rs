@@ -14,10 +14,10 @@ use crate::http::starting::{self, Started, Starting};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use saga_core::definition::Definition;
+use saga_core::saga::{Saga, StepStatus};
+use saga_protocol::Payload;
 use std::time::Duration;
-use workflows::Payload;
-use workflows::definition::Definition;
-use workflows::saga::{Saga, StepStatus};
 
 /// Places an order. Without `Prefer: wait` it is answered as soon as the order is taken; with it, once it is paid.
 #[utoipa::path(
@@ -51,7 +51,10 @@ pub(super) async fn start(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Response {
-    preferred(place(&app, &caller, &correlation, prefer, &headers, &body).await, prefer)
+    preferred(
+        place(&app, &caller, &correlation, prefer, &headers, &body).await,
+        prefer,
+    )
 }
 
 async fn place(
@@ -63,7 +66,9 @@ async fn place(
     body: &JsonBody,
 ) -> Result<Response> {
     let id = starting::new_id(app);
-    let input = body.read(NewOrder::read)?.into_input(id, &app.settings.currency);
+    let input = body
+        .read(NewOrder::read)?
+        .into_input(id, &app.settings.currency);
     let input = Payload::of(&input).expect("an order has a JSON form");
     let starting = Starting {
         saga_id: id,
@@ -74,19 +79,24 @@ async fn place(
         idempotency: starting::idempotency(caller, "POST /orders", headers, body, answer_at_once)?,
     };
     is_stored(app).await?;
-    let waiting = prefer.wait().map(|at_most| (at_most, app.door.listen(id, payment_known)));
+    let waiting = prefer
+        .wait()
+        .map(|at_most| (at_most, app.door.listen(id, payment_known)));
     let started = starting::start(app, starting, caller, correlation).await?;
     match (waiting, started) {
         (None, Started::New(saga)) => {
             let response = json_bytes(StatusCode::ACCEPTED, write(&saga, &input));
             Ok(tagged(located(response, &path(id)), saga.revision))
         }
-        (None, Started::Before { saga_id, answer }) => {
-            Ok(located(json_bytes(StatusCode::ACCEPTED, answer), &path(saga_id)))
-        }
+        (None, Started::Before { saga_id, answer }) => Ok(located(
+            json_bytes(StatusCode::ACCEPTED, answer),
+            &path(saga_id),
+        )),
         (Some((at_most, ear)), Started::New(started)) => {
             // The start is durable: whoever is told that something failed would start it again.
-            let saga = starting::hear(app, id, ear, at_most).await.unwrap_or(started);
+            let saga = starting::hear(app, id, ear, at_most)
+                .await
+                .unwrap_or(started);
             answer_with_payment(&saga, &input)
         }
         (Some((at_most, _)), Started::Before { saga_id, .. }) => {
@@ -102,8 +112,11 @@ async fn is_stored(app: &App) -> Result<()> {
     let version = app.settings.order_version;
     let known = app.definition(WORKFLOW, version).await;
     known.map(drop).ok_or_else(|| {
-        Problem::new(Kind::Unavailable, format!("workflow {WORKFLOW} version {version} is not stored"))
-            .retry_after(Duration::from_secs(5))
+        Problem::new(
+            Kind::Unavailable,
+            format!("workflow {WORKFLOW} version {version} is not stored"),
+        )
+        .retry_after(Duration::from_secs(5))
     })
 }
 
@@ -121,7 +134,11 @@ fn answer_with_payment(saga: &Saga, input: &Payload) -> Result<Response> {
     if payment_failed(saga) {
         return Err(declined(saga));
     }
-    let status = if paid(saga) { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    let status = if paid(saga) {
+        StatusCode::CREATED
+    } else {
+        StatusCode::ACCEPTED
+    };
     let response = located(json(status, &OrderView::of(saga, input)), &path(saga.id));
     Ok(tagged(response, saga.revision))
 }
@@ -132,13 +149,19 @@ fn payment_known(saga: &Saga) -> bool {
 }
 
 fn paid(saga: &Saga) -> bool {
-    !saga.turned() && saga.step("pay").is_some_and(|pay| pay.status == StepStatus::Completed)
+    !saga.turned()
+        && saga
+            .step("pay")
+            .is_some_and(|pay| pay.status == StepStatus::Completed)
 }
 
 fn declined(saga: &Saga) -> Problem {
     let error = saga.step("pay").and_then(|pay| pay.execute.error.as_ref());
     let said = error.map(|error| format!("{}: {}", error.code, error.message));
-    Problem::new(Kind::Declined, said.unwrap_or_else(|| "the payment failed".to_owned()))
-        .with("order_id", saga.id.to_string())
-        .with_header(header::LOCATION, path(saga.id))
+    Problem::new(
+        Kind::Declined,
+        said.unwrap_or_else(|| "the payment failed".to_owned()),
+    )
+    .with("order_id", saga.id.to_string())
+    .with_header(header::LOCATION, path(saga.id))
 }

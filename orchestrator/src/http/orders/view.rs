@@ -1,11 +1,11 @@
 //! An order as it is shown.
 
 use super::new::{Item, OrderInput};
+use saga_core::saga::{Cause, Saga, Status, Step, StepStatus};
+use saga_protocol::Payload;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use workflows::Payload;
-use workflows::saga::{Cause, Saga, Status, Step, StepStatus};
 
 /// Where an order is, for the one who ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -54,11 +54,17 @@ impl OrderStatus {
 
 /// The payment failed finally: that is what turned the saga.
 pub fn payment_failed(saga: &Saga) -> bool {
-    saga.turn.as_ref().is_some_and(|turn| turn.cause == Cause::Failure("pay".to_owned()))
+    saga.turn
+        .as_ref()
+        .is_some_and(|turn| turn.cause == Cause::Failure("pay".to_owned()))
 }
 
 fn cancelled(saga: &Saga) -> bool {
-    saga.cancel.is_some() || saga.turn.as_ref().is_some_and(|turn| turn.cause == Cause::Deadline)
+    saga.cancel.is_some()
+        || saga
+            .turn
+            .as_ref()
+            .is_some_and(|turn| turn.cause == Cause::Deadline)
 }
 
 /// An order with its saga.
@@ -142,7 +148,10 @@ impl OrderView {
     pub fn of(saga: &Saga, input: &Payload) -> Self {
         let id = saga.id;
         let input: OrderInput = input.read().unwrap_or_default();
-        let step = |step: &Step| OrderStep { name: step.name.clone(), status: step.status };
+        let step = |step: &Step| OrderStep {
+            name: step.name.clone(),
+            status: step.status,
+        };
         let link = |href: String| Link { href };
         Self {
             id,
@@ -153,7 +162,11 @@ impl OrderView {
             items: input.items,
             currency: input.currency,
             fulfilment: input.fulfilment,
-            saga: OrderSaga { id, status: saga.status, steps: saga.steps.iter().map(step).collect() },
+            saga: OrderSaga {
+                id,
+                status: saga.status,
+                steps: saga.steps.iter().map(step).collect(),
+            },
             links: OrderLinks {
                 itself: link(path(id)),
                 saga: link(format!("/sagas/{id}")),

@@ -4,9 +4,9 @@ use super::words::{Moment, icon, short};
 use crate::db::{Counts, ListFilter};
 use crate::http::problem::Result;
 use crate::http::{App, shown};
-use workflows::Time;
-use workflows::saga::{Saga, Status};
-use workflows::transition::waiting_for;
+use saga_core::saga::{Saga, Status};
+use saga_core::transition::waiting_for;
+use saga_protocol::Time;
 
 /// As many as fit on a page; the chips lead to the rest.
 const SHOWN: usize = 10;
@@ -21,9 +21,19 @@ pub(super) struct Chip {
 }
 
 pub(super) fn chips(counts: &Counts) -> Vec<Chip> {
-    let count =
-        |status: Status| counts.by_status.iter().filter(|(_, is, _)| *is == status).map(|(_, _, count)| count).sum();
-    let chip = |status: &Status| Chip { word: status.as_str(), icon: icon(status.as_str()), count: count(*status) };
+    let count = |status: Status| {
+        counts
+            .by_status
+            .iter()
+            .filter(|(_, is, _)| *is == status)
+            .map(|(_, _, count)| count)
+            .sum()
+    };
+    let chip = |status: &Status| Chip {
+        word: status.as_str(),
+        icon: icon(status.as_str()),
+        count: count(*status),
+    };
     Status::ALL.iter().map(chip).collect()
 }
 
@@ -44,9 +54,16 @@ pub(super) struct Item {
 /// # Errors
 /// Those of the database.
 pub(super) async fn attention(app: &App, now: Time) -> Result<Vec<Item>> {
-    let of = |status: &[Status]| ListFilter { status: status.to_vec(), limit: LOOKED_AT, ..ListFilter::default() };
+    let of = |status: &[Status]| ListFilter {
+        status: status.to_vec(),
+        limit: LOOKED_AT,
+        ..ListFilter::default()
+    };
     let mut items = Vec::new();
-    for filter in [of(&[Status::Parked]), of(&[Status::Compensating, Status::Running])] {
+    for filter in [
+        of(&[Status::Parked]),
+        of(&[Status::Compensating, Status::Running]),
+    ] {
         for state in app.db.list(&filter).await?.states {
             let saga = shown::parse(&state)?;
             if items.len() < SHOWN && needs_attention(&saga) {
@@ -58,15 +75,22 @@ pub(super) async fn attention(app: &App, now: Time) -> Result<Vec<Item>> {
 }
 
 fn needs_attention(saga: &Saga) -> bool {
-    let retries =
-        |step: &workflows::saga::Step| step.undo.as_ref().is_some_and(|undo| !undo.settled && undo.tries.failures > 0);
+    let retries = |step: &saga_core::saga::Step| {
+        step.undo
+            .as_ref()
+            .is_some_and(|undo| !undo.settled && undo.tries.failures > 0)
+    };
     saga.status == Status::Parked || saga.past_deadline || saga.steps.iter().any(retries)
 }
 
 async fn item(app: &App, saga: &Saga, now: Time) -> Result<Item> {
     let definition = shown::definition(app, saga).await?;
     let why = waiting_for(&definition, saga, now).unwrap_or_default();
-    let why = if saga.past_deadline { format!("past its deadline; {why}") } else { why };
+    let why = if saga.past_deadline {
+        format!("past its deadline; {why}")
+    } else {
+        why
+    };
     Ok(Item {
         id: saga.id.to_string(),
         short_key: short(&saga.key),

@@ -67,7 +67,10 @@ impl Docs {
                 let read = read(document, method, path, operation);
                 match groups.iter_mut().find(|group| group.tag == tag) {
                     Some(group) => group.operations.push(read),
-                    None => groups.push(Group { tag, operations: vec![read] }),
+                    None => groups.push(Group {
+                        tag,
+                        operations: vec![read],
+                    }),
                 }
             }
         }
@@ -78,28 +81,45 @@ impl Docs {
             slug: kind.slug(),
             title: kind.title(),
         });
-        let frame = Frame { here: "/docs", replica: replica.to_owned(), assets: &assets::VERSION, refresh: false };
-        Self(Arc::new(DocsPage { frame, groups, problems: problems.collect() }))
+        let frame = Frame {
+            here: "/docs",
+            replica: replica.to_owned(),
+            assets: &assets::VERSION,
+            refresh: false,
+        };
+        Self(Arc::new(DocsPage {
+            frame,
+            groups,
+            problems: problems.collect(),
+        }))
     }
 }
 
 fn read(document: &Value, method: &str, path: &str, operation: &Value) -> Operation {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let parameters = list(&operation["parameters"]).into_iter().map(|parameter| Parameter {
-        name: text(&parameter["name"]),
-        place: text(&parameter["in"]),
-        words: text(&parameter["description"]),
-    });
+    let parameters = list(&operation["parameters"])
+        .into_iter()
+        .map(|parameter| Parameter {
+            name: text(&parameter["name"]),
+            place: text(&parameter["in"]),
+            words: text(&parameter["description"]),
+        });
     let answers = operation["responses"].as_object().into_iter().flatten();
     let answers = answers
         .filter(|(status, _)| *status != "default")
-        .map(|(status, answer)| Answer { status: status.clone(), words: text(&answer["description"]) });
+        .map(|(status, answer)| Answer {
+            status: status.clone(),
+            words: text(&answer["description"]),
+        });
     Operation {
         method: method.to_ascii_uppercase(),
         path: path.to_owned(),
         summary: text(&operation["summary"]).replace('`', ""),
         parameters: parameters.collect(),
-        body: example(document, &operation["requestBody"]["content"]["application/json"]["schema"]),
+        body: example(
+            document,
+            &operation["requestBody"]["content"]["application/json"]["schema"],
+        ),
         answers: answers.collect(),
     }
 }

@@ -12,11 +12,12 @@ use axum::Form;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use saga_core::transition::{Input, input};
+use saga_protocol::Failure;
+use saga_protocol::Payload;
+use saga_protocol::message::OUTPUT_BYTES;
 use serde::Deserialize;
 use uuid::Uuid;
-use workflows::Payload;
-use workflows::message::{Failure, OUTPUT_BYTES};
-use workflows::transition::{Input, input};
 
 /// Longest note, code and message together: they are cut where they are kept.
 const TEXT_CHARS_MOST: usize = 2_000;
@@ -42,7 +43,9 @@ pub(super) async fn act(
     caller: Caller,
     sent: Sent,
 ) -> Response {
-    let Some(id) = ids::parse(&id) else { return Refused::new(&app, no_such_page()).into_response() };
+    let Some(id) = ids::parse(&id) else {
+        return Refused::new(&app, no_such_page()).into_response();
+    };
     let done = async {
         same_site?;
         let fields = fields(sent)?;
@@ -58,7 +61,9 @@ pub(super) async fn settle(
     caller: Caller,
     sent: Sent,
 ) -> Response {
-    let Some(id) = ids::parse(&id) else { return Refused::new(&app, no_such_page()).into_response() };
+    let Some(id) = ids::parse(&id) else {
+        return Refused::new(&app, no_such_page()).into_response();
+    };
     let done = async {
         same_site?;
         let fields = fields(sent)?;
@@ -77,31 +82,60 @@ fn answer(app: &App, id: Uuid, action: &str, done: Result<()>) -> Response {
 }
 
 fn fields(sent: Sent) -> Result<Fields> {
-    let Form(fields) = sent.map_err(|rejection| Problem::new(Kind::Malformed, rejection.body_text()))?;
+    let Form(fields) =
+        sent.map_err(|rejection| Problem::new(Kind::Malformed, rejection.body_text()))?;
     let texts = [&fields.reason, &fields.note, &fields.code, &fields.message];
-    if texts.iter().any(|text| text.contains('\0') || text.chars().count() > TEXT_CHARS_MOST) {
-        return Err(Problem::field("#", "a text is too long, or holds the character NUL"));
+    if texts
+        .iter()
+        .any(|text| text.contains('\0') || text.chars().count() > TEXT_CHARS_MOST)
+    {
+        return Err(Problem::field(
+            "#",
+            "a text is too long, or holds the character NUL",
+        ));
     }
     if fields.reason.chars().count() > REASON_CHARS_MOST {
-        return Err(Problem::field("#/reason", format!("must have at most {REASON_CHARS_MOST} characters")));
+        return Err(Problem::field(
+            "#/reason",
+            format!("must have at most {REASON_CHARS_MOST} characters"),
+        ));
     }
     Ok(fields)
 }
 
 fn revision(fields: &Fields) -> IfMatch {
-    fields.revision.map_or(IfMatch::Any, |revision| IfMatch::Revisions(vec![revision]))
+    fields
+        .revision
+        .map_or(IfMatch::Any, |revision| IfMatch::Revisions(vec![revision]))
 }
 
-async fn do_action(app: &App, id: Uuid, action: &str, fields: &Fields, caller: &Caller) -> Result<()> {
+async fn do_action(
+    app: &App,
+    id: Uuid,
+    action: &str,
+    fields: &Fields,
+    caller: &Caller,
+) -> Result<()> {
     let reason = || match fields.reason.trim() {
         "" => "unspecified".to_owned(),
         reason => reason.to_owned(),
     };
-    let by = || input::Reason { reason: reason(), by: caller.name().to_owned() };
+    let by = || input::Reason {
+        reason: reason(),
+        by: caller.name().to_owned(),
+    };
     let input = match action {
         // A cancel is meant whatever has happened since.
         "cancel" => {
-            return cancel_saga(app, id, ReasonBody { reason: reason() }, caller, IfMatch::Any).await.map(drop);
+            return cancel_saga(
+                app,
+                id,
+                ReasonBody { reason: reason() },
+                caller,
+                IfMatch::Any,
+            )
+            .await
+            .map(drop);
         }
         "retry" => Input::Retry(by()),
         "pause" => Input::Pause(by()),
@@ -115,19 +149,45 @@ fn step_input(action: &str, step: String, fields: Fields, caller: &Caller) -> Re
     let by = caller.name().to_owned();
     Ok(match action {
         "complete" => {
-            let text = if fields.output.trim().is_empty() { "{}".to_owned() } else { fields.output };
+            let text = if fields.output.trim().is_empty() {
+                "{}".to_owned()
+            } else {
+                fields.output
+            };
             if text.len() > OUTPUT_BYTES {
-                return Err(Problem::field("#/output", format!("is over {OUTPUT_BYTES} bytes")));
+                return Err(Problem::field(
+                    "#/output",
+                    format!("is over {OUTPUT_BYTES} bytes"),
+                ));
             }
             // As a value first: what is merely carried is not looked into.
-            let output = serde_json::from_str::<serde_json::Value>(&text).and_then(|_| Payload::parse(text));
-            let output = output.map_err(|error| Problem::field("#/output", format!("is not JSON: {error}")))?;
-            Input::Complete(input::Complete { step, output, reason: fields.reason.trim().to_owned(), by })
+            let output =
+                serde_json::from_str::<serde_json::Value>(&text).and_then(|_| Payload::parse(text));
+            let output = output
+                .map_err(|error| Problem::field("#/output", format!("is not JSON: {error}")))?;
+            Input::Complete(input::Complete {
+                step,
+                output,
+                reason: fields.reason.trim().to_owned(),
+                by,
+            })
         }
-        "fail" if fields.code.trim().is_empty() => return Err(Problem::field("#/code", "is missing")),
-        "fail" => Input::Fail(input::Fail { step, error: Failure::last(fields.code.trim(), fields.message), by }),
-        "resolve" if fields.note.trim().is_empty() => return Err(Problem::field("#/note", "is missing")),
-        "resolve" => Input::Resolve(input::Resolve { step, note: fields.note, by }),
+        "fail" if fields.code.trim().is_empty() => {
+            return Err(Problem::field("#/code", "is missing"));
+        }
+        "fail" => Input::Fail(input::Fail {
+            step,
+            error: Failure::last(fields.code.trim(), fields.message),
+            by,
+        }),
+        "resolve" if fields.note.trim().is_empty() => {
+            return Err(Problem::field("#/note", "is missing"));
+        }
+        "resolve" => Input::Resolve(input::Resolve {
+            step,
+            note: fields.note,
+            by,
+        }),
         _ => return Err(no_such_page()),
     })
 }

@@ -25,12 +25,20 @@ pub(super) struct Frame {
 
 impl Frame {
     pub fn of(app: &App, here: &'static str) -> Self {
-        Self { here, replica: app.settings.replica.clone(), assets: &assets::VERSION, refresh: true }
+        Self {
+            here,
+            replica: app.settings.replica.clone(),
+            assets: &assets::VERSION,
+            refresh: true,
+        }
     }
 
     /// One that stands still.
     pub fn still(app: &App, here: &'static str) -> Self {
-        Self { refresh: false, ..Self::of(app, here) }
+        Self {
+            refresh: false,
+            ..Self::of(app, here)
+        }
     }
 
     pub fn pages(&self) -> &'static [(&'static str, &'static str)] {
@@ -53,9 +61,14 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
         // `no-referrer` would make the Origin of our own forms `null`.
         (header::REFERRER_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     response.extensions_mut().insert(Written);
     response
@@ -83,12 +96,21 @@ struct ProblemPage<'a> {
 impl Refused {
     /// With a way back to the list.
     pub fn new(app: &App, problem: Problem) -> Self {
-        Self { frame: Frame::still(app, ""), problem, back: "/ui/sagas".to_owned(), back_words: "To the list" }
+        Self {
+            frame: Frame::still(app, ""),
+            problem,
+            back: "/ui/sagas".to_owned(),
+            back_words: "To the list",
+        }
     }
 
     /// With a way back to a saga.
     pub fn of_saga(app: &App, problem: Problem, id: uuid::Uuid) -> Self {
-        Self { back: format!("/ui/sagas/{id}"), back_words: "Back to the saga", ..Self::new(app, problem) }
+        Self {
+            back: format!("/ui/sagas/{id}"),
+            back_words: "Back to the saga",
+            ..Self::new(app, problem)
+        }
     }
 }
 

@@ -20,7 +20,13 @@ struct ListPage {
 
 pub(super) async fn list(State(app): State<App>, parameters: Parameters) -> Response {
     match List::read(&app, "/ui/sagas", &parameters, ROWS).await {
-        Ok(list) => page(StatusCode::OK, &ListPage { frame: Frame::of(&app, "/ui/sagas"), list }),
+        Ok(list) => page(
+            StatusCode::OK,
+            &ListPage {
+                frame: Frame::of(&app, "/ui/sagas"),
+                list,
+            },
+        ),
         Err(problem) => Refused::new(&app, problem).into_response(),
     }
 }

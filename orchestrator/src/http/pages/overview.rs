@@ -12,8 +12,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use saga_core::definition::Definition;
 use std::time::Duration;
-use workflows::definition::Definition;
 
 const ROWS: u32 = 20;
 
@@ -74,9 +74,18 @@ fn unserved_steps(app: &App) -> Vec<String> {
     let workers = app.bus.workers();
     let known = app.door.definitions().all();
     let steps = known.iter().flat_map(|known| {
-        let Definition { workflow, version, .. } = &*known.definition;
-        let able = unserved(&known.definition, &workers).into_iter().filter(|step| step.members > 0);
-        able.map(move |one| format!("{} of {workflow}@{version}, by worker {}", one.step, one.worker))
+        let Definition {
+            workflow, version, ..
+        } = &*known.definition;
+        let able = unserved(&known.definition, &workers)
+            .into_iter()
+            .filter(|step| step.members > 0);
+        able.map(move |one| {
+            format!(
+                "{} of {workflow}@{version}, by worker {}",
+                one.step, one.worker
+            )
+        })
     });
     steps.collect()
 }

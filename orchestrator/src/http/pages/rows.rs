@@ -6,8 +6,8 @@ use crate::http::problem::Result;
 use crate::http::query::Parameters;
 use crate::http::sagas::filter_of;
 use crate::http::{App, cursor, shown};
-use workflows::Time;
-use workflows::saga::{Saga, Status, StepStatus};
+use saga_core::saga::{Saga, Status, StepStatus};
+use saga_protocol::Time;
 
 /// A list, its filters, and where it goes on.
 pub(super) struct List {
@@ -65,10 +65,23 @@ pub(super) struct Row {
 
 impl Row {
     pub fn of(saga: &Saga, now: Time) -> Self {
-        let under_way: Vec<_> = saga.steps.iter().filter(|step| moving(step.status) || step.stuck()).collect();
-        let error = saga.steps.iter().filter_map(|step| step.under_way().1.error.as_ref()).next_back();
+        let under_way: Vec<_> = saga
+            .steps
+            .iter()
+            .filter(|step| moving(step.status) || step.stuck())
+            .collect();
+        let error = saga
+            .steps
+            .iter()
+            .filter_map(|step| step.under_way().1.error.as_ref())
+            .next_back();
         let error = error.or_else(|| saga.failure().map(|(_, error)| error));
-        let done = |status| matches!(status, StepStatus::Completed | StepStatus::Skipped | StepStatus::Compensated);
+        let done = |status| {
+            matches!(
+                status,
+                StepStatus::Completed | StepStatus::Skipped | StepStatus::Compensated
+            )
+        };
         Self {
             id: saga.id.to_string(),
             status: saga.status.as_str(),
@@ -78,35 +91,61 @@ impl Row {
             key: saga.key.clone(),
             workflow: saga.workflow.clone(),
             version: saga.version,
-            step: under_way.iter().map(|step| step.name.as_str()).collect::<Vec<_>>().join(", "),
+            step: under_way
+                .iter()
+                .map(|step| step.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
             done: saga.steps.iter().filter(|step| done(step.status)).count(),
             steps: saga.steps.len(),
-            attempt: under_way.iter().map(|step| step.under_way().1.attempt).max().unwrap_or(0),
+            attempt: under_way
+                .iter()
+                .map(|step| step.under_way().1.attempt)
+                .max()
+                .unwrap_or(0),
             started: Moment::of(saga.started_at, now),
             duration: span(saga.finished_at.unwrap_or(now).since(saga.started_at)),
-            error: error.map(|error| format!("{}: {}", error.code, error.message)).unwrap_or_default(),
+            error: error
+                .map(|error| format!("{}: {}", error.code, error.message))
+                .unwrap_or_default(),
         }
     }
 }
 
 fn moving(status: StepStatus) -> bool {
-    matches!(status, StepStatus::Running | StepStatus::Waiting | StepStatus::Compensating)
+    matches!(
+        status,
+        StepStatus::Running | StepStatus::Waiting | StepStatus::Compensating
+    )
 }
 
 /// What the query of a page may hold.
-const ONCE: &[&str] = &["workflow", "step", "key", "q", "since", "until", "cursor", "limit"];
+const ONCE: &[&str] = &[
+    "workflow", "step", "key", "q", "since", "until", "cursor", "limit",
+];
 
 impl List {
     /// Reads the list that the query asks for.
     ///
     /// # Errors
     /// 400 for what the query must not hold, and those of the database.
-    pub async fn read(app: &App, action: &'static str, parameters: &Parameters, limit: u32) -> Result<Self> {
+    pub async fn read(
+        app: &App,
+        action: &'static str,
+        parameters: &Parameters,
+        limit: u32,
+    ) -> Result<Self> {
         parameters.only(ONCE, &["status"])?;
-        let filter = ListFilter { limit, ..filter_of(parameters)? };
+        let filter = ListFilter {
+            limit,
+            ..filter_of(parameters)?
+        };
         let page = app.db.list(&filter).await?;
         let now = app.door.now();
-        let rows = page.states.iter().map(|state| Ok(Row::of(&shown::parse(state)?, now)));
+        let rows = page
+            .states
+            .iter()
+            .map(|state| Ok(Row::of(&shown::parse(state)?, now)));
         let given = Given::of(parameters);
         Ok(Self {
             action,
@@ -116,7 +155,9 @@ impl List {
             rows: rows.collect::<Result<_>>()?,
             further: filter.before.is_some(),
             first: given.url(action, None, None),
-            next: page.next.map(|id| given.url(action, None, Some(&cursor::write_saga(id)))),
+            next: page
+                .next
+                .map(|id| given.url(action, None, Some(&cursor::write_saga(id)))),
             key: filter.key.unwrap_or_default(),
             q: filter.q.unwrap_or_default(),
             curl: curl(app),
@@ -125,15 +166,29 @@ impl List {
 }
 
 fn choices(filter: &ListFilter) -> Vec<Choice> {
-    let choice = |status: &Status| Choice { word: status.as_str(), on: filter.status.contains(status) };
+    let choice = |status: &Status| Choice {
+        word: status.as_str(),
+        on: filter.status.contains(status),
+    };
     Status::ALL.iter().map(choice).collect()
 }
 
 fn workflows(app: &App, filter: &ListFilter) -> Vec<Workflow> {
-    let mut names: Vec<_> =
-        app.door.definitions().all().iter().map(|known| known.definition.workflow.clone()).collect();
+    let mut names: Vec<_> = app
+        .door
+        .definitions()
+        .all()
+        .iter()
+        .map(|known| known.definition.workflow.clone())
+        .collect();
     names.dedup();
-    names.into_iter().map(|name| Workflow { on: filter.workflow.as_ref() == Some(&name), name }).collect()
+    names
+        .into_iter()
+        .map(|name| Workflow {
+            on: filter.workflow.as_ref() == Some(&name),
+            name,
+        })
+        .collect()
 }
 
 /// A line that starts an order, to be pasted into a shell.
@@ -154,7 +209,11 @@ struct Given(Vec<(&'static str, String)>);
 impl Given {
     fn of(parameters: &Parameters) -> Self {
         let names = ["status", "workflow", "step", "key", "q", "since", "until"];
-        let all = names.into_iter().flat_map(|name| parameters.texts(name).map(move |text| (name, text.to_owned())));
+        let all = names.into_iter().flat_map(|name| {
+            parameters
+                .texts(name)
+                .map(move |text| (name, text.to_owned()))
+        });
         Self(all.collect())
     }
 
@@ -167,9 +226,19 @@ impl Given {
     }
 
     fn url(&self, action: &str, without: Option<usize>, cursor: Option<&str>) -> String {
-        let kept = self.0.iter().enumerate().filter(|(index, _)| Some(*index) != without);
-        let mut pairs: Vec<_> = kept.map(|(_, (name, text))| format!("{name}={}", encode(text))).collect();
+        let kept = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| Some(*index) != without);
+        let mut pairs: Vec<_> = kept
+            .map(|(_, (name, text))| format!("{name}={}", encode(text)))
+            .collect();
         pairs.extend(cursor.map(|cursor| format!("cursor={cursor}")));
-        if pairs.is_empty() { action.to_owned() } else { format!("{action}?{}", pairs.join("&")) }
+        if pairs.is_empty() {
+            action.to_owned()
+        } else {
+            format!("{action}?{}", pairs.join("&"))
+        }
     }
 }

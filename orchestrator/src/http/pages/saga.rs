@@ -14,8 +14,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use saga_core::definition::{Root, redact};
 use uuid::Uuid;
-use workflows::definition::{Root, redact};
 
 const ENTRIES: u32 = 100;
 
@@ -35,7 +35,11 @@ struct SagaPage {
     next_page: Option<String>,
 }
 
-pub(super) async fn saga(State(app): State<App>, id: Result<SagaId>, parameters: Parameters) -> Response {
+pub(super) async fn saga(
+    State(app): State<App>,
+    id: Result<SagaId>,
+    parameters: Parameters,
+) -> Response {
     let read = match id {
         Ok(SagaId(id)) => read(&app, id, &parameters).await,
         Err(problem) => Err(problem),
@@ -48,7 +52,11 @@ pub(super) async fn saga(State(app): State<App>, id: Result<SagaId>, parameters:
 
 async fn read(app: &App, id: Uuid, parameters: &Parameters) -> Result<SagaPage> {
     parameters.only(&["cursor", "done"], &[])?;
-    let after = parameters.parsed("cursor", "is not a cursor that was given here", cursor::read_entry)?;
+    let after = parameters.parsed(
+        "cursor",
+        "is not a cursor that was given here",
+        cursor::read_entry,
+    )?;
     let Stored { saga, input } = shown::find(app, id).await?;
     let definition = shown::definition(app, &saga).await?;
     let now = app.door.now();

@@ -1,8 +1,8 @@
 //! What can be done with a saga, and why something can't.
 
-use workflows::definition::Definition;
-use workflows::saga::{Saga, StepStatus, Wait};
-use workflows::transition::too_late_to_cancel;
+use saga_core::definition::Definition;
+use saga_core::saga::{Saga, StepStatus, Wait};
+use saga_core::transition::too_late_to_cancel;
 
 /// An action on the saga.
 pub(super) struct Action {
@@ -15,10 +15,20 @@ pub(super) struct Action {
 }
 
 pub(super) fn actions(definition: &Definition, saga: &Saga) -> Vec<Action> {
-    let action = |name, words, what: String, off| Action { name, words, what, off };
+    let action = |name, words, what: String, off| Action {
+        name,
+        words,
+        what,
+        off,
+    };
     let fixed = |text: &str| text.to_owned();
     vec![
-        action("cancel", "Cancel", cancel_what(definition, saga), cancel_off(definition, saga)),
+        action(
+            "cancel",
+            "Cancel",
+            cancel_what(definition, saga),
+            cancel_off(definition, saga),
+        ),
         action(
             "retry",
             "Retry now",
@@ -31,7 +41,12 @@ pub(super) fn actions(definition: &Definition, saga: &Saga) -> Vec<Action> {
             fixed("Nothing new is sent until it is resumed. The deadline holds."),
             pause_off(saga),
         ),
-        action("resume", "Resume", fixed("What is due is sent."), (!saga.paused).then(|| fixed("It is not paused."))),
+        action(
+            "resume",
+            "Resume",
+            fixed("What is due is sent."),
+            (!saga.paused).then(|| fixed("It is not paused.")),
+        ),
     ]
 }
 
@@ -65,7 +80,12 @@ fn retry_off(saga: &Saga) -> Option<String> {
     if saga.paused && !saga.turned() {
         return Some("It is paused.".to_owned());
     }
-    let waits = |step: &workflows::saga::Step| matches!(step.under_way().1.wait, Some(Wait::Retry(_) | Wait::Operator));
+    let waits = |step: &saga_core::saga::Step| {
+        matches!(
+            step.under_way().1.wait,
+            Some(Wait::Retry(_) | Wait::Operator)
+        )
+    };
     (!saga.steps.iter().any(waits)).then(|| "Nothing waits to be retried.".to_owned())
 }
 
@@ -91,17 +111,34 @@ pub(super) fn settle(saga: &Saga) -> Vec<Settle> {
     let mut settle = Vec::new();
     for step in &saga.steps {
         let mut offer = |name, words: &str, what| {
-            settle.push(Settle { name, words: format!("{words} {}", step.name), step: step.name.clone(), what });
+            settle.push(Settle {
+                name,
+                words: format!("{words} {}", step.name),
+                step: step.name.clone(),
+                what,
+            });
         };
         let open = matches!(step.status, StepStatus::Running | StepStatus::Waiting);
         if !saga.turned() && (open || step.status == StepStatus::Failed) {
-            offer("complete", "Complete", "It was done otherwise: the saga goes on with this output.");
+            offer(
+                "complete",
+                "Complete",
+                "It was done otherwise: the saga goes on with this output.",
+            );
         }
         if !saga.turned() && open {
-            offer("fail", "Fail", "It will not be done: it is not tried again, and the saga turns or is parked.");
+            offer(
+                "fail",
+                "Fail",
+                "It will not be done: it is not tried again, and the saga turns or is parked.",
+            );
         }
         if step.undo.is_some() && step.stuck() {
-            offer("resolve", "Settle the compensation of", "It was undone by hand: the saga goes on undoing.");
+            offer(
+                "resolve",
+                "Settle the compensation of",
+                "It was undone by hand: the saga goes on undoing.",
+            );
         }
     }
     settle

@@ -2,12 +2,12 @@
 
 use super::words::{Moment, icon, pretty, pretty_value, span};
 use crate::http::sagas::HistoryEntryView;
+use saga_core::definition::{Definition, Root, redact};
+use saga_core::saga::{Saga, Step, StepStatus, Undo};
+use saga_core::transition::waiting_for;
+use saga_protocol::Action;
+use saga_protocol::Time;
 use serde_json::Value;
-use workflows::Time;
-use workflows::definition::{Definition, Root, redact};
-use workflows::message::Action;
-use workflows::saga::{Saga, Step, StepStatus, Undo};
-use workflows::transition::waiting_for;
 
 /// The saga itself.
 pub(super) struct Head {
@@ -74,13 +74,27 @@ pub(super) struct Failure {
 /// The errors in force: of the way back, and of the way forward where it turned the saga.
 pub(super) fn failures(saga: &Saga) -> Vec<Failure> {
     let of = |step: &Step, undoing: bool| {
-        let tries = if undoing { &step.undo.as_ref()?.tries } else { &step.execute };
+        let tries = if undoing {
+            &step.undo.as_ref()?.tries
+        } else {
+            &step.execute
+        };
         let error = tries.error.as_ref()?;
         let (step, code, message) = (step.name.clone(), error.code.clone(), error.message.clone());
-        Some(Failure { step, undoing, code, message })
+        Some(Failure {
+            step,
+            undoing,
+            code,
+            message,
+        })
     };
     let open = |step: &&Step| step.status != StepStatus::Completed;
-    saga.steps.iter().filter(open).flat_map(|step| [of(step, true), of(step, false)]).flatten().collect()
+    saga.steps
+        .iter()
+        .filter(open)
+        .flat_map(|step| [of(step, true), of(step, false)])
+        .flatten()
+        .collect()
 }
 
 /// A step.
@@ -100,9 +114,16 @@ pub(super) struct StepRow {
 
 pub(super) fn steps(definition: &Definition, saga: &Saga, now: Time) -> Vec<StepRow> {
     let row = |step: &Step| {
-        let defined = definition.index(&step.name).map(|index| &definition.steps[index]);
-        let needs = defined.into_iter().flat_map(|step| &step.needs).map(|need| definition.steps[*need].name.as_str());
-        let shown = |payload: &workflows::Payload| pretty(&redact(definition, Root::Output(&step.name), payload));
+        let defined = definition
+            .index(&step.name)
+            .map(|index| &definition.steps[index]);
+        let needs = defined
+            .into_iter()
+            .flat_map(|step| &step.needs)
+            .map(|need| definition.steps[*need].name.as_str());
+        let shown = |payload: &saga_protocol::Payload| {
+            pretty(&redact(definition, Root::Output(&step.name), payload))
+        };
         StepRow {
             name: step.name.clone(),
             worker: defined.map_or_else(String::new, |step| step.worker.clone()),
@@ -110,11 +131,22 @@ pub(super) fn steps(definition: &Definition, saga: &Saga, now: Time) -> Vec<Step
             status: step.status.as_str(),
             icon: icon(step.status.as_str()),
             forward: forward(step),
-            back: step.undo.as_ref().map(|undo| back(undo, step.stuck())).unwrap_or_default(),
+            back: step
+                .undo
+                .as_ref()
+                .map(|undo| back(undo, step.stuck()))
+                .unwrap_or_default(),
             started: step.started_at.map(|at| Moment::of(at, now)),
-            took: step.started_at.map(|at| span(step.finished_at.unwrap_or(now).since(at))).unwrap_or_default(),
+            took: step
+                .started_at
+                .map(|at| span(step.finished_at.unwrap_or(now).since(at)))
+                .unwrap_or_default(),
             output: step.output.as_ref().map(shown),
-            undo_output: step.undo.as_ref().and_then(|undo| undo.output.as_ref()).map(shown),
+            undo_output: step
+                .undo
+                .as_ref()
+                .and_then(|undo| undo.output.as_ref())
+                .map(shown),
         }
     };
     saga.steps.iter().map(row).collect()
@@ -123,10 +155,19 @@ pub(super) fn steps(definition: &Definition, saga: &Saga, now: Time) -> Vec<Step
 /// What became of the action, in words.
 fn forward(step: &Step) -> String {
     if !step.execute.decided() {
-        return if step.status == StepStatus::Skipped { "skipped".to_owned() } else { String::new() };
+        return if step.status == StepStatus::Skipped {
+            "skipped".to_owned()
+        } else {
+            String::new()
+        };
     }
-    let said = match (&step.execute.error, step.undo.is_some() || step.status == StepStatus::Failed) {
-        _ if step.output.is_some() || step.status == StepStatus::Completed => "completed".to_owned(),
+    let said = match (
+        &step.execute.error,
+        step.undo.is_some() || step.status == StepStatus::Failed,
+    ) {
+        _ if step.output.is_some() || step.status == StepStatus::Completed => {
+            "completed".to_owned()
+        }
         _ if step.happened => "accepted".to_owned(),
         (Some(error), true) => format!("failed: {}", error.code),
         (Some(error), false) if step.stuck() => format!("{}, gave up", error.code),
@@ -151,7 +192,11 @@ fn back(undo: &Undo, stuck: bool) -> String {
 }
 
 fn attempts(said: String, attempt: u32) -> String {
-    if attempt > 1 { format!("{said} (attempt {attempt})") } else { said }
+    if attempt > 1 {
+        format!("{said} (attempt {attempt})")
+    } else {
+        said
+    }
 }
 
 /// A history entry.
@@ -187,24 +232,52 @@ fn input_words(input: &Value) -> String {
     }
     if let Some(step) = text("step") {
         let undoing = text("action") == Some(Action::Compensate.as_str());
-        words = format!("{words} of {}{step}", if undoing { "the compensation of " } else { "" });
+        words = format!(
+            "{words} of {}{step}",
+            if undoing { "the compensation of " } else { "" }
+        );
     }
-    let said = [text("reason"), input["error"]["code"].as_str(), input["error"]["message"].as_str(), text("note")];
-    let said: Vec<_> = said.into_iter().flatten().filter(|text| !text.is_empty()).collect();
-    if said.is_empty() { words } else { format!("{words}: {}", said.join(", ")) }
+    let said = [
+        text("reason"),
+        input["error"]["code"].as_str(),
+        input["error"]["message"].as_str(),
+        text("note"),
+    ];
+    let said: Vec<_> = said
+        .into_iter()
+        .flatten()
+        .filter(|text| !text.is_empty())
+        .collect();
+    if said.is_empty() {
+        words
+    } else {
+        format!("{words}: {}", said.join(", "))
+    }
 }
 
 fn did(entry: &HistoryEntryView) -> String {
     if let Some(Value::String(reason)) = &entry.ignored {
         return format!("ignored: {reason}");
     }
-    let moves = entry.moved.as_ref().and_then(Value::as_array).into_iter().flatten();
+    let moves = entry
+        .moved
+        .as_ref()
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let words: Vec<_> = moves
         .map(|moved| {
             let text = |name: &str| moved[name].as_str();
             let (what, to) = (text("step").unwrap_or("saga"), text("to").unwrap_or("?"));
-            text("from").map_or_else(|| format!("{what} {to}"), |from| format!("{what} {from} → {to}"))
+            text("from").map_or_else(
+                || format!("{what} {to}"),
+                |from| format!("{what} {from} → {to}"),
+            )
         })
         .collect();
-    if words.is_empty() { "no status changed".to_owned() } else { words.join("; ") }
+    if words.is_empty() {
+        "no status changed".to_owned()
+    } else {
+        words.join("; ")
+    }
 }

@@ -14,12 +14,19 @@ pub(super) struct SameSite;
 /// Browsers say it themselves; older ones send `Origin`, which must be our host. Programs send neither, and have no
 /// reader whose rights they could take.
 fn is_ours(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
     match (text(FETCH_SITE), text(header::ORIGIN)) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
         (None, Some(origin)) => {
             let host = text(header::HOST).unwrap_or_default();
-            !host.is_empty() && origin.split_once("://").is_some_and(|(_, origin_host)| origin_host == host)
+            !host.is_empty()
+                && origin
+                    .split_once("://")
+                    .is_some_and(|(_, origin_host)| origin_host == host)
         }
         (None, None) => true,
     }
@@ -32,7 +39,10 @@ impl FromRequestParts<App> for SameSite {
         if is_ours(&parts.headers) {
             return Ok(Self);
         }
-        Err(Problem::new(Kind::CrossSite, "forms are taken from this site's own pages only"))
+        Err(Problem::new(
+            Kind::CrossSite,
+            "forms are taken from this site's own pages only",
+        ))
     }
 }
 
@@ -53,7 +63,8 @@ mod tests {
             (None, Some("null"), false),
             (None, None, true),
         ] {
-            let mut headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("us:8080"))]);
+            let mut headers =
+                HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("us:8080"))]);
             for (name, value) in [(FETCH_SITE, site), (header::ORIGIN, origin)] {
                 if let Some(value) = value {
                     headers.insert(name, HeaderValue::from_static(value));

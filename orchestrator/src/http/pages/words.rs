@@ -1,8 +1,8 @@
 //! Moments, durations, statuses and JSON in the form that people read.
 
+use saga_protocol::{Payload, Time};
 use std::fmt::Write;
 use std::time::Duration;
-use workflows::{Payload, Time};
 
 /// A moment as a page shows it.
 #[derive(Clone, Debug)]
@@ -16,23 +16,36 @@ pub(super) struct Moment {
 impl Moment {
     /// How long ago, or in how long.
     pub fn of(at: Time, now: Time) -> Self {
-        let words =
-            if at > now { format!("in {}", span(at.since(now))) } else { format!("{} ago", span(now.since(at))) };
-        Self { iso: at.to_string(), words }
+        let words = if at > now {
+            format!("in {}", span(at.since(now)))
+        } else {
+            format!("{} ago", span(now.since(at)))
+        };
+        Self {
+            iso: at.to_string(),
+            words,
+        }
     }
 }
 
 impl Moment {
     /// How long after the start: for what happened in a row.
     pub fn after(started: Time, at: Time) -> Self {
-        Self { iso: at.to_string(), words: format!("+{}", span(at.since(started))) }
+        Self {
+            iso: at.to_string(),
+            words: format!("+{}", span(at.since(started))),
+        }
     }
 }
 
 /// Two units at the most: `350 ms`, `1.2 s`, `2 min 5 s`, `3 h 20 min`, `4 d 2 h`.
 pub(super) fn span(duration: Duration) -> String {
     let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| {
-        if small == 0 { format!("{large} {large_unit}") } else { format!("{large} {large_unit} {small} {small_unit}") }
+        if small == 0 {
+            format!("{large} {large_unit}")
+        } else {
+            format!("{large} {large_unit} {small} {small_unit}")
+        }
     };
     match duration.as_secs() {
         0 => format!("{} ms", duration.as_millis()),
@@ -83,14 +96,15 @@ pub(super) fn short(key: &str) -> String {
 
 /// A text as the value of a query.
 pub(super) fn encode(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            write!(encoded, "%{byte:02X}").expect("a String takes everything");
-        }
-        encoded
-    })
+    text.bytes()
+        .fold(String::with_capacity(text.len()), |mut encoded, byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                encoded.push(char::from(byte));
+            } else {
+                write!(encoded, "%{byte:02X}").expect("a String takes everything");
+            }
+            encoded
+        })
 }
 
 #[cfg(test)]

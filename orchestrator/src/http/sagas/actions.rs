@@ -14,12 +14,12 @@ use crate::http::shown;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use saga_core::saga::Saga;
+use saga_core::transition::{Input, Reason, input};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use workflows::saga::Saga;
-use workflows::transition::{Input, Reason, input};
 
 /// It is shown in lists and kept in the saga's state.
 pub const REASON_CHARS_MOST: usize = 500;
@@ -37,11 +37,18 @@ impl ReasonBody {
     /// Reads the fields of a body, noting every mistake.
     pub fn read(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Option<Self> {
         let reason = fields.optional_text("reason", 0..=REASON_CHARS_MOST, mistakes)?;
-        Some(Self { reason: reason.filter(|reason| !reason.is_empty()).unwrap_or_else(|| "unspecified".to_owned()) })
+        Some(Self {
+            reason: reason
+                .filter(|reason| !reason.is_empty())
+                .unwrap_or_else(|| "unspecified".to_owned()),
+        })
     }
 
     fn by(self, caller: &Caller) -> input::Reason {
-        input::Reason { reason: self.reason, by: caller.name().to_owned() }
+        input::Reason {
+            reason: self.reason,
+            by: caller.name().to_owned(),
+        }
     }
 }
 
@@ -52,7 +59,15 @@ impl ReasonBody {
 pub async fn submit(app: &App, saga_id: Uuid, input: Input, if_match: IfMatch) -> Result<Answer> {
     let current = async { Ok(shown::find(app, saga_id).await?.saga.revision) };
     let if_revision = if_match.revision(current).await?;
-    Ok(app.door.submit(Submission { saga_id, input, start: None, if_revision }).await?)
+    Ok(app
+        .door
+        .submit(Submission {
+            saga_id,
+            input,
+            start: None,
+            if_revision,
+        })
+        .await?)
 }
 
 /// Cancels a saga. The saga is given back if it is cancelled by this or was before.
@@ -69,9 +84,10 @@ pub async fn cancel_saga(
     match submit(app, id, Input::Cancel(reason.by(caller)), if_match).await? {
         Answer::Moved(saga) => Ok(saga),
         Answer::Ignored(_, saga) if saga.cancel.is_some() => Ok(saga),
-        Answer::Ignored(_, saga) => {
-            Err(Problem::new(Kind::TooLate, format!("the saga is {}; there is nothing to cancel", saga.status)))
-        }
+        Answer::Ignored(_, saga) => Err(Problem::new(
+            Kind::TooLate,
+            format!("the saga is {}; there is nothing to cancel", saga.status),
+        )),
         Answer::Refused(refusal, _) => Err(refusal.into()),
         Answer::Repeated { .. } => Err(not_an_action()),
     }
@@ -87,9 +103,10 @@ pub fn changed(answer: Answer) -> Result<Arc<Saga>> {
         Answer::Ignored(reason @ (Reason::UnknownSaga | Reason::UnknownStep), saga) => {
             Err(Problem::not_found(format!("saga {}: {reason}", saga.id)))
         }
-        Answer::Ignored(reason @ (Reason::Late | Reason::AlreadyEnded), saga) => {
-            Err(Problem::new(Kind::Conflict, format!("the saga is {} ({reason})", saga.status)))
-        }
+        Answer::Ignored(reason @ (Reason::Late | Reason::AlreadyEnded), saga) => Err(Problem::new(
+            Kind::Conflict,
+            format!("the saga is {} ({reason})", saga.status),
+        )),
         Answer::Refused(refusal, _) => Err(refusal.into()),
         Answer::Repeated { .. } => Err(not_an_action()),
     }
@@ -97,7 +114,10 @@ pub fn changed(answer: Answer) -> Result<Arc<Saga>> {
 
 fn not_an_action() -> Problem {
     tracing::error!("an action was answered as if it were a start");
-    Problem::new(Kind::Internal, "an action was answered as if it were a start")
+    Problem::new(
+        Kind::Internal,
+        "an action was answered as if it were a start",
+    )
 }
 
 /// The saga as the answer of an action.

@@ -10,12 +10,12 @@ use crate::http::{App, cursor};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use saga_core::definition::{Definition, Root, redact};
+use saga_protocol::{Payload, Time};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use workflows::definition::{Definition, Root, redact};
-use workflows::{Payload, Time};
 
 /// An entry may hold a payload, so that a page is shorter than one of a list could be.
 const LIMIT_MOST: u32 = 500;
@@ -70,13 +70,24 @@ pub struct HistoryEntryView {
         (status = 404, description = "There is no such saga"),
     )
 )]
-pub(super) async fn history(State(app): State<App>, SagaId(id): SagaId, parameters: Parameters) -> Result<Response> {
+pub(super) async fn history(
+    State(app): State<App>,
+    SagaId(id): SagaId,
+    parameters: Parameters,
+) -> Result<Response> {
     parameters.only(&["cursor", "limit"], &[])?;
-    let after = parameters.parsed("cursor", "is not a cursor that was given here", cursor::read_entry)?;
+    let after = parameters.parsed(
+        "cursor",
+        "is not a cursor that was given here",
+        cursor::read_entry,
+    )?;
     let limit = parameters.number("limit", 1, LIMIT_MOST)?.unwrap_or(LIMIT);
     let Stored { saga, .. } = shown::find(&app, id).await?;
     let definition = shown::definition(&app, &saga).await?;
-    Ok(json(StatusCode::OK, &page(&app, &definition, id, after, limit).await?))
+    Ok(json(
+        StatusCode::OK,
+        &page(&app, &definition, id, after, limit).await?,
+    ))
 }
 
 /// A page of a saga's history as shown.
@@ -91,8 +102,15 @@ pub async fn page(
     limit: u32,
 ) -> Result<HistoryView> {
     let found = app.db.history(id, after, limit).await?;
-    let history = found.entries.iter().map(|entry| show(definition, entry)).collect::<Result<_>>()?;
-    Ok(HistoryView { history, next: found.next.map(cursor::write_entry) })
+    let history = found
+        .entries
+        .iter()
+        .map(|entry| show(definition, entry))
+        .collect::<Result<_>>()?;
+    Ok(HistoryView {
+        history,
+        next: found.next.map(cursor::write_entry),
+    })
 }
 
 fn show(definition: &Definition, stored: &HistoryEntry) -> Result<HistoryEntryView> {
@@ -102,7 +120,10 @@ fn show(definition: &Definition, stored: &HistoryEntry) -> Result<HistoryEntryVi
     })?;
     let mut input = entry["input"].take();
     hide(definition, &mut input);
-    let by = entry["by"].as_str().or_else(|| input["by"].as_str()).map(str::to_owned);
+    let by = entry["by"]
+        .as_str()
+        .or_else(|| input["by"].as_str())
+        .map(str::to_owned);
     let given = |value: Value| (!value.is_null()).then_some(value);
     Ok(HistoryEntryView {
         revision: stored.revision,

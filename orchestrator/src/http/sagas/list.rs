@@ -46,7 +46,12 @@ pub struct ListView {
     )
 )]
 pub(super) async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response> {
-    parameters.only(&["workflow", "step", "key", "q", "since", "until", "cursor", "limit"], &["status"])?;
+    parameters.only(
+        &[
+            "workflow", "step", "key", "q", "since", "until", "cursor", "limit",
+        ],
+        &["status"],
+    )?;
     let page = page(&app, &filter_of(&parameters)?).await?;
     Ok(json(StatusCode::OK, &page))
 }
@@ -65,7 +70,11 @@ pub fn filter_of(parameters: &Parameters) -> Result<ListFilter> {
         q: text("q"),
         since: parameters.time("since")?,
         until: parameters.time("until")?,
-        before: parameters.parsed("cursor", "is not a cursor that was given here", cursor::read_saga)?,
+        before: parameters.parsed(
+            "cursor",
+            "is not a cursor that was given here",
+            cursor::read_saga,
+        )?,
         limit: parameters.number("limit", 1, LIMIT_MOST)?.unwrap_or(LIMIT),
     })
 }
@@ -83,5 +92,8 @@ pub async fn page(app: &App, filter: &ListFilter) -> Result<ListView> {
         let definition = shown::definition(app, &saga).await?;
         sagas.push(SagaView::listed(&definition, &saga, now));
     }
-    Ok(ListView { sagas, next: found.next.map(cursor::write_saga) })
+    Ok(ListView {
+        sagas,
+        next: found.next.map(cursor::write_saga),
+    })
 }

@@ -23,10 +23,17 @@ use axum::response::{IntoResponse, Response};
         (status = 404, description = "There is no such saga"),
     )
 )]
-pub(super) async fn show(State(app): State<App>, SagaId(id): SagaId, headers: HeaderMap) -> Result<Response> {
+pub(super) async fn show(
+    State(app): State<App>,
+    SagaId(id): SagaId,
+    headers: HeaderMap,
+) -> Result<Response> {
     let Stored { saga, input } = shown::find(&app, id).await?;
     if conditional::not_modified(&headers, saga.revision) {
-        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), saga.revision));
+        return Ok(tagged(
+            StatusCode::NOT_MODIFIED.into_response(),
+            saga.revision,
+        ));
     }
     let definition = shown::definition(&app, &saga).await?;
     let view = SagaView::of(&definition, &saga, &input, app.door.now());

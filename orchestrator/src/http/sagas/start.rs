@@ -14,13 +14,13 @@ use crate::http::starting::{self, Started, Starting};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use saga_core::definition::Definition;
+use saga_core::saga::{Saga, Status};
+use saga_protocol::Payload;
+use saga_protocol::message::INPUT_BYTES;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use workflows::Payload;
-use workflows::definition::Definition;
-use workflows::message::INPUT_BYTES;
-use workflows::saga::{Saga, Status};
 
 /// Longest business key: a column of an index.
 const KEY_CHARS_MOST: usize = 200;
@@ -52,7 +52,12 @@ impl NewSaga {
         };
         let key = fields.optional_text("key", 1..=KEY_CHARS_MOST, mistakes);
         let _ = fields.optional("input");
-        Some(Self { workflow: workflow?, version: version?, key: key?, input: None })
+        Some(Self {
+            workflow: workflow?,
+            version: version?,
+            key: key?,
+            input: None,
+        })
     }
 }
 
@@ -86,7 +91,10 @@ pub(super) async fn start(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Response {
-    preferred(begin(&app, &caller, &correlation, prefer, &headers, &body).await, prefer)
+    preferred(
+        begin(&app, &caller, &correlation, prefer, &headers, &body).await,
+        prefer,
+    )
 }
 
 async fn begin(
@@ -102,7 +110,10 @@ async fn begin(
     if input.get().len() > INPUT_BYTES {
         return Err(Problem::field(
             "#/input",
-            format!("is {} bytes; at most {INPUT_BYTES} are taken", input.get().len()),
+            format!(
+                "is {} bytes; at most {INPUT_BYTES} are taken",
+                input.get().len()
+            ),
         ));
     }
     let id = starting::new_id(app);
@@ -114,20 +125,28 @@ async fn begin(
         input: input.clone(),
         idempotency: starting::idempotency(caller, "POST /sagas", headers, body, answer_at_once)?,
     };
-    let waiting = prefer.wait().map(|at_most| (at_most, app.door.listen(id, ended)));
+    let waiting = prefer
+        .wait()
+        .map(|at_most| (at_most, app.door.listen(id, ended)));
     let started = starting::start(app, starting, caller, correlation).await?;
     match (waiting, started) {
         (None, Started::New(saga)) => {
             let definition = shown::definition(app, &saga).await?;
-            let response = json_bytes(StatusCode::ACCEPTED, answer_at_once(&definition, &saga, &input));
+            let response = json_bytes(
+                StatusCode::ACCEPTED,
+                answer_at_once(&definition, &saga, &input),
+            );
             Ok(tagged(located(response, &path(id)), saga.revision))
         }
-        (None, Started::Before { saga_id, answer }) => {
-            Ok(located(json_bytes(StatusCode::ACCEPTED, answer), &path(saga_id)))
-        }
+        (None, Started::Before { saga_id, answer }) => Ok(located(
+            json_bytes(StatusCode::ACCEPTED, answer),
+            &path(saga_id),
+        )),
         (Some((at_most, ear)), Started::New(started)) => {
             // The start is durable: whoever is told that something failed would start it again.
-            let saga = starting::hear(app, id, ear, at_most).await.unwrap_or(started);
+            let saga = starting::hear(app, id, ear, at_most)
+                .await
+                .unwrap_or(started);
             answer_with_end(app, &saga, &input).await
         }
         (Some((at_most, _)), Started::Before { saga_id, .. }) => {
@@ -152,7 +171,10 @@ async fn answer_with_end(app: &App, saga: &Saga, input: &Payload) -> Result<Resp
     };
     let definition = shown::definition(app, saga).await?;
     let view = SagaView::of(&definition, saga, input, app.door.now());
-    Ok(tagged(located(json(status, &view), &path(saga.id)), saga.revision))
+    Ok(tagged(
+        located(json(status, &view), &path(saga.id)),
+        saga.revision,
+    ))
 }
 
 /// It moves no further by itself.

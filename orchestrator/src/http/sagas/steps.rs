@@ -12,12 +12,14 @@ use crate::http::problem::{Problem, Result};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use saga_core::transition::{Input, input};
+use saga_protocol::Failure;
+use saga_protocol::Payload;
+use saga_protocol::message::OUTPUT_BYTES;
+use saga_protocol::{ERROR_CODE_CHARS, ERROR_MESSAGE_CHARS};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use workflows::Payload;
-use workflows::message::{ERROR_CODE_CHARS, ERROR_MESSAGE_CHARS, Failure, OUTPUT_BYTES};
-use workflows::transition::{Input, input};
 
 /// What was done by hand, in a few sentences.
 const NOTE_CHARS_MOST: usize = 2_000;
@@ -103,10 +105,18 @@ pub(super) async fn complete(
     let output = body.payload("output").unwrap_or_else(Payload::empty);
     let bytes = output.get().len();
     if bytes > OUTPUT_BYTES {
-        return Err(Problem::field("#/output", format!("is {bytes} bytes; at most {OUTPUT_BYTES} are taken")));
+        return Err(Problem::field(
+            "#/output",
+            format!("is {bytes} bytes; at most {OUTPUT_BYTES} are taken"),
+        ));
     }
     let (reason, by) = (reason.unwrap_or_default(), caller.name().to_owned());
-    let complete = input::Complete { step: of.step, output, reason, by };
+    let complete = input::Complete {
+        step: of.step,
+        output,
+        reason,
+        by,
+    };
     let saga = changed(submit(&app, of.saga, Input::Complete(complete), if_match).await?)?;
     answer(&app, StatusCode::OK, &saga).await
 }
@@ -135,7 +145,11 @@ pub(super) async fn fail(
     body: JsonBody,
 ) -> Result<Response> {
     let error = body.read(FailBody::read)?;
-    let fail = input::Fail { step: of.step, error, by: caller.name().to_owned() };
+    let fail = input::Fail {
+        step: of.step,
+        error,
+        by: caller.name().to_owned(),
+    };
     let saga = changed(submit(&app, of.saga, Input::Fail(fail), if_match).await?)?;
     answer(&app, StatusCode::OK, &saga).await
 }
@@ -164,7 +178,11 @@ pub(super) async fn resolve(
     body: JsonBody,
 ) -> Result<Response> {
     let note = body.read(|fields, mistakes| fields.text("note", 1..=NOTE_CHARS_MOST, mistakes))?;
-    let resolve = input::Resolve { step: of.step, note, by: caller.name().to_owned() };
+    let resolve = input::Resolve {
+        step: of.step,
+        note,
+        by: caller.name().to_owned(),
+    };
     let saga = changed(submit(&app, of.saga, Input::Resolve(resolve), if_match).await?)?;
     answer(&app, StatusCode::OK, &saga).await
 }

@@ -1,13 +1,13 @@
 //! A saga as it is shown. Sensitive values are hidden.
 
+use saga_core::definition::{Definition, Root, redact};
+use saga_core::saga::{Cancel, Saga, Status, Step, StepStatus};
+use saga_core::transition::waiting_for;
+use saga_protocol::Failure;
+use saga_protocol::{Payload, Time};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use workflows::definition::{Definition, Root, redact};
-use workflows::message::Failure;
-use workflows::saga::{Cancel, Saga, Status, Step, StepStatus};
-use workflows::transition::waiting_for;
-use workflows::{Payload, Time};
 
 /// A saga. Those of a list leave out `input` and every output.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -167,7 +167,11 @@ impl SagaView {
             cancel: saga.cancel.as_ref().map(CancelView::of),
             failure: saga.failure().map(FailureView::of),
             waiting_for: waiting_for(definition, saga, now),
-            steps: saga.steps.iter().map(|step| StepView::of(definition, step)).collect(),
+            steps: saga
+                .steps
+                .iter()
+                .map(|step| StepView::of(definition, step))
+                .collect(),
         }
     }
 
@@ -176,10 +180,13 @@ impl SagaView {
         let mut view = Self::listed(definition, saga, now);
         view.input = Some(redact(definition, Root::Input, input));
         for (shown, step) in view.steps.iter_mut().zip(&saga.steps) {
-            let output =
-                |payload: Option<&Payload>| payload.map(|output| redact(definition, Root::Output(&step.name), output));
+            let output = |payload: Option<&Payload>| {
+                payload.map(|output| redact(definition, Root::Output(&step.name), output))
+            };
             shown.output = Some(output(step.output.as_ref()));
-            shown.compensation.output = Some(output(step.undo.as_ref().and_then(|undo| undo.output.as_ref())));
+            shown.compensation.output = Some(output(
+                step.undo.as_ref().and_then(|undo| undo.output.as_ref()),
+            ));
         }
         view
     }
@@ -187,20 +194,28 @@ impl SagaView {
 
 impl CancelView {
     fn of(cancel: &Cancel) -> Self {
-        Self { reason: cancel.reason.clone(), by: cancel.by.clone(), at: cancel.at }
+        Self {
+            reason: cancel.reason.clone(),
+            by: cancel.by.clone(),
+            at: cancel.at,
+        }
     }
 }
 
 impl StepView {
     fn of(definition: &Definition, step: &Step) -> Self {
-        let defined = definition.index(&step.name).map(|index| &definition.steps[index]);
+        let defined = definition
+            .index(&step.name)
+            .map(|index| &definition.steps[index]);
         let needs = defined.into_iter().flat_map(|defined| &defined.needs);
         let (_, tries) = step.under_way();
         let undo = step.undo.as_ref();
         Self {
             name: step.name.clone(),
             worker: defined.map_or_else(|| step.name.clone(), |defined| defined.worker.clone()),
-            needs: needs.map(|index| definition.steps[*index].name.clone()).collect(),
+            needs: needs
+                .map(|index| definition.steps[*index].name.clone())
+                .collect(),
             status: step.status,
             attempt: tries.attempt,
             started_at: step.started_at,
@@ -218,12 +233,19 @@ impl StepView {
 
 impl FailureView {
     fn of((step, error): (&str, &Failure)) -> Self {
-        Self { step: step.to_owned(), error: ErrorView::of(error) }
+        Self {
+            step: step.to_owned(),
+            error: ErrorView::of(error),
+        }
     }
 }
 
 impl ErrorView {
     fn of(error: &Failure) -> Self {
-        Self { code: error.code.clone(), message: error.message.clone(), retryable: error.retryable }
+        Self {
+            code: error.code.clone(),
+            message: error.message.clone(),
+            retryable: error.retryable,
+        }
     }
 }

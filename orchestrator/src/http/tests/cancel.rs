@@ -6,7 +6,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 async fn cancel(fixture: &Fixture, id: Uuid) -> u16 {
-    let answered = fixture.post(&format!("/orders/{id}/cancel"), &json!({"reason": "changed my mind"})).await;
+    let answered = fixture
+        .post(
+            &format!("/orders/{id}/cancel"),
+            &json!({"reason": "changed my mind"}),
+        )
+        .await;
     if answered.status == 202 {
         assert_eq!(answered.json()["id"], json!(id));
     } else {
@@ -16,7 +21,9 @@ async fn cancel(fixture: &Fixture, id: Uuid) -> u16 {
 }
 
 async fn delete(fixture: &Fixture, id: Uuid) -> u16 {
-    let answered = fixture.call(Method::DELETE, &format!("/orders/{id}"), &[], None).await;
+    let answered = fixture
+        .call(Method::DELETE, &format!("/orders/{id}"), &[], None)
+        .await;
     if answered.status == 204 {
         assert!(answered.body.is_empty());
     } else {
@@ -50,10 +57,22 @@ async fn at(fixture: &Fixture, at: At) -> Uuid {
     fixture.done(id, "order").await;
     match at {
         At::Running => {}
-        At::Paused => assert_eq!(fixture.post(&format!("/sagas/{id}/pause"), &json!({})).await.status, 200),
+        At::Paused => assert_eq!(
+            fixture
+                .post(&format!("/sagas/{id}/pause"), &json!({}))
+                .await
+                .status,
+            200
+        ),
         At::Cancelled | At::CancelledAndUndone => {
             let body = json!({"reason": "the first"});
-            assert_eq!(fixture.post(&format!("/orders/{id}/cancel"), &body).await.status, 202);
+            assert_eq!(
+                fixture
+                    .post(&format!("/orders/{id}/cancel"), &body)
+                    .await
+                    .status,
+                202
+            );
         }
         At::FailedAndGoingBack | At::FailedAndParked | At::FailedAndUndone => {
             fixture.failed(id, "pay", "declined").await;
@@ -99,9 +118,15 @@ async fn every_row_of_the_table() {
             }
             At::FailedAndGoingBack | At::FailedAndParked => {
                 assert_eq!(after.cancel.unwrap().reason, "changed my mind", "{row:?}");
-                assert_eq!((after.status, after.steps), (before.status, before.steps), "{row:?}");
+                assert_eq!(
+                    (after.status, after.steps),
+                    (before.status, before.steps),
+                    "{row:?}"
+                );
             }
-            At::Completed | At::PickedUp | At::FailedAndUndone => assert_eq!(after, before, "{row:?}"),
+            At::Completed | At::PickedUp | At::FailedAndUndone => {
+                assert_eq!(after, before, "{row:?}")
+            }
         }
         // Whatever was answered first is answered again.
         assert_eq!(cancel(&fixture, one).await, post, "{row:?} again");
@@ -116,7 +141,10 @@ async fn behind_a_completed_pivot_there_is_no_way_back() {
     for step in ["car", "hotel", "flight"] {
         fixture.done(id, step).await;
     }
-    let problem = fixture.post(&format!("/sagas/{id}/cancel"), &json!({})).await.problem(409);
+    let problem = fixture
+        .post(&format!("/sagas/{id}/cancel"), &json!({}))
+        .await
+        .problem(409);
     assert_eq!(problem["type"], "/docs#too-late");
 }
 
@@ -124,7 +152,9 @@ async fn behind_a_completed_pivot_there_is_no_way_back() {
 async fn a_saga_s_cancel_answers_with_the_saga_and_its_reason_is_optional() {
     let fixture = Fixture::new().await;
     let id = fixture.trip().await;
-    let answered = fixture.call(Method::POST, &format!("/sagas/{id}/cancel"), &[], None).await;
+    let answered = fixture
+        .call(Method::POST, &format!("/sagas/{id}/cancel"), &[], None)
+        .await;
     assert_eq!(answered.status, 202);
     let saga = answered.json();
     assert_eq!(saga["cancel"]["reason"], "unspecified");
@@ -132,9 +162,16 @@ async fn a_saga_s_cancel_answers_with_the_saga_and_its_reason_is_optional() {
     assert_eq!(answered.header("etag"), format!("\"{}\"", saga["revision"]));
 
     let other = fixture.trip().await;
-    let long = fixture.post(&format!("/sagas/{other}/cancel"), &json!({"reason": "x".repeat(501)})).await;
+    let long = fixture
+        .post(
+            &format!("/sagas/{other}/cancel"),
+            &json!({"reason": "x".repeat(501)}),
+        )
+        .await;
     assert_eq!(long.pointers(), ["#/reason"]);
-    let unknown = fixture.post(&format!("/sagas/{other}/cancel"), &json!({"why": "x"})).await;
+    let unknown = fixture
+        .post(&format!("/sagas/{other}/cancel"), &json!({"why": "x"}))
+        .await;
     assert_eq!(unknown.pointers(), ["#/why"]);
     assert!(!fixture.saga(other).await.turned());
 }

@@ -2,9 +2,9 @@ use super::Fixture;
 use crate::bus::WorkerBacklog;
 use crate::engine::Door;
 use crate::http::HttpSettings;
-use ::workflows::Time;
-use ::workflows::message::Heartbeat;
 use axum::http::Method;
+use saga_protocol::Time;
+use saga_protocol::message::Heartbeat;
 use serde_json::json;
 
 #[tokio::test]
@@ -12,12 +12,27 @@ async fn probes_answer() {
     let fixture = Fixture::new().await;
     for path in ["/livez", "/readyz", "/startupz"] {
         let answered = fixture.get(path).await;
-        assert_eq!((answered.status.as_u16(), answered.text().as_str()), (200, "ok\n"), "{path}");
+        assert_eq!(
+            (answered.status.as_u16(), answered.text().as_str()),
+            (200, "ok\n"),
+            "{path}"
+        );
         let verbose = fixture.get(&format!("{path}?verbose")).await.text();
-        assert!(verbose.starts_with("[+] ") && verbose.ends_with("ok\n"), "{verbose}");
+        assert!(
+            verbose.starts_with("[+] ") && verbose.ends_with("ok\n"),
+            "{verbose}"
+        );
     }
-    for path in ["/actuator/health", "/actuator/health/liveness", "/actuator/health/readiness"] {
-        assert_eq!(fixture.get(path).await.json(), json!({"status": "UP"}), "{path}");
+    for path in [
+        "/actuator/health",
+        "/actuator/health/liveness",
+        "/actuator/health/readiness",
+    ] {
+        assert_eq!(
+            fixture.get(path).await.json(),
+            json!({"status": "UP"}),
+            "{path}"
+        );
     }
     fixture.get("/livez?loud").await.problem(400);
 }
@@ -28,19 +43,38 @@ async fn a_draining_replica_is_alive_and_not_ready() {
     fixture.readiness.drain();
     assert_eq!(fixture.get("/livez").await.status, 200);
     let ready = fixture.get("/readyz").await;
-    assert_eq!((ready.status.as_u16(), ready.text().as_str()), (503, "[-] draining: this replica is leaving\n"));
+    assert_eq!(
+        (ready.status.as_u16(), ready.text().as_str()),
+        (503, "[-] draining: this replica is leaving\n")
+    );
     let actuator = fixture.get("/actuator/health/readiness").await;
-    assert_eq!((actuator.status.as_u16(), actuator.json()), (503, json!({"status": "DOWN"})));
+    assert_eq!(
+        (actuator.status.as_u16(), actuator.json()),
+        (503, json!({"status": "DOWN"}))
+    );
     assert_eq!(fixture.get("/actuator/health").await.status, 503);
 }
 
 #[tokio::test]
 async fn the_heartbeat_stops_on_request_only_where_faults_are_allowed() {
     let fixture = Fixture::new().await;
-    fixture.call(Method::PUT, "/actuator/down", &[], None).await.problem(404);
+    fixture
+        .call(Method::PUT, "/actuator/down", &[], None)
+        .await
+        .problem(404);
     assert_eq!(fixture.engine.beating(), Ok(()));
-    let fixture = Fixture::with(HttpSettings { allow_faults: true, ..HttpSettings::default() }).await;
-    assert_eq!(fixture.call(Method::PUT, "/actuator/down", &[], None).await.status, 202);
+    let fixture = Fixture::with(HttpSettings {
+        allow_faults: true,
+        ..HttpSettings::default()
+    })
+    .await;
+    assert_eq!(
+        fixture
+            .call(Method::PUT, "/actuator/down", &[], None)
+            .await
+            .status,
+        202
+    );
     assert_eq!(fixture.get("/livez").await.status, 503);
     assert_eq!(fixture.get("/readyz").await.status, 200);
 }
@@ -66,11 +100,27 @@ async fn workers_are_shown_with_what_waits_for_them() {
         members: vec![member("pay-1", 3), member("pay-2", 4)],
     }];
     let workers = fixture.get("/workers").await.json();
-    let names: Vec<_> = workers["workers"].as_array().unwrap().iter().map(|worker| worker["worker"].clone()).collect();
-    assert_eq!(json!(names), json!(["car", "deliver", "flight", "mail", "order", "pay", "rooms", "store"]));
+    let names: Vec<_> = workers["workers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|worker| worker["worker"].clone())
+        .collect();
+    assert_eq!(
+        json!(names),
+        json!([
+            "car", "deliver", "flight", "mail", "order", "pay", "rooms", "store"
+        ])
+    );
     let pay = &workers["workers"][5];
-    assert_eq!((&pay["lag"], &pay["in_hand"], &pay["queued"]), (&json!(10), &json!(7), &json!(3)));
-    assert_eq!((&pay["oldest_age_seconds"], &pay["members"][1]["member"]), (&json!(1.5), &json!("pay-2")));
+    assert_eq!(
+        (&pay["lag"], &pay["in_hand"], &pay["queued"]),
+        (&json!(10), &json!(7), &json!(3))
+    );
+    assert_eq!(
+        (&pay["oldest_age_seconds"], &pay["members"][1]["member"]),
+        (&json!(1.5), &json!("pay-2"))
+    );
     assert_eq!(
         workers["workers"][0],
         json!({"worker": "car", "lag": 0, "queued": 0, "in_hand": 0, "oldest_age_seconds": 0.0, "members": []})

@@ -2,7 +2,12 @@ use super::Fixture;
 use serde_json::{Value, json};
 
 fn ids(page: &Value) -> Vec<String> {
-    page["sagas"].as_array().unwrap().iter().map(|saga| saga["id"].as_str().unwrap().to_owned()).collect()
+    page["sagas"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|saga| saga["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -19,11 +24,28 @@ async fn pages_stay_right_while_rows_change() {
     fixture.trip().await;
     let oldest = all[6].parse().unwrap();
     fixture.done(oldest, "car").await;
-    fixture.post(&format!("/sagas/{}/cancel", all[4]), &json!({})).await;
-    let second = fixture.get(&format!("/sagas?limit=3&cursor={}", first["next"].as_str().unwrap())).await.json();
+    fixture
+        .post(&format!("/sagas/{}/cancel", all[4]), &json!({}))
+        .await;
+    let second = fixture
+        .get(&format!(
+            "/sagas?limit=3&cursor={}",
+            first["next"].as_str().unwrap()
+        ))
+        .await
+        .json();
     assert_eq!(ids(&second), all[3..6]);
-    let last = fixture.get(&format!("/sagas?limit=3&cursor={}", second["next"].as_str().unwrap())).await.json();
-    assert_eq!((ids(&last), &last["next"]), (all[6..].to_vec(), &Value::Null));
+    let last = fixture
+        .get(&format!(
+            "/sagas?limit=3&cursor={}",
+            second["next"].as_str().unwrap()
+        ))
+        .await
+        .json();
+    assert_eq!(
+        (ids(&last), &last["next"]),
+        (all[6..].to_vec(), &Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -42,25 +64,50 @@ async fn a_list_leaves_out_input_and_outputs() {
 async fn all_filters_hold_together() {
     let fixture = Fixture::new().await;
     let keyed = fixture
-        .post_with("/sagas", &[("x-correlation-id", "corr-77")], &json!({"workflow": "trip", "key": "rome"}))
+        .post_with(
+            "/sagas",
+            &[("x-correlation-id", "corr-77")],
+            &json!({"workflow": "trip", "key": "rome"}),
+        )
         .await;
     let keyed = super::id_of(&keyed);
     let order = fixture.order().await;
     let cancelled = fixture.trip().await;
-    fixture.post(&format!("/sagas/{cancelled}/cancel"), &json!({})).await;
+    fixture
+        .post(&format!("/sagas/{cancelled}/cancel"), &json!({}))
+        .await;
     let found = async |query: &str| ids(&fixture.get(&format!("/sagas?{query}")).await.json());
     let (keyed, order, cancelled) = (keyed.to_string(), order.to_string(), cancelled.to_string());
     assert_eq!(found("workflow=order").await, [order.as_str()]);
     assert_eq!(found("status=compensating").await, [cancelled.as_str()]);
-    assert_eq!(found("status=compensating&status=running").await, [cancelled.as_str(), order.as_str(), keyed.as_str()]);
-    assert_eq!(found("status=compensating&workflow=order").await, Vec::<String>::new());
+    assert_eq!(
+        found("status=compensating&status=running").await,
+        [cancelled.as_str(), order.as_str(), keyed.as_str()]
+    );
+    assert_eq!(
+        found("status=compensating&workflow=order").await,
+        Vec::<String>::new()
+    );
     assert_eq!(found("key=rome").await, [keyed.as_str()]);
     assert_eq!(found("q=corr-7").await, [keyed.as_str()]);
-    assert_eq!(found(&format!("q={}", &order[..23])).await, [order.as_str()]);
+    assert_eq!(
+        found(&format!("q={}", &order[..23])).await,
+        [order.as_str()]
+    );
     assert_eq!(found("step=order").await, [order.as_str()]);
-    assert_eq!(found("until=2020-01-01T00:00:00Z").await, Vec::<String>::new());
-    assert_eq!(found("since=2020-01-01T00:00:00Z&workflow=trip").await, [cancelled.as_str(), keyed.as_str()]);
-    assert_eq!(found("status=&workflow=&key=&limit=1").await.len(), 1, "empty is as if not given");
+    assert_eq!(
+        found("until=2020-01-01T00:00:00Z").await,
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        found("since=2020-01-01T00:00:00Z&workflow=trip").await,
+        [cancelled.as_str(), keyed.as_str()]
+    );
+    assert_eq!(
+        found("status=&workflow=&key=&limit=1").await.len(),
+        1,
+        "empty is as if not given"
+    );
 }
 
 #[tokio::test]

@@ -5,34 +5,64 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 
 /// The value of a sample, found by the beginning of its line.
 fn sample(text: &str, name_and_labels: &str) -> Option<f64> {
-    let line =
-        text.lines().find(|line| line.strip_prefix(name_and_labels).is_some_and(|rest| rest.starts_with(' ')))?;
+    let line = text.lines().find(|line| {
+        line.strip_prefix(name_and_labels)
+            .is_some_and(|rest| rest.starts_with(' '))
+    })?;
     line.rsplit(' ').next()?.parse().ok()
 }
 
 #[tokio::test]
 async fn what_is_measured_is_told_and_returns_to_zero() {
     let matcher = Matcher::Full(ours::DURATION.to_owned());
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(matcher, ours::DURATION_BUCKETS).unwrap();
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(matcher, ours::DURATION_BUCKETS)
+        .unwrap();
     let recorder = builder.build_recorder();
     // For this thread only, on which the whole test runs.
     let _guard = metrics::set_default_local_recorder(&recorder);
     let fixture = Fixture::measured(HttpSettings::default(), Some(recorder.handle())).await;
     let trip = fixture.trip().await;
-    *fixture.bus.workers.lock().unwrap() =
-        vec![WorkerBacklog { worker: "gone".to_owned(), lag: 5, oldest_age_seconds: 2.0, members: Vec::new() }];
+    *fixture.bus.workers.lock().unwrap() = vec![WorkerBacklog {
+        worker: "gone".to_owned(),
+        lag: 5,
+        oldest_age_seconds: 2.0,
+        members: Vec::new(),
+    }];
     fixture.get("/sagas/7").await.problem(404);
 
     let answered = fixture.get("/metrics").await;
-    assert_eq!(answered.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(
+        answered.header("content-type"),
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
     let text = answered.text();
-    let is = |text: &str, name: &str| sample(text, name).unwrap_or_else(|| panic!("{name} in {text}"));
-    assert_eq!(is(&text, r#"saga_in_flight{workflow="trip",status="running"}"#), 1.0);
-    assert_eq!(is(&text, r#"saga_in_flight{workflow="order",status="running"}"#), 0.0);
+    let is =
+        |text: &str, name: &str| sample(text, name).unwrap_or_else(|| panic!("{name} in {text}"));
+    assert_eq!(
+        is(&text, r#"saga_in_flight{workflow="trip",status="running"}"#),
+        1.0
+    );
+    assert_eq!(
+        is(
+            &text,
+            r#"saga_in_flight{workflow="order",status="running"}"#
+        ),
+        0.0
+    );
     assert_eq!(is(&text, "saga_parked"), 0.0);
     assert_eq!(is(&text, r#"saga_worker_backlog{worker="gone"}"#), 5.0);
     assert_eq!(is(&text, r#"saga_worker_members{worker="rooms"}"#), 0.0);
-    assert_eq!(is(&text, &format!(r#"saga_build_info{{version="{}"}}"#, env!("CARGO_PKG_VERSION"))), 1.0);
+    assert_eq!(
+        is(
+            &text,
+            &format!(
+                r#"saga_build_info{{version="{}"}}"#,
+                env!("CARGO_PKG_VERSION")
+            )
+        ),
+        1.0
+    );
     let labels = r#"{route="/sagas/{id}",method="GET",status="404"}"#;
     assert_eq!(is(&text, &format!("{}_count{labels}", ours::DURATION)), 1.0);
     assert!(!text.contains(&trip.to_string()), "no ids in labels");
@@ -42,7 +72,10 @@ async fn what_is_measured_is_told_and_returns_to_zero() {
     fixture.failed(trip, "hotel", "late").await;
     fixture.bus.workers.lock().unwrap().clear();
     assert_eq!(
-        is(&fixture.get("/metrics").await.text(), r#"saga_worker_backlog{worker="gone"}"#),
+        is(
+            &fixture.get("/metrics").await.text(),
+            r#"saga_worker_backlog{worker="gone"}"#
+        ),
         5.0,
         "kept for a second"
     );
@@ -50,13 +83,23 @@ async fn what_is_measured_is_told_and_returns_to_zero() {
     tokio::time::advance(std::time::Duration::from_secs(1)).await;
     tokio::time::resume();
     let text = fixture.get("/metrics").await.text();
-    assert_eq!(is(&text, r#"saga_in_flight{workflow="trip",status="running"}"#), 0.0);
+    assert_eq!(
+        is(&text, r#"saga_in_flight{workflow="trip",status="running"}"#),
+        0.0
+    );
     assert_eq!(is(&text, r#"saga_worker_backlog{worker="gone"}"#), 0.0);
     assert_eq!(is(&text, r#"saga_started_total{workflow="trip"}"#), 1.0);
     let ended = fixture.saga(trip).await.status.as_str();
     let finished = format!(r#"saga_finished_total{{workflow="trip",status="{ended}"}}"#);
-    assert_eq!(is(&text, &finished), 1.0, "what came late is not a second end");
-    assert_eq!(is(&text, r#"saga_duration_seconds_count{workflow="trip"}"#), 1.0);
+    assert_eq!(
+        is(&text, &finished),
+        1.0,
+        "what came late is not a second end"
+    );
+    assert_eq!(
+        is(&text, r#"saga_duration_seconds_count{workflow="trip"}"#),
+        1.0
+    );
 }
 
 #[tokio::test]

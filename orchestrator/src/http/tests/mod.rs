@@ -16,15 +16,16 @@ use super::{HttpSettings, HttpState, Readiness, router};
 use crate::bus::{Ack, Bus, Delivery, Incoming, Published, WorkerBacklog};
 use crate::db::{Db, Faulty, Sqlite};
 use crate::engine::{Definitions, Door, Engine, Limits, Parts};
-use ::workflows::Payload;
-use ::workflows::Time;
-use ::workflows::definition::shipped;
-use ::workflows::message::{Envelope, Failure, Outcome, Reply};
-use ::workflows::saga::Saga;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
+use saga_core::definition::shipped;
+use saga_core::saga::Saga;
+use saga_protocol::Failure;
+use saga_protocol::Payload;
+use saga_protocol::Time;
+use saga_protocol::message::{Envelope, Outcome, Reply};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -52,7 +53,12 @@ pub struct TestBus {
 
 impl Bus for TestBus {
     fn publish(&self, batch: &Published) -> bool {
-        self.deliveries.try_send(Delivery::Done { batch: batch.clone(), refused: Vec::new() }).is_ok()
+        self.deliveries
+            .try_send(Delivery::Done {
+                batch: batch.clone(),
+                refused: Vec::new(),
+            })
+            .is_ok()
     }
 
     fn workers(&self) -> Vec<WorkerBacklog> {
@@ -78,7 +84,8 @@ pub struct Answered {
 impl Answered {
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     pub fn text(&self) -> String {
@@ -86,7 +93,9 @@ impl Answered {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// Checks that it is a problem with that status, and gives it.
@@ -96,7 +105,12 @@ impl Answered {
         assert_eq!(self.header("content-type"), "application/problem+json");
         let problem = self.json();
         for member in ["type", "title", "detail"] {
-            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member} in {problem}");
+            assert!(
+                problem[member]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{member} in {problem}"
+            );
         }
         assert_eq!(problem["status"], status);
         assert_eq!(problem["correlation_id"], self.header("x-correlation-id"));
@@ -107,7 +121,10 @@ impl Answered {
     pub fn pointers(&self) -> Vec<String> {
         let problem = self.problem(422);
         let errors = problem["errors"].as_array().unwrap();
-        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
+        errors
+            .iter()
+            .map(|error| error["pointer"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -136,14 +153,22 @@ impl Fixture {
 
     pub async fn measured(settings: HttpSettings, metrics: Option<PrometheusHandle>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let db = Arc::new(Faulty::new(Sqlite::open(dir.path().join("saga.db")).await.unwrap()));
+        let db = Arc::new(Faulty::new(
+            Sqlite::open(dir.path().join("saga.db")).await.unwrap(),
+        ));
         db.migrate().await.unwrap();
         let definitions = Arc::new(Definitions::default());
-        definitions.put(&*db, shipped::ORDER.file, shipped::ORDER.text).await.unwrap();
+        definitions
+            .put(&*db, shipped::ORDER.file, shipped::ORDER.text)
+            .await
+            .unwrap();
         definitions.put(&*db, "trip.yaml", TRIP).await.unwrap();
         let (replies, incoming) = mpsc::channel(100);
         let (deliveries, delivered) = mpsc::channel(1_000);
-        let bus = Arc::new(TestBus { deliveries, workers: Mutex::default() });
+        let bus = Arc::new(TestBus {
+            deliveries,
+            workers: Mutex::default(),
+        });
         let engine = Engine::start(Parts {
             db: Arc::clone(&db) as Arc<dyn Db>,
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
@@ -165,17 +190,35 @@ impl Fixture {
             readiness: Arc::clone(&readiness),
             metrics,
         };
-        Self { router: router(state), engine, db, bus, readiness, replies, _dir: dir }
+        Self {
+            router: router(state),
+            engine,
+            db,
+            bus,
+            readiness,
+            replies,
+            _dir: dir,
+        }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answered {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Answered { status: parts.status, headers: parts.headers, body }
+        Answered {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
-    pub async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answered {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answered {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -208,7 +251,12 @@ impl Fixture {
 
     /// Starts a trip; its id.
     pub async fn trip(&self) -> Uuid {
-        let started = self.post("/sagas", &json!({"workflow": "trip", "input": {"secret": "s", "to": "Rome"}})).await;
+        let started = self
+            .post(
+                "/sagas",
+                &json!({"workflow": "trip", "input": {"secret": "s", "to": "Rome"}}),
+            )
+            .await;
         assert_eq!(started.status, 202, "{}", started.text());
         id_of(&started)
     }
@@ -217,7 +265,10 @@ impl Fixture {
     /// awaited elsewhere gives no other sign.
     pub async fn only_saga(&self, workflow: &str) -> Uuid {
         loop {
-            let found = self.get(&format!("/sagas?workflow={workflow}&status=running")).await.json();
+            let found = self
+                .get(&format!("/sagas?workflow={workflow}&status=running"))
+                .await
+                .json();
             if let Some(saga) = found["sagas"].as_array().unwrap().first() {
                 return saga["id"].as_str().unwrap().parse().unwrap();
             }
@@ -247,16 +298,27 @@ impl Fixture {
         edit(&mut reply);
         let (tell, told) = oneshot::channel();
         let ack = Ack::new(move || tell.send(()).unwrap());
-        self.replies.send(Incoming { reply, envelope: Envelope::default(), ack }).await.unwrap();
+        self.replies
+            .send(Incoming {
+                reply,
+                envelope: Envelope::default(),
+                ack,
+            })
+            .await
+            .unwrap();
         told.await.unwrap();
     }
 
     pub async fn done(&self, id: Uuid, step: &str) {
-        self.reply(id, step, |reply| reply.output = Some(Payload::from(json!({"of": step, "pin": 7})))).await;
+        self.reply(id, step, |reply| {
+            reply.output = Some(Payload::from(json!({"of": step, "pin": 7})))
+        })
+        .await;
     }
 
     pub async fn accepted(&self, id: Uuid, step: &str) {
-        self.reply(id, step, |reply| reply.outcome = Outcome::Accepted).await;
+        self.reply(id, step, |reply| reply.outcome = Outcome::Accepted)
+            .await;
     }
 
     /// It failed for good.
@@ -272,7 +334,10 @@ impl Fixture {
     pub async fn undo_all(&self, id: Uuid) {
         while let Some(step) = {
             let saga = self.saga(id).await;
-            let step = saga.steps.iter().find(|step| step.status == ::workflows::saga::StepStatus::Compensating);
+            let step = saga
+                .steps
+                .iter()
+                .find(|step| step.status == saga_core::saga::StepStatus::Compensating);
             step.map(|step| step.name.clone())
         } {
             self.reply(id, &step, |_| {}).await;

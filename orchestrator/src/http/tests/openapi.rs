@@ -9,30 +9,48 @@ const NOT_API: &[&str] = &["/openapi.json"];
 async fn the_document_is_whole() {
     let fixture = Fixture::new().await;
     let answered = fixture.get("/openapi.json").await;
-    assert_eq!((answered.status.as_u16(), answered.header("content-type")), (200, "application/json"));
+    assert_eq!(
+        (answered.status.as_u16(), answered.header("content-type")),
+        (200, "application/json")
+    );
     let document = answered.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let mut operations = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             operations.push(format!("{method} {path}"));
-            assert!(operation["summary"].is_string() && operation["operationId"].is_string(), "{method} {path}");
+            assert!(
+                operation["summary"].is_string() && operation["operationId"].is_string(),
+                "{method} {path}"
+            );
             let responses = operation["responses"].as_object().unwrap();
             assert!(responses.contains_key("default"), "{method} {path}");
             for (status, response) in responses {
                 let refusal = status.starts_with(['4', '5']) && !path.starts_with("/livez");
                 let problem = &response["content"]["application/problem+json"]["schema"]["$ref"];
                 let health = path.ends_with('z') || path.starts_with("/actuator");
-                assert!(!refusal || health || problem == "#/components/schemas/Problem", "{method} {path} {status}");
+                assert!(
+                    !refusal || health || problem == "#/components/schemas/Problem",
+                    "{method} {path} {status}"
+                );
             }
         }
     }
     operations.sort();
     assert_eq!(operations, EVERY_OPERATION);
     let schemas = document["components"]["schemas"].to_string();
-    assert!(!schemas.contains("\"default\""), "a body has no defaults that break its own rules");
-    assert!(dangling(&document, &document).is_empty(), "{:?}", dangling(&document, &document));
-    let ids: Vec<_> = operations_of(&document).filter_map(|operation| operation["operationId"].as_str()).collect();
+    assert!(
+        !schemas.contains("\"default\""),
+        "a body has no defaults that break its own rules"
+    );
+    assert!(
+        dangling(&document, &document).is_empty(),
+        "{:?}",
+        dangling(&document, &document)
+    );
+    let ids: Vec<_> = operations_of(&document)
+        .filter_map(|operation| operation["operationId"].as_str())
+        .collect();
     let unique: std::collections::HashSet<_> = ids.iter().collect();
     assert_eq!(ids.len(), unique.len(), "{ids:?}");
 }
@@ -47,10 +65,19 @@ async fn every_operation_is_served() {
             .replace("{id}", "0198c0de-0000-7000-8000-000000000001")
             .replace("{step}", "pay")
             .replace("{name}", "order");
-        let answered =
-            fixture.call(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), &path, &[], None).await;
+        let answered = fixture
+            .call(
+                Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(),
+                &path,
+                &[],
+                None,
+            )
+            .await;
         assert_ne!(answered.status, 405, "{operation}");
-        assert!(!answered.text().contains("there is nothing at") || path.ends_with("down"), "{operation}");
+        assert!(
+            !answered.text().contains("there is nothing at") || path.ends_with("down"),
+            "{operation}"
+        );
     }
     assert_eq!(fixture.get(NOT_API[0]).await.status, 200);
 }
@@ -87,7 +114,11 @@ const EVERY_OPERATION: &[&str] = &[
 ];
 
 fn operations_of(document: &Value) -> impl Iterator<Item = &Value> {
-    document["paths"].as_object().unwrap().values().flat_map(|methods| methods.as_object().unwrap().values())
+    document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|methods| methods.as_object().unwrap().values())
 }
 
 /// References that lead nowhere.
@@ -95,11 +126,18 @@ fn dangling(document: &Value, value: &Value) -> Vec<String> {
     match value {
         Value::Object(fields) => {
             let own = fields.get("$ref").and_then(Value::as_str);
-            let own = own.filter(|reference| document.pointer(reference.trim_start_matches('#')).is_none());
+            let own = own.filter(|reference| {
+                document
+                    .pointer(reference.trim_start_matches('#'))
+                    .is_none()
+            });
             let within = fields.values().flat_map(|value| dangling(document, value));
             own.map(str::to_owned).into_iter().chain(within).collect()
         }
-        Value::Array(items) => items.iter().flat_map(|value| dangling(document, value)).collect(),
+        Value::Array(items) => items
+            .iter()
+            .flat_map(|value| dangling(document, value))
+            .collect(),
         _ => Vec::new(),
     }
 }

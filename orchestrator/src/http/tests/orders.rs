@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn an_order_is_taken_and_shown() {
     let fixture = Fixture::new().await;
-    let placed = fixture.post_with("/orders", &[("x-correlation-id", "c-42")], &an_order()).await;
+    let placed = fixture
+        .post_with("/orders", &[("x-correlation-id", "c-42")], &an_order())
+        .await;
     assert_eq!(placed.status, 202);
     assert_eq!(placed.header("x-correlation-id"), "c-42");
     assert_eq!(placed.header("content-type"), "application/json");
@@ -29,7 +31,10 @@ async fn an_order_is_taken_and_shown() {
     assert!(!shown.text().contains("tok_visa"));
 
     let saga = fixture.get(&format!("/sagas/{id}")).await.json();
-    assert_eq!((&saga["key"], &saga["correlation_id"]), (&json!(id), &json!("c-42")));
+    assert_eq!(
+        (&saga["key"], &saga["correlation_id"]),
+        (&json!(id), &json!("c-42"))
+    );
     assert_eq!(saga["input"]["order_id"], json!(id));
     assert_eq!(saga["input"]["payment"]["token"], "•••");
 }
@@ -39,9 +44,15 @@ async fn the_currency_is_the_shop_s_unless_given() {
     let fixture = Fixture::new().await;
     let mut order = an_order();
     order.as_object_mut().unwrap().remove("currency");
-    assert_eq!(fixture.post("/orders", &order).await.json()["currency"], "EUR");
+    assert_eq!(
+        fixture.post("/orders", &order).await.json()["currency"],
+        "EUR"
+    );
     order["currency"] = json!("CHF");
-    assert_eq!(fixture.post("/orders", &order).await.json()["currency"], "CHF");
+    assert_eq!(
+        fixture.post("/orders", &order).await.json()["currency"],
+        "CHF"
+    );
 }
 
 #[tokio::test]
@@ -56,7 +67,12 @@ async fn its_status_follows_the_saga() {
     assert_eq!(status().await, "paid");
     fixture.accepted(id, "store").await;
     assert_eq!(status().await, "accepted");
-    fixture.post(&format!("/sagas/{id}/steps/store/complete"), &json!({"output": {"ticket": 1}})).await;
+    fixture
+        .post(
+            &format!("/sagas/{id}/steps/store/complete"),
+            &json!({"output": {"ticket": 1}}),
+        )
+        .await;
     assert_eq!(status().await, "delivering");
     fixture.done(id, "deliver").await;
     assert_eq!(status().await, "delivered");
@@ -75,7 +91,9 @@ async fn on_the_way_back_the_status_says_why() {
     assert_eq!(shown(declined).await, "declined");
 
     let cancelled = fixture.order().await;
-    fixture.post(&format!("/orders/{cancelled}/cancel"), &json!({})).await;
+    fixture
+        .post(&format!("/orders/{cancelled}/cancel"), &json!({}))
+        .await;
     fixture.undo_all(cancelled).await;
     assert_eq!(shown(cancelled).await, "cancelled");
 
@@ -94,7 +112,10 @@ async fn on_the_way_back_the_status_says_why() {
 #[tokio::test]
 async fn prefer_wait_answers_by_what_became_of_the_payment() {
     let fixture = Fixture::new().await;
-    let wait = [("prefer", "wait=10, respond-async"), ("x-correlation-id", "c-w")];
+    let wait = [
+        ("prefer", "wait=10, respond-async"),
+        ("x-correlation-id", "c-w"),
+    ];
     let order = an_order();
     let placed = async || fixture.post_with("/orders", &wait, &order).await;
     let worker = async |declined: bool| {
@@ -108,7 +129,10 @@ async fn prefer_wait_answers_by_what_became_of_the_payment() {
         id
     };
     let (paid, id) = tokio::join!(placed(), worker(false));
-    assert_eq!((paid.status.as_u16(), paid.json()["status"].clone()), (201, json!("paid")));
+    assert_eq!(
+        (paid.status.as_u16(), paid.json()["status"].clone()),
+        (201, json!("paid"))
+    );
     assert_eq!(paid.header("location"), format!("/orders/{id}"));
     assert_eq!(paid.header("preference-applied"), "wait=10, respond-async");
     fixture.done(id, "store").await;
@@ -119,20 +143,32 @@ async fn prefer_wait_answers_by_what_became_of_the_payment() {
     assert_eq!(problem["order_id"], json!(id));
     assert_eq!(problem["detail"], "declined: said the worker");
     assert_eq!(declined.header("location"), format!("/orders/{id}"));
-    assert_eq!(declined.header("preference-applied"), "wait=10, respond-async");
+    assert_eq!(
+        declined.header("preference-applied"),
+        "wait=10, respond-async"
+    );
 
-    let going = fixture.post_with("/orders", &[("prefer", "wait=0")], &an_order()).await;
-    assert_eq!((going.status.as_u16(), going.header("preference-applied")), (202, "wait=0"));
+    let going = fixture
+        .post_with("/orders", &[("prefer", "wait=0")], &an_order())
+        .await;
+    assert_eq!(
+        (going.status.as_u16(), going.header("preference-applied")),
+        (202, "wait=0")
+    );
 }
 
 #[tokio::test]
 async fn return_minimal_leaves_the_body_out() {
     let fixture = Fixture::new().await;
-    let placed = fixture.post_with("/orders", &[("prefer", "return=minimal")], &an_order()).await;
+    let placed = fixture
+        .post_with("/orders", &[("prefer", "return=minimal")], &an_order())
+        .await;
     assert_eq!((placed.status.as_u16(), placed.body.len()), (202, 0));
     assert!(placed.header("location").starts_with("/orders/"));
     assert_eq!(placed.header("preference-applied"), "return=minimal");
-    let refused = fixture.post_with("/orders", &[("prefer", "return=minimal")], &json!({})).await;
+    let refused = fixture
+        .post_with("/orders", &[("prefer", "return=minimal")], &json!({}))
+        .await;
     refused.problem(422);
 }
 
@@ -171,31 +207,50 @@ async fn every_mistake_in_a_body_is_told_at_once() {
 
     for (edit, pointer) in [
         (json!({"items": []}), "#/items"),
-        (json!({"items": vec![json!({"menu": "x", "quantity": 1, "price": 1}); 101]}), "#/items"),
+        (
+            json!({"items": vec![json!({"menu": "x", "quantity": 1, "price": 1}); 101]}),
+            "#/items",
+        ),
         (json!({"items": {}}), "#/items"),
         (json!({"payment": null}), "#/payment"),
         (json!({"customer": "a\u{0}b"}), "#/customer"),
         (json!({"customer": "ä".repeat(201)}), "#/customer"),
     ] {
         let mut order = an_order();
-        order.as_object_mut().unwrap().extend(edit.as_object().unwrap().clone());
+        order
+            .as_object_mut()
+            .unwrap()
+            .extend(edit.as_object().unwrap().clone());
         assert_eq!(fixture.post("/orders", &order).await.pointers(), [pointer]);
     }
     assert_eq!(fixture.post("/orders", &json!([])).await.pointers(), ["#"]);
     let most = json!({"menu": "m", "quantity": 100, "price": 10_000_000});
     let limits = json!({"customer": "ä".repeat(200), "store": "s", "items": vec![most; 100],
         "fulfilment": "pickup", "payment": {"method": "card", "token": "t"}});
-    assert_eq!(fixture.post("/orders", &limits).await.json()["amount"], Value::from(100_000_000_000_u64));
+    assert_eq!(
+        fixture.post("/orders", &limits).await.json()["amount"],
+        Value::from(100_000_000_000_u64)
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_order_is_not_found() {
     let fixture = Fixture::new().await;
     let trip = fixture.trip().await;
-    for path in [format!("/orders/{trip}"), "/orders/7".to_owned(), format!("/orders/{}", uuid::Uuid::now_v7())] {
+    for path in [
+        format!("/orders/{trip}"),
+        "/orders/7".to_owned(),
+        format!("/orders/{}", uuid::Uuid::now_v7()),
+    ] {
         fixture.get(&path).await.problem(404);
-        fixture.call(Method::DELETE, &path, &[], None).await.problem(404);
-        fixture.call(Method::POST, &format!("{path}/cancel"), &[], None).await.problem(404);
+        fixture
+            .call(Method::DELETE, &path, &[], None)
+            .await
+            .problem(404);
+        fixture
+            .call(Method::POST, &format!("{path}/cancel"), &[], None)
+            .await
+            .problem(404);
     }
     assert_eq!(fixture.saga(trip).await.cancel, None);
 }

@@ -8,7 +8,10 @@ fn is_page(answered: &Answered, status: u16) -> String {
     assert_eq!(answered.status, status, "{}", answered.text());
     assert_eq!(answered.header("content-type"), "text/html; charset=utf-8");
     let policy = answered.header("content-security-policy");
-    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert!(
+        policy.starts_with("default-src 'none'") && !policy.contains("unsafe"),
+        "{policy}"
+    );
     let html = answered.text();
     assert!(html.starts_with("<!doctype html>") && html.contains("</html>"));
     for inline in ["<style", "style=\"", "onclick=", "<script>", "http-equiv"] {
@@ -18,12 +21,17 @@ fn is_page(answered: &Answered, status: u16) -> String {
 }
 
 async fn form(fixture: &Fixture, path: &str, headers: &[(&str, &str)], body: &str) -> Answered {
-    let mut request = Request::builder().method(Method::POST).uri(path).header("host", "us");
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header("host", "us");
     request = request.header("content-type", "application/x-www-form-urlencoded");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    fixture.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    fixture
+        .send(request.body(Body::from(body.to_owned())).unwrap())
+        .await
 }
 
 #[tokio::test]
@@ -32,10 +40,17 @@ async fn an_empty_dashboard_teaches() {
     let html = is_page(&fixture.get("/").await, 200);
     assert!(html.contains("curl -i http://127.0.0.1:8080/orders"));
     assert!(html.contains("Nothing is parked"));
-    assert!(is_page(&fixture.get("/ui/sagas?status=parked").await, 200).contains("Drop all filters"));
+    assert!(
+        is_page(&fixture.get("/ui/sagas?status=parked").await, 200).contains("Drop all filters")
+    );
     is_page(&fixture.get("/ui/sagas?colour=red").await, 400);
     is_page(&fixture.get("/ui/sagas/7").await, 404);
-    is_page(&fixture.get(&format!("/ui/sagas/{}", uuid::Uuid::now_v7())).await, 404);
+    is_page(
+        &fixture
+            .get(&format!("/ui/sagas/{}", uuid::Uuid::now_v7()))
+            .await,
+        404,
+    );
 }
 
 #[tokio::test]
@@ -50,23 +65,49 @@ async fn lists_show_sagas_and_lead_on() {
     let html = is_page(&fixture.get("/").await, 200);
     assert!(html.contains("garage_closed: said the worker"));
     assert!(html.contains("<b>21</b>") && html.contains("rel=\"next\""));
-    let html = is_page(&fixture.get("/ui/sagas?status=parked&workflow=trip").await, 200);
+    let html = is_page(
+        &fixture.get("/ui/sagas?status=parked&workflow=trip").await,
+        200,
+    );
     assert!(html.contains(&format!("/ui/sagas/{parked}")));
-    assert!(html.contains("/ui/sagas?workflow=trip"), "the chip takes one filter off");
+    assert!(
+        html.contains("/ui/sagas?workflow=trip"),
+        "the chip takes one filter off"
+    );
 }
 
 #[tokio::test]
 async fn what_comes_from_outside_is_escaped() {
     let fixture = Fixture::new().await;
     let started = fixture
-        .post("/sagas", &json!({"workflow": "trip", "key": "<script>alert(1)</script>", "input": {"a": "<b>"}}))
+        .post(
+            "/sagas",
+            &json!({"workflow": "trip", "key": "<script>alert(1)</script>", "input": {"a": "<b>"}}),
+        )
         .await;
     let id = super::id_of(&started);
-    fixture.reply(id, "car", |reply| reply.output = Some(::workflows::Payload::from(json!("</pre><script>")))).await;
-    fixture.post(&format!("/sagas/{id}/cancel"), &json!({"reason": "<i>no</i>"})).await;
-    for path in ["/", "/ui/sagas", &format!("/ui/sagas/{id}"), "/ui/sagas?key=%3Cscript%3E"] {
+    fixture
+        .reply(id, "car", |reply| {
+            reply.output = Some(saga_protocol::Payload::from(json!("</pre><script>")))
+        })
+        .await;
+    fixture
+        .post(
+            &format!("/sagas/{id}/cancel"),
+            &json!({"reason": "<i>no</i>"}),
+        )
+        .await;
+    for path in [
+        "/",
+        "/ui/sagas",
+        &format!("/ui/sagas/{id}"),
+        "/ui/sagas?key=%3Cscript%3E",
+    ] {
         let html = is_page(&fixture.get(path).await, 200);
-        assert!(!html.contains("<script>") && !html.contains("<i>no"), "{path}");
+        assert!(
+            !html.contains("<script>") && !html.contains("<i>no"),
+            "{path}"
+        );
     }
 }
 
@@ -76,46 +117,113 @@ async fn a_saga_s_page_tells_all_and_its_forms_act() {
     let id = fixture.trip().await;
     let path = format!("/ui/sagas/{id}");
     let html = is_page(&fixture.get(&path).await, 200);
-    for part in
-        ["It waits for", "hotel", "Undone will be, in this order: car", "•••", "Complete car", "It is not paused."]
-    {
+    for part in [
+        "It waits for",
+        "hotel",
+        "Undone will be, in this order: car",
+        "•••",
+        "Complete car",
+        "It is not paused.",
+    ] {
         assert!(html.contains(part), "{part}");
     }
-    let paused = form(&fixture, &format!("{path}/pause"), &[("origin", "http://us")], "reason=lunch&revision=1").await;
-    assert_eq!((paused.status.as_u16(), paused.header("location")), (303, format!("{path}?done=pause").as_str()));
+    let paused = form(
+        &fixture,
+        &format!("{path}/pause"),
+        &[("origin", "http://us")],
+        "reason=lunch&revision=1",
+    )
+    .await;
+    assert_eq!(
+        (paused.status.as_u16(), paused.header("location")),
+        (303, format!("{path}?done=pause").as_str())
+    );
     assert!(
-        is_page(&fixture.get(&format!("{path}?done=pause")).await, 200).contains("It is paused: nothing new is sent.")
+        is_page(&fixture.get(&format!("{path}?done=pause")).await, 200)
+            .contains("It is paused: nothing new is sent.")
     );
     let stale = form(&fixture, &format!("{path}/resume"), &[], "revision=1").await;
     assert!(is_page(&stale, 412).contains("the saga is at revision 2 by now"));
-    assert_eq!(form(&fixture, &format!("{path}/resume"), &[], "revision=2").await.status, 303);
     assert_eq!(
-        form(&fixture, &format!("{path}/steps/car/complete"), &[], "output=%7B%22a%22%3A1%7D&reason=they+called")
+        form(&fixture, &format!("{path}/resume"), &[], "revision=2")
             .await
             .status,
         303
     );
+    assert_eq!(
+        form(
+            &fixture,
+            &format!("{path}/steps/car/complete"),
+            &[],
+            "output=%7B%22a%22%3A1%7D&reason=they+called"
+        )
+        .await
+        .status,
+        303
+    );
     assert!(is_page(&fixture.get(&path).await, 200).contains("complete of car: they called"));
-    is_page(&form(&fixture, &format!("{path}/steps/hotel/complete"), &[], "output=%7B").await, 422);
-    assert_eq!(form(&fixture, &format!("{path}/steps/hotel/fail"), &[], "code=full&message=no+room").await.status, 303);
+    is_page(
+        &form(
+            &fixture,
+            &format!("{path}/steps/hotel/complete"),
+            &[],
+            "output=%7B",
+        )
+        .await,
+        422,
+    );
+    assert_eq!(
+        form(
+            &fixture,
+            &format!("{path}/steps/hotel/fail"),
+            &[],
+            "code=full&message=no+room"
+        )
+        .await
+        .status,
+        303
+    );
     fixture.reply(id, "hotel", |_| {}).await;
     fixture.failed(id, "car", "garage_closed").await;
     assert!(is_page(&fixture.get(&path).await, 200).contains("Settle the compensation of car"));
-    assert_eq!(form(&fixture, &format!("{path}/steps/car/resolve"), &[], "note=towed").await.status, 303);
+    assert_eq!(
+        form(
+            &fixture,
+            &format!("{path}/steps/car/resolve"),
+            &[],
+            "note=towed"
+        )
+        .await
+        .status,
+        303
+    );
     let html = is_page(&fixture.get(&path).await, 200);
     assert!(
         html.contains("settled by hand: towed")
             && html.contains("Too late: the saga was compensated without a cancel.")
     );
-    is_page(&form(&fixture, &format!("{path}/dance"), &[], "").await, 404);
+    is_page(
+        &form(&fixture, &format!("{path}/dance"), &[], "").await,
+        404,
+    );
 }
 
 #[tokio::test]
 async fn a_form_of_another_site_does_nothing() {
     let fixture = Fixture::new().await;
     let id = fixture.trip().await;
-    for (name, value) in [("origin", "http://them"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
-        let refused = form(&fixture, &format!("/ui/sagas/{id}/cancel"), &[(name, value)], "reason=x").await;
+    for (name, value) in [
+        ("origin", "http://them"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        let refused = form(
+            &fixture,
+            &format!("/ui/sagas/{id}/cancel"),
+            &[(name, value)],
+            "reason=x",
+        )
+        .await;
         is_page(&refused, 403);
     }
     assert_eq!(fixture.saga(id).await.revision, 1);
@@ -125,7 +233,12 @@ async fn a_form_of_another_site_does_nothing() {
 async fn documentation_and_assets_are_there() {
     let fixture = Fixture::new().await;
     let html = is_page(&fixture.get("/docs").await, 200);
-    for part in ["/orders/{id}/cancel", "id=\"too-late\"", "big mac", "Idempotency-Key"] {
+    for part in [
+        "/orders/{id}/cancel",
+        "id=\"too-late\"",
+        "big mac",
+        "Idempotency-Key",
+    ] {
         assert!(html.contains(part), "{part}");
     }
     for (name, media_type) in [
@@ -134,9 +247,19 @@ async fn documentation_and_assets_are_there() {
         ("icon.svg", "image/svg+xml"),
     ] {
         let asset = fixture.get(&format!("/assets/{name}")).await;
-        assert_eq!((asset.status.as_u16(), asset.header("content-type")), (200, media_type));
+        assert_eq!(
+            (asset.status.as_u16(), asset.header("content-type")),
+            (200, media_type)
+        );
         let tag = asset.header("etag").to_owned();
-        let again = fixture.call(Method::GET, &format!("/assets/{name}"), &[("if-none-match", &tag)], None).await;
+        let again = fixture
+            .call(
+                Method::GET,
+                &format!("/assets/{name}"),
+                &[("if-none-match", &tag)],
+                None,
+            )
+            .await;
         assert_eq!(again.status, 304);
     }
     fixture.get("/assets/../Cargo.toml").await.problem(404);

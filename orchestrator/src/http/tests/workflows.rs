@@ -3,14 +3,19 @@ use crate::bus::WorkerBacklog;
 use crate::http::HttpSettings;
 use axum::body::Body;
 use axum::http::{Method, Request};
+use saga_protocol::Time;
+use saga_protocol::message::{Heartbeat, Serves};
 use serde_json::json;
 use std::time::Duration;
-use workflows::Time;
-use workflows::message::{Heartbeat, Serves};
 
 async fn put(fixture: &Fixture, path: &str, source: &str, media_type: &str) -> super::Answered {
-    let request = Request::builder().method(Method::POST).uri(path).header("content-type", media_type);
-    fixture.send(request.body(Body::from(source.to_owned())).unwrap()).await
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header("content-type", media_type);
+    fixture
+        .send(request.body(Body::from(source.to_owned())).unwrap())
+        .await
 }
 
 const BOAT: &str = "workflow: boat\nversion: 1\nsteps:\n  - name: row\n";
@@ -19,13 +24,33 @@ const BOAT: &str = "workflow: boat\nversion: 1\nsteps:\n  - name: row\n";
 async fn a_definition_is_taken_once() {
     let fixture = Fixture::new().await;
     let created = put(&fixture, "/workflows", BOAT, "application/yaml").await;
-    assert_eq!((created.status.as_u16(), created.header("location")), (201, "/workflows/boat?version=1"));
-    let same = put(&fixture, "/workflows", &format!("# again\n{BOAT}"), "text/yaml").await;
-    assert_eq!((same.status.as_u16(), same.json()["digest"].clone()), (200, created.json()["digest"].clone()));
-    let json = json!({"workflow": "boat", "version": 1, "steps": [{"name": "row"}, {"name": "sail"}]}).to_string();
+    assert_eq!(
+        (created.status.as_u16(), created.header("location")),
+        (201, "/workflows/boat?version=1")
+    );
+    let same = put(
+        &fixture,
+        "/workflows",
+        &format!("# again\n{BOAT}"),
+        "text/yaml",
+    )
+    .await;
+    assert_eq!(
+        (same.status.as_u16(), same.json()["digest"].clone()),
+        (200, created.json()["digest"].clone())
+    );
+    let json =
+        json!({"workflow": "boat", "version": 1, "steps": [{"name": "row"}, {"name": "sail"}]})
+            .to_string();
     let other = put(&fixture, "/workflows", &json, "application/json").await;
     assert_eq!(other.problem(409)["type"], "/docs#version-taken");
-    assert_eq!(fixture.post("/sagas", &json!({"workflow": "boat"})).await.status, 202);
+    assert_eq!(
+        fixture
+            .post("/sagas", &json!({"workflow": "boat"}))
+            .await
+            .status,
+        202
+    );
 }
 
 #[tokio::test]
@@ -33,49 +58,115 @@ async fn all_mistakes_of_a_definition_are_told() {
     let fixture = Fixture::new().await;
     let bad = "workflow: boat\nversion: 0\nsteps:\n  - name: row\n    colour: red\n";
     for path in ["/workflows", "/workflows/check"] {
-        let problem = put(&fixture, path, bad, "application/yaml").await.problem(422);
-        let details: Vec<_> =
-            problem["errors"].as_array().unwrap().iter().map(|error| error["detail"].as_str().unwrap()).collect();
+        let problem = put(&fixture, path, bad, "application/yaml")
+            .await
+            .problem(422);
+        let details: Vec<_> = problem["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| error["detail"].as_str().unwrap())
+            .collect();
         assert_eq!(details.len(), 2, "{details:?}");
-        assert!(details[0].starts_with("workflow.yaml:2:10: number: "), "{details:?}");
+        assert!(
+            details[0].starts_with("workflow.yaml:2:10: number: "),
+            "{details:?}"
+        );
         assert_eq!(problem["valid"], false);
     }
-    put(&fixture, "/workflows", BOAT, "application/pdf").await.problem(415);
-    put(&fixture, "/workflows", &"#".repeat(256 * 1024 + 1), "application/yaml").await.problem(413);
+    put(&fixture, "/workflows", BOAT, "application/pdf")
+        .await
+        .problem(415);
+    put(
+        &fixture,
+        "/workflows",
+        &"#".repeat(256 * 1024 + 1),
+        "application/yaml",
+    )
+    .await
+    .problem(413);
 }
 
 #[tokio::test]
 async fn a_definition_is_checked_and_not_kept() {
     let fixture = Fixture::new().await;
-    let checked = put(&fixture, "/workflows/check", BOAT, "application/yaml").await.json();
-    assert_eq!((&checked["valid"], &checked["steps"]), (&json!(true), &json!(["row"])));
-    assert_eq!((&checked["verdict"], &checked["counterexample"]), (&json!("complete"), &json!(null)));
-    assert!(checked["states"].as_u64().unwrap() > 40 && checked["depth"].as_u64().unwrap() > 3, "{checked}");
-    assert!(checked["bound"].as_str().unwrap().starts_with("at most 2 attempts"), "{checked}");
+    let checked = put(&fixture, "/workflows/check", BOAT, "application/yaml")
+        .await
+        .json();
+    assert_eq!(
+        (&checked["valid"], &checked["steps"]),
+        (&json!(true), &json!(["row"]))
+    );
+    assert_eq!(
+        (&checked["verdict"], &checked["counterexample"]),
+        (&json!("complete"), &json!(null))
+    );
+    assert!(
+        checked["states"].as_u64().unwrap() > 40 && checked["depth"].as_u64().unwrap() > 3,
+        "{checked}"
+    );
+    assert!(
+        checked["bound"]
+            .as_str()
+            .unwrap()
+            .starts_with("at most 2 attempts"),
+        "{checked}"
+    );
     fixture.get("/workflows/boat").await.problem(404);
 }
 
 #[tokio::test]
 async fn one_definition_is_explored_at_a_time_and_none_for_long() {
-    let settings = HttpSettings { explore_for: Duration::from_secs(2), ..HttpSettings::default() };
+    let settings = HttpSettings {
+        explore_for: Duration::from_secs(2),
+        ..HttpSettings::default()
+    };
     let fixture = Fixture::with(settings).await;
-    let step = |n: u32| format!("  - name: s{n}\n    needs: []\n    retry: {{ attempts: {} }}\n", n % 2 + 1);
-    let wide = format!("workflow: wide\nversion: 1\nsteps:\n{}", (0..30).map(step).collect::<String>());
+    let step = |n: u32| {
+        format!(
+            "  - name: s{n}\n    needs: []\n    retry: {{ attempts: {} }}\n",
+            n % 2 + 1
+        )
+    };
+    let wide = format!(
+        "workflow: wide\nversion: 1\nsteps:\n{}",
+        (0..30).map(step).collect::<String>()
+    );
     let check = || put(&fixture, "/workflows/check", &wide, "application/yaml");
     let (first, second) = tokio::join!(check(), check());
-    let (taken, refused) = if first.status == 200 { (first, second) } else { (second, first) };
-    assert_eq!((taken.json()["verdict"].clone(), taken.json()["valid"].clone()), (json!("bounded"), json!(true)));
+    let (taken, refused) = if first.status == 200 {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    assert_eq!(
+        (
+            taken.json()["verdict"].clone(),
+            taken.json()["valid"].clone()
+        ),
+        (json!("bounded"), json!(true))
+    );
     assert_eq!(refused.header("retry-after"), "2");
     assert_eq!(refused.problem(503)["type"], "/docs#overloaded");
     let after = put(&fixture, "/workflows/check", BOAT, "application/yaml").await;
-    assert_eq!(after.json()["verdict"], "complete", "its place is free again");
+    assert_eq!(
+        after.json()["verdict"],
+        "complete",
+        "its place is free again"
+    );
 }
 
 #[tokio::test]
 async fn definitions_are_shown() {
     let fixture = Fixture::new().await;
     fixture.trip().await;
-    put(&fixture, "/workflows", &TRIP.replace("version: 1", "version: 2"), "application/yaml").await;
+    put(
+        &fixture,
+        "/workflows",
+        &TRIP.replace("version: 1", "version: 2"),
+        "application/yaml",
+    )
+    .await;
     let all = fixture.get("/workflows").await.json();
     let all: Vec<_> = all["workflows"]
         .as_array()
@@ -83,9 +174,15 @@ async fn definitions_are_shown() {
         .iter()
         .map(|known| json!([known["workflow"], known["version"], known["unfinished"]]))
         .collect();
-    assert_eq!(json!(all), json!([["order", 1, 0], ["trip", 1, 1], ["trip", 2, 0]]));
+    assert_eq!(
+        json!(all),
+        json!([["order", 1, 0], ["trip", 1, 1], ["trip", 2, 0]])
+    );
     let latest = fixture.get("/workflows/trip").await.json();
-    assert_eq!((&latest["version"], &latest["versions"]), (&json!(2), &json!([1, 2])));
+    assert_eq!(
+        (&latest["version"], &latest["versions"]),
+        (&json!(2), &json!([1, 2]))
+    );
     let first = fixture.get("/workflows/trip?version=1").await.json();
     assert_eq!(first["source"], TRIP);
     assert_eq!(first["definition"]["steps"][1]["worker"], "rooms");
@@ -105,40 +202,104 @@ async fn a_start_that_breaks_the_input_schema_starts_nothing() {
         },
         "steps": [{"name": "row", "output_schema": {"required": ["berth"]}}],
     });
-    assert_eq!(put(&fixture, "/workflows", &ferry.to_string(), "application/json").await.status, 201);
-    let start = async |input| fixture.post("/sagas", &json!({"workflow": "ferry", "key": "k", "input": input})).await;
-    let problem = start(json!({"cars": [{"plate": "x"}, {}], "a b": "secret"})).await.problem(422);
+    assert_eq!(
+        put(
+            &fixture,
+            "/workflows",
+            &ferry.to_string(),
+            "application/json"
+        )
+        .await
+        .status,
+        201
+    );
+    let start = async |input| {
+        fixture
+            .post(
+                "/sagas",
+                &json!({"workflow": "ferry", "key": "k", "input": input}),
+            )
+            .await
+    };
+    let problem = start(json!({"cars": [{"plate": "x"}, {}], "a b": "secret"}))
+        .await
+        .problem(422);
     assert_eq!(problem["type"], "/docs#invalid-fields");
-    let mut pointers: Vec<_> =
-        problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+    let mut pointers: Vec<_> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap())
+        .collect();
     pointers.sort_unstable();
     assert_eq!(pointers, ["#/input/a%20b", "#/input/cars/1/plate"]);
     assert!(!problem.to_string().contains("secret"), "{problem}");
-    assert_eq!(start(json!({})).await.problem(422)["errors"][0]["pointer"], "#/input/cars");
-    assert_eq!(fixture.get("/sagas?workflow=ferry").await.json()["sagas"], json!([]), "nothing was started");
+    assert_eq!(
+        start(json!({})).await.problem(422)["errors"][0]["pointer"],
+        "#/input/cars"
+    );
+    assert_eq!(
+        fixture.get("/sagas?workflow=ferry").await.json()["sagas"],
+        json!([]),
+        "nothing was started"
+    );
     let started = start(json!({"cars": []})).await;
     assert_eq!(started.status, 202);
-    let complete = format!("/sagas/{}/steps/row/complete", started.json()["id"].as_str().unwrap());
-    let problem = fixture.post(&complete, &json!({"output": {}})).await.problem(422);
-    assert_eq!(problem["errors"][0], json!({"pointer": "#/output/berth", "detail": "is missing"}));
-    assert_eq!(fixture.post(&complete, &json!({"output": {"berth": 7}})).await.json()["status"], "completed");
+    let complete = format!(
+        "/sagas/{}/steps/row/complete",
+        started.json()["id"].as_str().unwrap()
+    );
+    let problem = fixture
+        .post(&complete, &json!({"output": {}}))
+        .await
+        .problem(422);
+    assert_eq!(
+        problem["errors"][0],
+        json!({"pointer": "#/output/berth", "detail": "is missing"})
+    );
+    assert_eq!(
+        fixture
+            .post(&complete, &json!({"output": {"berth": 7}}))
+            .await
+            .json()["status"],
+        "completed"
+    );
 }
 
 #[tokio::test]
 async fn steps_that_nobody_serves_are_shown() {
     let fixture = Fixture::new().await;
-    put(&fixture, "/workflows", "workflow: boat\nversion: 2\nsteps:\n  - name: sail\n    worker: row\n", "text/yaml")
-        .await;
+    put(
+        &fixture,
+        "/workflows",
+        "workflow: boat\nversion: 2\nsteps:\n  - name: sail\n    worker: row\n",
+        "text/yaml",
+    )
+    .await;
     put(&fixture, "/workflows", BOAT, "application/yaml").await;
     let unserved = async || {
         let all = fixture.get("/workflows").await.json();
-        let boats = all["workflows"].as_array().unwrap().iter().filter(|known| known["workflow"] == "boat");
-        boats.map(|known| known["unserved"].clone()).collect::<Vec<_>>()
+        let boats = all["workflows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|known| known["workflow"] == "boat");
+        boats
+            .map(|known| known["unserved"].clone())
+            .collect::<Vec<_>>()
     };
-    let none = |step: &str, members: usize| json!([{"step": step, "worker": "row", "members": members}]);
-    assert_eq!(unserved().await, [none("row", 0), none("sail", 0)], "nobody is there");
+    let none =
+        |step: &str, members: usize| json!([{"step": step, "worker": "row", "members": members}]);
+    assert_eq!(
+        unserved().await,
+        [none("row", 0), none("sail", 0)],
+        "nobody is there"
+    );
     let page = fixture.get("/").await.text();
-    assert!(!page.contains("Steps that nobody serves"), "who is not there is told as such");
+    assert!(
+        !page.contains("Steps that nobody serves"),
+        "who is not there is told as such"
+    );
     let member = Heartbeat {
         worker: "row".to_owned(),
         member: "row-1".to_owned(),
@@ -146,14 +307,28 @@ async fn steps_that_nobody_serves_are_shown() {
         in_hand: 0,
         limit: 1,
         build: "b".to_owned(),
-        serves: vec![Serves { workflow: "*".to_owned(), step: "row".to_owned() }],
+        serves: vec![Serves {
+            workflow: "*".to_owned(),
+            step: "row".to_owned(),
+        }],
         breakers: std::collections::BTreeMap::new(),
         read: None,
     };
-    let backlog = WorkerBacklog { worker: "row".to_owned(), lag: 0, oldest_age_seconds: 0.0, members: vec![member] };
+    let backlog = WorkerBacklog {
+        worker: "row".to_owned(),
+        lag: 0,
+        oldest_age_seconds: 0.0,
+        members: vec![member],
+    };
     *fixture.bus.workers.lock().unwrap() = vec![backlog];
     assert_eq!(unserved().await, [json!([]), none("sail", 1)]);
-    assert_eq!(fixture.get("/workflows/boat").await.json()["unserved"], none("sail", 1));
+    assert_eq!(
+        fixture.get("/workflows/boat").await.json()["unserved"],
+        none("sail", 1)
+    );
     let page = fixture.get("/").await.text();
-    assert!(page.contains("<li>sail of boat@2, by worker row</li>"), "{page}");
+    assert!(
+        page.contains("<li>sail of boat@2, by worker row</li>"),
+        "{page}"
+    );
 }

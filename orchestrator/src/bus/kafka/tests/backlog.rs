@@ -6,26 +6,38 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::FutureRecord;
 use rdkafka::{Offset, TopicPartitionList};
+use saga_protocol::message::{Heartbeat, Positions};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
-use workflows::message::{Heartbeat, Positions};
 
 fn backlog(side: &Side, worker: &str) -> Option<WorkerBacklog> {
-    side.bus.workers().into_iter().find(|backlog| backlog.worker == worker)
+    side.bus
+        .workers()
+        .into_iter()
+        .find(|backlog| backlog.worker == worker)
 }
 
 /// As if the worker's group had answered everything up to the end.
 async fn answer_all(world: &World, worker: &str) {
-    let (brokers, group) = (world.settings.brokers.clone(), world.settings.worker_group(worker));
+    let (brokers, group) = (
+        world.settings.brokers.clone(),
+        world.settings.worker_group(worker),
+    );
     let topic = format!("{}saga.commands.{worker}", world.settings.topic_prefix);
     let commit = move || {
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", &brokers).set("group.id", &group).create().unwrap();
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &brokers)
+            .set("group.id", &group)
+            .create()
+            .unwrap();
         let mut list = TopicPartitionList::new();
         for partition in 0..PARTITIONS {
-            let (_, end) = consumer.fetch_watermarks(&topic, partition, LONGEST).unwrap();
-            list.add_partition_offset(&topic, partition, Offset::Offset(end)).unwrap();
+            let (_, end) = consumer
+                .fetch_watermarks(&topic, partition, LONGEST)
+                .unwrap();
+            list.add_partition_offset(&topic, partition, Offset::Offset(end))
+                .unwrap();
         }
         consumer.commit(&list, CommitMode::Sync).unwrap();
     };
@@ -34,40 +46,80 @@ async fn answer_all(world: &World, worker: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
-    let Some(brokers) = brokers("what_waits_for_a_worker_is_counted_and_the_oldest_is_known") else { return };
+    let Some(brokers) = brokers("what_waits_for_a_worker_is_counted_and_the_oldest_is_known")
+    else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let an_hour = Duration::from_secs(3_600);
     let decided = ago(an_hour);
     // Fewer than there are partitions.
     let sagas: Vec<_> = (0..PARTITIONS - 1).map(|_| Uuid::now_v7()).collect();
-    let messages = sagas.iter().map(|saga| command("pay", *saga, decided, "x")).collect();
+    let messages = sagas
+        .iter()
+        .map(|saga| command("pay", *saga, decided, "x"))
+        .collect();
     side.publish(&batch(messages)).await;
     side.delivery().await;
     until("the lag is seen", || {
-        backlog(&side, "pay").is_some_and(|pay| pay.lag == sagas.len() as u64 && pay.oldest_age_seconds >= 3_600.0)
+        backlog(&side, "pay")
+            .is_some_and(|pay| pay.lag == sagas.len() as u64 && pay.oldest_age_seconds >= 3_600.0)
     })
     .await;
-    until("nothing waits for the other", || backlog(&side, "store").is_some_and(|store| store.lag == 0)).await;
+    until("nothing waits for the other", || {
+        backlog(&side, "store").is_some_and(|store| store.lag == 0)
+    })
+    .await;
 
     // B7, by the saga's own partition.
-    until("its commands are unread", || sagas.iter().all(|saga| side.bus.unread("pay", *saga, decided, now()))).await;
-    assert!(!side.bus.unread("pay", sagas[0], ago(an_hour * 2), now()), "decided before the oldest: it was read");
-    assert!(!side.bus.unread("store", sagas[0], decided, now()), "nothing waits there");
-    assert!(side.bus.unread("nobody", sagas[0], decided, now()), "nothing is known of it");
+    until("its commands are unread", || {
+        sagas
+            .iter()
+            .all(|saga| side.bus.unread("pay", *saga, decided, now()))
+    })
+    .await;
+    assert!(
+        !side.bus.unread("pay", sagas[0], ago(an_hour * 2), now()),
+        "decided before the oldest: it was read"
+    );
+    assert!(
+        !side.bus.unread("store", sagas[0], decided, now()),
+        "nothing waits there"
+    );
+    assert!(
+        side.bus.unread("nobody", sagas[0], decided, now()),
+        "nothing is known of it"
+    );
     let taken: BTreeSet<_> = sagas.iter().map(|saga| partition_of(*saga)).collect();
-    let elsewhere = (0..).map(|_| Uuid::now_v7()).find(|saga| !taken.contains(&partition_of(*saga))).unwrap();
-    assert!(!side.bus.unread("pay", elsewhere, decided, now()), "nothing waits in its partition");
+    let elsewhere = (0..)
+        .map(|_| Uuid::now_v7())
+        .find(|saga| !taken.contains(&partition_of(*saga)))
+        .unwrap();
+    assert!(
+        !side.bus.unread("pay", elsewhere, decided, now()),
+        "nothing waits in its partition"
+    );
 
     answer_all(&world, "pay").await;
-    until("the lag is gone", || backlog(&side, "pay").is_some_and(|pay| pay.lag == 0)).await;
+    until("the lag is gone", || {
+        backlog(&side, "pay").is_some_and(|pay| pay.lag == 0)
+    })
+    .await;
     assert!(!side.bus.unread("pay", sagas[0], decided, now()));
     assert!(backlog(&side, "pay").unwrap().oldest_age_seconds == 0.0);
 
     // The oldest is now another one.
-    side.publish(&batch(vec![command("pay", sagas[0], ago(Duration::from_secs(60)), "x")])).await;
+    side.publish(&batch(vec![command(
+        "pay",
+        sagas[0],
+        ago(Duration::from_secs(60)),
+        "x",
+    )]))
+    .await;
     until("the new oldest is seen", || {
-        backlog(&side, "pay").is_some_and(|pay| pay.lag == 1 && (60.0..600.0).contains(&pay.oldest_age_seconds))
+        backlog(&side, "pay")
+            .is_some_and(|pay| pay.lag == 1 && (60.0..600.0).contains(&pay.oldest_age_seconds))
     })
     .await;
     side.bus.close().await;
@@ -75,7 +127,9 @@ async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_come_and_go_and_old_ones_are_not_shown() {
-    let Some(brokers) = brokers("members_come_and_go_and_old_ones_are_not_shown") else { return };
+    let Some(brokers) = brokers("members_come_and_go_and_old_ones_are_not_shown") else {
+        return;
+    };
     let world = World::new(&brokers);
     // Topics first: the second replica then finds what was said before it came.
     let first = world.started().await;
@@ -98,49 +152,80 @@ async fn members_come_and_go_and_old_ones_are_not_shown() {
         read: None,
     };
     let this_moment = now().micros() / 1_000;
-    say("long-gone", Some(&heartbeat("long-gone")), this_moment - 60_000).await;
+    say(
+        "long-gone",
+        Some(&heartbeat("long-gone")),
+        this_moment - 60_000,
+    )
+    .await;
     say("garbage", None, this_moment).await;
     say("a", Some(&heartbeat("a")), this_moment).await;
     say("b", Some(&heartbeat("b")), this_moment).await;
     let members = |side: &Side| -> Vec<String> {
-        backlog(side, "pay").map(|pay| pay.members.into_iter().map(|m| m.member).collect()).unwrap_or_default()
+        backlog(side, "pay")
+            .map(|pay| pay.members.into_iter().map(|m| m.member).collect())
+            .unwrap_or_default()
     };
     let second = world.started().await;
-    until("the second sees those of now", || members(&second) == ["a", "b"]).await;
+    until("the second sees those of now", || {
+        members(&second) == ["a", "b"]
+    })
+    .await;
     assert_eq!(backlog(&second, "pay").unwrap().members[0].in_hand, 3);
     say("a", None, this_moment).await;
     until("one has left", || members(&second) == ["b"]).await;
     // A host whose clock is wrong is there all the same.
-    say("skewed", Some(&heartbeat("skewed")), this_moment - 3_600_000).await;
+    say(
+        "skewed",
+        Some(&heartbeat("skewed")),
+        this_moment - 3_600_000,
+    )
+    .await;
     say("b", Some(&heartbeat("b")), this_moment).await;
-    until("the one with the wrong clock is seen", || members(&second) == ["b", "skewed"]).await;
+    until("the one with the wrong clock is seen", || {
+        members(&second) == ["b", "skewed"]
+    })
+    .await;
     tokio::join!(first.bus.close(), second.bus.close());
 }
 
 /// B7: of two shards the one that decided later may be the first to publish.
 #[tokio::test(flavor = "multi_thread")]
 async fn b7_a_command_that_lies_behind_a_younger_one_is_unread() {
-    let Some(brokers) = brokers("b7_a_command_that_lies_behind_a_younger_one_is_unread") else { return };
+    let Some(brokers) = brokers("b7_a_command_that_lies_behind_a_younger_one_is_unread") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let saga = Uuid::now_v7();
     let younger = ago(Duration::from_secs(60));
     let older = younger - OUT_OF_ORDER;
     for decided in [younger, older] {
-        side.publish(&batch(vec![command("pay", saga, decided, "x")])).await;
+        side.publish(&batch(vec![command("pay", saga, decided, "x")]))
+            .await;
         side.delivery().await;
     }
-    until("the younger one was looked at", || backlog(&side, "pay").is_some_and(|pay| pay.oldest_age_seconds >= 60.0))
-        .await;
+    until("the younger one was looked at", || {
+        backlog(&side, "pay").is_some_and(|pay| pay.oldest_age_seconds >= 60.0)
+    })
+    .await;
     assert!(side.bus.unread("pay", saga, older, now()));
-    assert!(!side.bus.unread("pay", saga, older - Duration::from_millis(2), now()), "long before: it was read");
+    assert!(
+        !side
+            .bus
+            .unread("pay", saga, older - Duration::from_millis(2), now()),
+        "long before: it was read"
+    );
     side.bus.close().await;
 }
 
 /// B7: what a member has in hand was read, although it is not answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn b7_a_command_is_unread_until_a_member_that_is_there_has_read_it() {
-    let Some(brokers) = brokers("b7_a_command_is_unread_until_a_member_that_is_there_has_read_it") else { return };
+    let Some(brokers) = brokers("b7_a_command_is_unread_until_a_member_that_is_there_has_read_it")
+    else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let topic = format!("{}saga.workers", world.settings.topic_prefix);
@@ -157,25 +242,44 @@ async fn b7_a_command_is_unread_until_a_member_that_is_there_has_read_it() {
             read,
         };
         let value = serde_json::to_vec(&heartbeat).unwrap();
-        world.send(FutureRecord::to(&topic).key(member).payload(&value)).await;
+        world
+            .send(FutureRecord::to(&topic).key(member).payload(&value))
+            .await;
     };
     // Three commands of one saga, so in one partition, decided minutes apart.
     let saga = Uuid::now_v7();
     let decided = [600, 300, 60].map(|seconds| ago(Duration::from_secs(seconds)));
-    side.publish(&batch(decided.map(|at| command("pay", saga, at, "x")).into())).await;
+    side.publish(&batch(
+        decided.map(|at| command("pay", saga, at, "x")).into(),
+    ))
+    .await;
     side.delivery().await;
     let unread = |side: &Side| decided.map(|at| side.bus.unread("pay", saga, at, now()));
     until("nobody is there", || unread(&side) == [true, true, true]).await;
     let partition = partition_of(saga);
     say("slow", Some(Positions::from([(partition, 1)]))).await;
-    until("the first is in hand", || unread(&side) == [false, true, true]).await;
-    say("elsewhere", Some(Positions::from([((partition + 1) % PARTITIONS, 1)]))).await;
+    until("the first is in hand", || {
+        unread(&side) == [false, true, true]
+    })
+    .await;
+    say(
+        "elsewhere",
+        Some(Positions::from([((partition + 1) % PARTITIONS, 1)])),
+    )
+    .await;
     say("slow", Some(Positions::from([(partition, 3)]))).await;
     until("all are in hand", || unread(&side) == [false, false, false]).await;
-    assert_eq!(backlog(&side, "pay").unwrap().lag, 3, "and none is answered");
+    assert_eq!(
+        backlog(&side, "pay").unwrap().lag,
+        3,
+        "and none is answered"
+    );
     // Nothing is heard of them for ten seconds.
     until("they are gone", || unread(&side) == [true, true, true]).await;
     say("of-another-kind", None).await;
-    until("one that does not say may have read all", || unread(&side) == [false, false, false]).await;
+    until("one that does not say may have read all", || {
+        unread(&side) == [false, false, false]
+    })
+    .await;
     side.bus.close().await;
 }

@@ -5,12 +5,18 @@ use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_is_no_reply_goes_to_the_dead_letters_and_its_partition_goes_on() {
-    let Some(brokers) = brokers("a_record_that_is_no_reply_goes_to_the_dead_letters") else { return };
+    let Some(brokers) = brokers("a_record_that_is_no_reply_goes_to_the_dead_letters") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let saga = Uuid::now_v7();
     let key = saga.to_string();
-    let headers = [("ce_id", "x"), ("correlation-id", "c-1"), ("of-their-own", "y")];
+    let headers = [
+        ("ce_id", "x"),
+        ("correlation-id", "c-1"),
+        ("of-their-own", "y"),
+    ];
     let partition = world.reply(&key, b"{ garbage", &headers).await;
     world.reply(&key, &reply_json(saga, 2), &[]).await;
     let next = side.incoming().await;
@@ -18,12 +24,18 @@ async fn a_record_that_is_no_reply_goes_to_the_dead_letters_and_its_partition_go
     next.ack.done();
 
     let letter = world.read("saga.dead-letters", 1).await.remove(0);
-    assert_eq!((letter.key.as_deref(), letter.value.as_deref()), (Some(key.as_str()), Some("{ garbage")));
+    assert_eq!(
+        (letter.key.as_deref(), letter.value.as_deref()),
+        (Some(key.as_str()), Some("{ garbage"))
+    );
     for (name, value) in headers {
         assert_eq!(letter.header(name), Some(value));
     }
     let reason = letter.header("dead-letter-reason").unwrap();
-    assert!(reason.starts_with("the record is not a reply: "), "{reason}");
+    assert!(
+        reason.starts_with("the record is not a reply: "),
+        "{reason}"
+    );
     let from = format!("{}saga.replies/{partition}/0", world.settings.topic_prefix);
     assert_eq!(letter.header("dead-letter-from"), Some(from.as_str()));
     let at = letter.header("dead-letter-at").unwrap();
@@ -35,7 +47,9 @@ async fn a_record_that_is_no_reply_goes_to_the_dead_letters_and_its_partition_go
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_engine_cannot_store_goes_to_the_dead_letters_as_it_was() {
-    let Some(brokers) = brokers("what_the_engine_cannot_store_goes_to_the_dead_letters") else { return };
+    let Some(brokers) = brokers("what_the_engine_cannot_store_goes_to_the_dead_letters") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let saga = Uuid::now_v7();
@@ -45,14 +59,28 @@ async fn what_the_engine_cannot_store_goes_to_the_dead_letters_as_it_was() {
         r#"{{ "saga_id":"{saga}", "step":"pay","action":"execute","attempt":1,"outcome":"completed",
             "output":{{"note":"a\u0000b"}}, "more": 1 }}"#
     );
-    let partition = world.reply(&key, value.as_bytes(), &[("of-their-own", "y")]).await;
+    let partition = world
+        .reply(&key, value.as_bytes(), &[("of-their-own", "y")])
+        .await;
     world.reply(&key, &reply_json(saga, 2), &[]).await;
-    side.incoming().await.ack.refuse("the database takes no NUL");
+    side.incoming()
+        .await
+        .ack
+        .refuse("the database takes no NUL");
     side.incoming().await.ack.done();
     let letter = world.read("saga.dead-letters", 1).await.remove(0);
-    assert_eq!((letter.key.as_ref(), letter.value.as_ref()), (Some(&key), Some(&value)));
-    assert_eq!(letter.headers[0], ("of-their-own".to_owned(), "y".to_owned()));
-    assert_eq!(letter.header("dead-letter-reason"), Some("the database takes no NUL"));
+    assert_eq!(
+        (letter.key.as_ref(), letter.value.as_ref()),
+        (Some(&key), Some(&value))
+    );
+    assert_eq!(
+        letter.headers[0],
+        ("of-their-own".to_owned(), "y".to_owned())
+    );
+    assert_eq!(
+        letter.header("dead-letter-reason"),
+        Some("the database takes no NUL")
+    );
     world.committed_up_to(partition, 2).await;
     side.bus.close().await;
 }

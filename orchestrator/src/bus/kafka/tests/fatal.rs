@@ -8,11 +8,11 @@ use crate::bus::kafka::producer::Producer;
 use crate::bus::kafka::topics::Topics;
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use saga_protocol::message::Topic;
+use saga_worker::bus::kafka::link::Link;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use uuid::Uuid;
-use workers::bus::kafka::link::Link;
-use workflows::message::Topic;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_producer_is_replaced_and_what_it_held_fails_and_may_go_out_again() {
@@ -26,7 +26,14 @@ async fn a_broken_producer_is_replaced_and_what_it_held_fails_and_may_go_out_aga
     topics.exists(&Topic::Commands("pay".to_owned()));
     cluster.create_topic("saga.commands.pay", 1, 1).unwrap();
     let in_flight = Arc::<InFlight>::default();
-    let producer = Producer::start(&settings, Arc::clone(&in_flight), Arc::default(), topics, link).unwrap();
+    let producer = Producer::start(
+        &settings,
+        Arc::clone(&in_flight),
+        Arc::default(),
+        topics,
+        link,
+    )
+    .unwrap();
     let watch = tokio::spawn(Arc::clone(&producer).watch_over());
     let (deliveries, mut told) = mpsc::channel(16);
     let report = tokio::spawn(async move { in_flight.report(deliveries).await });
@@ -49,7 +56,10 @@ async fn a_broken_producer_is_replaced_and_what_it_held_fails_and_may_go_out_aga
     }
     // Each may break with the batch in hand, and take it once more until that is known.
     let replaced = producer.replaced();
-    assert!(failed <= 2 * replaced, "{failed} times, of {replaced} that broke");
+    assert!(
+        failed <= 2 * replaced,
+        "{failed} times, of {replaced} that broke"
+    );
     assert_eq!(producer.state(), Ok(()));
     watch.abort();
     report.abort();

@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_window_pauses_its_partition_and_polling_goes_on() {
-    let Some(brokers) = brokers("a_full_window_pauses_its_partition_and_polling_goes_on") else { return };
+    let Some(brokers) = brokers("a_full_window_pauses_its_partition_and_polling_goes_on") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.start_with(10);
     let saga = Uuid::now_v7();
@@ -18,14 +20,22 @@ async fn a_full_window_pauses_its_partition_and_polling_goes_on() {
     while under_way.len() < WINDOW_RECORDS {
         under_way.push(side.incoming().await);
     }
-    while let Ok(more) = tokio::time::timeout(Duration::from_millis(500), side.replies.recv()).await {
+    while let Ok(more) = tokio::time::timeout(Duration::from_millis(500), side.replies.recv()).await
+    {
         under_way.push(more.unwrap());
     }
     // A round of polling may go past it.
-    assert!(under_way.len() <= WINDOW_RECORDS + 500, "{} are under way", under_way.len());
+    assert!(
+        under_way.len() <= WINDOW_RECORDS + 500,
+        "{} are under way",
+        under_way.len()
+    );
 
     // Another partition is not held up.
-    let other = (0..).map(|_| Uuid::now_v7()).find(|other| partition_of(*other) != busy).unwrap();
+    let other = (0..)
+        .map(|_| Uuid::now_v7())
+        .find(|other| partition_of(*other) != busy)
+        .unwrap();
     world.replies(other, 1..=1).await;
     let from_other = side.incoming().await;
     assert_eq!(from_other.reply.saga_id, other);
@@ -49,7 +59,9 @@ async fn a_full_window_pauses_its_partition_and_polling_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_change_hands_amid_a_window_lose_nothing() {
-    let Some(brokers) = brokers("partitions_that_change_hands_amid_a_window_lose_nothing") else { return };
+    let Some(brokers) = brokers("partitions_that_change_hands_amid_a_window_lose_nothing") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut one = world.started().await;
     const COUNT: usize = 48;
@@ -62,7 +74,9 @@ async fn partitions_that_change_hands_amid_a_window_lose_nothing() {
     }
     // Nothing is durable when the other joins: each partition's new owner, old or new, gets its records again.
     let mut two = world.started().await;
-    let first = in_time("the other's first", two.replies.recv()).await.unwrap();
+    let first = in_time("the other's first", two.replies.recv())
+        .await
+        .unwrap();
     // Said by an assignment that is over: it moves no offset.
     before.into_iter().for_each(|incoming| incoming.ack.done());
     let mut again = vec![first];
@@ -75,7 +89,10 @@ async fn partitions_that_change_hands_amid_a_window_lose_nothing() {
         };
         again.push(in_time("all of them again", next).await.unwrap());
     }
-    let mut sagas: Vec<_> = again.iter().map(|incoming| incoming.reply.saga_id).collect();
+    let mut sagas: Vec<_> = again
+        .iter()
+        .map(|incoming| incoming.reply.saga_id)
+        .collect();
     sagas.sort();
     sagas.dedup();
     assert_eq!(sagas.len(), COUNT);

@@ -8,12 +8,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::message::{Header, Headers, OwnedHeaders, ToBytes};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use saga_protocol::Action;
+use saga_protocol::message::{
+    Command, CommandInput, Envelope, Event, EventType, Outcome, Outgoing, Reply,
+};
+use saga_protocol::{Payload, Time};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use uuid::Uuid;
-use workflows::message::{Action, Command, CommandInput, Envelope, Event, EventType, Outcome, Outgoing, Reply};
-use workflows::{Payload, Time};
 
 /// Of each topic with several.
 pub const PARTITIONS: i32 = 4;
@@ -25,7 +28,10 @@ pub const LONGEST: Duration = Duration::from_secs(60);
 pub fn brokers(test: &str) -> Option<String> {
     let brokers = std::env::var("KAFKA_BROKERS").ok();
     if brokers.is_none() {
-        assert!(std::env::var("REQUIRE").as_deref() != Ok("all"), "{test} needs KAFKA_BROKERS");
+        assert!(
+            std::env::var("REQUIRE").as_deref() != Ok("all"),
+            "{test} needs KAFKA_BROKERS"
+        );
         println!("SKIPPED {test}: KAFKA_BROKERS is not set");
     }
     brokers
@@ -55,7 +61,10 @@ pub struct Seen {
 
 impl Seen {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -63,7 +72,10 @@ impl World {
     pub fn new(brokers: &str) -> Self {
         // RUST_LOG says what to show of a test that fails.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        let _set_before = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        let _set_before = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init();
         let mut settings = Settings::new(brokers, "replica-1");
         settings.topic_partitions = PARTITIONS;
         settings.topic_prefix = format!("t{}-", Uuid::now_v7().simple());
@@ -85,8 +97,20 @@ impl World {
         let (replies, replies_end) = mpsc::channel(room);
         let (deliveries, deliveries_end) = mpsc::channel(16);
         let workers = vec!["pay".to_owned(), "store".to_owned()];
-        let bus = Kafka::start(self.settings.clone(), Channels { replies, deliveries }, workers).unwrap();
-        Side { bus, replies: replies_end, deliveries: deliveries_end }
+        let bus = Kafka::start(
+            self.settings.clone(),
+            Channels {
+                replies,
+                deliveries,
+            },
+            workers,
+        )
+        .unwrap();
+        Side {
+            bus,
+            replies: replies_end,
+            deliveries: deliveries_end,
+        }
     }
 
     pub async fn started(&self) -> Side {
@@ -99,9 +123,17 @@ impl World {
     pub async fn reply(&self, key: &str, value: &[u8], headers: &[(&str, &str)]) -> i32 {
         let headers = headers
             .iter()
-            .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
+            .fold(OwnedHeaders::new(), |all, (key, value)| {
+                all.insert(Header {
+                    key,
+                    value: Some(*value),
+                })
+            });
         let topic = format!("{}saga.replies", self.settings.topic_prefix);
-        let record = FutureRecord::to(&topic).key(key).payload(value).headers(headers);
+        let record = FutureRecord::to(&topic)
+            .key(key)
+            .payload(value)
+            .headers(headers);
         self.send(record).await
     }
 
@@ -109,13 +141,30 @@ impl World {
     pub async fn send(&self, record: FutureRecord<'_, str, impl ToBytes + ?Sized>) -> i32 {
         let begun = Instant::now();
         loop {
-            let FutureRecord { topic, partition, payload, key, timestamp, headers } = &record;
+            let FutureRecord {
+                topic,
+                partition,
+                payload,
+                key,
+                timestamp,
+                headers,
+            } = &record;
             let (topic, partition, payload, key) = (*topic, *partition, *payload, *key);
             let (timestamp, headers) = (*timestamp, headers.clone());
-            let again = FutureRecord { topic, partition, payload, key, timestamp, headers };
+            let again = FutureRecord {
+                topic,
+                partition,
+                payload,
+                key,
+                timestamp,
+                headers,
+            };
             match self.outside.send(again, LONGEST).await {
                 Ok(sent) => return sent.partition,
-                Err((error, _)) => assert!(begun.elapsed() < LONGEST, "in vain: a record is sent: {error}"),
+                Err((error, _)) => assert!(
+                    begun.elapsed() < LONGEST,
+                    "in vain: a record is sent: {error}"
+                ),
             }
         }
     }
@@ -125,8 +174,11 @@ impl World {
         let (brokers, group) = (self.settings.brokers.clone(), self.settings.group());
         let topic = format!("{}saga.replies", self.settings.topic_prefix);
         let ask = move || {
-            let consumer: BaseConsumer =
-                ClientConfig::new().set("bootstrap.servers", &brokers).set("group.id", &group).create().unwrap();
+            let consumer: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", &brokers)
+                .set("group.id", &group)
+                .create()
+                .unwrap();
             let mut list = TopicPartitionList::new();
             list.add_partition(&topic, partition);
             let list = consumer.committed_offsets(list, LONGEST).unwrap();
@@ -142,19 +194,32 @@ impl World {
     pub async fn committed_up_to(&self, partition: i32, offset: i64) {
         let begun = Instant::now();
         while self.committed(partition).await != Some(offset) {
-            assert!(begun.elapsed() < LONGEST, "in vain: partition {partition} committed up to {offset}");
+            assert!(
+                begun.elapsed() < LONGEST,
+                "in vain: partition {partition} committed up to {offset}"
+            );
         }
     }
 
     pub async fn delete(&self, topic: &str) {
-        let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", &self.settings.brokers).create().unwrap();
+        let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+            .set("bootstrap.servers", &self.settings.brokers)
+            .create()
+            .unwrap();
         let topic = format!("{}{topic}", self.settings.topic_prefix);
         let options = AdminOptions::new().operation_timeout(Some(LONGEST));
-        admin.delete_topics(&[&topic], &options).await.unwrap().remove(0).unwrap();
+        admin
+            .delete_topics(&[&topic], &options)
+            .await
+            .unwrap()
+            .remove(0)
+            .unwrap();
         let gone = || {
             let metadata = admin.inner().fetch_metadata(Some(&topic), LONGEST).unwrap();
-            metadata.topics().iter().all(|topic| topic.partitions().is_empty())
+            metadata
+                .topics()
+                .iter()
+                .all(|topic| topic.partitions().is_empty())
         };
         until("the topic is gone", gone).await;
     }
@@ -163,14 +228,25 @@ impl World {
     pub async fn replies(&self, saga: Uuid, attempts: std::ops::RangeInclusive<u32>) -> i32 {
         let topic = format!("{}saga.replies", self.settings.topic_prefix);
         let key = saga.to_string();
-        self.send(FutureRecord::to(&topic).key(key.as_str()).payload(&reply_json(saga, *attempts.start()))).await;
+        self.send(
+            FutureRecord::to(&topic)
+                .key(key.as_str())
+                .payload(&reply_json(saga, *attempts.start())),
+        )
+        .await;
         let rest = attempts.skip(1).map(|attempt| {
             let value = reply_json(saga, attempt);
             let record = FutureRecord::to(&topic).key(&key).payload(&value);
-            self.outside.send_result(record).map_err(|(error, _)| error).unwrap()
+            self.outside
+                .send_result(record)
+                .map_err(|(error, _)| error)
+                .unwrap()
         });
         for sent in rest.collect::<Vec<_>>() {
-            in_time("a reply is in its topic", sent).await.unwrap().unwrap();
+            in_time("a reply is in its topic", sent)
+                .await
+                .unwrap()
+                .unwrap();
         }
         partition_of(saga)
     }
@@ -188,18 +264,29 @@ impl World {
         let mut list = TopicPartitionList::new();
         let metadata = consumer.fetch_metadata(Some(&topic), LONGEST).unwrap();
         for partition in metadata.topics()[0].partitions() {
-            list.add_partition_offset(&topic, partition.id(), Offset::Beginning).unwrap();
+            list.add_partition_offset(&topic, partition.id(), Offset::Beginning)
+                .unwrap();
         }
         consumer.assign(&list).unwrap();
         let mut seen = Vec::new();
         while seen.len() < count {
-            let record = in_time("a record to look at", consumer.recv()).await.unwrap();
+            let record = in_time("a record to look at", consumer.recv())
+                .await
+                .unwrap();
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-            let header = |header: Header<'_, &[u8]>| (header.key.to_owned(), text(header.value.unwrap_or_default()));
+            let header = |header: Header<'_, &[u8]>| {
+                (
+                    header.key.to_owned(),
+                    text(header.value.unwrap_or_default()),
+                )
+            };
             seen.push(Seen {
                 key: record.key().map(text),
                 value: record.payload().map(text),
-                headers: record.headers().map(|all| all.iter().map(header).collect()).unwrap_or_default(),
+                headers: record
+                    .headers()
+                    .map(|all| all.iter().map(header).collect())
+                    .unwrap_or_default(),
                 partition: record.partition(),
             });
         }
@@ -209,11 +296,15 @@ impl World {
 
 impl Side {
     pub async fn delivery(&mut self) -> Delivery {
-        in_time("a delivery", self.deliveries.recv()).await.expect("the bus runs")
+        in_time("a delivery", self.deliveries.recv())
+            .await
+            .expect("the bus runs")
     }
 
     pub async fn incoming(&mut self) -> Incoming {
-        in_time("a reply", self.replies.recv()).await.expect("the bus runs")
+        in_time("a reply", self.replies.recv())
+            .await
+            .expect("the bus runs")
     }
 
     /// Publishes, as often as there is no room.
@@ -232,7 +323,9 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LONGEST, future).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+    tokio::time::timeout(LONGEST, future)
+        .await
+        .unwrap_or_else(|_| panic!("in vain: {what}"))
 }
 
 /// Where every client puts it, of twelve.
@@ -261,10 +354,16 @@ pub fn command(worker: &str, saga_id: Uuid, decided_at: Time, input: &str) -> Ou
         decided_at,
         deadline: decided_at + Duration::from_secs(60),
         happened: None,
-        forbid_only: false,
-        input: CommandInput { input: Payload::of(input).unwrap(), ..CommandInput::default() },
+        revoke_only: false,
+        input: CommandInput {
+            input: Payload::of(input).unwrap(),
+            ..CommandInput::default()
+        },
     };
-    let envelope = Envelope { correlation_id: Some("c-1".to_owned()), traceparent: Some("00-ab".to_owned()) };
+    let envelope = Envelope {
+        correlation_id: Some("c-1".to_owned()),
+        traceparent: Some("00-ab".to_owned()),
+    };
     Outgoing::command(worker, &command, envelope).unwrap()
 }
 
@@ -276,7 +375,7 @@ pub fn event(saga_id: Uuid) -> Outgoing {
         key: saga_id.to_string(),
         revision: 1,
         event_type: EventType::SagaStarted,
-        status: workflows::saga::Status::Running,
+        status: saga_core::saga::Status::Running,
         steps: Default::default(),
         step: None,
         at: now(),
@@ -286,7 +385,11 @@ pub fn event(saga_id: Uuid) -> Outgoing {
 }
 
 pub fn batch(messages: Vec<Outgoing>) -> Published {
-    Published { id: Uuid::now_v7(), messages: messages.into(), late: false }
+    Published {
+        id: Uuid::now_v7(),
+        messages: messages.into(),
+        late: false,
+    }
 }
 
 pub fn reply(saga_id: Uuid, attempt: u32) -> Reply {

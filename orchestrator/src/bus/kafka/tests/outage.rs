@@ -15,16 +15,27 @@ struct Broker {
 impl Broker {
     fn start(services: String) -> Self {
         let dir = std::env::temp_dir().join(format!("bus-outage-{}", Uuid::now_v7().simple()));
-        let mut broker = Self { services, dir, address: String::new() };
+        let mut broker = Self {
+            services,
+            dir,
+            address: String::new(),
+        };
         broker.run("up");
         let env = std::fs::read_to_string(broker.dir.join("env")).unwrap();
-        let line = env.lines().find_map(|line| line.strip_prefix("export KAFKA_BROKERS="));
+        let line = env
+            .lines()
+            .find_map(|line| line.strip_prefix("export KAFKA_BROKERS="));
         broker.address = line.expect("the services say where Kafka is").to_owned();
         broker
     }
 
     fn run(&self, what: &str) {
-        let status = Command::new(&self.services).arg(what).arg(&self.dir).stdout(Stdio::null()).status().unwrap();
+        let status = Command::new(&self.services)
+            .arg(what)
+            .arg(&self.dir)
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
         assert!(status.success(), "services {what}: {status}");
     }
 }
@@ -38,11 +49,16 @@ impl Drop for Broker {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_the_broker_is_waited_out_and_nothing_is_lost() {
     let Ok(services) = std::env::var("SERVICES") else {
-        assert!(std::env::var("REQUIRE").as_deref() != Ok("all"), "the outage needs SERVICES");
+        assert!(
+            std::env::var("REQUIRE").as_deref() != Ok("all"),
+            "the outage needs SERVICES"
+        );
         println!("SKIPPED an_outage_of_the_broker_is_waited_out: SERVICES is not set");
         return;
     };
-    let broker = tokio::task::spawn_blocking(move || Broker::start(services)).await.unwrap();
+    let broker = tokio::task::spawn_blocking(move || Broker::start(services))
+        .await
+        .unwrap();
     let world = World::new(&broker.address);
     let mut side = world.started().await;
     let saga = Uuid::now_v7();
@@ -52,7 +68,10 @@ async fn an_outage_of_the_broker_is_waited_out_and_nothing_is_lost() {
     tokio::task::block_in_place(|| broker.run("stop-kafka"));
     before.ack.done();
     let batch = batch((0..10).map(|_| command("pay", saga, now(), "x")).collect());
-    assert!(side.bus.publish(&batch), "there is room: it waits in the producer");
+    assert!(
+        side.bus.publish(&batch),
+        "there is room: it waits in the producer"
+    );
     until("the outage is told", || side.bus.health().is_err()).await;
     assert_eq!(side.bus.alive(), Ok(()), "and restarts nobody");
     tokio::task::block_in_place(|| broker.run("start-kafka"));
@@ -62,7 +81,10 @@ async fn an_outage_of_the_broker_is_waited_out_and_nothing_is_lost() {
         side.publish(&batch).await;
     }
     assert_eq!(world.read("saga.commands.pay", 10).await.len(), 10);
-    until("the end of the outage is told", || side.bus.health().is_ok()).await;
+    until("the end of the outage is told", || {
+        side.bus.health().is_ok()
+    })
+    .await;
     world.replies(saga, 2..=2).await;
     loop {
         // The first may come again: if the outage outlasted the session, it was durable and its offset was not.

@@ -9,14 +9,22 @@ use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_acknowledged_as_a_whole_and_its_records_say_what_they_are() {
-    let Some(brokers) = brokers("a_batch_is_acknowledged_as_a_whole") else { return };
+    let Some(brokers) = brokers("a_batch_is_acknowledged_as_a_whole") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let saga = Uuid::now_v7();
     let sent = command("pay", saga, now(), "x");
     let batch = batch(vec![sent.clone(), event(saga)]);
     side.publish(&batch).await;
-    let Delivery::Done { batch: done, refused } = side.delivery().await else { panic!("it was not done") };
+    let Delivery::Done {
+        batch: done,
+        refused,
+    } = side.delivery().await
+    else {
+        panic!("it was not done")
+    };
     assert_eq!((done.id, refused.len()), (batch.id, 0));
 
     let seen = world.read("saga.commands.pay", 1).await.remove(0);
@@ -27,20 +35,30 @@ async fn a_batch_is_acknowledged_as_a_whole_and_its_records_say_what_they_are() 
     assert_eq!(seen.header("ce_type"), Some("saga.command"));
     assert_eq!(seen.header("correlation-id"), Some("c-1"));
     assert_eq!(seen.header("traceparent"), Some("00-ab"));
-    assert_eq!(world.read("saga.events", 1).await[0].header("ce_type"), Some("saga.started"));
+    assert_eq!(
+        world.read("saga.events", 1).await[0].header("ce_type"),
+        Some("saga.started")
+    );
     side.bus.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_lie_where_every_client_looks_for_them() {
-    let Some(brokers) = brokers("records_lie_where_every_client_looks_for_them") else { return };
+    let Some(brokers) = brokers("records_lie_where_every_client_looks_for_them") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
-    let messages = (0..100).map(|_| command("pay", Uuid::now_v7(), now(), "x")).collect();
+    let messages = (0..100)
+        .map(|_| command("pay", Uuid::now_v7(), now(), "x"))
+        .collect();
     side.publish(&batch(messages)).await;
     side.delivery().await;
     for seen in world.read("saga.commands.pay", 100).await {
-        assert_eq!(seen.partition, partition::of(seen.key.unwrap().as_bytes(), PARTITIONS));
+        assert_eq!(
+            seen.partition,
+            partition::of(seen.key.unwrap().as_bytes(), PARTITIONS)
+        );
     }
     side.bus.close().await;
 }
@@ -50,7 +68,10 @@ async fn records_lie_where_every_client_looks_for_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn d1_what_is_acknowledged_while_its_topic_is_being_made_is_in_it() {
     const COMMANDS: usize = 40;
-    let Some(brokers) = brokers("d1_what_is_acknowledged_while_its_topic_is_being_made_is_in_it") else { return };
+    let Some(brokers) = brokers("d1_what_is_acknowledged_while_its_topic_is_being_made_is_in_it")
+    else {
+        return;
+    };
     for _ in 0..5 {
         let world = World::new(&brokers);
         let mut side = world.start();
@@ -63,23 +84,36 @@ async fn d1_what_is_acknowledged_while_its_topic_is_being_made_is_in_it() {
             tokio::time::sleep(Duration::from_millis(8)).await;
         }
         for _ in 0..COMMANDS {
-            assert!(matches!(side.delivery().await, Delivery::Done { .. }), "it is acknowledged");
+            assert!(
+                matches!(side.delivery().await, Delivery::Done { .. }),
+                "it is acknowledged"
+            );
         }
         let seen = world.read("saga.commands.pay", COMMANDS).await;
-        assert_eq!(seen.into_iter().filter_map(|record| record.key).collect::<BTreeSet<_>>(), sent);
+        assert_eq!(
+            seen.into_iter()
+                .filter_map(|record| record.key)
+                .collect::<BTreeSet<_>>(),
+            sent
+        );
         side.bus.close().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_too_large_is_refused_and_the_others_get_through() {
-    let Some(brokers) = brokers("a_message_too_large_is_refused") else { return };
+    let Some(brokers) = brokers("a_message_too_large_is_refused") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let large = "x".repeat(1_000_000);
-    let messages = ["small", &large, "small"].map(|input| command("pay", Uuid::now_v7(), now(), input));
+    let messages =
+        ["small", &large, "small"].map(|input| command("pay", Uuid::now_v7(), now(), input));
     side.publish(&batch(messages.to_vec())).await;
-    let Delivery::Done { refused, .. } = side.delivery().await else { panic!("it was not done") };
+    let Delivery::Done { refused, .. } = side.delivery().await else {
+        panic!("it was not done")
+    };
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].0, 1);
     assert!(refused[0].1.contains("at most"), "{}", refused[0].1);
@@ -89,7 +123,9 @@ async fn a_message_too_large_is_refused_and_the_others_get_through() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_without_messages_is_done_at_once() {
-    let Some(brokers) = brokers("a_batch_without_messages_is_done_at_once") else { return };
+    let Some(brokers) = brokers("a_batch_without_messages_is_done_at_once") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     side.publish(&batch(Vec::new())).await;
@@ -99,7 +135,9 @@ async fn a_batch_without_messages_is_done_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_topic_of_a_worker_first_heard_of_is_made_before_its_command_is_taken() {
-    let Some(brokers) = brokers("the_topic_of_a_worker_first_heard_of_is_made") else { return };
+    let Some(brokers) = brokers("the_topic_of_a_worker_first_heard_of_is_made") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let batch = batch(vec![command("newcomer", Uuid::now_v7(), now(), "x")]);
@@ -111,7 +149,9 @@ async fn the_topic_of_a_worker_first_heard_of_is_made_before_its_command_is_take
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_was_deleted_is_made_anew() {
-    let Some(brokers) = brokers("a_topic_that_was_deleted_is_made_anew") else { return };
+    let Some(brokers) = brokers("a_topic_that_was_deleted_is_made_anew") else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let batch = batch(vec![command("pay", Uuid::now_v7(), now(), "x")]);
@@ -130,8 +170,17 @@ async fn a_topic_that_was_deleted_is_made_anew() {
 async fn while_no_broker_answers_nothing_is_taken_and_the_reason_is_said() {
     let world = World::new("127.0.0.1:1");
     let side = world.start();
-    until("the outage is noticed", || side.bus.health().is_err_and(|why| why.contains("does not answer"))).await;
-    assert!(!side.bus.publish(&batch(vec![command("pay", Uuid::now_v7(), now(), "x")])));
+    until("the outage is noticed", || {
+        side.bus
+            .health()
+            .is_err_and(|why| why.contains("does not answer"))
+    })
+    .await;
+    assert!(
+        !side
+            .bus
+            .publish(&batch(vec![command("pay", Uuid::now_v7(), now(), "x")]))
+    );
     assert_eq!(side.bus.alive(), Ok(()), "an outage must not restart us");
     in_time("the end", side.bus.close()).await;
 }

@@ -5,20 +5,31 @@ use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable() {
-    let Some(brokers) = brokers("a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable") else { return };
+    let Some(brokers) = brokers("a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable")
+    else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let saga = Uuid::now_v7();
     let headers = [("correlation-id", "c-9"), ("traceparent", "00-cd")];
-    let partition = world.reply(&saga.to_string(), &reply_json(saga, 1), &headers).await;
-    world.reply(&saga.to_string(), &reply_json(saga, 2), &headers).await;
+    let partition = world
+        .reply(&saga.to_string(), &reply_json(saga, 1), &headers)
+        .await;
+    world
+        .reply(&saga.to_string(), &reply_json(saga, 2), &headers)
+        .await;
     let (first, second) = (side.incoming().await, side.incoming().await);
     assert_eq!((&first.reply, second.reply.attempt), (&reply(saga, 1), 2));
     assert_eq!(first.envelope.correlation_id.as_deref(), Some("c-9"));
     assert_eq!(first.envelope.traceparent.as_deref(), Some("00-cd"));
     second.ack.done();
     side.bus.stop_taking();
-    assert_eq!(world.committed(partition).await, None, "the first is not durable yet");
+    assert_eq!(
+        world.committed(partition).await,
+        None,
+        "the first is not durable yet"
+    );
     first.ack.done();
     side.bus.close().await;
     assert_eq!(world.committed(partition).await, Some(2));
@@ -26,12 +37,17 @@ async fn a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_durable_when_a_replica_died_comes_to_the_next() {
-    let Some(brokers) = brokers("what_was_not_durable_when_a_replica_died_comes_to_the_next") else { return };
+    let Some(brokers) = brokers("what_was_not_durable_when_a_replica_died_comes_to_the_next")
+    else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let saga = Uuid::now_v7();
     for attempt in 1..=3 {
-        world.reply(&saga.to_string(), &reply_json(saga, attempt), &[]).await;
+        world
+            .reply(&saga.to_string(), &reply_json(saga, attempt), &[])
+            .await;
     }
     side.incoming().await.ack.done();
     let lost = side.incoming().await;
@@ -48,12 +64,19 @@ async fn what_was_not_durable_when_a_replica_died_comes_to_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_engine_dropped_is_delivered_again_to_the_same_replica() {
-    let Some(brokers) = brokers("what_the_engine_dropped_is_delivered_again_to_the_same_replica") else { return };
+    let Some(brokers) = brokers("what_the_engine_dropped_is_delivered_again_to_the_same_replica")
+    else {
+        return;
+    };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let saga = Uuid::now_v7();
-    world.reply(&saga.to_string(), &reply_json(saga, 1), &[]).await;
-    world.reply(&saga.to_string(), &reply_json(saga, 2), &[]).await;
+    world
+        .reply(&saga.to_string(), &reply_json(saga, 1), &[])
+        .await;
+    world
+        .reply(&saga.to_string(), &reply_json(saga, 2), &[])
+        .await;
     drop(side.incoming().await);
     let kept = side.incoming().await;
     assert_eq!(kept.reply.attempt, 2);

@@ -1,0 +1,14 @@
+//! SDK for workers: a command comes in, a handler executes or compensates the step, the ledger records it in the same
+//! transaction, a reply goes out.
+
+pub mod again;
+pub mod bus;
+pub mod handler;
+pub mod ledger;
+mod outcome;
+pub mod runtime;
+
+pub use handler::{CallKey, Due, ExternalHandler, Handler, Undo, Work};
+pub use ledger::Tx;
+pub use outcome::{Called, Outcome, Trouble, Voided};
+pub use runtime::{Settings, Worker, WorkerSpec};

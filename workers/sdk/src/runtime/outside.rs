@@ -1,0 +1,206 @@
+//! A batch whose effects are outside the database (A3): rows are committed as intended, then calls are made with no
+//! transaction open, then what became of them is committed, in the order in which it becomes known.
+
+use super::context::{Context, InLedger, today};
+use super::hold::InHand;
+use super::run_handlers::said;
+use super::steps::{decide, keys};
+use crate::handler::{CallKey, ExternalHandler};
+use crate::ledger::{lock, take, write};
+use crate::outcome::{Called, Voided, over_limit};
+use async_trait::async_trait;
+use futures::FutureExt;
+use saga_protocol::Failure;
+use saga_protocol::Payload;
+use saga_protocol::ledger::{self, Call, CallKind, Decision, End, Entry, Site};
+use saga_protocol::message::{Command, Reply, code};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+/// Does a batch.
+pub async fn run(context: &Arc<Context>, handler: &Arc<dyn ExternalHandler>, batch: Vec<InHand>) {
+    let batch = context.put_old_away(batch).await;
+    let mut calls = JoinSet::new();
+    let pieces = context.in_pieces(batch, &Plan).await;
+    send_out(context, handler, &mut calls, pieces).await;
+    while let Some(first) = calls.join_next().await {
+        let mut known: Vec<_> = first.into_iter().collect();
+        while let Some(next) = calls.try_join_next() {
+            known.extend(next);
+        }
+        let mut outcomes = Outcomes(HashMap::new());
+        let mut batch: Vec<InHand> = Vec::with_capacity(known.len());
+        for (one, known) in known {
+            outcomes.0.insert(one.command.saga_id, known);
+            batch.push(one);
+        }
+        let pieces = context.in_pieces(batch, &outcomes).await;
+        send_out(context, handler, &mut calls, pieces).await;
+    }
+}
+
+/// What is to be done next about a command.
+enum Next {
+    Answer(Reply),
+    Call(Planned),
+}
+
+/// A call that the ledger has written down.
+struct Planned {
+    call: Call,
+    key: CallKey,
+    output: Payload,
+}
+
+/// What became of a call.
+struct Known {
+    call: Call,
+    called: Called,
+}
+
+type Nexts = HashMap<Uuid, Next>;
+
+async fn send_out(
+    context: &Arc<Context>,
+    handler: &Arc<dyn ExternalHandler>,
+    calls: &mut JoinSet<(InHand, Known)>,
+    pieces: Vec<(Vec<InHand>, Nexts)>,
+) {
+    for (piece, mut nexts) in pieces {
+        let mut answers = Vec::new();
+        for one in piece {
+            match nexts.remove(&one.command.saga_id) {
+                Some(Next::Answer(reply)) => answers.push((one, reply)),
+                Some(Next::Call(planned)) => {
+                    let (context, handler) = (Arc::clone(context), Arc::clone(handler));
+                    calls.spawn(async move {
+                        let known = make(&context, handler.as_ref(), &one.command, planned).await;
+                        (one, known)
+                    });
+                }
+                None => {}
+            }
+        }
+        context.answer(answers).await;
+    }
+}
+
+/// Makes a call. A panic says nothing about what the other side did.
+async fn make(
+    context: &Context,
+    handler: &dyn ExternalHandler,
+    command: &Command,
+    planned: Planned,
+) -> Known {
+    let _permit = context.calls.acquire().await;
+    let Planned { call, key, output } = planned;
+    let calling = async {
+        match call.kind {
+            CallKind::Act => handler.execute(command, &key).await,
+            CallKind::Undo => handler.compensate(command, &output, &key).await,
+            CallKind::MakeKnown => make_known(handler, command, &key).await,
+        }
+    };
+    let called = AssertUnwindSafe(calling).catch_unwind().await;
+    let called = called.unwrap_or_else(|panic| Called::unknown(said(panic.as_ref())));
+    Known { call, called }
+}
+
+/// Voids the action by its key, or repeats it with that key: either way the answer is definite, or unknown still.
+async fn make_known(handler: &dyn ExternalHandler, command: &Command, key: &CallKey) -> Called {
+    match handler.void(command, key).await {
+        Voided::Never => Called::Failed(Failure::last(code::REVOKED, "its key is void")),
+        Voided::Happened(output) => Called::Done(output),
+        Voided::Unknown(reason) => Called::Unknown(reason),
+        Voided::Unsupported => handler.execute(command, key).await,
+    }
+}
+
+/// The transaction before the calls.
+struct Plan;
+
+#[async_trait]
+impl InLedger for Plan {
+    type Made = Nexts;
+
+    async fn attempt(&self, context: &Context, batch: &[&Command]) -> Result<Nexts, sqlx::Error> {
+        let mut commands = batch.to_vec();
+        let mut tx = context.ledger.begin().await?;
+        let now = today();
+        let entries = take(&mut tx, keys(&mut commands, now)).await?;
+        let mut nexts = Nexts::new();
+        let mut rows = Vec::new();
+        for step in decide(&commands, entries, Site::Outside, now) {
+            nexts.insert(step.command.saga_id, next(&step.entry, step.decision));
+            rows.push(step.entry);
+        }
+        write(&mut tx, &rows).await?;
+        tx.commit().await?;
+        Ok(nexts)
+    }
+}
+
+fn next(entry: &Entry, decision: Decision) -> Next {
+    match decision {
+        Decision::Answer(reply) => Next::Answer(reply),
+        Decision::Call(call) => {
+            let action = call.kind.action();
+            let key = CallKey {
+                text: entry.key(action),
+                action,
+                n: call.key_n,
+            };
+            Next::Call(Planned {
+                call,
+                key,
+                output: entry.output(),
+            })
+        }
+    }
+}
+
+/// The transaction after the calls.
+struct Outcomes(HashMap<Uuid, Known>);
+
+#[async_trait]
+impl InLedger for Outcomes {
+    type Made = Nexts;
+
+    async fn attempt(&self, context: &Context, batch: &[&Command]) -> Result<Nexts, sqlx::Error> {
+        let mut commands = batch.to_vec();
+        let mut tx = context.ledger.begin().await?;
+        let entries = lock(&mut tx, &keys(&mut commands, today())).await?;
+        let mut rows: HashMap<Uuid, Entry> = entries
+            .into_iter()
+            .map(|entry| (entry.saga_id, entry))
+            .collect();
+        let mut nexts = Nexts::new();
+        for command in commands {
+            let known = self.0.get(&command.saga_id);
+            let (Some(entry), Some(known)) = (rows.get_mut(&command.saga_id), known) else {
+                continue;
+            };
+            let decision = ledger::settle(entry, command, known.call, end(known.called.clone()));
+            nexts.insert(command.saga_id, next(entry, decision));
+        }
+        let rows: Vec<Entry> = rows.into_values().collect();
+        write(&mut tx, &rows).await?;
+        tx.commit().await?;
+        Ok(nexts)
+    }
+}
+
+/// What became of a call in the words of the ledger.
+fn end(called: Called) -> End {
+    match called {
+        // What has happened has happened, and is undone the same way without its output.
+        Called::Done(output) if over_limit(&output).is_some() => End::Completed(Payload::null()),
+        Called::Done(output) => End::Completed(output),
+        Called::Failed(failure) | Called::Again(failure) => End::Failed(failure.cut_to_limits()),
+        Called::Later { reason, after } => End::Later { reason, after },
+        Called::Unknown(reason) => End::Unknown(reason),
+    }
+}

@@ -1,0 +1,121 @@
+//! How fast a ledger is, without a bus: `cargo run --release -p workers --example speed -- postgres://… 100000`.
+
+use async_trait::async_trait;
+use saga_protocol::Action;
+use saga_protocol::Time;
+use saga_protocol::message::{Command, CommandInput, Envelope, Heartbeat, Reply};
+use saga_worker::bus::{Ack, CommandSource, DeadLetter, Delivered, ReplySink, SendError};
+use saga_worker::ledger::LedgerTarget;
+use saga_worker::{Settings, Worker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use workers::handlers::{HandlerSettings, Payment, shipped};
+
+struct Endless {
+    step: &'static str,
+    left: usize,
+}
+
+#[async_trait]
+impl CommandSource for Endless {
+    async fn take(&mut self, most: usize) -> Option<Vec<Delivered>> {
+        let count = most.min(self.left);
+        self.left -= count;
+        (count > 0).then(|| (0..count).map(|_| command(self.step)).collect())
+    }
+}
+
+#[derive(Default)]
+struct Count {
+    replies: AtomicUsize,
+    done: Notify,
+}
+
+#[async_trait]
+impl ReplySink for Count {
+    async fn send(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
+        self.replies.fetch_add(replies.len(), Ordering::Relaxed);
+        self.done.notify_one();
+        Ok(())
+    }
+
+    async fn heartbeat(&self, _: &Heartbeat) -> Result<(), SendError> {
+        Ok(())
+    }
+
+    async fn leave(&self, _: &str) -> Result<(), SendError> {
+        Ok(())
+    }
+
+    async fn dead_letter(&self, _: DeadLetter) -> Result<(), SendError> {
+        Ok(())
+    }
+}
+
+fn command(step: &str) -> Delivered {
+    let saga_id = Uuid::now_v7();
+    let now = Time::from(chrono::Utc::now());
+    let input = serde_json::json!({
+        "customer": "c-1", "store": "s-1", "items": [{"menu": "big mac", "quantity": 2, "price": 550}],
+        "currency": "EUR", "fulfilment": "delivery", "payment": {"method": "card", "token": "tok_visa"},
+    });
+    let command = Command {
+        saga_id,
+        workflow: "order".to_owned(),
+        version: 1,
+        key: saga_id.to_string(),
+        step: step.to_owned(),
+        action: Action::Execute,
+        attempt: 1,
+        revision: 1,
+        decided_at: now,
+        deadline: now + Duration::from_secs(7200),
+        happened: None,
+        revoke_only: false,
+        input: CommandInput {
+            input: input.into(),
+            ..CommandInput::default()
+        },
+    };
+    Delivered::new(command, Envelope::default(), Ack::nothing())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let place = arguments.next().ok_or("where: postgres://… or a folder")?;
+    let count: usize = arguments.next().as_deref().unwrap_or("50000").parse()?;
+    let target = match place.starts_with("postgres") {
+        true => LedgerTarget::Postgres { url: place },
+        false => LedgerTarget::Sqlite { dir: place.into() },
+    };
+    let handlers = HandlerSettings {
+        payment: Some(Payment::Inside),
+        ..HandlerSettings::default()
+    };
+    let shutdown = CancellationToken::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    let begun = Instant::now();
+    for step in ["order", "pay", "store", "deliver"] {
+        let worker = Worker::build(
+            shipped(step, &handlers)?,
+            &target,
+            Settings::default(),
+            &shutdown,
+        )
+        .await?;
+        let sink: Arc<Count> = Arc::default();
+        tasks.spawn(worker.run(Endless { step, left: count }, sink, shutdown.clone()));
+    }
+    while tasks.join_next().await.is_some() {}
+    let took = begun.elapsed();
+    println!(
+        "{count} sagas of 4 steps in {took:.1?}: {:.0} sagas/s",
+        count as f64 / took.as_secs_f64()
+    );
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Worker `deliver`: books a courier, who delivers by himself or as a person says. Undone: he is called off.
+
+use super::auto::Auto;
+use super::input::{OrderInput, fill, sift};
+use crate::tables::deliver::{self, Booking};
+use async_trait::async_trait;
+use saga_protocol::Payload;
+use saga_protocol::message::Command;
+use saga_worker::ledger::{Finish, Tx};
+use saga_worker::{Due, Handler, Undo};
+use saga_worker::{Outcome, Trouble};
+use uuid::Uuid;
+
+/// The handler.
+#[derive(Debug)]
+pub struct Deliver {
+    /// When the courier has delivered.
+    pub auto: Auto,
+}
+
+#[async_trait]
+impl Handler for Deliver {
+    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, Trouble> {
+        let outcomes = self.execute_all(&[command], tx).await?.unwrap_or_default();
+        Ok(outcomes
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Outcome::retry("there is no outcome")))
+    }
+
+    async fn compensate(
+        &self,
+        command: &Command,
+        _: &Payload,
+        tx: &mut Tx,
+    ) -> Result<Outcome, Trouble> {
+        deliver::set_status(tx, &[command.saga_id], "called_off").await?;
+        Ok(Outcome::Done(Payload::empty()))
+    }
+
+    async fn execute_all(
+        &self,
+        commands: &[&Command],
+        tx: &mut Tx,
+    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+        let (bookings, outcomes) = sift(commands, booking);
+        deliver::book(
+            tx,
+            &bookings,
+            if self.auto.at_once() {
+                "delivered"
+            } else {
+                "booked"
+            },
+        )
+        .await?;
+        Ok(Some(fill(
+            outcomes,
+            bookings
+                .iter()
+                .map(|booking| self.auto.answer(output(booking))),
+        )))
+    }
+
+    async fn compensate_all(
+        &self,
+        undos: &[Undo<'_>],
+        tx: &mut Tx,
+    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+        let sagas: Vec<Uuid> = undos.iter().map(|undo| undo.command.saga_id).collect();
+        deliver::set_status(tx, &sagas, "called_off").await?;
+        Ok(Some(
+            undos
+                .iter()
+                .map(|_| Outcome::Done(Payload::empty()))
+                .collect(),
+        ))
+    }
+
+    async fn finish(&self, due: &[Due], tx: &mut Tx) -> Result<Vec<Finish>, Trouble> {
+        let sagas: Vec<Uuid> = due.iter().map(|due| due.saga_id).collect();
+        deliver::set_status(tx, &sagas, "delivered").await?;
+        Ok(due
+            .iter()
+            .map(|due| Finish::Completed(due.output.clone()))
+            .collect())
+    }
+}
+
+fn booking(command: &Command) -> Result<Booking, Outcome> {
+    let input = OrderInput::of(command)?;
+    Ok(Booking {
+        saga_id: command.saga_id,
+        order_id: command.key.clone(),
+        customer: input.customer,
+    })
+}
+
+fn output(booking: &Booking) -> Payload {
+    serde_json::json!({ "booking": booking.saga_id }).into()
+}

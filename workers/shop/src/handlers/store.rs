@@ -1,0 +1,103 @@
+//! Worker `store`: a ticket for the kitchen, confirmed by itself or by a person. Undone: the ticket is withdrawn.
+
+use super::auto::Auto;
+use super::input::{OrderInput, fill, items, sift};
+use crate::tables::store::{self, Ticket};
+use async_trait::async_trait;
+use saga_protocol::Payload;
+use saga_protocol::message::Command;
+use saga_worker::ledger::{Finish, Tx};
+use saga_worker::{Due, Handler, Undo};
+use saga_worker::{Outcome, Trouble};
+use uuid::Uuid;
+
+/// The handler.
+#[derive(Debug)]
+pub struct Store {
+    /// When the kitchen confirms.
+    pub auto: Auto,
+}
+
+#[async_trait]
+impl Handler for Store {
+    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, Trouble> {
+        let outcomes = self.execute_all(&[command], tx).await?.unwrap_or_default();
+        Ok(outcomes
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Outcome::retry("there is no outcome")))
+    }
+
+    async fn compensate(
+        &self,
+        command: &Command,
+        _: &Payload,
+        tx: &mut Tx,
+    ) -> Result<Outcome, Trouble> {
+        store::set_status(tx, &[command.saga_id], "withdrawn").await?;
+        Ok(Outcome::Done(Payload::empty()))
+    }
+
+    async fn execute_all(
+        &self,
+        commands: &[&Command],
+        tx: &mut Tx,
+    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+        let (tickets, outcomes) = sift(commands, ticket);
+        store::open(
+            tx,
+            &tickets,
+            if self.auto.at_once() {
+                "confirmed"
+            } else {
+                "waiting"
+            },
+        )
+        .await?;
+        Ok(Some(fill(
+            outcomes,
+            tickets
+                .iter()
+                .map(|ticket| self.auto.answer(output(ticket))),
+        )))
+    }
+
+    async fn compensate_all(
+        &self,
+        undos: &[Undo<'_>],
+        tx: &mut Tx,
+    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+        let sagas: Vec<Uuid> = undos.iter().map(|undo| undo.command.saga_id).collect();
+        store::set_status(tx, &sagas, "withdrawn").await?;
+        Ok(Some(
+            undos
+                .iter()
+                .map(|_| Outcome::Done(Payload::empty()))
+                .collect(),
+        ))
+    }
+
+    async fn finish(&self, due: &[Due], tx: &mut Tx) -> Result<Vec<Finish>, Trouble> {
+        let sagas: Vec<Uuid> = due.iter().map(|due| due.saga_id).collect();
+        store::set_status(tx, &sagas, "confirmed").await?;
+        Ok(due
+            .iter()
+            .map(|due| Finish::Completed(due.output.clone()))
+            .collect())
+    }
+}
+
+fn ticket(command: &Command) -> Result<Ticket, Outcome> {
+    let input = OrderInput::of(command)?;
+    let order_id = command.key.clone();
+    Ok(Ticket {
+        saga_id: command.saga_id,
+        order_id,
+        store: input.store,
+        items: items(command),
+    })
+}
+
+fn output(ticket: &Ticket) -> Payload {
+    serde_json::json!({ "ticket": ticket.saga_id, "store": ticket.store }).into()
+}

@@ -1,0 +1,54 @@
+//! Table `payments`, of worker `pay` when it approves payments itself.
+
+use saga_worker::ledger::{Script, Set, Tx};
+use uuid::Uuid;
+
+/// The table.
+pub const SCRIPT: Script = Script {
+    version: 201,
+    name: "pay",
+    postgres: include_str!("../../../../migrations/worker_postgres/0201_pay.sql"),
+    sqlite: include_str!("../../../../migrations/worker_sqlite/0201_pay.sql"),
+};
+
+/// A payment.
+#[derive(Clone, Debug)]
+pub struct Payment {
+    /// Its saga.
+    pub saga_id: Uuid,
+    /// Of the smallest unit.
+    pub amount: i64,
+    /// The currency.
+    pub currency: String,
+}
+
+/// Charges.
+///
+/// # Errors
+/// Those of the database.
+pub async fn charge(tx: &mut Tx, payments: &[Payment]) -> Result<(), sqlx::Error> {
+    let set = Set::new()
+        .uuids("saga_id", payments.iter().map(|payment| payment.saga_id))
+        .ints("amount", payments.iter().map(|payment| payment.amount))
+        .texts(
+            "currency",
+            payments.iter().map(|payment| payment.currency.as_str()),
+        );
+    tx.sql("insert into payments (saga_id, amount, currency) select saga_id, amount, currency from {set}")
+        .over(set)
+        .execute()
+        .await
+        .map(drop)
+}
+
+/// Refunds.
+///
+/// # Errors
+/// Those of the database.
+pub async fn refund(tx: &mut Tx, sagas: &[Uuid]) -> Result<(), sqlx::Error> {
+    tx.sql("update payments as p set status = 'refunded' from {set} where p.saga_id = s.saga_id")
+        .over(Set::new().uuids("saga_id", sagas.iter().copied()))
+        .execute()
+        .await
+        .map(drop)
+}

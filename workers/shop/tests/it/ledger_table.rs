@@ -1,0 +1,303 @@
+//! The ledger's table itself: what it refuses, and what two connections do to each other.
+
+use crate::support::{Home, execute, homes};
+use saga_protocol::Action;
+use saga_protocol::ledger::{CallKind, Decision, End, Entry, Site, State, decide, settle};
+use saga_protocol::message::Command;
+use saga_protocol::{Payload, Time};
+use saga_worker::ledger::{Key, Ledger, Migrations, Tx, take, write};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+async fn open(home: &Home) -> Ledger {
+    Ledger::open(
+        "table",
+        &home.target,
+        &[],
+        Migrations::Run,
+        &CancellationToken::new(),
+    )
+    .await
+    .unwrap()
+}
+
+/// Rows that no rule leads to, each refused by the check that is named for it.
+const ILLEGAL: [(&str, &str); 10] = [
+    (
+        "a_state_is_one_of_six",
+        "'lost', 1, '{}', 0, 0, null, 0, null",
+    ),
+    ("new_knows_nothing", "'new', 1, null, 0, 0, null, 0, null"),
+    (
+        "intended_has_no_answer_yet",
+        "'intended', 1, '{}', 0, 0, null, 0, null",
+    ),
+    (
+        "intended_has_no_answer_yet",
+        "'intended', 0, null, 0, 0, null, 0, null",
+    ),
+    (
+        "done_failed_and_undone_have_an_answer",
+        "'done', 1, null, 0, 0, null, 0, null",
+    ),
+    (
+        "failed_was_not_compensated",
+        "'failed', 1, '{}', 0, 1, '{}', 0, null",
+    ),
+    (
+        "forbidden_and_undone_were_compensated",
+        "'forbidden', 0, null, 0, 0, null, 0, null",
+    ),
+    (
+        "a_compensation_has_an_answer",
+        "'done', 1, '{}', 0, 1, null, 0, null",
+    ),
+    (
+        "only_what_was_taken_on_is_due",
+        "'forbidden', 0, null, 0, 1, '{}', 0, DUE",
+    ),
+    (
+        "keys_count_from_zero",
+        "'done', 1, '{}', -1, 0, null, 0, null",
+    ),
+];
+
+#[tokio::test]
+async fn a2_an_illegal_row_is_refused_by_the_table() {
+    for home in homes("a2_an_illegal_row_is_refused_by_the_table").await {
+        let ledger = open(&home).await;
+        for (check, values) in ILLEGAL {
+            let due = if home.kind == "postgres" {
+                "now()"
+            } else {
+                "1"
+            };
+            let text = format!(
+                "insert into ledger (saga_id, step, needed_until, state, attempt, reply, key_n, undo_attempt,
+                                     undo_reply, undo_key_n, due_at) values ($1, 'table', $2, {})",
+                values.replace("DUE", due)
+            );
+            let mut tx = ledger.begin().await.unwrap();
+            let insert = tx
+                .sql(text.leak())
+                .bind(Uuid::now_v7())
+                .bind(Time::default());
+            let said = insert.execute().await.expect_err(values).to_string();
+            assert!(
+                said.contains(check),
+                "{values} is refused by {check}, not: {said}"
+            );
+        }
+        ledger.close().await;
+        home.leave().await;
+    }
+}
+
+fn key(command: &Command) -> Key {
+    Key {
+        saga_id: command.saga_id,
+        step: command.step.clone(),
+        needed_until: command.deadline,
+    }
+}
+
+async fn take_one(tx: &mut Tx, command: &Command) -> Entry {
+    take(tx, vec![key(command)]).await.unwrap().remove(0)
+}
+
+/// What the rules say to a command of a handler inside the database.
+fn asked(entry: &mut Entry, command: &Command) -> Decision {
+    decide(entry, command, Site::Inside, command.decided_at)
+}
+
+/// Polls until somebody waits for a lock. There is no signal for that from outside the database.
+async fn somebody_waits(ledger: &Ledger) {
+    for _ in 0..3_000 {
+        let mut tx = ledger.begin().await.unwrap();
+        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        if tx.sql(waiting).fetch_one().await.unwrap().int(0).unwrap() > 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("nobody waits for a lock");
+}
+
+#[tokio::test]
+async fn a1_with_a_row_for_each_direction_both_would_commit() {
+    // The run of events that A1 closes, with the table that it forbids: neither sees the other.
+    let Some(home) =
+        crate::support::postgres("a1_with_a_row_for_each_direction_both_would_commit").await
+    else {
+        return;
+    };
+    let ledger = open(&home).await;
+    let mut tx = ledger.begin().await.unwrap();
+    let table = "create table two_rows (saga_id uuid, action text, primary key (saga_id, action))";
+    tx.sql(table).execute().await.unwrap();
+    tx.commit().await.unwrap();
+    let saga = Uuid::now_v7();
+    let (mut execute, mut compensate) =
+        (ledger.begin().await.unwrap(), ledger.begin().await.unwrap());
+    for (tx, action) in [(&mut execute, "execute"), (&mut compensate, "compensate")] {
+        let insert = tx
+            .sql("insert into two_rows values ($1, $2) on conflict do nothing")
+            .bind(saga)
+            .bind(action);
+        assert_eq!(insert.execute().await.unwrap(), 1);
+        let seen = tx
+            .sql("select count(*) from two_rows where saga_id = $1")
+            .bind(saga);
+        assert_eq!(
+            seen.fetch_one().await.unwrap().int(0).unwrap(),
+            1,
+            "it sees nobody but itself"
+        );
+    }
+    execute.commit().await.unwrap();
+    compensate.commit().await.unwrap();
+    ledger.close().await;
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn a1_a_compensation_waits_for_the_action_under_way_and_then_sees_it() {
+    let name = "a1_a_compensation_waits_for_the_action_under_way_and_then_sees_it";
+    let Some(home) = crate::support::postgres(name).await else {
+        return;
+    };
+    let ledger = open(&home).await;
+    let command = execute("table");
+    let mut acting = ledger.begin().await.unwrap();
+    let mut entry = take_one(&mut acting, &command).await;
+    let Decision::Call(call) = asked(&mut entry, &command) else {
+        panic!("it is done")
+    };
+    assert_eq!(call.kind, CallKind::Act);
+
+    let (other, undo) = (ledger.clone(), crate::support::compensate(&command));
+    let undoing = tokio::spawn(async move {
+        let mut tx = other.begin().await.unwrap();
+        asked(&mut take_one(&mut tx, &undo).await, &undo)
+    });
+    somebody_waits(&ledger).await;
+    settle(&mut entry, &command, call, End::Completed(Payload::empty()));
+    write(&mut acting, &[entry]).await.unwrap();
+    acting.commit().await.unwrap();
+    assert!(matches!(undoing.await.unwrap(), Decision::Call(call) if call.kind == CallKind::Undo));
+    ledger.close().await;
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn a1_an_action_waits_for_the_tombstone_under_way_and_is_then_revoked() {
+    let name = "a1_an_action_waits_for_the_tombstone_under_way_and_is_then_revoked";
+    let Some(home) = crate::support::postgres(name).await else {
+        return;
+    };
+    let ledger = open(&home).await;
+    let command = execute("table");
+    let undo = crate::support::compensate(&command);
+    let mut forbidding = ledger.begin().await.unwrap();
+    let mut entry = take_one(&mut forbidding, &undo).await;
+    assert!(matches!(asked(&mut entry, &undo), Decision::Answer(reply) if reply.empty));
+
+    let (other, acting) = (ledger.clone(), command.clone());
+    let acting = tokio::spawn(async move {
+        let mut tx = other.begin().await.unwrap();
+        asked(&mut take_one(&mut tx, &acting).await, &acting)
+    });
+    somebody_waits(&ledger).await;
+    write(&mut forbidding, &[entry]).await.unwrap();
+    forbidding.commit().await.unwrap();
+    let Decision::Answer(reply) = acting.await.unwrap() else {
+        panic!("it is not done")
+    };
+    assert_eq!(crate::support::gist(&reply).2, "revoked");
+    ledger.close().await;
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn a1_an_action_that_is_taken_back_leaves_the_row_to_whoever_waits() {
+    let name = "a1_an_action_that_is_taken_back_leaves_the_row_to_whoever_waits";
+    let Some(home) = crate::support::postgres(name).await else {
+        return;
+    };
+    let ledger = open(&home).await;
+    let command = execute("table");
+    let mut acting = ledger.begin().await.unwrap();
+    take_one(&mut acting, &command).await;
+    let (other, undo) = (ledger.clone(), crate::support::compensate(&command));
+    let undoing = tokio::spawn(async move {
+        let mut tx = other.begin().await.unwrap();
+        take_one(&mut tx, &undo).await.state
+    });
+    somebody_waits(&ledger).await;
+    acting.rollback().await.unwrap();
+    assert_eq!(undoing.await.unwrap(), State::New);
+    ledger.close().await;
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn a1_batches_that_overlap_never_deadlock() {
+    let Some(home) = crate::support::postgres("a1_batches_that_overlap_never_deadlock").await
+    else {
+        return;
+    };
+    let ledger = open(&home).await;
+    let commands: Vec<Command> = (0..40).map(|_| execute("table")).collect();
+    for round in 0..6 {
+        let batch = |backwards: bool, ledger: Ledger, mut keys: Vec<Key>| async move {
+            if backwards {
+                keys.reverse();
+            }
+            let mut tx = ledger.begin().await?;
+            let mut entries = take(&mut tx, keys).await?;
+            for entry in &mut entries {
+                let command = Command {
+                    saga_id: entry.saga_id,
+                    action: Action::Execute,
+                    ..execute("table")
+                };
+                if let Decision::Call(call) = asked(entry, &command) {
+                    settle(entry, &command, call, End::Completed(Payload::empty()));
+                }
+            }
+            write(&mut tx, &entries).await?;
+            tx.commit().await
+        };
+        // Half of the rows are there from the round before, half are new: both kinds of waiting meet.
+        let keys: Vec<Key> = commands.iter().skip(round * 5).take(20).map(key).collect();
+        let (one, two) = tokio::join!(
+            tokio::spawn(batch(false, ledger.clone(), keys.clone())),
+            tokio::spawn(batch(true, ledger.clone(), keys))
+        );
+        one.unwrap().unwrap();
+        two.unwrap().unwrap();
+    }
+    ledger.close().await;
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn migrations_run_once_whoever_runs_them_and_off_waits_for_them() {
+    let name = "migrations_run_once_whoever_runs_them_and_off_waits_for_them";
+    let Some(home) = crate::support::postgres(name).await else {
+        return;
+    };
+    let shutdown = CancellationToken::new();
+    let (target, stop) = (home.target.clone(), shutdown.clone());
+    let waiting = tokio::spawn(async move {
+        Ledger::open("table", &target, &[], Migrations::Await, &stop)
+            .await
+            .map(drop)
+    });
+    let all = futures::future::join_all((0..4).map(|_| open(&home))).await;
+    waiting.await.unwrap().unwrap();
+    for ledger in all {
+        ledger.close().await;
+    }
+    home.leave().await;
+}

@@ -1,0 +1,126 @@
+//! The JSON Schema of the format says what the reader says, as far as it can.
+
+use super::{mistakes, valid};
+use crate::definition::tree;
+use crate::definition::{format, shipped};
+use crate::testing::texts;
+use jsonschema::Validator;
+use proptest::prelude::*;
+use serde_json::Value;
+
+const FILE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../definitions/workflow.schema.json"
+);
+
+fn schema() -> Validator {
+    jsonschema::options()
+        .offline()
+        .build(&format::json_schema())
+        .expect("it is a JSON Schema")
+}
+
+/// A definition's file as JSON.
+fn json(text: &str) -> Value {
+    tree::read(text)
+        .expect("it is YAML")
+        .json(&mut Default::default())
+        .expect("it has a JSON form")
+}
+
+#[test]
+fn the_file_is_what_the_reader_s_keys_and_limits_make() {
+    let text = format!("{:#}\n", format::json_schema());
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(FILE, &text).unwrap();
+    }
+    assert_eq!(
+        std::fs::read_to_string(FILE).unwrap(),
+        text,
+        "BLESS=1 cargo test -p workflows format writes it anew"
+    );
+}
+
+#[test]
+fn the_schema_takes_the_shipped_definitions_and_their_canonical_texts() {
+    let schema = schema();
+    for shipped in shipped::ALL {
+        for text in [shipped.text, &valid(shipped.text).canonical()] {
+            let errors: Vec<_> = schema
+                .iter_errors(&json(text))
+                .map(|error| error.to_string())
+                .collect();
+            assert_eq!(errors, [""; 0], "{}", shipped.file);
+        }
+        let first = shipped.text.lines().next();
+        assert_eq!(
+            first,
+            Some("# yaml-language-server: $schema=workflow.schema.json"),
+            "{}",
+            shipped.file
+        );
+    }
+}
+
+#[test]
+fn the_schema_and_the_reader_refuse_the_same() {
+    let schema = schema();
+    let step = |step: &str| format!("workflow: w\nversion: 1\nsteps:\n  - {{name: a, {step}}}\n");
+    let broken = [
+        "5".to_owned(),
+        "workflow: w\nversion: 1\n".to_owned(),
+        "workflow: w\nversion: 1\nsteps: []\n".to_owned(),
+        "workflow: w\nversion: 0\nsteps: [{name: a}]\n".to_owned(),
+        "workflow: w\nversion: 2147483648\nsteps: [{name: a}]\n".to_owned(),
+        "workflow: W\nversion: 1\nsteps: [{name: a}]\n".to_owned(),
+        "workflow: w\nversion: 1\nsteps: [{name: -a}]\n".to_owned(),
+        "workflow: w\nversion: 1\nowner: me\nsteps: [{name: a}]\n".to_owned(),
+        "workflow: w\nversion: 1\ndeadline: 5\nsteps: [{name: a}]\n".to_owned(),
+        "workflow: w\nversion: 1\nsensitive: [token]\nsteps: [{name: a}]\n".to_owned(),
+        "workflow: w\nversion: 1\ninput_schema: 5\nsteps: [{name: a}]\n".to_owned(),
+        "workflow: w\nversion: 1\nsteps: [{worker: a}]\n".to_owned(),
+        format!(
+            "workflow: w\nversion: 1\nsteps:\n{}",
+            (0..101)
+                .map(|n| format!("  - name: s{n}\n"))
+                .collect::<String>()
+        ),
+        step("colour: red"),
+        step("needs: b"),
+        step("needs: [b, b]"),
+        step("timeout: soon"),
+        step("reminder: 5"),
+        step("pivot: 'yes'"),
+        step("when: 5"),
+        step("worker: A"),
+        step("output_schema: []"),
+        step("compensation: 5"),
+        step("compensation: {attempts: 5}"),
+        step("retry: 5"),
+        step("retry: {attempts: 0}"),
+        step("retry: {attempts: 1001}"),
+        step("retry: {factor: 11}"),
+        step("retry: {jitter: 1.5}"),
+        step("retry: {max: 5}"),
+        step("retry: {tries: 5}"),
+        step("retry: {not_retryable: declined}"),
+        step("retry: {not_retryable: ['']}"),
+        step("retry: {not_retryable: [5]}"),
+    ];
+    for text in &broken {
+        assert!(!mistakes(text).is_empty());
+        assert!(
+            !schema.is_valid(&json(text)),
+            "the schema takes what the reader refuses: {text:.200}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_schema_takes_what_the_reader_takes(text in texts()) {
+        prop_assert!(schema().is_valid(&json(&text)), "{text}");
+    }
+}

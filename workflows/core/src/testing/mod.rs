@@ -1,0 +1,11 @@
+//! What tests of this crate and of others check sagas with. Not part of a release: feature `testing`.
+
+mod flow;
+mod scene;
+pub mod situations;
+mod strategies;
+
+pub use crate::invariants::{check_invariants, check_move};
+pub use flow::flow;
+pub use scene::{BEGINNING, ID, Scene, beginning, story};
+pub use strategies::{FLAGS, STEPS, definitions, inputs, texts};

@@ -1,0 +1,333 @@
+//! Given a workflow and what has happened; an input; the state and the effects. All as lines that a person can read.
+//!
+//! An input:
+//!
+//! | line | means |
+//! | --- | --- |
+//! | `start` | the saga begins |
+//! | `a completed`, `a accepted`, `a deferred 10s`, `a failed`, `a failed for good` | a reply to `execute` |
+//! | `undo a completed`, `undo a empty`, … | a reply to `compensate` |
+//! | `a completed @1` | the same, of attempt 1 instead of the last one |
+//! | `cancel`, `retry`, `pause`, `resume`, `complete a`, `fail a`, `resolve a` | what people ask for |
+//! | `undeliverable a`, `undeliverable undo a` | Kafka refuses the last command |
+//! | `timer`, `timer unread a,b` | a wake-up, with the steps whose command is unread |
+//! | `+30s timer` | any of them, 30 s later |
+//!
+//! An outcome: `compensating late paused | a completed, b failed | execute c#1, undo b#2 happened, forbid d#1`, or
+//! `ignored: late`, or `refused: it is too late to cancel: …`.
+
+use crate::definition::Definition;
+use crate::saga::{Saga, StepStatus};
+use crate::testing::flow;
+use crate::testing::{check_invariants, check_move};
+use crate::transition::input::{Complete, Fail, Reason, Resolve, Start, Timer, Undeliverable};
+use crate::transition::{Decision, Effect, Input, Moved, Subject, apply, start};
+use saga_protocol::message::{Command, Event, Outcome, Reply};
+use saga_protocol::{Action, Failure};
+use saga_protocol::{Payload, Time};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// 2026-01-01T00:00:00Z: when every saga of these tests begins.
+pub const BEGINNING: Time = Time::from_micros(1_767_225_600_000_000);
+pub const ID: Uuid = Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0001);
+
+/// A saga and what it was started with.
+pub struct Scene {
+    pub definition: Definition,
+    pub input: Payload,
+    pub saga: Option<Saga>,
+    pub now: Time,
+    pub last: Option<Moved>,
+}
+
+/// Tells a story from its start, and checks each line of it.
+#[track_caller]
+pub fn story(line: &str, lines: &[(&str, &str)]) -> Scene {
+    Scene::of(line).goes_on(lines)
+}
+
+impl Scene {
+    pub fn of(line: &str) -> Self {
+        Self {
+            definition: flow(line),
+            input: Payload::empty(),
+            saga: None,
+            now: BEGINNING,
+            last: None,
+        }
+    }
+
+    /// With what the conditions read.
+    pub fn with_input(mut self, json: &str) -> Self {
+        self.input = Payload::parse(json.to_owned()).unwrap();
+        self
+    }
+
+    #[track_caller]
+    pub fn goes_on(mut self, lines: &[(&str, &str)]) -> Self {
+        for (number, (input, expected)) in lines.iter().enumerate() {
+            let outcome = self.does(input);
+            assert_eq!(&outcome, expected, "after line {}, {input:?}", number + 1);
+        }
+        self
+    }
+
+    /// Only to get there.
+    #[track_caller]
+    pub fn after(mut self, inputs: &[&str]) -> Self {
+        for input in inputs {
+            let outcome = self.does(input);
+            assert!(
+                !outcome.starts_with("ignored") && !outcome.starts_with("refused"),
+                "{input}: {outcome}"
+            );
+        }
+        self
+    }
+
+    pub fn saga(&self) -> &Saga {
+        self.saga.as_ref().expect("the saga has begun")
+    }
+
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            definition: &self.definition,
+            input: &self.input,
+        }
+    }
+
+    /// Moves the clock, applies the input, checks what holds at all times, and tells what came of it.
+    #[track_caller]
+    pub fn does(&mut self, line: &str) -> String {
+        if line == "start" {
+            let moved = start(self.subject(), &beginning(&self.input), self.now);
+            return self.moved(moved);
+        }
+        match self.hears(line).1 {
+            Decision::Moved(moved) => self.moved(*moved),
+            Decision::Ignored(reason) => format!("ignored: {reason}"),
+            Decision::Refused(refusal) => format!("refused: {refusal}"),
+        }
+    }
+
+    /// Moves the clock, and says what the input would do.
+    pub fn hears(&mut self, line: &str) -> (Input, Decision) {
+        let mut line = line;
+        if let Some((by, rest)) = line.strip_prefix('+').and_then(|line| line.split_once(' ')) {
+            self.now = self.now + humantime::parse_duration(by).unwrap();
+            line = rest;
+        }
+        let input = self.input_of(line);
+        let decision = self.apply(&input);
+        (input, decision)
+    }
+
+    /// What the input would do: twice, since the same must come of it.
+    pub fn apply(&self, input: &Input) -> Decision {
+        let decision = apply(self.subject(), self.saga(), input, self.now);
+        let again = Saga::from_json(&self.saga().to_json().unwrap()).unwrap();
+        assert_eq!(
+            decision,
+            apply(self.subject(), &again, input, self.now),
+            "not the same twice: {input:?}"
+        );
+        if let Decision::Moved(moved) = &decision {
+            assert_eq!(
+                check_move(self.saga(), moved, &self.definition),
+                Ok(()),
+                "by {input:?}"
+            );
+        }
+        decision
+    }
+
+    #[track_caller]
+    fn moved(&mut self, moved: Moved) -> String {
+        assert_eq!(
+            check_invariants(&moved.saga, &self.definition),
+            Ok(()),
+            "{:?}",
+            moved.saga
+        );
+        let text = render(&moved);
+        self.saga = Some(moved.saga.clone());
+        self.last = Some(moved);
+        text
+    }
+
+    /// The event of the last move.
+    pub fn event(&self) -> &Event {
+        let effects = &self.last.as_ref().expect("it moved").effects;
+        let event = effects.iter().find_map(|effect| match effect {
+            Effect::Publish(event) => Some(event),
+            Effect::Send { .. } | Effect::WakeAt(_) => None,
+        });
+        event.expect("every move has its event")
+    }
+
+    /// The commands of the last move.
+    pub fn commands(&self) -> Vec<&Command> {
+        self.last.as_ref().expect("it moved").commands().collect()
+    }
+
+    pub fn input_of(&self, line: &str) -> Input {
+        let words: Vec<_> = line.split(' ').collect();
+        let asked = || Reason {
+            reason: "because".to_owned(),
+            by: "someone".to_owned(),
+        };
+        let by = || "someone".to_owned();
+        match words[..] {
+            ["cancel"] => Input::Cancel(asked()),
+            ["retry"] => Input::Retry(asked()),
+            ["pause"] => Input::Pause(asked()),
+            ["resume"] => Input::Resume(asked()),
+            ["timer"] => Input::Timer(Timer::default()),
+            ["timer", "unread", steps] => Input::Timer(Timer {
+                unread: true,
+                steps: steps.split(',').map(str::to_owned).collect(),
+            }),
+            ["complete", step] => Input::Complete(Complete {
+                step: step.to_owned(),
+                output: output("by hand"),
+                reason: String::new(),
+                by: by(),
+            }),
+            ["fail", step] => {
+                let error = Failure::retryable("by_hand", "someone says so");
+                Input::Fail(Fail {
+                    step: step.to_owned(),
+                    error,
+                    by: by(),
+                })
+            }
+            ["resolve", step] => Input::Resolve(Resolve {
+                step: step.to_owned(),
+                note: "done by hand".to_owned(),
+                by: by(),
+            }),
+            ["undeliverable", "undo", step] => self.undeliverable(step, Action::Compensate),
+            ["undeliverable", step] => self.undeliverable(step, Action::Execute),
+            ["undo", step, ref words @ ..] => {
+                Input::Reply(self.reply(step, Action::Compensate, words))
+            }
+            [step, ref words @ ..] => Input::Reply(self.reply(step, Action::Execute, words)),
+            [] => panic!("an empty line"),
+        }
+    }
+
+    fn undeliverable(&self, step: &str, action: Action) -> Input {
+        let attempt = self.last_attempt(step, action);
+        Input::Undeliverable(Undeliverable {
+            step: step.to_owned(),
+            action,
+            attempt,
+            message: "too large".to_owned(),
+        })
+    }
+
+    fn last_attempt(&self, step: &str, action: Action) -> u32 {
+        let step = self.saga().step(step);
+        step.map_or(1, |step| match action {
+            Action::Execute => step.execute.attempt,
+            Action::Compensate => step.undo.as_ref().map_or(0, |undo| undo.tries.attempt),
+        })
+    }
+
+    fn reply(&self, step: &str, action: Action, words: &[&str]) -> Reply {
+        let (words, attempt) = match words {
+            [words @ .., at] if at.starts_with('@') => (words, at[1..].parse().unwrap()),
+            _ => (words, self.last_attempt(step, action)),
+        };
+        let mut reply = Reply {
+            saga_id: ID,
+            step: step.to_owned(),
+            action,
+            attempt,
+            outcome: Outcome::Completed,
+            output: None,
+            empty: false,
+            retry_after: None,
+            error: None,
+        };
+        match words {
+            ["completed"] => reply.output = Some(output(step)),
+            ["empty"] => reply.empty = true,
+            ["accepted"] => reply.outcome = Outcome::Accepted,
+            ["deferred", after] => {
+                reply.outcome = Outcome::Deferred;
+                reply.retry_after = Some(humantime::parse_duration(after).unwrap());
+            }
+            ["failed"] => {
+                reply.outcome = Outcome::Failed;
+                reply.error = Some(Failure::retryable("busy", "later"));
+            }
+            ["failed", "for", "good"] => {
+                reply.outcome = Outcome::Failed;
+                reply.error = Some(Failure::last("declined", "never"));
+            }
+            ["failed", code] => {
+                reply.outcome = Outcome::Failed;
+                reply.error = Some(Failure::last(code, ""));
+            }
+            _ => panic!("{words:?} is no answer"),
+        }
+        reply
+    }
+
+    /// The saga's wake-up, from now.
+    pub fn wakes_in(&self) -> Option<Duration> {
+        crate::transition::wake_at(self.saga()).map(|at| at.since(self.now))
+    }
+}
+
+pub fn beginning(input: &Payload) -> Start {
+    Start {
+        saga_id: ID,
+        key: "key".to_owned(),
+        correlation_id: "c-1".to_owned(),
+        input: input.clone(),
+        by: "someone".to_owned(),
+    }
+}
+
+fn output(of: &str) -> Payload {
+    serde_json::json!({ "from": of }).into()
+}
+
+fn render(moved: &Moved) -> String {
+    let saga = &moved.saga;
+    let mut text = saga.status.to_string();
+    text.push_str(if saga.past_deadline { " late" } else { "" });
+    text.push_str(if saga.paused { " paused" } else { "" });
+    let begun = saga
+        .steps
+        .iter()
+        .filter(|step| step.status != StepStatus::Pending);
+    let steps: Vec<_> = begun
+        .map(|step| format!("{} {}", step.name, step.status))
+        .collect();
+    let commands: Vec<_> = moved.commands().map(render_command).collect();
+    for part in [steps.join(", "), commands.join(", ")] {
+        if !part.is_empty() {
+            text.push_str(" | ");
+            text.push_str(&part);
+        }
+    }
+    text
+}
+
+fn render_command(command: &Command) -> String {
+    let what = match command.action {
+        Action::Execute => "execute",
+        Action::Compensate if command.revoke_only => "forbid",
+        Action::Compensate => "undo",
+    };
+    let happened = if command.happened == Some(true) {
+        " happened"
+    } else {
+        ""
+    };
+    format!("{what} {}#{}{happened}", command.step, command.attempt)
+}

@@ -1,0 +1,177 @@
+//! What a customer or an operator asks of a saga: cancel, retry, pause, resume, resolve.
+
+use super::input::{self, Resolve};
+use super::machine::{Data, Machine};
+use super::{Decision, Reason, Refusal, Verdict, too_late_to_cancel};
+use crate::saga::{Cancel, Cause, Status, StepStatus, Undo, Wait};
+use saga_protocol::Action;
+use saga_protocol::message::EventType;
+
+pub(super) fn not_now(sentence: impl Into<String>) -> Decision {
+    Decision::Refused(Refusal::NotNow(sentence.into()))
+}
+
+fn data_of(reason: &input::Reason) -> Data {
+    Data {
+        reason: Some(reason.reason.clone()),
+        by: Some(reason.by.clone()),
+        ..Data::default()
+    }
+}
+
+impl Machine<'_> {
+    pub(super) fn cancel(&mut self, reason: &input::Reason) -> Verdict {
+        if self.saga.cancel.is_some() {
+            return Err(Decision::Ignored(Reason::Duplicate));
+        }
+        if let Some(why) = too_late_to_cancel(self.definition(), &self.saga) {
+            return Err(Decision::Refused(Refusal::TooLate(why)));
+        }
+        let cancel = Cancel {
+            reason: reason.reason.clone(),
+            by: reason.by.clone(),
+            at: self.now,
+        };
+        self.saga.cancel = Some(cancel);
+        if self.saga.turned() {
+            // It goes backwards already, after a failure: the wish is kept, nothing else changes.
+            self.tell(EventType::SagaCancelling, None, data_of(reason));
+        } else {
+            self.turn(Cause::Cancel, data_of(reason));
+        }
+        Ok(())
+    }
+
+    /// What is parked gets a new round of attempts; what waits for its next attempt gets it now.
+    pub(super) fn retry(&mut self, _reason: &input::Reason) -> Verdict {
+        self.refuse_if_finished()?;
+        let now = self.now;
+        let turned = self.saga.turned();
+        if self.saga.paused && !turned {
+            return Err(not_now("the saga is paused; resume it"));
+        }
+        let parked = self.saga.status == Status::Parked;
+        let mut any = false;
+        for index in 0..self.saga.steps.len() {
+            let action = self.step(index).under_way().0;
+            let wait = self.step(index).under_way().1.wait;
+            let tries = self.tries_of(index, action);
+            match wait {
+                Some(Wait::Operator) => {
+                    tries.failures = 0;
+                    tries.wait = Some(Wait::Retry(now));
+                    if action == Action::Execute {
+                        self.run_again(index);
+                    }
+                    any = true;
+                }
+                Some(Wait::Retry(_)) if !parked => {
+                    tries.wait = Some(Wait::Retry(now));
+                    any = true;
+                }
+                Some(Wait::Retry(_) | Wait::Reply(_)) | None => {}
+            }
+        }
+        if any {
+            Ok(())
+        } else {
+            Err(not_now("nothing waits to be retried: every command is out"))
+        }
+    }
+
+    /// A step that failed behind the pivot runs again; one whose condition failed is asked its condition again.
+    fn run_again(&mut self, step: usize) {
+        let state = self.step_mut(step);
+        state.finished_at = None;
+        state.asked = false;
+        if state.execute.decided() {
+            state.status = StepStatus::Running;
+        } else {
+            state.status = StepStatus::Pending;
+            state.execute = crate::saga::Tries::default();
+        }
+    }
+
+    pub(super) fn pause(&mut self, reason: &input::Reason) -> Verdict {
+        self.refuse_if_finished()?;
+        if self.saga.turned() {
+            return Err(not_now(
+                "the saga goes backwards; only forward commands can be withheld",
+            ));
+        }
+        if self.saga.paused {
+            return Err(Decision::Ignored(Reason::Duplicate));
+        }
+        self.saga.paused = true;
+        self.tell(EventType::SagaPaused, None, data_of(reason));
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, reason: &input::Reason) -> Verdict {
+        if !self.saga.paused {
+            return Err(Decision::Ignored(Reason::Duplicate));
+        }
+        self.saga.paused = false;
+        self.tell(EventType::SagaResumed, None, data_of(reason));
+        Ok(())
+    }
+
+    /// A parked compensation was done by hand.
+    pub(super) fn resolve(&mut self, resolve: &Resolve) -> Verdict {
+        let step = self.known_step(&resolve.step)?;
+        let state = self.step(step);
+        let Some(undo) = &state.undo else {
+            return Err(not_now(format!(
+                "{} is {}; only a parked compensation can be settled",
+                resolve.step, state.status
+            )));
+        };
+        if undo.settled {
+            return Err(Decision::Ignored(Reason::Duplicate));
+        }
+        if !state.stuck() {
+            return Err(not_now(format!(
+                "the compensation of {} is still being tried",
+                resolve.step
+            )));
+        }
+        let undo = self.step_mut(step).undo.take().unwrap_or_default();
+        let mut tries = undo.tries;
+        tries.wait = None;
+        self.settle(
+            step,
+            Undo {
+                tries,
+                note: Some(resolve.note.clone()),
+                empty: false,
+                ..undo
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn known_step(&self, name: &str) -> Result<usize, Decision> {
+        self.saga
+            .index(name)
+            .ok_or_else(|| Decision::Refused(Refusal::UnknownStep(name.to_owned())))
+    }
+
+    fn refuse_if_finished(&self) -> Verdict {
+        if self.saga.status.finished() {
+            return Err(not_now(format!("the saga is {}", self.saga.status)));
+        }
+        Ok(())
+    }
+
+    fn tries_of(&mut self, step: usize, action: Action) -> &mut crate::saga::Tries {
+        match (action, &mut self.saga.steps[step]) {
+            (
+                Action::Compensate,
+                crate::saga::Step {
+                    undo: Some(undo), ..
+                },
+            ) => &mut undo.tries,
+            (_, state) => &mut state.execute,
+        }
+    }
+}

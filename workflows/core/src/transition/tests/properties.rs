@@ -1,0 +1,540 @@
+//! What holds for random workflows under random inputs, replies included that no worker would ever give.
+
+use crate::definition::Definition;
+use crate::saga::{Saga, Status, StepStatus, Wait};
+use crate::testing::{BEGINNING, ID, beginning};
+use crate::testing::{check_invariants, check_move, definitions, inputs};
+use crate::transition::input::{Applied, Complete, Fail, Reason, Resolve, Timer, Undeliverable};
+use crate::transition::{
+    Decision, Input, Moved, Subject, apply, start, too_late_to_cancel, waiting_for, wake_at,
+};
+use proptest::prelude::*;
+use saga_protocol::message::{Command, Outcome, Reply};
+use saga_protocol::retry::Retry;
+use saga_protocol::{Action, Failure};
+use saga_protocol::{Payload, Time};
+use std::time::Duration;
+
+/// Enough for a workflow of eight steps to end, and to meet something odd on the way.
+const INPUTS_MOST: usize = 60;
+
+/// An input that is yet to find its step.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    what: What,
+    /// Counted over the steps that wait for something, or over all of them if `odd`.
+    step: usize,
+    odd: bool,
+    /// So long after the one before; some clocks go back.
+    after_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Answer {
+        outcome: Outcome,
+        retryable: bool,
+        empty: bool,
+        attempts_ago: u32,
+        other_way: bool,
+    },
+    WakeUp,
+    Timer {
+        unread: bool,
+    },
+    Cancel,
+    Complete,
+    Fail,
+    Retry,
+    Pause,
+    Resume,
+    Resolve,
+    Undeliverable,
+}
+
+/// Inputs for one run.
+pub fn seeds() -> impl Strategy<Value = Vec<Seed>> {
+    let outcome = prop_oneof![
+        6 => Just(Outcome::Completed),
+        2 => Just(Outcome::Accepted),
+        1 => Just(Outcome::Deferred),
+        3 => Just(Outcome::Failed),
+    ];
+    let attempts_ago = prop_oneof![6 => Just(0_u32), 1 => 1..3_u32, 1 => Just(u32::MAX)];
+    let answer = (
+        outcome,
+        any::<bool>(),
+        any::<bool>(),
+        attempts_ago,
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(
+            |(outcome, retryable, empty, attempts_ago, other_way)| What::Answer {
+                outcome,
+                retryable,
+                empty,
+                attempts_ago,
+                other_way,
+            },
+        );
+    let what = prop_oneof![
+        30 => answer,
+        8 => Just(What::WakeUp),
+        3 => any::<bool>().prop_map(|unread| What::Timer { unread }),
+        1 => Just(What::Cancel),
+        1 => Just(What::Complete),
+        1 => Just(What::Fail),
+        2 => Just(What::Retry),
+        1 => Just(What::Pause),
+        2 => Just(What::Resume),
+        2 => Just(What::Resolve),
+        1 => Just(What::Undeliverable),
+    ];
+    let after_ms = prop_oneof![12 => Just(1_i64), 6 => 0..60_000_i64, 1 => -60_000..0_i64, 1 => 0..4_000_000_i64];
+    let seed = (what, any::<usize>(), prop::bool::weighted(0.15), after_ms).prop_map(
+        |(what, step, odd, after_ms)| Seed {
+            what,
+            step,
+            odd,
+            after_ms,
+        },
+    );
+    prop::collection::vec(seed, 1..INPUTS_MOST)
+}
+
+impl Seed {
+    /// Which step it is about: mostly one that something is expected of.
+    fn step(&self, saga: &Saga) -> usize {
+        let waits: Vec<_> = (0..saga.steps.len())
+            .filter(|step| saga.steps[*step].under_way().1.wait.is_some())
+            .collect();
+        if self.odd || waits.is_empty() {
+            self.step % saga.steps.len()
+        } else {
+            waits[self.step % waits.len()]
+        }
+    }
+
+    fn input(&self, saga: &Saga) -> Input {
+        let step = &saga.steps[self.step(saga)];
+        let name = step.name.clone();
+        let (action, tries) = step.under_way();
+        let by = || "someone".to_owned();
+        let reason = || Reason {
+            reason: "because".to_owned(),
+            by: by(),
+        };
+        match &self.what {
+            What::Answer {
+                outcome,
+                retryable,
+                empty,
+                attempts_ago,
+                other_way,
+            } => Input::Reply(Reply {
+                saga_id: ID,
+                step: name,
+                action: match (other_way, action) {
+                    (false, action) => action,
+                    (true, Action::Execute) => Action::Compensate,
+                    (true, Action::Compensate) => Action::Execute,
+                },
+                attempt: tries.attempt.wrapping_sub(*attempts_ago),
+                outcome: *outcome,
+                output: (*outcome == Outcome::Completed)
+                    .then(|| Payload::from(serde_json::json!(self.after_ms))),
+                empty: *empty,
+                retry_after: (*outcome == Outcome::Deferred).then_some(Duration::from_secs(7)),
+                error: Some(Failure {
+                    code: "c".to_owned(),
+                    message: "m".to_owned(),
+                    retryable: *retryable,
+                }),
+            }),
+            What::WakeUp => Input::Timer(Timer::default()),
+            What::Timer { unread } => Input::Timer(Timer {
+                unread: *unread,
+                steps: if *unread { vec![name] } else { Vec::new() },
+            }),
+            What::Cancel => Input::Cancel(reason()),
+            What::Complete => Input::Complete(Complete {
+                step: name,
+                output: Payload::null(),
+                reason: String::new(),
+                by: by(),
+            }),
+            What::Fail => Input::Fail(Fail {
+                step: name,
+                error: Failure::last("c", "m"),
+                by: by(),
+            }),
+            What::Retry => Input::Retry(reason()),
+            What::Pause => Input::Pause(reason()),
+            What::Resume => Input::Resume(reason()),
+            What::Resolve => Input::Resolve(Resolve {
+                step: name,
+                note: "n".to_owned(),
+                by: by(),
+            }),
+            What::Undeliverable => Input::Undeliverable(Undeliverable {
+                step: name,
+                action,
+                attempt: tries.attempt,
+                message: "too large".to_owned(),
+            }),
+        }
+    }
+
+    fn at(&self, saga: &Saga, now: Time) -> Time {
+        match (&self.what, wake_at(saga)) {
+            (What::WakeUp, Some(at)) => now.max(at),
+            _ => Time::from_micros(now.micros() + self.after_ms * 1000),
+        }
+    }
+}
+
+/// All that came of a run.
+pub struct Run {
+    definition: Definition,
+    input: Payload,
+    /// The saga after its start and after each input.
+    states: Vec<Saga>,
+    history: Vec<Applied>,
+    commands: Vec<Command>,
+}
+
+/// Applies them one after the other, and checks each saga and each move.
+pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run, TestCaseError> {
+    let subject = Subject {
+        definition: &definition,
+        input: &input,
+    };
+    let mut now = BEGINNING;
+    let born = start(subject, &beginning(&input), now);
+    prop_assert_eq!(check_invariants(&born.saga, &definition), Ok(()));
+    let mut commands: Vec<_> = born.commands().cloned().collect();
+    let mut states = vec![born.saga];
+    let mut history = Vec::new();
+    for seed in seeds {
+        let saga = states.last().expect("it has begun");
+        now = seed.at(saga, now);
+        let applied = Applied {
+            at: now,
+            input: seed.input(saga),
+        };
+        let decision = apply(subject, saga, &applied.input, now);
+        prop_assert_eq!(
+            &decision,
+            &apply(subject, saga, &applied.input, now),
+            "the same twice"
+        );
+        if let Decision::Moved(moved) = &decision {
+            let Moved { saga: after, .. } = &**moved;
+            prop_assert_eq!(
+                check_move(saga, moved, &definition),
+                Ok(()),
+                "by {:?}",
+                applied
+            );
+            prop_assert_eq!(
+                check_invariants(after, &definition),
+                Ok(()),
+                "by {:?}: {:?}",
+                applied,
+                after
+            );
+            commands.extend(moved.commands().cloned());
+        }
+        prop_assert_eq!(
+            matches!(applied.input, Input::Cancel(_))
+                && too_late_to_cancel(&definition, saga).is_some(),
+            matches!(
+                decision,
+                Decision::Refused(crate::transition::Refusal::TooLate(_))
+            )
+        );
+        let after = match decision {
+            Decision::Moved(moved) => moved.saga,
+            Decision::Ignored(_) | Decision::Refused(_) => saga.clone(),
+        };
+        states.push(after);
+        history.push(applied);
+    }
+    Ok(Run {
+        definition,
+        input,
+        states,
+        history,
+        commands,
+    })
+}
+
+impl Run {
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            definition: &self.definition,
+            input: &self.input,
+        }
+    }
+
+    fn last(&self) -> &Saga {
+        self.states.last().expect("it has begun")
+    }
+}
+
+/// A property of a whole run.
+pub type Property = fn(&Run) -> Result<(), TestCaseError>;
+
+/// All of them, by their rule; what holds for each saga and each move, [`run`] checks itself.
+pub const PROPERTIES: &[(&str, Property)] = &[
+    ("I5", keeps_i5),
+    ("I6", replays),
+    ("an end is final", stays_finished),
+    ("C5", wakes_exactly),
+    ("I1", can_end),
+    ("the schedule of retries", keeps_its_schedule),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn i5_over_a_whole_run(definition in definitions(), input in inputs(), seeds in seeds()) {
+        keeps_i5(&run(definition, input, &seeds)?)?;
+    }
+
+    #[test]
+    fn i6_a_replay_of_the_history_gives_the_same_bytes(
+        definition in definitions(), input in inputs(), seeds in seeds()
+    ) {
+        replays(&run(definition, input, &seeds)?)?;
+    }
+
+    #[test]
+    fn a_finished_saga_is_final(definition in definitions(), input in inputs(), seeds in seeds()) {
+        stays_finished(&run(definition, input, &seeds)?)?;
+    }
+
+    #[test]
+    fn c5_a_wake_up_is_exact(definition in definitions(), input in inputs(), seeds in seeds()) {
+        wakes_exactly(&run(definition, input, &seeds)?)?;
+    }
+
+    #[test]
+    fn i1_every_saga_can_still_end(definition in definitions(), input in inputs(), seeds in seeds()) {
+        can_end(&run(definition, input, &seeds)?)?;
+    }
+
+    #[test]
+    fn each_delay_follows_its_schedule(definition in definitions(), input in inputs(), seeds in seeds()) {
+        keeps_its_schedule(&run(definition, input, &seeds)?)?;
+    }
+}
+
+/// After the nth failure the next attempt waits for `first · factor^(n−1)`, at most `max`, give or take the jitter.
+fn keeps_its_schedule(run: &Run) -> Result<(), TestCaseError> {
+    for pair in run.states.windows(2) {
+        for (step, defined) in run.definition.steps.iter().enumerate() {
+            let (action, tries) = pair[1].steps[step].under_way();
+            let before = pair[0].steps[step].under_way();
+            let failed = before.0 == action && before.1.failures < tries.failures;
+            let (true, Some(Wait::Retry(at))) = (failed, tries.wait) else {
+                continue;
+            };
+            let forbids = Retry::COMPENSATION;
+            let retry = match action {
+                Action::Execute => &defined.retry,
+                Action::Compensate => defined
+                    .compensation
+                    .as_ref()
+                    .map_or(&forbids, |it| &it.retry),
+            };
+            let mut plain = retry.first.as_secs_f64();
+            for _ in 1..tries.failures {
+                plain *= retry.factor;
+            }
+            let plain = plain.min(retry.max.as_secs_f64());
+            let waits = at.since(pair[1].updated_at).as_secs_f64();
+            let most = plain * retry.jitter + 0.000_002;
+            prop_assert!(
+                (waits - plain).abs() <= most,
+                "{waits} s after {} failures of {retry:?}",
+                tries.failures
+            );
+        }
+    }
+    Ok(())
+}
+
+fn keeps_i5(run: &Run) -> Result<(), TestCaseError> {
+    let turned_at = run.last().turn.as_ref().map(|turn| turn.revision);
+    let pivot_at = run.definition.pivot().and_then(|pivot| {
+        let over = |saga: &&Saga| {
+            matches!(
+                saga.steps[pivot].status,
+                StepStatus::Completed | StepStatus::Skipped
+            )
+        };
+        run.states.iter().find(over).map(|saga| saga.revision)
+    });
+    for command in &run.commands {
+        match command.action {
+            Action::Execute => prop_assert!(turned_at.is_none_or(|turn| command.revision <= turn)),
+            Action::Compensate => {
+                prop_assert!(pivot_at.is_none_or(|pivot| command.revision <= pivot))
+            }
+        }
+    }
+    let mut names: Vec<_> = run.commands.iter().map(Command::id).collect();
+    names.sort_unstable();
+    names.dedup();
+    prop_assert_eq!(
+        names.len(),
+        run.commands.len(),
+        "no command is decided twice"
+    );
+    Ok(())
+}
+
+fn replays(run: &Run) -> Result<(), TestCaseError> {
+    let subject = run.subject();
+    let mut replayed = start(subject, &beginning(&run.input), BEGINNING)
+        .saga
+        .to_json()
+        .unwrap();
+    prop_assert_eq!(&replayed, &run.states[0].to_json().unwrap());
+    for (applied, state) in run.history.iter().zip(&run.states[1..]) {
+        let applied: Applied =
+            serde_json::from_str(&serde_json::to_string(applied).unwrap()).unwrap();
+        let saga = Saga::from_json(&replayed).unwrap();
+        prop_assert_eq!(&saga.to_json().unwrap(), &replayed);
+        if let Decision::Moved(moved) = apply(subject, &saga, &applied.input, applied.at) {
+            replayed = moved.saga.to_json().unwrap();
+        }
+        prop_assert_eq!(&replayed, &state.to_json().unwrap(), "after {:?}", applied);
+    }
+    Ok(())
+}
+
+fn stays_finished(run: &Run) -> Result<(), TestCaseError> {
+    let ended = run.states.iter().position(|saga| saga.status.finished());
+    if let Some(ended) = ended {
+        prop_assert!(
+            run.states[ended..]
+                .iter()
+                .all(|saga| *saga == run.states[ended])
+        );
+    }
+    Ok(())
+}
+
+fn wakes_exactly(run: &Run) -> Result<(), TestCaseError> {
+    let subject = run.subject();
+    let timer = Input::Timer(Timer::default());
+    for saga in &run.states {
+        let far = Time::from_micros(BEGINNING.micros() + 400 * 86_400_000_000);
+        let Some(at) = wake_at(saga) else {
+            let moves = matches!(apply(subject, saga, &timer, far), Decision::Moved(_));
+            prop_assert!(
+                !moves,
+                "nothing wakes it, and yet something comes due: {saga:?}"
+            );
+            continue;
+        };
+        let due = matches!(apply(subject, saga, &timer, at), Decision::Moved(_));
+        prop_assert!(due, "nothing is due at {at}: {saga:?}");
+        if at > saga.updated_at {
+            let early = apply(subject, saga, &timer, Time::from_micros(at.micros() - 1));
+            prop_assert!(
+                !matches!(early, Decision::Moved(_)),
+                "something is due before {at}: {saga:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// I1: whatever has happened, it ends as soon as workers answer and an operator settles what is parked.
+fn can_end(run: &Run) -> Result<(), TestCaseError> {
+    let mut saga = run.last().clone();
+    for _ in 0..4 * run.definition.steps.len() + 4 {
+        if saga.status.finished() {
+            break;
+        }
+        prop_assert!(
+            waiting_for(&run.definition, &saga, saga.updated_at)
+                .is_some_and(|text| !text.is_empty())
+        );
+        for input in helps(&saga) {
+            if let Decision::Moved(moved) = apply(run.subject(), &saga, &input, saga.updated_at) {
+                saga = moved.saga;
+            }
+        }
+    }
+    prop_assert!(saga.status.finished(), "{saga:?}");
+    Ok(())
+}
+
+/// What workers that do their work, and operators, would say to it.
+fn helps(saga: &Saga) -> Vec<Input> {
+    let reason = || Reason {
+        reason: "r".to_owned(),
+        by: "b".to_owned(),
+    };
+    let mut inputs = vec![Input::Resume(reason())];
+    for step in &saga.steps {
+        let (action, tries) = step.under_way();
+        let by_hand = || "b".to_owned();
+        inputs.push(match tries.wait {
+            Some(crate::saga::Wait::Operator) if action == Action::Compensate => {
+                Input::Resolve(Resolve {
+                    step: step.name.clone(),
+                    note: "n".to_owned(),
+                    by: by_hand(),
+                })
+            }
+            Some(_) => match action {
+                Action::Execute => Input::Complete(Complete {
+                    step: step.name.clone(),
+                    output: Payload::empty(),
+                    reason: String::new(),
+                    by: by_hand(),
+                }),
+                Action::Compensate => Input::Reply(Reply {
+                    saga_id: ID,
+                    step: step.name.clone(),
+                    action,
+                    attempt: tries.attempt,
+                    outcome: Outcome::Completed,
+                    output: None,
+                    empty: false,
+                    retry_after: None,
+                    error: None,
+                }),
+            },
+            None => continue,
+        });
+    }
+    inputs
+}
+
+#[test]
+fn the_random_runs_reach_every_status() {
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let mut sagas = std::collections::BTreeSet::new();
+    let mut steps = std::collections::BTreeSet::new();
+    for _ in 0..300 {
+        let (definition, input, seeds) = (definitions(), inputs(), seeds())
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
+        for saga in run(definition, input, &seeds).unwrap().states {
+            sagas.insert(saga.status);
+            steps.extend(saga.steps.iter().map(|step| step.status));
+        }
+    }
+    assert_eq!(sagas.into_iter().collect::<Vec<_>>(), Status::ALL);
+    assert_eq!(steps.into_iter().collect::<Vec<_>>(), StepStatus::ALL);
+}

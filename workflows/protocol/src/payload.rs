@@ -1,0 +1,97 @@
+//! JSON that is carried, not looked into: kept as the bytes received.
+
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use std::fmt;
+use std::sync::Arc;
+
+/// A JSON value as text, cheap to clone. Two payloads are equal if their bytes are.
+///
+/// It is read from JSON text only, and not within serde's tagged or untagged enums, which keep no text.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Payload(Arc<RawValue>);
+
+impl Payload {
+    /// Writes a value as JSON.
+    ///
+    /// # Errors
+    /// If the value has no JSON form (a map whose keys are not strings).
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        serde_json::value::to_raw_value(value).map(|raw| Self(raw.into()))
+    }
+
+    /// Takes text that is JSON.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn parse(text: String) -> Result<Self, serde_json::Error> {
+        RawValue::from_string(text).map(|raw| Self(raw.into()))
+    }
+
+    /// Reads it as a `T`.
+    ///
+    /// # Errors
+    /// If it does not have the shape of a `T`.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.get())
+    }
+
+    /// The text.
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+
+    /// `null`.
+    pub fn null() -> Self {
+        Self(RawValue::NULL.to_owned().into())
+    }
+
+    /// `{}`.
+    pub fn empty() -> Self {
+        Self(
+            RawValue::from_string("{}".to_owned())
+                .expect("{} is JSON")
+                .into(),
+        )
+    }
+}
+
+/// For `deserialize_with`: a payload that is there, be it `null`. Serde alone would take `null` for one that is not,
+/// and a saga read back would not be the saga that was written.
+///
+/// # Errors
+/// Those of the deserializer.
+pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
+    Payload::deserialize(deserializer).map(Some)
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self::null()
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Payload {}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.get())
+    }
+}
+
+impl From<serde_json::Value> for Payload {
+    fn from(value: serde_json::Value) -> Self {
+        Self(
+            RawValue::from_string(value.to_string())
+                .expect("a Value prints as JSON")
+                .into(),
+        )
+    }
+}
