@@ -5,19 +5,19 @@ create table ledger (
     saga_id uuid not null,
     step text not null,
     -- new: being decided, seen by its own transaction alone. intended: a call outside the database was or is about to
-    -- be made, its outcome unknown. done: completed, or accepted. failed: the last attempt had no effect. forbidden: it
-    -- was compensated before it happened, so it must never happen. undone: it happened, and was compensated.
+    -- be made, its outcome unknown. done: completed, or accepted. failed: the last attempt had no effect. revoked: it
+    -- was compensated before it happened, so it must never happen. compensated: it happened, and was compensated.
     state text not null default 'new',
     -- The attempt of the action that the row speaks of; 0: none was made.
     attempt integer not null default 0,
     -- The answer to that attempt, as JSON. Text, not jsonb: nobody searches it, and it costs a third less.
     reply text,
     -- How often the action got a new idempotency key: raised only after an answer that definitely had no effect.
-    key_n integer not null default 0,
+    key_number integer not null default 0,
     -- The same three for the compensation.
-    undo_attempt integer not null default 0,
-    undo_reply text,
-    undo_key_n integer not null default 0,
+    compensation_attempt integer not null default 0,
+    compensation_reply text,
+    compensation_key_number integer not null default 0,
     -- When the runtime looks at the row again: an accepted step ends by itself then, or it has ended and the
     -- orchestrator has not acknowledged the news. Null, as it nearly always is: it need not look.
     due_at timestamptz,
@@ -29,23 +29,23 @@ create table ledger (
     primary key (saga_id, step),
 
     constraint a_state_is_one_of_six
-        check (state in ('new', 'intended', 'done', 'failed', 'forbidden', 'undone')),
+        check (state in ('new', 'intended', 'done', 'failed', 'revoked', 'compensated')),
     constraint new_knows_nothing
-        check (state <> 'new' or (attempt = 0 and reply is null and undo_attempt = 0)),
+        check (state <> 'new' or (attempt = 0 and reply is null and compensation_attempt = 0)),
     constraint intended_has_no_answer_yet
         check (state <> 'intended' or (attempt > 0 and reply is null)),
-    constraint done_failed_and_undone_have_an_answer
-        check (state not in ('done', 'failed', 'undone') or (attempt > 0 and reply is not null)),
+    constraint done_failed_and_compensated_have_an_answer
+        check (state not in ('done', 'failed', 'compensated') or (attempt > 0 and reply is not null)),
     constraint failed_was_not_compensated
-        check (state <> 'failed' or undo_attempt = 0),
-    constraint forbidden_and_undone_were_compensated
-        check (state not in ('forbidden', 'undone') or undo_attempt > 0),
+        check (state <> 'failed' or compensation_attempt = 0),
+    constraint revoked_and_compensated_were_compensated
+        check (state not in ('revoked', 'compensated') or compensation_attempt > 0),
     constraint a_compensation_has_an_answer
-        check ((undo_attempt > 0) = (undo_reply is not null)),
+        check ((compensation_attempt > 0) = (compensation_reply is not null)),
     constraint only_what_was_taken_on_is_due
         check (due_at is null or state in ('done', 'failed')),
     constraint keys_count_from_zero
-        check (key_n >= 0 and undo_key_n >= 0)
+        check (key_number >= 0 and compensation_key_number >= 0)
 )
 -- A row is inserted and, in the same transaction, updated to about twice its size. With two thirds of a page kept free
 -- the second version lands beside the first, and the index is not written again (HOT).

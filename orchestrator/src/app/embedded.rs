@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use workers::gateway::Gateway;
-use workers::handlers::{HandlerSettings, NAMES, Payment, shipped};
+use workers::handlers::{HandlerSettings, NAMES, Payment, built_in};
 
 /// Commands in hand may take so long to be finished: the longest call of a handler, and a commit.
 const WORKERS_MOST: Duration = Duration::from_secs(12);
@@ -160,7 +160,7 @@ async fn start_workers(
             worker,
             source,
         };
-        let spec = shipped(worker, handlers).map_err(|error| failed(error.into()))?;
+        let spec = built_in(worker, handlers).map_err(|error| failed(error.into()))?;
         let (target, settings, stop) = (target.clone(), *settings, stop.clone());
         built.spawn(async move {
             let opened = Worker::build(spec, &target, settings, &stop).await;

@@ -10,7 +10,7 @@ use crate::engine::{Definitions, Engine, Limits, Parts, PutError};
 use crate::http::{self, HttpSettings, HttpState, Readiness};
 use crate::reconnect::Reconnect;
 use axum::Router;
-use saga_core::definition::shipped;
+use saga_core::definition::built_in;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -47,7 +47,7 @@ pub enum RoomsError {
     Db(#[from] DbError),
     /// A workflow that comes with the program cannot be stored.
     #[error("a workflow that comes with this program cannot be stored: {0}")]
-    Shipped(#[from] PutError),
+    BuiltIn(#[from] PutError),
     /// The bus cannot be started.
     #[error(transparent)]
     Bus(#[from] kafka::BusError),
@@ -233,8 +233,8 @@ fn limits(config: &Config) -> Limits {
 /// Knows all workflows that are stored, and stores those that come with the program.
 pub(super) async fn know(definitions: &Definitions, db: &dyn Db) -> Result<(), RoomsError> {
     definitions.refresh(db).await?;
-    for shipped in shipped::AT_START {
-        definitions.put(db, shipped.file, shipped.text).await?;
+    for built_in in built_in::AT_START {
+        definitions.put(db, built_in.file, built_in.text).await?;
     }
     Ok(())
 }
@@ -273,7 +273,7 @@ async fn open_postgres(
     Ok(db)
 }
 
-/// Tries until it is done; an outage of the database is waited for, everything else is told.
+/// AttemptState until it is done; an outage of the database is waited for, everything else is told.
 pub(super) async fn patiently<T, E, F>(
     news: &News,
     doing: &str,
@@ -288,7 +288,7 @@ where
         match attempt().await.map_err(Into::into) {
             Err(
                 RoomsError::Db(DbError::Unavailable(error))
-                | RoomsError::Shipped(PutError::Db(DbError::Unavailable(error))),
+                | RoomsError::BuiltIn(PutError::Db(DbError::Unavailable(error))),
             ) => {
                 news.tell(format!("{doing}: {error}"));
                 tokio::time::sleep(waits.next_wait()).await;

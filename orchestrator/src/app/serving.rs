@@ -14,7 +14,7 @@ const LINGER: Duration = Duration::from_secs(3);
 /// Requests in hand may take so long: within a pod's grace period of 30 s, with what comes after.
 const HTTP_MOST: Duration = Duration::from_secs(12);
 
-/// Serves until `shutdown`.
+/// ServedStep until `shutdown`.
 pub(super) async fn run(
     opened: Opened,
     listener: TcpListener,

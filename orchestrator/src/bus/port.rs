@@ -1,7 +1,7 @@
 //! What the engine needs of a bus: one trait, and the channels between them.
 
 use saga_protocol::Time;
-use saga_protocol::message::{Envelope, Heartbeat, Outgoing, Reply};
+use saga_protocol::message::{Envelope, Heartbeat, OutboxMessage, Reply};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,17 +32,17 @@ pub trait Bus: Send + Sync + 'static {
         usize::from(saga.as_bytes()[15])
     }
 
-    /// Whether a command decided then, which was published, may still be unread in its worker's partition for that saga
+    /// Whether a command decided then, which was published, may still be unconsumed in its worker's partition for that saga
     /// (rule B7): it is on its way, or what lies there and no member has in hand was decided no more than
     /// [`OUT_OF_ORDER`] later, or the bus has not looked since. Both times are the engine's.
-    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, now: Time) -> bool;
+    fn unconsumed(&self, worker: &str, saga: Uuid, decided_at: Time, now: Time) -> bool;
 }
 
 /// What is decided within so long may lie in a partition in another order: each batch of each shard and replica is
 /// published once it is committed, and those that found no room are published again.
 pub const OUT_OF_ORDER: Duration = Duration::from_secs(1);
 
-/// Whether a command decided then may lie behind the oldest unread one.
+/// Whether a command decided then may lie behind the oldest unconsumed one.
 pub(super) fn may_lie_behind(oldest: Time, decided_at: Time) -> bool {
     decided_at + OUT_OF_ORDER >= oldest
 }
@@ -53,7 +53,7 @@ pub struct Published {
     /// The batch: its outbox row.
     pub id: Uuid,
     /// Its messages.
-    pub messages: Arc<[Outgoing]>,
+    pub messages: Arc<[OutboxMessage]>,
     /// Some of it was decided more than [`OUT_OF_ORDER`] ago.
     pub late: bool,
 }

@@ -34,7 +34,7 @@ impl CheckFiles {
     /// Checks them all; what is wrong with a definition goes to stderr as `FILE:LINE:COL: rule: sentence`.
     ///
     /// # Errors
-    /// A file that cannot be read (2); mistakes in one, or a run that breaks a promise (1).
+    /// A file that cannot be read (2); diagnostics in one, or a run that breaks a promise (1).
     pub fn run(self) -> Result<Exit, Failure> {
         let mut exit = Exit::Ok;
         for file in &self.files {
@@ -51,8 +51,8 @@ impl CheckFiles {
                         exit = Exit::Failed;
                     }
                 }
-                Err(mistakes) => {
-                    eprintln!("{}", mistakes.to_string().trim_end());
+                Err(diagnostics) => {
+                    eprintln!("{}", diagnostics.to_string().trim_end());
                     exit = Exit::Failed;
                 }
             }

@@ -57,7 +57,7 @@ enum Command {
     Migrate(serve::MigrateCommand),
     /// Start a saga
     Start(start::Start),
-    /// Undo a saga, whatever step it is at
+    /// CompensationState a saga, whatever step it is at
     Cancel(act::Act),
     /// Try now what waits for its next attempt, or is parked
     Retry(act::Act),

@@ -48,14 +48,14 @@ impl Replay {
     /// What cannot be read (2); the first difference (1).
     pub fn run(self) -> Result<Exit, Failure> {
         let name = self.file.display().to_string();
-        let unreadable = |what: String| Failure::new(Exit::Usage, format!("{name} {what}"));
+        let unconsumedable = |what: String| Failure::new(Exit::Usage, format!("{name} {what}"));
         let file: Download = serde_json::from_str(&text(&self.file)?)
-            .map_err(|error| unreadable(format!("is no history of a saga: {error}")))?;
+            .map_err(|error| unconsumedable(format!("is no history of a saga: {error}")))?;
         let definition = self.definition(&file)?;
         let read = |(index, entry): (usize, &RawValue)| {
             let read = serde_json::from_str::<Entry>(entry.get());
             read.map_err(|error| {
-                unreadable(format!(
+                unconsumedable(format!(
                     "has no history: entry {index} cannot be read: {error}"
                 ))
             })
@@ -128,13 +128,13 @@ impl Replay {
 }
 
 fn text(path: &Path) -> Result<String, Failure> {
-    let unreadable = |error| {
+    let unconsumedable = |error| {
         Failure::new(
             Exit::Usage,
             format!("{} cannot be read: {error}", path.display()),
         )
     };
-    std::fs::read_to_string(path).map_err(unreadable)
+    std::fs::read_to_string(path).map_err(unconsumedable)
 }
 
 /// Compares the saga as it was shown with what the history leads to at its revision.

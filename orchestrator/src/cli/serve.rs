@@ -51,7 +51,7 @@ impl Embedded {
         }
     }
 
-    /// Serves until told to stop.
+    /// ServedStep until told to stop.
     ///
     /// # Errors
     /// What cannot be opened.
@@ -115,7 +115,7 @@ impl Serve {
         self.kafka.read_secrets(environment, mistakes);
     }
 
-    /// Serves until told to stop.
+    /// ServedStep until told to stop.
     ///
     /// # Errors
     /// What cannot be opened.

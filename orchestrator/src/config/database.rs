@@ -14,7 +14,7 @@ pub struct Database {
     #[arg(skip)]
     pub view_url: Option<Secret>,
 
-    /// Bring the schema up to date at start, or wait unready until someone has
+    /// Bring the schema up to date at start, or wait unconsumedy until someone has
     #[arg(long, env = "MIGRATE", value_name = "on|off", default_value = "on")]
     pub migrate: Migrate,
 }
@@ -24,7 +24,7 @@ pub struct Database {
 pub enum Migrate {
     /// The server, at its start, under an advisory lock.
     On,
-    /// `orchestrator migrate`; the server waits unready and says what is missing.
+    /// `orchestrator migrate`; the server waits unconsumedy and says what is missing.
     Off,
 }
 

@@ -50,7 +50,7 @@ impl InProcess {
     }
 }
 
-/// Longer, and every order of the shipped workflow would be past its deadline.
+/// Longer, and every order of the built_in workflow would be past its deadline.
 const AUTO_MOST: Duration = Duration::from_secs(3600);
 
 fn auto(text: &str) -> Result<Auto, String> {

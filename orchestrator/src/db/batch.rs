@@ -25,7 +25,7 @@ pub struct Batch {
     pub idempotency: Vec<IdempotencyRow>,
     /// Wake-ups to set, sorted by saga, at most one each.
     pub wakes: Vec<Wake>,
-    /// All messages as one value: a JSON array of [`saga_protocol::message::Outgoing`]. `[]` if there are none: the row is
+    /// All messages as one value: a JSON array of [`saga_protocol::message::OutboxMessage`]. `[]` if there are none: the row is
     /// written all the same, since its key tells whether the batch was committed.
     pub messages: Vec<u8>,
     /// Outbox rows whose messages are acknowledged, to be removed along the way.
@@ -148,7 +148,7 @@ pub struct Loaded {
     /// How many inputs were ignored.
     pub ignored: u32,
     /// Its wake-up.
-    pub wake_at: Option<Time>,
+    pub next_timer_at: Option<Time>,
     /// The number of the stored form.
     pub format: u16,
 }

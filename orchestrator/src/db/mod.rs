@@ -164,7 +164,7 @@ pub struct Claimed {
 pub struct OutboxRow {
     /// The batch.
     pub id: Uuid,
-    /// JSON array of [`saga_protocol::message::Outgoing`].
+    /// JSON array of [`saga_protocol::message::OutboxMessage`].
     pub messages: Vec<u8>,
     /// When it was written.
     pub at: Time,

@@ -27,7 +27,7 @@ pub struct Known {
 pub enum PutError {
     /// It breaks rules: each line is `FILE:LINE:COL: rule: sentence`.
     #[error("{0}")]
-    Mistakes(saga_core::definition::Mistakes),
+    Diagnostics(saga_core::definition::Diagnostics),
     /// That version has other content.
     #[error(
         "workflow {workflow} version {version} is stored with other content; give the new one a higher version"
@@ -92,8 +92,9 @@ impl Definitions {
                 continue;
             }
             let name = format!("{}@{}", stored.workflow, stored.version);
-            let definition = Definition::parse(&name, &stored.source)
-                .map_err(|mistakes| DbError::Corrupt(format!("workflow {name}: {mistakes}")))?;
+            let definition = Definition::parse(&name, &stored.source).map_err(|diagnostics| {
+                DbError::Corrupt(format!("workflow {name}: {diagnostics}"))
+            })?;
             self.insert(definition, stored);
         }
         Ok(())
@@ -109,7 +110,7 @@ impl Definitions {
         file_name: &str,
         source: &str,
     ) -> Result<(Known, bool), PutError> {
-        let definition = Definition::parse(file_name, source).map_err(PutError::Mistakes)?;
+        let definition = Definition::parse(file_name, source).map_err(PutError::Diagnostics)?;
         let stored = StoredDefinition {
             workflow: definition.workflow.clone(),
             version: definition.version,

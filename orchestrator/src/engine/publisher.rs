@@ -10,7 +10,7 @@ use crate::bus::{Bus, Delivery, OUT_OF_ORDER, Published};
 use crate::db::Db;
 use saga_core::transition::Input;
 use saga_core::transition::input::Undeliverable;
-use saga_protocol::message::{Command, Outgoing, Topic};
+use saga_protocol::message::{Command, OutboxMessage, Topic};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl Publisher {
     }
 
     /// Publishes a committed batch. Never waits: what finds no room stays in the outbox.
-    pub fn publish(&self, id: Uuid, messages: Arc<[Outgoing]>) {
+    pub fn publish(&self, id: Uuid, messages: Arc<[OutboxMessage]>) {
         if messages.is_empty() {
             self.acknowledged(id);
             return;
@@ -286,7 +286,7 @@ impl Publisher {
                 if self.rows().known.contains_key(&row.id) {
                     continue;
                 }
-                match serde_json::from_slice::<Vec<Outgoing>>(&row.messages) {
+                match serde_json::from_slice::<Vec<OutboxMessage>>(&row.messages) {
                     Ok(messages) => self.publish(row.id, messages.into()),
                     Err(error) => {
                         error!(batch.id = %row.id, "outbox row {} cannot be read and is left: {error}", row.id);

@@ -116,10 +116,10 @@ mod tests {
     use super::*;
     use crate::db::{Db, Sqlite};
     use saga_protocol::Time;
-    use saga_protocol::message::Serves;
+    use saga_protocol::message::ServedStep;
 
     fn worker(name: &str, serves: &[&[(&str, &str)]]) -> WorkerBacklog {
-        let said = |(workflow, step): &(&str, &str)| Serves {
+        let said = |(workflow, step): &(&str, &str)| ServedStep {
             workflow: (*workflow).into(),
             step: (*step).into(),
         };

@@ -2,7 +2,7 @@
 
 use super::Definitions;
 use async_trait::async_trait;
-use saga_core::definition::{Definition, Misfit};
+use saga_core::definition::{Definition, SchemaViolation};
 use saga_core::saga::Saga;
 use saga_core::transition::{Input, Reason, Refusal};
 use saga_protocol::{Payload, Time};
@@ -51,7 +51,7 @@ pub struct Idempotency {
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// It moved the saga; this is its new state, durable.
-    Moved(Arc<Saga>),
+    Transition(Arc<Saga>),
     /// It changed nothing, for that reason; this is the state.
     Ignored(Reason, Arc<Saga>),
     /// It can't be done now; this is the state.
@@ -118,7 +118,7 @@ pub enum StartError {
     KeyReused,
     /// The input does not fit the workflow's `input_schema`.
     #[error("the input does not fit the workflow's input_schema")]
-    Unfit(Vec<Misfit>),
+    SchemaViolation(Vec<SchemaViolation>),
     /// The input is over its limit.
     #[error("the input is {bytes} bytes; at most {most} are taken")]
     TooLarge {

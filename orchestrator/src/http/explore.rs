@@ -95,7 +95,8 @@ impl VerdictView {
 )]
 async fn check(State(app): State<App>, request: Request) -> Result<Response> {
     let source = source(&app, request).await?;
-    let definition = Definition::parse(FILE, &source).map_err(|mistakes| invalid(&mistakes))?;
+    let definition =
+        Definition::parse(FILE, &source).map_err(|diagnostics| invalid(&diagnostics))?;
     let most = app.settings.explore_for;
     let permit = Arc::clone(app.explorations())
         .try_acquire_owned()

@@ -118,7 +118,7 @@ async fn sagas(app: &App, seen: &mut Seen) -> std::result::Result<(), crate::db:
         for status in Status::ALL
             .iter()
             .copied()
-            .filter(|status| !status.finished())
+            .filter(|status| !status.is_finished())
         {
             let labels = [
                 ("workflow", workflow.clone()),

@@ -5,7 +5,7 @@ use super::fields::as_fragment;
 use super::problem::{FieldMistake, Kind, Problem};
 use crate::db::DbError;
 use crate::engine::{StartError, SubmitError};
-use saga_core::definition::Misfit;
+use saga_core::definition::SchemaViolation;
 use saga_core::transition::Refusal;
 use std::time::Duration;
 
@@ -40,19 +40,19 @@ impl From<StartError> for Problem {
                 Self::new(Kind::KeyTaken, said).with("saga", format!("/sagas/{saga_id}"))
             }
             StartError::KeyReused => Self::new(Kind::KeyReused, said),
-            StartError::Unfit(misfits) => unfit("#/input", &misfits),
+            StartError::SchemaViolation(violations) => unfit("#/input", &violations),
             StartError::TooLarge { .. } => Self::field("#/input", said),
         }
     }
 }
 
 /// Each part of a payload that its schema does not allow, at its place in the body.
-fn unfit(at: &str, misfits: &[Misfit]) -> Problem {
-    let mistake = |misfit: &Misfit| FieldMistake {
-        pointer: format!("{at}{}", as_fragment(&misfit.pointer)),
-        detail: misfit.detail.clone(),
+fn unfit(at: &str, violations: &[SchemaViolation]) -> Problem {
+    let mistake = |violation: &SchemaViolation| FieldMistake {
+        pointer: format!("{at}{}", as_fragment(&violation.pointer)),
+        detail: violation.detail.clone(),
     };
-    Problem::fields(misfits.iter().map(mistake).collect())
+    Problem::fields(violations.iter().map(mistake).collect())
 }
 
 impl From<DbError> for Problem {
@@ -77,7 +77,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::TooLate(_) => Self::new(Kind::TooLate, said),
             Refusal::UnknownStep(_) => Self::not_found(said),
-            Refusal::Unfit(misfits) => unfit("#/output", &misfits),
+            Refusal::SchemaViolation(violations) => unfit("#/output", &violations),
             Refusal::NotNow(_) => Self::new(Kind::Conflict, said),
         }
     }

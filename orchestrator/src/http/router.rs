@@ -9,14 +9,14 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::middleware::from_fn;
 use axum::routing::get;
-use saga_core::definition::limits::FILE_BYTES;
-use saga_protocol::message::INPUT_BYTES;
+use saga_core::definition::limits::MAX_FILE_BYTES;
+use saga_protocol::message::MAX_INPUT_BYTES;
 use utoipa_axum::router::OpenApiRouter;
 
 /// An order of 100 items fits several times.
 pub const ORDER_BYTES: usize = 64 * 1024;
 /// A saga's input, and what is around it.
-pub const SAGA_BYTES: usize = INPUT_BYTES + 16 * 1024;
+pub const SAGA_BYTES: usize = MAX_INPUT_BYTES + 16 * 1024;
 
 /// Everything that is served.
 pub fn router(state: HttpState) -> Router {
@@ -43,7 +43,7 @@ fn json_routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(orders::routes().layer(DefaultBodyLimit::max(ORDER_BYTES)))
         .merge(sagas::routes().layer(DefaultBodyLimit::max(SAGA_BYTES)))
-        .merge(workflows::routes().layer(DefaultBodyLimit::max(FILE_BYTES)))
+        .merge(workflows::routes().layer(DefaultBodyLimit::max(MAX_FILE_BYTES)))
         .merge(workers::routes())
         .layer(from_fn(around::accepts_json))
 }

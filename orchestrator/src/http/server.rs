@@ -21,7 +21,7 @@ const IDLE_MOST: Duration = Duration::from_secs(90);
 /// For what is in hand once told to stop: the longest `Prefer: wait` and a little more, within a pod's grace period.
 const DRAIN_MOST: Duration = Duration::from_secs(32);
 
-/// Serves until `shutdown` is cancelled and what was in hand by then is answered, or 32 s have passed.
+/// ServedStep until `shutdown` is cancelled and what was in hand by then is answered, or 32 s have passed.
 ///
 /// # Errors
 /// If the listener breaks.

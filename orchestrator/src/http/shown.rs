@@ -26,7 +26,7 @@ pub async fn stored(app: &App, id: Uuid) -> Result<Option<Stored>> {
     let Some(StoredSaga { state, input }) = app.db.saga(id).await? else {
         return Ok(None);
     };
-    let input = serde_json::from_slice(&input).map_err(|error| unreadable(&error))?;
+    let input = serde_json::from_slice(&input).map_err(|error| unconsumedable(&error))?;
     Ok(Some(Stored {
         saga: parse(&state)?,
         input,
@@ -51,7 +51,7 @@ pub fn no_such_saga(id: Uuid) -> Problem {
 /// # Errors
 /// 500 if it cannot be read.
 pub fn parse(state: &[u8]) -> Result<Saga> {
-    Saga::from_json(state).map_err(|error| unreadable(&error))
+    Saga::from_json(state).map_err(|error| unconsumedable(&error))
 }
 
 /// The definition of a saga.
@@ -72,7 +72,7 @@ pub async fn definition(app: &App, saga: &Saga) -> Result<Arc<Definition>> {
     Ok(definition)
 }
 
-fn unreadable(error: &serde_json::Error) -> Problem {
+fn unconsumedable(error: &serde_json::Error) -> Problem {
     tracing::error!(%error, "a stored saga cannot be read");
     Problem::new(Kind::Internal, "what is stored cannot be read")
 }

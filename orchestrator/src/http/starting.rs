@@ -104,7 +104,7 @@ pub async fn start(
     // Those who wait for this one may go on: it is committed, or was refused.
     drop(claimed);
     match answer? {
-        Answer::Moved(saga) => Ok(Started::New(saga)),
+        Answer::Transition(saga) => Ok(Started::New(saga)),
         Answer::Repeated { saga_id, answer } => Ok(Started::Before { saga_id, answer }),
         Answer::Ignored(reason, saga) => {
             tracing::error!(saga.id = %saga.id, "the start of saga {} was ignored: {reason}", saga.id);

@@ -10,14 +10,14 @@ use crate::engine::{Known, PutError, Unserved, unserved};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use saga_core::definition::Mistakes;
+use saga_core::definition::Diagnostics;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What a definition is called in its mistakes: it has no file.
+/// What a definition is called in its diagnostics: it has no file.
 pub(super) const FILE: &str = "workflow.yaml";
 const YAML: &[&str] = &[
     "application/yaml",
@@ -212,7 +212,7 @@ async fn put(State(app): State<App>, request: Request) -> Result<Response> {
         .put(&*app.db, FILE, &source)
         .await
         .map_err(|error| match error {
-            PutError::Mistakes(mistakes) => invalid(&mistakes),
+            PutError::Diagnostics(diagnostics) => invalid(&diagnostics),
             PutError::Conflict { .. } => Problem::new(Kind::VersionTaken, error.to_string()),
             PutError::Db(error) => error.into(),
         })?;
@@ -244,15 +244,15 @@ fn takes_yaml(headers: &HeaderMap) -> Result<()> {
     Err(problem.with_header(header::ACCEPT, "application/yaml, application/json"))
 }
 
-pub(super) fn invalid(mistakes: &Mistakes) -> Problem {
-    let list: Vec<_> = mistakes
+pub(super) fn invalid(diagnostics: &Diagnostics) -> Problem {
+    let list: Vec<_> = diagnostics
         .lines()
         .map(|line| FieldMistake {
             pointer: "#".to_owned(),
             detail: line,
         })
         .collect();
-    let detail = format!("{} mistakes", list.len() + mistakes.more);
+    let detail = format!("{} diagnostics", list.len() + diagnostics.more);
     Problem::new(Kind::InvalidWorkflow, detail)
         .with_mistakes(list)
         .with("valid", false)

@@ -7,7 +7,7 @@ use crate::replicas::Life;
 use crate::world::{State, World};
 use orchestrator::bus::{Ack, Bus, Delivery, Incoming, Published, Settle, WorkerBacklog};
 use saga_core::saga::Status;
-use saga_protocol::message::{Envelope, Outgoing, Reply, Topic};
+use saga_protocol::message::{Envelope, OutboxMessage, Reply, Topic};
 use saga_protocol::{Payload, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl Bus for Producer {
         Ok(())
     }
 
-    fn unread(&self, _: &str, saga: Uuid, decided_at: Time, _: Time) -> bool {
+    fn unconsumed(&self, _: &str, saga: Uuid, decided_at: Time, _: Time) -> bool {
         let stalled = self.world.state().broker.stalled[partition(saga)];
         stalled.is_some_and(|(since, _)| decided_at >= since)
     }
@@ -139,7 +139,7 @@ impl State {
         true
     }
 
-    fn travels(&mut self, message: &Outgoing) {
+    fn travels(&mut self, message: &OutboxMessage) {
         let command = matches!(message.topic, Topic::Commands(_));
         let times = 1 + usize::from(self.strikes(Fault::RepeatedMessage));
         for _ in 0..times {
@@ -268,7 +268,7 @@ impl State {
         if revision <= seen.0 {
             return;
         }
-        let ended = seen.1.finished();
+        let ended = seen.1.is_finished();
         *seen = (revision, status);
         if ended {
             self.breaks(format!(

@@ -9,7 +9,7 @@ use saga_core::definition::Definition;
 use saga_core::replay::{Entry, replay};
 use saga_core::saga::{Saga, Status, StepStatus};
 use saga_core::testing::{check_invariants, check_move};
-use saga_core::transition::{Decision, Input, Move, Reason, Subject, apply};
+use saga_core::transition::{Decision, Input, Reason, SagaContext, StatusChange, apply};
 use serde::Deserialize;
 use std::hash::{DefaultHasher, Hasher};
 use uuid::Uuid;
@@ -27,7 +27,7 @@ pub fn check(state: &mut State, definitions: &Definitions) {
             .tables
             .sagas
             .iter()
-            .filter(|(_, stored)| !stored.row.status.finished());
+            .filter(|(_, stored)| !stored.row.status.is_finished());
         let first: Vec<_> = sagas
             .take(3)
             .map(|(id, stored)| explain(state, *id, stored))
@@ -105,7 +105,7 @@ fn saga(
     if walked {
         walk(definition, &history)?;
     }
-    if !replayed.status.finished() {
+    if !replayed.status.is_finished() {
         return Ok(());
     }
     if state.read.get(&id) != Some(&(replayed.revision, replayed.status)) {
@@ -126,7 +126,7 @@ fn saga(
 struct Body {
     input: Input,
     #[serde(default)]
-    moved: Option<Vec<Move>>,
+    moved: Option<Vec<StatusChange>>,
     #[serde(default)]
     ignored: Option<Reason>,
 }
@@ -165,13 +165,13 @@ fn walk(definition: &Definition, history: &[Entry]) -> Result<(), String> {
     else {
         return Err("I6: no start".to_owned());
     };
-    let subject = Subject {
+    let subject = SagaContext {
         definition,
         input: &start.input,
     };
     let mut saga = saga_core::transition::start(subject, start, *at).saga;
     for entry in rest {
-        if let Decision::Moved(moved) = apply(subject, &saga, &entry.input, entry.at) {
+        if let Decision::Applied(moved) = apply(subject, &saga, &entry.input, entry.at) {
             check_move(&saga, &moved, definition).map_err(|sentences| sentences.join("; "))?;
             saga = moved.saga;
             check_invariants(&saga, definition).map_err(|sentences| sentences.join("; "))?;
@@ -182,7 +182,10 @@ fn walk(definition: &Definition, history: &[Entry]) -> Result<(), String> {
 
 /// I2 to I5 by what the handlers did, whatever the orchestrator believes.
 fn effects(state: &State, definition: &Definition, saga: &Saga) -> Result<(), String> {
-    let turn = saga.turn.as_ref().map_or(u64::MAX, |turn| turn.revision);
+    let turn = saga
+        .rollback
+        .as_ref()
+        .map_or(u64::MAX, |turn| turn.revision);
     for (defined, step) in definition.steps.iter().zip(&saga.steps) {
         let name = &step.name;
         let by_hand = |name: &str| {

@@ -7,7 +7,8 @@ use crate::faults::Fault;
 use crate::world::State;
 use saga_protocol::Payload;
 use saga_protocol::ledger::{
-    self, Answer, Call, CallKind, Decision, End, Entry, Site, State as RowState,
+    self, Call, CallKind, CallResult, HandlerKind, LedgerDecision, LedgerEntry,
+    LedgerState as RowState, RecordedReply,
 };
 use saga_protocol::message::{Command, Reply};
 use saga_protocol::{Action, Failure};
@@ -18,7 +19,7 @@ use uuid::Uuid;
 /// A row of the ledger, and beside it what no row tells.
 #[derive(Default)]
 pub struct Row {
-    pub entry: Option<Entry>,
+    pub entry: Option<LedgerEntry>,
     /// How many effects stand.
     pub stands: i64,
     /// When the effect came to stand last, and when it was undone last, in the order of all effects.
@@ -46,7 +47,7 @@ impl Ledgers {
 
     /// Steps that were taken on and have not ended.
     pub fn waiting(&self) -> Vec<(Uuid, String)> {
-        let waits = |row: &Row| row.entry.as_ref().is_some_and(Entry::waiting);
+        let waits = |row: &Row| row.entry.as_ref().is_some_and(LedgerEntry::waiting);
         let all = self
             .rows
             .iter()
@@ -94,11 +95,11 @@ impl Ledgers {
 }
 
 /// Where a step's effect is.
-fn site(command: &Command) -> Site {
+fn site(command: &Command) -> HandlerKind {
     if command.step.ends_with(['1', '4']) {
-        Site::Outside
+        HandlerKind::External
     } else {
-        Site::Inside
+        HandlerKind::Transactional
     }
 }
 
@@ -152,13 +153,13 @@ impl State {
 
     /// What the row says, and what becomes of it. No reply: the worker was killed.
     fn handle(&mut self, command: &Command, row: &mut Row) -> Option<Reply> {
-        let fresh = || Entry::new(command.saga_id, &command.step, command.deadline);
+        let fresh = || LedgerEntry::new(command.saga_id, &command.step, command.deadline);
         let mut entry = row.entry.clone().unwrap_or_else(fresh);
         let mut decision = ledger::decide(&mut entry, command, site(command), self.db_now());
         let reply = loop {
             let call = match decision {
-                Decision::Answer(reply) => break Some(reply),
-                Decision::Call(call) => call,
+                LedgerDecision::Reply(reply) => break Some(reply),
+                LedgerDecision::Call(call) => call,
             };
             let Some(end) = self.call(command, call, row) else {
                 break None;
@@ -170,17 +171,19 @@ impl State {
     }
 
     /// What a handler does when it is called, and says of it. Nothing: the worker was killed.
-    fn call(&mut self, command: &Command, call: Call, row: &mut Row) -> Option<End> {
+    fn call(&mut self, command: &Command, call: Call, row: &mut Row) -> Option<CallResult> {
         match (call.kind, call.site) {
-            (CallKind::Act, Site::Inside) => Some(self.act(command, row)),
-            (CallKind::Act, Site::Outside) => self.act_outside(command, call.key_n, row),
-            (CallKind::Undo, _) => Some(self.undo(row)),
-            (CallKind::MakeKnown, _) if row.landed.contains(&call.key_n) => {
-                Some(End::Completed(output(command)))
+            (CallKind::Execute, HandlerKind::Transactional) => Some(self.act(command, row)),
+            (CallKind::Execute, HandlerKind::External) => {
+                self.act_outside(command, call.key_number, row)
             }
-            (CallKind::MakeKnown, _) => {
-                row.refused.insert(call.key_n);
-                Some(End::Failed(Failure::last(
+            (CallKind::Compensate, _) => Some(self.compensate(row)),
+            (CallKind::Recover, _) if row.landed.contains(&call.key_number) => {
+                Some(CallResult::Completed(output(command)))
+            }
+            (CallKind::Recover, _) => {
+                row.refused.insert(call.key_number);
+                Some(CallResult::Failed(Failure::permanent(
                     "refused",
                     "the gateway refuses this key",
                 )))
@@ -189,19 +192,19 @@ impl State {
     }
 
     /// A handler whose effect is in its own database.
-    fn act(&mut self, command: &Command, row: &mut Row) -> End {
+    fn act(&mut self, command: &Command, row: &mut Row) -> CallResult {
         if self.strikes(Fault::Deferred) {
-            return End::Later {
+            return CallResult::Later {
                 reason: "not now".to_owned(),
                 after: Duration::from_secs(self.dice.between(1, 10)),
             };
         }
         if let Some(failure) = self.failure() {
-            return End::Failed(failure);
+            return CallResult::Failed(failure);
         }
         self.ledgers.done(row);
         if !self.strikes(Fault::Accepted) {
-            return End::Completed(output(command));
+            return CallResult::Completed(output(command));
         }
         // A third of them wait for somebody.
         let ends = (self.dice.below(3) > 0).then(|| self.dice.between(100_000, 20_000_000));
@@ -209,19 +212,19 @@ impl State {
             let (saga, step) = (command.saga_id, command.step.clone());
             self.in_micros(micros, Happening::Finish { saga, step });
         }
-        End::Accepted(Payload::empty(), None)
+        CallResult::Accepted(Payload::empty(), None)
     }
 
     fn failure(&mut self) -> Option<Failure> {
         if self.strikes(Fault::Failed) {
-            return Some(Failure::last("declined", "no"));
+            return Some(Failure::permanent("declined", "no"));
         }
         self.strikes(Fault::FailedRetryably)
             .then(|| Failure::retryable("busy", "not now"))
     }
 
     /// A handler whose effect is elsewhere (rule A3).
-    fn act_outside(&mut self, command: &Command, key: u32, row: &mut Row) -> Option<End> {
+    fn act_outside(&mut self, command: &Command, key: u32, row: &mut Row) -> Option<CallResult> {
         if self.strikes(Fault::CallOnTheWire) {
             let (saga, step) = (command.saga_id, command.step.clone());
             let lands = self.dice.between(1_000, 6_000_000);
@@ -236,20 +239,20 @@ impl State {
         let refused = || Failure::retryable("refused", "the gateway refuses this key");
         if let Some(failure) = failure.or_else(|| row.refused.contains(&key).then(refused)) {
             row.refused.insert(key);
-            return Some(End::Failed(failure));
+            return Some(CallResult::Failed(failure));
         }
         if row.landed.insert(key) {
             self.ledgers.done(row);
         }
-        Some(End::Completed(output(command)))
+        Some(CallResult::Completed(output(command)))
     }
 
-    fn undo(&mut self, row: &mut Row) -> End {
+    fn compensate(&mut self, row: &mut Row) -> CallResult {
         if let Some(failure) = self.failure() {
-            return End::Failed(failure);
+            return CallResult::Failed(failure);
         }
         self.ledgers.undone(row);
-        End::Completed(Payload::empty())
+        CallResult::Completed(Payload::empty())
     }
 
     /// A step that was taken on comes to its end at its worker (rule B5).
@@ -258,9 +261,9 @@ impl State {
         let now = self.db_now();
         let fails = self.strikes(Fault::Failed);
         let answer = if fails {
-            Answer::failed(Failure::last("burnt", "it came to nothing"))
+            RecordedReply::failed(Failure::permanent("burnt", "it came to nothing"))
         } else {
-            Answer::completed(Payload::empty())
+            RecordedReply::completed(Payload::empty())
         };
         let ended = row
             .entry

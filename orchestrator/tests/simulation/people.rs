@@ -65,10 +65,10 @@ fn reason() -> Reason {
 fn helps(saga: &Saga) -> Input {
     let lost = |step: &&Step| {
         let error = step
-            .undo
+            .compensation
             .as_ref()
-            .and_then(|undo| undo.tries.error.as_ref());
-        step.stuck() && error.is_some_and(|error| error.code == code::LEDGER_LOST)
+            .and_then(|compensation| compensation.attempts.error.as_ref());
+        step.needs_operator() && error.is_some_and(|error| error.code == code::LEDGER_LOST)
     };
     match saga.steps.iter().find(lost) {
         _ if saga.paused => Input::Resume(reason()),
@@ -141,7 +141,7 @@ impl State {
     /// What a customer makes of the answer to a start.
     fn started(&mut self, number: usize, answer: Option<Result<Answer, SubmitError>>) {
         let saga = match answer {
-            Some(Ok(Answer::Moved(saga))) => Some(saga.id),
+            Some(Ok(Answer::Transition(saga))) => Some(saga.id),
             Some(Ok(Answer::Repeated { saga_id, .. })) => Some(saga_id),
             Some(Err(SubmitError::Start(StartError::KeyTaken { saga_id, .. }))) => Some(saga_id),
             None
@@ -194,7 +194,7 @@ impl State {
             .tables
             .sagas
             .range(from..)
-            .find(|(_, stored)| !stored.row.status.finished())?;
+            .find(|(_, stored)| !stored.row.status.is_finished())?;
         let id = *id;
         let saga = Saga::from_json(&stored.row.state).ok()?;
         let step = saga.steps[self.dice.index(saga.steps.len())].name.clone();
@@ -211,7 +211,7 @@ impl State {
             }),
             5 => Input::Fail(Fail {
                 step,
-                error: Failure::last("by_hand", "no"),
+                error: Failure::permanent("by_hand", "no"),
                 by: by(),
             }),
             6 => Input::Cancel(reason()),
@@ -227,7 +227,7 @@ impl State {
     /// What was answered to somebody's input.
     fn answered(&mut self, id: Uuid, input: &Input, answer: Option<Result<Answer, SubmitError>>) {
         let moved = match answer {
-            Some(Ok(Answer::Moved(saga))) => saga,
+            Some(Ok(Answer::Transition(saga))) => saga,
             Some(Err(SubmitError::Unstorable(why))) => {
                 return self.breaks(format!("C4: a good {} is refused: {why}", input.as_str()));
             }

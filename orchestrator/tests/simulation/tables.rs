@@ -5,7 +5,7 @@ use orchestrator::db::{
 };
 use orchestrator::db::{WriteError, Written};
 use saga_core::saga::{FORMAT, Saga, Status};
-use saga_core::transition::wake_at;
+use saga_core::transition::next_timer_at;
 use saga_protocol::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -107,17 +107,17 @@ impl Tables {
                 history: Vec::new(),
                 moments: Vec::new(),
             };
-            self.unfinished += usize::from(!insert.row.status.finished());
+            self.unfinished += usize::from(!insert.row.status.is_finished());
             self.sagas.insert(insert.row.id, stored);
         }
         for update in &batch.updates {
             let Some(saga) = self.sagas.get_mut(&update.id) else {
                 continue;
             };
-            let was = saga.row.status.finished();
+            let was = saga.row.status.is_finished();
             self.unfinished = self
                 .unfinished
-                .saturating_sub(usize::from(!was && update.status.finished()));
+                .saturating_sub(usize::from(!was && update.status.is_finished()));
             saga.row = update.clone();
         }
         for row in &batch.history {
@@ -161,7 +161,7 @@ impl Tables {
             let finished = self
                 .sagas
                 .get(&saga)
-                .is_none_or(|saga| saga.row.status.finished());
+                .is_none_or(|saga| saga.row.status.is_finished());
             let forgets = finished;
             self.set_wake(saga, (!forgets).then_some(now + CLAIM));
             if !finished {
@@ -180,7 +180,7 @@ impl Tables {
             state: saga.row.state.clone(),
             input: saga.input.clone(),
             ignored: saga.row.ignored,
-            wake_at: self.wakes.get(&id).copied(),
+            next_timer_at: self.wakes.get(&id).copied(),
             format: FORMAT,
         })
     }
@@ -261,7 +261,7 @@ impl Tables {
             return false;
         };
         let row = &saga.row;
-        let at_rest = row.status.finished() || row.status == Status::Parked || row.paused;
+        let at_rest = row.status.is_finished() || row.status == Status::Parked || row.paused;
         !at_rest && !self.wakes.contains_key(&id)
     }
 
@@ -278,7 +278,7 @@ impl Tables {
             return false;
         };
         let saga = Saga::from_json(&stored.row.state).ok();
-        let due = saga.and_then(|saga| wake_at(&saga));
+        let due = saga.and_then(|saga| next_timer_at(&saga));
         due.is_some_and(|due| *stands > due)
     }
 

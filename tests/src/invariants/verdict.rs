@@ -2,7 +2,7 @@
 
 use crate::cluster::WORKERS;
 use saga_core::saga::Status;
-use saga_protocol::ledger::State;
+use saga_protocol::ledger::LedgerState;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 use workers::books::{Effects, Side, check as check_books};
@@ -18,7 +18,7 @@ pub fn verdict(sagas: &BTreeMap<Uuid, Status>, mut effects: Effects) -> Vec<Stri
             .extend(ended(*status, steps).map(|what| format!("{what}: saga {id}, {steps:?}")));
         violations.extend(
             never_happened(steps)
-                .map(|step| format!("I3: {step} is forbidden, yet was done: saga {id}")),
+                .map(|step| format!("I3: {step} is revoked, yet was done: saga {id}")),
         );
     }
     violations.extend(
@@ -54,7 +54,7 @@ fn ended(status: Status, steps: &BTreeMap<String, Side>) -> Option<&'static str>
 /// The steps that were compensated before they happened, and happened all the same, be it only to be undone.
 fn never_happened(steps: &BTreeMap<String, Side>) -> impl Iterator<Item = &String> {
     let broken = |side: &Side| {
-        side.state == Some(State::Forbidden) && (side.happened, side.undone) != (0, 0)
+        side.state == Some(LedgerState::Revoked) && (side.happened, side.undone) != (0, 0)
     };
     steps
         .iter()
@@ -70,13 +70,13 @@ mod tests {
 
     /// The invariants that are broken, by how a saga ended, and by what the ledger says of each step, how often it
     /// happened and how often it was undone.
-    fn broken(status: Status, sides: &[(&str, State, u32, u32)]) -> Vec<String> {
+    fn broken(status: Status, sides: &[(&str, LedgerState, u32, u32)]) -> Vec<String> {
         broken_with(&BTreeMap::from([(SAGA, status)]), sides)
     }
 
     fn broken_with(
         sagas: &BTreeMap<Uuid, Status>,
-        sides: &[(&str, State, u32, u32)],
+        sides: &[(&str, LedgerState, u32, u32)],
     ) -> Vec<String> {
         let mut effects = Effects::default();
         effects.with_gateway();
@@ -95,16 +95,16 @@ mod tests {
         names
     }
 
-    const ALL_DONE: [(&str, State, u32, u32); 4] = [
-        ("order", State::Done, 1, 0),
-        ("pay", State::Done, 1, 0),
-        ("store", State::Done, 1, 0),
-        ("deliver", State::Done, 1, 0),
+    const ALL_DONE: [(&str, LedgerState, u32, u32); 4] = [
+        ("order", LedgerState::Done, 1, 0),
+        ("pay", LedgerState::Done, 1, 0),
+        ("store", LedgerState::Done, 1, 0),
+        ("deliver", LedgerState::Done, 1, 0),
     ];
-    const UNDONE: [(&str, State, u32, u32); 3] = [
-        ("order", State::Undone, 1, 1),
-        ("pay", State::Failed, 0, 0),
-        ("store", State::Forbidden, 0, 0),
+    const UNDONE: [(&str, LedgerState, u32, u32); 3] = [
+        ("order", LedgerState::Compensated, 1, 1),
+        ("pay", LedgerState::Failed, 0, 0),
+        ("store", LedgerState::Revoked, 0, 0),
     ];
 
     #[test]
@@ -112,7 +112,10 @@ mod tests {
         assert!(broken(Status::Completed, &ALL_DONE).is_empty());
         assert!(broken(Status::Compensated, &UNDONE).is_empty());
         assert!(broken(Status::Compensated, &[]).is_empty());
-        let half = [("order", State::Done, 1, 0), ("store", State::Undone, 1, 1)];
+        let half = [
+            ("order", LedgerState::Done, 1, 0),
+            ("store", LedgerState::Compensated, 1, 1),
+        ];
         assert!(
             broken(Status::Parked, &half).is_empty(),
             "parked in plain sight"
@@ -131,11 +134,14 @@ mod tests {
         assert_eq!(broken(Status::Compensated, &ALL_DONE), ["I2"]);
         assert_eq!(broken(Status::Completed, &UNDONE), ["I2"]);
         assert_eq!(
-            broken(Status::Compensated, &[("pay", State::Forbidden, 1, 1)]),
+            broken(Status::Compensated, &[("pay", LedgerState::Revoked, 1, 1)]),
             ["I3"]
         );
         assert_eq!(
-            broken(Status::Compensated, &[("pay", State::Undone, 2, 2)]),
+            broken(
+                Status::Compensated,
+                &[("pay", LedgerState::Compensated, 2, 2)]
+            ),
             ["I8"]
         );
         assert_eq!(

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use saga_protocol::Payload;
-use saga_protocol::message::{Command, Serves};
+use saga_protocol::message::{Command, ServedStep};
 use saga_worker::bus::kafka::{KafkaSettings, KafkaSink, KafkaSource, make_topics};
 use saga_worker::ledger::{LedgerTarget, Script};
 use saga_worker::{Handler, Outcome, Settings, Trouble, Tx, Work, Worker, WorkerSpec};
@@ -72,7 +72,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         name: "greet".to_owned(),
         work: Work::Inside(Arc::new(Greet)),
         scripts: vec![TABLE],
-        serves: vec![Serves {
+        serves: vec![ServedStep {
             workflow: "*".to_owned(),
             step: "greet".to_owned(),
         }],

@@ -2,7 +2,7 @@
 
 use saga_protocol::Failure;
 use saga_protocol::Payload;
-use saga_protocol::message::{OUTPUT_BYTES, code};
+use saga_protocol::message::{MAX_OUTPUT_BYTES, code};
 use serde::Serialize;
 use std::error::Error;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Outcome {
     pub fn done(output: impl Serialize) -> Self {
         match Payload::of(&output) {
             Ok(output) => Self::Done(output),
-            Err(error) => Self::Failed(Failure::last(code::INVALID_REPLY, error.to_string())),
+            Err(error) => Self::Failed(Failure::permanent(code::INVALID_REPLY, error.to_string())),
         }
     }
 
@@ -74,7 +74,7 @@ impl Outcome {
 
     /// It cannot be done, for good.
     pub fn failed(code: &str, reason: impl Into<String>) -> Self {
-        Self::Failed(Failure::last(code, reason))
+        Self::Failed(Failure::permanent(code, reason))
     }
 
     /// It could not be done this time.
@@ -102,8 +102,8 @@ impl Outcome {
 /// Says of an output that is too large how large it is.
 pub(crate) fn over_limit(output: &Payload) -> Option<Failure> {
     let bytes = output.get().len();
-    let message = format!("the output has {bytes} bytes, {OUTPUT_BYTES} are allowed");
-    (bytes > OUTPUT_BYTES).then(|| Failure::last(code::INVALID_REPLY, message))
+    let message = format!("the output has {bytes} bytes, {MAX_OUTPUT_BYTES} are allowed");
+    (bytes > MAX_OUTPUT_BYTES).then(|| Failure::permanent(code::INVALID_REPLY, message))
 }
 
 /// What a call outside the database came to. The difference between *no effect* and *unknown* is what keeps money
@@ -141,7 +141,7 @@ impl Called {
 
     /// Definitely no effect, for good.
     pub fn failed(code: &str, reason: impl Into<String>) -> Self {
-        Self::Failed(Failure::last(code, reason))
+        Self::Failed(Failure::permanent(code, reason))
     }
 
     /// Definitely no effect under this key, now and for ever; another attempt under a new key may have one.

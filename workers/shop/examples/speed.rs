@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use workers::handlers::{HandlerSettings, Payment, shipped};
+use workers::handlers::{HandlerSettings, Payment, built_in};
 
 struct Endless {
     step: &'static str,
@@ -102,7 +102,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begun = Instant::now();
     for step in ["order", "pay", "store", "deliver"] {
         let worker = Worker::build(
-            shipped(step, &handlers)?,
+            built_in(step, &handlers)?,
             &target,
             Settings::default(),
             &shutdown,

@@ -178,7 +178,7 @@ pub struct Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Did {
     /// It moved the saga, to that status.
-    Moved(Status),
+    Transition(Status),
     /// It was ignored, for that reason.
     Ignored(Reason),
     /// It was refused: there is no way back.
@@ -202,7 +202,7 @@ impl fmt::Display for Taken {
             .unwrap_or_default();
         write!(f, "{saga}{paused}{step}: {input} → ")?;
         match outcome {
-            Did::Moved(status) => write!(f, "moved to {status}"),
+            Did::Transition(status) => write!(f, "moved to {status}"),
             Did::Ignored(reason) => write!(f, "ignored: {reason}"),
             Did::TooLate => f.write_str("refused: too late"),
             Did::Refused => f.write_str("refused"),

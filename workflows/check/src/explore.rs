@@ -125,7 +125,11 @@ impl Search {
         }
         let index = u32::try_from(self.seen.len()).expect("the bound on memory comes long before");
         let depth = parent.map_or(0, |parent| self.seen[parent as usize].depth + 1);
-        let finished = self.model.saga(&node.saga, Due::Nothing).status.finished();
+        let finished = self
+            .model
+            .saga(&node.saga, Due::Nothing)
+            .status
+            .is_finished();
         self.bytes += node.bytes() + NODE_BYTES;
         let node = Rc::new(node.apart());
         self.known.insert(Rc::clone(&node), index);

@@ -2,7 +2,7 @@
 
 use super::ledger::{Row, State};
 use super::node::{Answers, Local};
-use super::state::{Count, Part, Undone, Waits};
+use super::state::{Compensated, Count, Part, Waits};
 use saga_core::definition::{Position, Step};
 use saga_core::saga::StepStatus;
 use saga_protocol::Action;
@@ -14,29 +14,29 @@ use saga_protocol::Action;
 pub(super) fn fold(part: &mut Part, local: &mut Local, defined: &Step, most: u8, turned: bool) {
     if is_over(part) {
         *local = Local::default();
-        let undo = Some(Undone {
+        let compensation = Some(Compensated {
             settled: true,
             empty: true,
-            ..Undone::default()
+            ..Compensated::default()
         });
         let (status, cause) = (StepStatus::Compensated, false);
         // What needs it has begun, so it is taken to have been done; a pivot that was is never undone.
         let done = defined.position != Position::Pivot;
-        let (happened, asked, reminder, execute) = (false, false, false, Count::default());
+        let (happened, confirming, reminder, execute) = (false, false, false, Count::default());
         *part = Part {
             status,
             cause,
             happened,
-            asked,
+            confirming,
             reminder,
             done,
             execute,
-            undo,
+            compensation,
         };
         return;
     }
     if part.touched() {
-        if defined.tries_without_end() {
+        if defined.retries_without_limit() {
             part.execute.failures = part.execute.failures.min(most - 1);
         }
         if turned {
@@ -45,12 +45,12 @@ pub(super) fn fold(part: &mut Part, local: &mut Local, defined: &Step, most: u8,
             fold_forward(part, local);
         }
     }
-    if let Some(undo) = &mut part.undo {
+    if let Some(compensation) = &mut part.compensation {
         if defined.compensation.is_none() {
             // It is tried as often as any compensation; that a step is parked in the end, others show.
-            undo.count.failures = 0;
+            compensation.count.failures = 0;
         }
-        fold_undo(undo, local);
+        fold_undo(compensation, local);
     }
     if local.answers != Answers::default() {
         local.forget(part, turned);
@@ -61,7 +61,7 @@ pub(super) fn fold(part: &mut Part, local: &mut Local, defined: &Step, most: u8,
 /// way.
 pub(super) fn forget_unheard(part: &Part, local: &mut Local) {
     let row = &mut local.row;
-    row.undo_attempt = 0;
+    row.compensation_attempt = 0;
     row.undo_answer = None;
     if row.undo_landed {
         (row.undo_landed, row.standing, row.undone) = (false, row.standing + 1, row.undone - 1);
@@ -76,8 +76,10 @@ pub(super) fn forget_unheard(part: &Part, local: &mut Local) {
 
 /// Nothing of the step stands, and it was looked at what its worker could still do.
 fn is_over(part: &Part) -> bool {
-    part.undo
-        .map_or(part.status == StepStatus::Compensated, |undo| undo.settled)
+    part.compensation
+        .map_or(part.status == StepStatus::Compensated, |compensation| {
+            compensation.settled
+        })
 }
 
 fn fold_forward(part: &mut Part, local: &mut Local) {
@@ -85,7 +87,7 @@ fn fold_forward(part: &mut Part, local: &mut Local) {
     let target = match part.status {
         StepStatus::Completed => 1,
         // The news of an attempt before the last are stale, and so are echoes of it when the ledger is asked again.
-        StepStatus::Waiting if part.asked || row.attempt < execute.attempt => 2,
+        StepStatus::Waiting if part.confirming || row.attempt < execute.attempt => 2,
         StepStatus::Waiting | StepStatus::Failed => 1,
         _ if execute.wait == Waits::Retry => execute.failures.max(1),
         _ => execute.failures + 1,
@@ -98,7 +100,7 @@ fn fold_forward(part: &mut Part, local: &mut Local) {
     match part.status {
         StepStatus::Completed => {
             execute.failures = 0;
-            part.asked = false;
+            part.confirming = false;
             row.attempt = 1;
         }
         StepStatus::Waiting | StepStatus::Failed => execute.failures = 0,
@@ -114,18 +116,18 @@ fn fold_forward(part: &mut Part, local: &mut Local) {
 fn fold_turned(part: &mut Part, row: &mut Row) {
     part.execute.attempt = 2;
     part.execute.failures = 0;
-    part.asked = false;
+    part.confirming = false;
     row.attempt = match row.state {
-        State::New | State::Intended | State::Forbidden | State::Undone => 0,
-        State::Accepted | State::Done | State::Unfit | State::Failed { .. } => 1,
+        State::New | State::Intended | State::Revoked | State::Compensated => 0,
+        State::Accepted | State::Done | State::SchemaViolation | State::Failed { .. } => 1,
     };
     if let State::Failed { retryable } = &mut row.state {
         *retryable = true;
     }
 }
 
-fn fold_undo(undo: &mut Undone, local: &mut Local) {
-    let count = &mut undo.count;
+fn fold_undo(compensation: &mut Compensated, local: &mut Local) {
+    let count = &mut compensation.count;
     let target = match count.wait {
         Waits::Nothing | Waits::Operator => 1,
         Waits::Retry => count.failures.max(1),
@@ -134,7 +136,7 @@ fn fold_undo(undo: &mut Undone, local: &mut Local) {
     let row = &mut local.row;
     while count.attempt > target {
         count.attempt -= 1;
-        row.undo_attempt = row.undo_attempt.saturating_sub(1);
+        row.compensation_attempt = row.compensation_attempt.saturating_sub(1);
         local.answers.fold(Action::Compensate);
     }
     if matches!(count.wait, Waits::Nothing | Waits::Operator) {
@@ -142,8 +144,8 @@ fn fold_undo(undo: &mut Undone, local: &mut Local) {
     }
     row.asked_back &= matches!(row.state, State::Accepted | State::Intended);
     match row.state {
-        State::Forbidden | State::Undone => row.undo_attempt = 1,
-        _ if row.undo_attempt == 0 => row.undo_answer = None,
+        State::Revoked | State::Compensated => row.compensation_attempt = 1,
+        _ if row.compensation_attempt == 0 => row.undo_answer = None,
         _ => {}
     }
 }

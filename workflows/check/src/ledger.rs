@@ -1,10 +1,10 @@
 //! A row of a worker's ledger in short, and what only the world knows of its step. In full it is an
-//! [`Entry`](saga_protocol::ledger::Entry), and what becomes of it the rules of [`saga_protocol::ledger`] say.
+//! [`LedgerEntry`](saga_protocol::ledger::Entry), and what becomes of it the rules of [`saga_protocol::ledger`] say.
 
 use super::state::{NO_WORDS, NOW};
 use saga_protocol::Payload;
-use saga_protocol::ledger::{Answer as Kept, Entry, State as Known, Write};
-use saga_protocol::message::{self, CommandInput, Outcome, Reply};
+use saga_protocol::ledger::{LedgerEntry, LedgerState as Known, RecordedReply as Kept, RowChange};
+use saga_protocol::message::{self, CommandInput, Reply, ReplyOutcome};
 use saga_protocol::{Action, Failure};
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ pub(super) struct Row {
     /// The attempt that `state` speaks of.
     pub attempt: u8,
     /// The attempt of the compensation that `undo_answer` answers.
-    pub undo_attempt: u8,
+    pub compensation_attempt: u8,
     pub undo_answer: Option<Answer>,
     /// A compensation has been here, whatever became of it: attempts are folded, this is not.
     pub asked_back: bool,
@@ -40,12 +40,12 @@ pub(super) enum State {
     Accepted,
     Done,
     /// Done, with an output that its schema does not allow.
-    Unfit,
+    SchemaViolation,
     Failed {
         retryable: bool,
     },
-    Forbidden,
-    Undone,
+    Revoked,
+    Compensated,
 }
 
 /// What a worker says.
@@ -59,7 +59,7 @@ pub(super) enum Answer {
     Failed,
     FailedForGood,
     /// Completed, with an output that its schema does not allow.
-    Unfit,
+    SchemaViolation,
 }
 
 impl Answer {
@@ -70,7 +70,7 @@ impl Answer {
         Self::Deferred,
         Self::Failed,
         Self::FailedForGood,
-        Self::Unfit,
+        Self::SchemaViolation,
     ];
 
     fn failed(retryable: bool) -> Self {
@@ -84,7 +84,7 @@ impl Answer {
     /// What a reply says.
     pub fn of(reply: &Reply) -> Self {
         match reply.outcome {
-            Outcome::Deferred => Self::Deferred,
+            ReplyOutcome::Deferred => Self::Deferred,
             _ => Self::of_kept(&Kept {
                 outcome: reply.outcome,
                 output: reply.output.clone(),
@@ -96,12 +96,12 @@ impl Answer {
 
     fn of_kept(kept: &Kept) -> Self {
         match kept.outcome {
-            Outcome::Completed if kept.empty => Self::Empty,
-            Outcome::Completed if kept.output == Some(unfit()) => Self::Unfit,
-            Outcome::Completed => Self::Completed,
-            Outcome::Accepted => Self::Accepted,
-            Outcome::Deferred => Self::Deferred,
-            Outcome::Failed => {
+            ReplyOutcome::Completed if kept.empty => Self::Empty,
+            ReplyOutcome::Completed if kept.output == Some(unfit()) => Self::SchemaViolation,
+            ReplyOutcome::Completed => Self::Completed,
+            ReplyOutcome::Accepted => Self::Accepted,
+            ReplyOutcome::Deferred => Self::Deferred,
+            ReplyOutcome::Failed => {
                 Self::failed(kept.error.as_ref().is_none_or(|error| error.retryable))
             }
         }
@@ -110,7 +110,7 @@ impl Answer {
     fn kept(self) -> Kept {
         match self {
             Self::Completed => Kept::completed(fit()),
-            Self::Unfit => Kept::completed(unfit()),
+            Self::SchemaViolation => Kept::completed(unfit()),
             Self::Empty => Kept::empty(),
             Self::Accepted => Kept::accepted(fit()),
             Self::Deferred | Self::Failed => Kept::failed(failure(true)),
@@ -181,7 +181,7 @@ impl Row {
     pub const DONE: Self = Self {
         state: State::Done,
         attempt: 1,
-        undo_attempt: 0,
+        compensation_attempt: 0,
         undo_answer: None,
         asked_back: false,
         standing: 1,
@@ -194,7 +194,7 @@ impl Row {
     pub fn least_attempt(&self) -> u8 {
         u8::from(matches!(
             self.state,
-            State::Accepted | State::Done | State::Unfit
+            State::Accepted | State::Done | State::SchemaViolation
         ))
     }
 
@@ -215,20 +215,20 @@ impl Row {
     }
 
     /// In full.
-    pub fn entry(&self) -> Entry {
-        let mut entry = Entry::new(Uuid::nil(), "", NOW);
+    pub fn entry(&self) -> LedgerEntry {
+        let mut entry = LedgerEntry::new(Uuid::nil(), "", NOW);
         let (state, reply) = match self.state {
             State::New => (Known::New, None),
             State::Intended => (Known::Intended, None),
             State::Accepted => (Known::Done, Some(Answer::Accepted)),
             State::Done => (Known::Done, Some(Answer::Completed)),
-            State::Unfit => (Known::Done, Some(Answer::Unfit)),
+            State::SchemaViolation => (Known::Done, Some(Answer::SchemaViolation)),
             State::Failed { retryable } => (Known::Failed, Some(Answer::failed(retryable))),
-            State::Forbidden => (Known::Forbidden, None),
-            State::Undone => (Known::Undone, None),
+            State::Revoked => (Known::Revoked, None),
+            State::Compensated => (Known::Compensated, None),
         };
-        let attempt = |asked: bool, attempt: u8| {
-            if asked {
+        let attempt = |confirming: bool, attempt: u8| {
+            if confirming {
                 u32::from(attempt) + FOLDED
             } else {
                 0
@@ -237,14 +237,17 @@ impl Row {
         entry.state = state;
         entry.attempt = attempt(state != Known::New, self.attempt);
         entry.reply = reply.map(Answer::kept);
-        entry.undo_attempt = attempt(self.asked_back || self.undo_attempt > 0, self.undo_attempt);
-        entry.undo_reply = self.undo_answer.map(Answer::kept);
+        entry.compensation_attempt = attempt(
+            self.asked_back || self.compensation_attempt > 0,
+            self.compensation_attempt,
+        );
+        entry.compensation_reply = self.undo_answer.map(Answer::kept);
         entry
     }
 
     /// In short again; what is true stays true. A row that a command was put off in was never there.
-    pub fn become_of(&self, entry: &Entry) -> Self {
-        if entry.write() == Write::Delete {
+    pub fn become_of(&self, entry: &LedgerEntry) -> Self {
+        if entry.write() == RowChange::Delete {
             return self.lost();
         }
         let answer = entry.reply.as_ref().map(Answer::of_kept);
@@ -252,21 +255,23 @@ impl Row {
             (Known::New, _) => State::New,
             (Known::Intended, _) => State::Intended,
             (Known::Done, Some(Answer::Accepted)) => State::Accepted,
-            (Known::Done, Some(Answer::Unfit)) => State::Unfit,
+            (Known::Done, Some(Answer::SchemaViolation)) => State::SchemaViolation,
             (Known::Done, _) => State::Done,
             (Known::Failed, answer) => State::Failed {
                 retryable: answer == Some(Answer::Failed),
             },
-            (Known::Forbidden, _) => State::Forbidden,
-            (Known::Undone, _) => State::Undone,
+            (Known::Revoked, _) => State::Revoked,
+            (Known::Compensated, _) => State::Compensated,
         };
         Self {
             state,
             attempt: folded(entry.attempt),
-            undo_attempt: folded(entry.undo_attempt),
-            undo_answer: entry.undo_reply.as_ref().map(Answer::of_kept),
-            asked_back: entry.undo_attempt > 0,
-            undo_landed: self.undo_landed && entry.state == Known::Done && entry.undo_key_n == 0,
+            compensation_attempt: folded(entry.compensation_attempt),
+            undo_answer: entry.compensation_reply.as_ref().map(Answer::of_kept),
+            asked_back: entry.compensation_attempt > 0,
+            undo_landed: self.undo_landed
+                && entry.state == Known::Done
+                && entry.compensation_key_number == 0,
             ..*self
         }
     }

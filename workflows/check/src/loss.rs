@@ -33,7 +33,7 @@ impl Search {
     pub fn losses(&mut self, from: From<'_>, steps: &mut Vec<Step>) {
         let node = from.node;
         if !self.bound.lost_ledgers
-            || from.met.status.finished()
+            || from.met.status.is_finished()
             || node.locals.iter().any(|local| local.lost)
         {
             return;
@@ -47,9 +47,10 @@ impl Search {
                 let (part, local) = (&node.saga.parts[*step], &mut locals[*step]);
                 let known = is_known(part, local, turned);
                 // Until it is asked back, nobody asks the ledger.
-                let asked = part.undo.is_some() || !implied;
-                matters |=
-                    known && asked && self.model.definition.steps[*step].compensation.is_some();
+                let confirming = part.compensation.is_some() || !implied;
+                matters |= known
+                    && confirming
+                    && self.model.definition.steps[*step].compensation.is_some();
                 *local = Local {
                     row: local.row.lost(),
                     lost: known,
@@ -72,9 +73,11 @@ impl Search {
 fn is_known(part: &Part, local: &Local, turned: bool) -> bool {
     let stands = matches!(
         local.row.state,
-        State::Accepted | State::Done | State::Unfit
+        State::Accepted | State::Done | State::SchemaViolation
     );
-    let settled = part.undo.is_some_and(|undo| undo.settled);
+    let settled = part
+        .compensation
+        .is_some_and(|compensation| compensation.settled);
     let heard = part.happened && (turned || part.status == StepStatus::Completed);
     stands && heard && !settled
 }

@@ -7,7 +7,9 @@ use saga_core::definition::{Definition, Schema, When};
 use saga_core::invariants::{check_invariants, check_move};
 use saga_core::saga::{Saga, Status, StepStatus};
 use saga_core::transition::input::Start;
-use saga_core::transition::{self, Decision, Input, Moved, Refusal, Subject, apply, start};
+use saga_core::transition::{
+    self, Decision, Input, Refusal, SagaContext, Transition, apply, start,
+};
 use saga_protocol::Action;
 use saga_protocol::Payload;
 use std::borrow::Cow;
@@ -30,7 +32,7 @@ pub(super) enum Condition {
 /// What came of a word.
 #[derive(Clone, Debug)]
 pub(super) enum Came {
-    Moved(Rc<Change>),
+    Transition(Rc<Change>),
     Ignored(transition::Reason),
     Refused { too_late: bool },
 }
@@ -60,7 +62,7 @@ impl Moments<'_> {
 impl Came {
     pub fn moved(self) -> Option<Rc<Change>> {
         match self {
-            Self::Moved(change) => Some(change),
+            Self::Transition(change) => Some(change),
             Self::Ignored(_) | Self::Refused { .. } => None,
         }
     }
@@ -138,7 +140,7 @@ impl Model {
     /// All the ways in which a saga can begin.
     pub fn begin(&self) -> Vec<Rc<Change>> {
         let pending = vec![StepStatus::Pending; self.definition.steps.len()];
-        let begin = |input: &Payload| Decision::Moved(Box::new(begin(&self.definition, input)));
+        let begin = |input: &Payload| Decision::Applied(Box::new(begin(&self.definition, input)));
         let came = self.each_condition(&pending, &begin, None);
         came.into_iter().filter_map(Came::moved).collect()
     }
@@ -158,7 +160,7 @@ impl Model {
         let before: Vec<_> = saga.steps.iter().map(|step| step.status).collect();
         let hear = |payload: &Payload| {
             apply(
-                Subject {
+                SagaContext {
                     definition: &self.definition,
                     input: payload,
                 },
@@ -181,7 +183,7 @@ impl Model {
         let mut came = Vec::new();
         while let Some(said) = open.pop() {
             let moved = match hear(&self.payload(&said)) {
-                Decision::Moved(moved) => moved,
+                Decision::Applied(moved) => moved,
                 Decision::Ignored(reason) => {
                     came.push(Came::Ignored(reason));
                     continue;
@@ -193,14 +195,14 @@ impl Model {
                     continue;
                 }
             };
-            let asked = (0..before.len()).find(|step| {
+            let confirming = (0..before.len()).find(|step| {
                 self.definition.steps[*step].when.is_some()
                     && self.was_asked(before[*step], moved.saga.steps[*step].status, from, *step)
                     && said.iter().all(|(known, _)| known != step)
             });
             let many = open.len() + came.len() >= OUTCOMES_MOST;
-            self.cut.set(self.cut.get() || many && asked.is_some());
-            match asked.filter(|_| !many) {
+            self.cut.set(self.cut.get() || many && confirming.is_some());
+            match confirming.filter(|_| !many) {
                 Some(step) => open.extend(
                     [Condition::Fails, Condition::False, Condition::True].map(|condition| {
                         let mut said = said.clone();
@@ -223,7 +225,9 @@ impl Model {
         step: usize,
     ) -> bool {
         let unsent = |saga: &Saga| {
-            before == StepStatus::Failed && !saga.turned() && !saga.steps[step].execute.decided()
+            before == StepStatus::Failed
+                && !saga.is_rolling_back()
+                && !saga.steps[step].execute.is_decided()
         };
         let again = from.is_some_and(unsent);
         (before == StepStatus::Pending || again) && after != StepStatus::Pending
@@ -244,7 +248,7 @@ impl Model {
         Payload::from(serde_json::Value::Object(fields))
     }
 
-    fn came(&self, moved: &Moved, said: Said, from: Option<&Saga>) -> Came {
+    fn came(&self, moved: &Transition, said: Said, from: Option<&Saga>) -> Came {
         let sent = moved.commands().filter_map(|command| {
             let step = self.definition.index(&command.step)?;
             Some(Sent {
@@ -269,7 +273,7 @@ impl Model {
         );
         let broken = (!broken.is_empty()).then(|| broken.join("; "));
         let (saga, status) = (Short::of(&moved.saga), moved.saga.status);
-        Came::Moved(Rc::new(Change {
+        Came::Transition(Rc::new(Change {
             saga,
             status,
             said,
@@ -279,7 +283,7 @@ impl Model {
     }
 }
 
-fn begin(definition: &Definition, input: &Payload) -> Moved {
+fn begin(definition: &Definition, input: &Payload) -> Transition {
     let begun = Start {
         saga_id: Uuid::nil(),
         key: String::new(),
@@ -287,5 +291,5 @@ fn begin(definition: &Definition, input: &Payload) -> Moved {
         input: input.clone(),
         by: String::new(),
     };
-    start(Subject { definition, input }, &begun, NOW)
+    start(SagaContext { definition, input }, &begun, NOW)
 }

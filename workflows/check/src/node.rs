@@ -10,7 +10,7 @@ use std::rc::Rc;
 pub(super) struct Node {
     pub saga: Rc<Short>,
     pub locals: Box<[Local]>,
-    /// Its wake-up is not in the table, so no time-out comes. Only mistakes lead here.
+    /// Its wake-up is not in the table, so no time-out comes. Only diagnostics lead here.
     pub asleep: bool,
 }
 
@@ -53,21 +53,21 @@ pub(super) struct Local {
     pub answers: Answers,
     /// Its row was lost after all that was sent of its action had arrived: none of that arrives again.
     pub lost: bool,
-    /// For each direction: a command is on its way that the saga knows nothing of. Only mistakes lead here.
+    /// For each direction: a command is on its way that the saga knows nothing of. Only diagnostics lead here.
     pub ghosts: [bool; 2],
 }
 
 impl Local {
     /// Answers that can never count again are no longer on their way.
     pub fn forget(&mut self, part: &Part, turned: bool) {
-        let (under_way, count) = part.under_way();
+        let (current_direction, count) = part.current_direction();
         self.answers.retain(|action, attempt, answer| {
             let over = action == Action::Execute && (turned || part.done);
             let old = matches!(
                 answer,
                 Answer::Deferred | Answer::Failed | Answer::FailedForGood
             );
-            under_way == action && !over && !(old && attempt < count.attempt)
+            current_direction == action && !over && !(old && attempt < count.attempt)
         });
     }
 }

@@ -18,8 +18,8 @@ pub(super) fn counts(
     answer: Answer,
 ) -> bool {
     let part = &saga.parts[step];
-    let (under_way, count) = part.under_way();
-    if under_way != action || attempt == 0 || attempt > count.attempt {
+    let (current_direction, count) = part.current_direction();
+    if current_direction != action || attempt == 0 || attempt > count.attempt {
         return false;
     }
     let current = attempt == count.attempt;
@@ -29,7 +29,7 @@ pub(super) fn counts(
         Action::Execute => execute_counts(part, answer, current, out),
         Action::Compensate if part.status != StepStatus::Compensating => false,
         Action::Compensate => match answer {
-            Answer::Completed | Answer::Unfit | Answer::Empty => true,
+            Answer::Completed | Answer::SchemaViolation | Answer::Empty => true,
             Answer::Accepted | Answer::Deferred | Answer::Failed | Answer::FailedForGood => out,
         },
     }
@@ -40,8 +40,10 @@ fn execute_counts(part: &Part, answer: Answer, current: bool, out: bool) -> bool
     let running = part.status == StepStatus::Running;
     let waiting = part.status == StepStatus::Waiting;
     match answer {
-        Answer::Completed | Answer::Unfit | Answer::Empty => running || waiting || parked,
-        Answer::Accepted => running || parked && !part.asked || waiting && part.asked && out,
+        Answer::Completed | Answer::SchemaViolation | Answer::Empty => running || waiting || parked,
+        Answer::Accepted => {
+            running || parked && !part.confirming || waiting && part.confirming && out
+        }
         Answer::Deferred => running && out,
         Answer::Failed => running && out || waiting && current,
         Answer::FailedForGood => (running || waiting) && current,
@@ -56,12 +58,12 @@ pub(super) fn judge(
     word: Word,
     came: &Came,
 ) -> Option<String> {
-    let moved = matches!(came, Came::Moved(_));
-    if status.finished() {
+    let moved = matches!(came, Came::Transition(_));
+    if status.is_finished() {
         return moved.then(|| format!("it is {status}, and moved"));
     }
-    if let (Status::Parked, Came::Moved(change)) = (status, came) {
-        let stuck = |step: usize| saga.parts[step].under_way().1.wait == Waits::Operator;
+    if let (Status::Parked, Came::Transition(change)) = (status, came) {
+        let stuck = |step: usize| saga.parts[step].current_direction().1.wait == Waits::Operator;
         let helped = word == Word::Retry || word.step().is_some_and(stuck);
         if change.status == Status::Parked && !helped && !change.sent.is_empty() {
             return Some("B6: a parked saga sends a command".to_owned());
@@ -77,12 +79,14 @@ pub(super) fn judge(
             let counts = counts(saga, usize::from(step), action, attempt, answer);
             let late = action == Action::Execute && saga.turned.is_some();
             match came {
-                Came::Moved(change)
-                    if answer == Answer::Unfit && !fails(change, usize::from(step)) =>
+                Came::Transition(change)
+                    if answer == Answer::SchemaViolation && !fails(change, usize::from(step)) =>
                 {
                     "B4: an output that does not fit completes its step, or has it tried again"
                 }
-                Came::Moved(_) if !counts => "B4: an answer that does not count moves the saga",
+                Came::Transition(_) if !counts => {
+                    "B4: an answer that does not count moves the saga"
+                }
                 Came::Ignored(_) | Came::Refused { .. } if counts => {
                     "B4: an answer that counts is ignored"
                 }
@@ -92,8 +96,9 @@ pub(super) fn judge(
                 _ => return None,
             }
         }
-        Word::Unread(step) => {
-            return costs(saga, step.into(), came).then(|| "B7: an unread command costs".to_owned());
+        Word::Unconsumed(step) => {
+            return costs(saga, step.into(), came)
+                .then(|| "B7: an unconsumed command costs".to_owned());
         }
         Word::Timer(Due8::Step(step)) if moved != comes_due(saga, status, step.into()) => {
             "B6: what is waited for comes due and does nothing, or should do nothing and does"
@@ -139,14 +144,14 @@ fn cancelled(definition: &Definition, saga: &Short, came: &Came) -> Option<&'sta
         _ if saga.turned.is_some() => Some("a cancel is taken a second time"),
         Came::Refused { too_late: true } if too_late => None,
         _ if too_late => Some("B2: a cancel is taken where there is no way back"),
-        Came::Moved(change) if change.saga.turned == Some(Turned::Cancel) => None,
+        Came::Transition(change) if change.saga.turned == Some(Turned::Cancel) => None,
         _ => Some("B1: a cancel is not taken"),
     }
 }
 
 /// Whether anything is to happen when the time of a step has come.
 fn comes_due(saga: &Short, status: Status, step: usize) -> bool {
-    let (action, count) = saga.parts[step].under_way();
+    let (action, count) = saga.parts[step].current_direction();
     let withheld = saga.paused && action == Action::Execute && count.wait == Waits::Retry;
     let reminder = saga.parts[step].reminder;
     (reminder || can_come_due(count) && !withheld) && status != Status::Parked
@@ -154,7 +159,7 @@ fn comes_due(saga: &Short, status: Status, step: usize) -> bool {
 
 /// Whether a reminder is told, and nothing else follows from it. A parked saga is not reminded of.
 fn reminds_once(saga: &Short, status: Status, step: usize, came: &Came) -> bool {
-    let Came::Moved(change) = came else {
+    let Came::Transition(change) = came else {
         return status == Status::Parked;
     };
     let mut told = saga.clone();
@@ -162,12 +167,12 @@ fn reminds_once(saga: &Short, status: Status, step: usize, came: &Came) -> bool 
     status != Status::Parked && change.saga == told && change.sent.is_empty()
 }
 
-/// B7: whether an unread command changes its step although it must cost nothing.
+/// B7: whether an unconsumed command changes its step although it must cost nothing.
 fn costs(saga: &Short, step: usize, came: &Came) -> bool {
     let part = &saga.parts[step];
-    let accepted = part.status == StepStatus::Waiting && !part.asked;
-    let unread = part.under_way().1.wait == Waits::Reply && !accepted;
-    let Came::Moved(change) = came else {
+    let accepted = part.status == StepStatus::Waiting && !part.confirming;
+    let unconsumed = part.current_direction().1.wait == Waits::Reply && !accepted;
+    let Came::Transition(change) = came else {
         return false;
     };
     // What else came due may turn the saga, and with it the step.
@@ -175,7 +180,9 @@ fn costs(saga: &Short, step: usize, came: &Came) -> bool {
         reminder: false,
         ..part
     };
-    unread && change.saga.turned == saga.turned && apart(change.saga.parts[step]) != apart(*part)
+    unconsumed
+        && change.saga.turned == saga.turned
+        && apart(change.saga.parts[step]) != apart(*part)
 }
 
 /// What is wrong with a row, whatever its saga does.
@@ -224,7 +231,9 @@ pub(super) fn step_breaks(
     status: Status,
     among: Among,
 ) -> Option<&'static str> {
-    let by_hand = part.undo.is_some_and(|undo| undo.note);
+    let by_hand = part
+        .compensation
+        .is_some_and(|compensation| compensation.note);
     let needless = defined.compensation.is_none();
     if by_hand {
         return None;
@@ -233,14 +242,17 @@ pub(super) fn step_breaks(
     if untouched && (among.stands || among.undone) {
         return Some("I2: its effect happens, and its saga never decided it");
     }
-    if let Some(undo) = part.undo.filter(|undo| undo.settled) {
+    if let Some(compensation) = part
+        .compensation
+        .filter(|compensation| compensation.settled)
+    {
         if !needless && among.stands {
             return Some("I2: it is compensated, and its effect stands, or may yet");
         }
-        if !needless && undo.empty && among.undone {
+        if !needless && compensation.empty && among.undone {
             return Some("I3: its compensation is marked empty, and was not");
         }
-        if !needless && !undo.empty && among.undone_not {
+        if !needless && !compensation.empty && among.undone_not {
             return Some("I3: its compensation found nothing, and is not marked empty");
         }
         if among.more {
@@ -263,13 +275,15 @@ pub(super) fn sleeps(saga: &Short, status: Status) -> Option<String> {
     let out = saga
         .parts
         .iter()
-        .any(|part| part.under_way().1.wait == Waits::Reply);
+        .any(|part| part.current_direction().1.wait == Waits::Reply);
     let must_wake = matches!(status, Status::Running | Status::Compensating) && !saga.paused;
     (must_wake && !out).then(|| "I12: neither a message nor a wake-up moves it on".to_owned())
 }
 
 /// I4, in the world: what needs the step must not stand, nor come to stand, when it is undone.
 pub(super) fn stands(defined: &Step, part: &Part, among: Among) -> bool {
-    let by_hand = part.undo.is_some_and(|undo| undo.note);
+    let by_hand = part
+        .compensation
+        .is_some_and(|compensation| compensation.note);
     !by_hand && defined.compensation.is_some() && (among.stands || among.accepted)
 }

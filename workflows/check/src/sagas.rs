@@ -12,7 +12,7 @@ use saga_core::saga::{Saga, Status};
 use saga_core::transition::Input;
 use saga_core::transition::input::Undeliverable;
 use saga_protocol::Action;
-use saga_protocol::message::{Outcome, Reply};
+use saga_protocol::message::{Reply, ReplyOutcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -56,7 +56,7 @@ impl Sagas {
             came: BTreeMap::new(),
             broken: None,
         };
-        if saga.turned == Some(Turned::Failure) && !met.status.finished() {
+        if saga.turned == Some(Turned::Failure) && !met.status.is_finished() {
             self.cancel_after_failure(model, saga, &mut met);
         }
         for word in self.words(&model.definition, saga, met.status) {
@@ -110,7 +110,7 @@ impl Sagas {
         let due = saga
             .parts
             .iter()
-            .any(|part| can_come_due(part.under_way().1));
+            .any(|part| can_come_due(part.current_direction().1));
         for (index, part) in saga.parts.iter().enumerate() {
             let step = u8::try_from(index).unwrap_or(u8::MAX);
             words.extend([Word::Complete(step), Word::Fail(step), Word::Resolve(step)]);
@@ -118,10 +118,10 @@ impl Sagas {
             let unheard = self
                 .tried
                 .insert((*part, status, saga.paused, saga.turned, due));
-            if can_come_due(part.under_way().1) {
-                words.extend([Word::Timer(Due8::Step(step)), Word::Unread(step)]);
+            if can_come_due(part.current_direction().1) {
+                words.extend([Word::Timer(Due8::Step(step)), Word::Unconsumed(step)]);
             } else if unheard {
-                words.push(Word::Unread(step));
+                words.push(Word::Unconsumed(step));
             }
             words.extend(part.reminder.then_some(Word::Timer(Due8::Reminder(step))));
             for action in [Action::Execute, Action::Compensate] {
@@ -155,7 +155,7 @@ impl Sagas {
 fn said_by(action: Action, answer: Answer, schema: bool) -> bool {
     match answer {
         Answer::Empty => action == Action::Compensate,
-        Answer::Unfit => action == Action::Execute && schema,
+        Answer::SchemaViolation => action == Action::Execute && schema,
         _ => true,
     }
 }
@@ -193,28 +193,30 @@ impl Taken {
 fn name(input: &Input) -> &'static str {
     match input {
         Input::Reply(reply) => match (reply.action, reply.outcome) {
-            (Action::Execute, Outcome::Completed) => "reply execute completed",
-            (Action::Execute, Outcome::Accepted) => "reply execute accepted",
-            (Action::Execute, Outcome::Deferred) => "reply execute deferred",
-            (Action::Execute, Outcome::Failed) if for_good(reply) => {
+            (Action::Execute, ReplyOutcome::Completed) => "reply execute completed",
+            (Action::Execute, ReplyOutcome::Accepted) => "reply execute accepted",
+            (Action::Execute, ReplyOutcome::Deferred) => "reply execute deferred",
+            (Action::Execute, ReplyOutcome::Failed) if for_good(reply) => {
                 "reply execute failed for good"
             }
-            (Action::Execute, Outcome::Failed) => "reply execute failed",
-            (Action::Compensate, Outcome::Completed) if reply.empty => "reply compensate empty",
-            (Action::Compensate, Outcome::Completed) => "reply compensate completed",
-            (Action::Compensate, Outcome::Accepted) => "reply compensate accepted",
-            (Action::Compensate, Outcome::Deferred) => "reply compensate deferred",
-            (Action::Compensate, Outcome::Failed) if for_good(reply) => {
+            (Action::Execute, ReplyOutcome::Failed) => "reply execute failed",
+            (Action::Compensate, ReplyOutcome::Completed) if reply.empty => {
+                "reply compensate empty"
+            }
+            (Action::Compensate, ReplyOutcome::Completed) => "reply compensate completed",
+            (Action::Compensate, ReplyOutcome::Accepted) => "reply compensate accepted",
+            (Action::Compensate, ReplyOutcome::Deferred) => "reply compensate deferred",
+            (Action::Compensate, ReplyOutcome::Failed) if for_good(reply) => {
                 "reply compensate failed for good"
             }
-            (Action::Compensate, Outcome::Failed) => "reply compensate failed",
+            (Action::Compensate, ReplyOutcome::Failed) => "reply compensate failed",
         },
         Input::Undeliverable(Undeliverable {
             action: Action::Execute,
             ..
         }) => "undeliverable execute",
         Input::Undeliverable(_) => "undeliverable compensate",
-        Input::Timer(timer) if timer.unread => "timer unread",
+        Input::Timer(timer) if timer.unconsumed => "timer unconsumed",
         _ => input.as_str(),
     }
 }
@@ -226,7 +228,7 @@ fn for_good(reply: &Reply) -> bool {
 impl Did {
     fn of(came: &Came) -> Self {
         match came {
-            Came::Moved(change) => Self::Moved(change.status),
+            Came::Transition(change) => Self::Transition(change.status),
             Came::Ignored(reason) => Self::Ignored(*reason),
             Came::Refused { too_late: true } => Self::TooLate,
             Came::Refused { too_late: false } => Self::Refused,

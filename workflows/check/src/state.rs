@@ -1,7 +1,9 @@
 //! A saga without times, revisions and payloads: what tells one state from another.
 
 use saga_core::invariants::status_of_steps;
-use saga_core::saga::{Cancel, Cause, Saga, Step, StepStatus, Tries, Turn, Undo, Wait};
+use saga_core::saga::{
+    AttemptState, Cancel, Cause, CompensationState, Rollback, Saga, Step, StepStatus, Wait,
+};
 use saga_protocol::Payload;
 use saga_protocol::Time;
 use saga_protocol::{Action, Failure};
@@ -67,18 +69,18 @@ pub(super) enum Turned {
 pub(super) struct Part {
     pub status: StepStatus,
     pub happened: bool,
-    pub asked: bool,
+    pub confirming: bool,
     /// Its reminder has not gone out yet.
     pub reminder: bool,
     pub done: bool,
     /// Its failure turned the saga.
     pub cause: bool,
     pub execute: Count,
-    pub undo: Option<Undone>,
+    pub compensation: Option<Compensated>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Undone {
+pub(super) struct Compensated {
     pub count: Count,
     pub settled: bool,
     pub empty: bool,
@@ -120,9 +122,9 @@ pub(super) enum Due {
 
 impl Part {
     /// The attempts of the direction under way.
-    pub fn under_way(&self) -> (Action, Count) {
-        match self.undo {
-            Some(undo) => (Action::Compensate, undo.count),
+    pub fn current_direction(&self) -> (Action, Count) {
+        match self.compensation {
+            Some(compensation) => (Action::Compensate, compensation.count),
             None => (Action::Execute, self.execute),
         }
     }
@@ -131,7 +133,9 @@ impl Part {
     pub fn sent(&self, action: Action) -> u8 {
         match action {
             Action::Execute => self.execute.attempt,
-            Action::Compensate => self.undo.map_or(0, |undo| undo.count.attempt),
+            Action::Compensate => self
+                .compensation
+                .map_or(0, |compensation| compensation.count.attempt),
         }
     }
 
@@ -143,8 +147,8 @@ impl Part {
 
 impl Short {
     pub fn of(saga: &Saga) -> Self {
-        let cause = match &saga.turn {
-            Some(Turn {
+        let cause = match &saga.rollback {
+            Some(Rollback {
                 cause: Cause::Failure(step),
                 ..
             }) => Some(step.as_str()),
@@ -154,7 +158,7 @@ impl Short {
             paused: saga.paused,
             past_deadline: saga.past_deadline,
             cancelled: saga.cancel.is_some(),
-            turned: saga.turn.as_ref().map(|turn| match turn.cause {
+            turned: saga.rollback.as_ref().map(|turn| match turn.cause {
                 Cause::Cancel => Turned::Cancel,
                 Cause::Deadline => Turned::Deadline,
                 Cause::Failure(_) => Turned::Failure,
@@ -203,7 +207,7 @@ impl Short {
             .iter()
             .position(|part| part.cause)
             .map(|step| saga.steps[step].name.clone());
-        saga.turn = self.turned.map(|turned| Turn {
+        saga.rollback = self.turned.map(|turned| Rollback {
             revision: 5,
             cause: match turned {
                 Turned::Cancel => Cause::Cancel,
@@ -228,7 +232,7 @@ impl Short {
                 .then(|| if remind { NOW } else { NOW + LATER });
         }
         saga.status = status_of_steps(&saga);
-        saga.finished_at = saga.status.finished().then_some(NOW);
+        saga.finished_at = saga.status.is_finished().then_some(NOW);
         saga
     }
 }
@@ -241,31 +245,31 @@ fn part(step: &Step, cause: bool) -> Part {
     Part {
         status: step.status,
         happened: step.happened,
-        asked: step.asked,
+        confirming: step.confirming,
         reminder: step.remind_at.is_some(),
         done: step.output.is_some(),
         cause,
         execute: count(&step.execute),
-        undo: step.undo.as_ref().map(|undo| Undone {
-            count: count(&undo.tries),
-            settled: undo.settled,
-            empty: undo.empty,
-            note: undo.note.is_some(),
+        compensation: step.compensation.as_ref().map(|compensation| Compensated {
+            count: count(&compensation.attempts),
+            settled: compensation.settled,
+            empty: compensation.empty,
+            note: compensation.note.is_some(),
         }),
     }
 }
 
-fn count(tries: &Tries) -> Count {
+fn count(attempts: &AttemptState) -> Count {
     let small = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
-    let wait = match tries.wait {
+    let wait = match attempts.wait {
         None => Waits::Nothing,
         Some(Wait::Reply(_)) => Waits::Reply,
         Some(Wait::Retry(_)) => Waits::Retry,
         Some(Wait::Operator) => Waits::Operator,
     };
     Count {
-        attempt: small(tries.attempt),
-        failures: small(tries.failures),
+        attempt: small(attempts.attempt),
+        failures: small(attempts.failures),
         wait,
     }
 }
@@ -283,23 +287,23 @@ impl Part {
         let failed = self.status == StepStatus::Failed || self.touched() && !self.done;
         step.status = self.status;
         step.happened = self.happened;
-        step.asked = self.asked;
+        step.confirming = self.confirming;
         step.started_at = self.touched().then_some(NOW);
         step.finished_at = over.then_some(NOW);
         step.output = self.done.then(Payload::empty);
-        step.execute = self.execute.tries(due, failed);
-        step.undo = self.undo.map(|undo| Undo {
-            tries: undo.count.tries(due, false),
-            settled: undo.settled,
-            empty: undo.empty,
+        step.execute = self.execute.attempts(due, failed);
+        step.compensation = self.compensation.map(|compensation| CompensationState {
+            attempts: compensation.count.attempts(due, false),
+            settled: compensation.settled,
+            empty: compensation.empty,
             output: None,
-            note: undo.note.then(String::new),
+            note: compensation.note.then(String::new),
         });
     }
 }
 
 impl Count {
-    fn tries(self, due: bool, failed: bool) -> Tries {
+    fn attempts(self, due: bool, failed: bool) -> AttemptState {
         let at = if due { NOW } else { NOW + LATER };
         let wait = match self.wait {
             Waits::Nothing => None,
@@ -308,7 +312,7 @@ impl Count {
             Waits::Operator => Some(Wait::Operator),
         };
         let error = (failed || self.wait == Waits::Operator).then_some(NO_WORDS);
-        Tries {
+        AttemptState {
             attempt: self.attempt.into(),
             failures: self.failures.into(),
             wait,

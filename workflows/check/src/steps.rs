@@ -32,7 +32,7 @@ pub(super) struct Step {
     pub to: u32,
     /// The engine does it by itself: no operator, no customer.
     pub own: bool,
-    /// What goes wrong in the orchestrator on the way. Only mistakes lead here.
+    /// What goes wrong in the orchestrator on the way. Only diagnostics lead here.
     pub accident: Option<Accident>,
     /// The worker of that step loses its ledger.
     pub lost: Option<usize>,
@@ -127,7 +127,7 @@ impl Search {
         let mut by_hand = Vec::new();
         let locals = match word {
             Word::Reply { .. } => return,
-            Word::Timer(_) | Word::Unread(_) if node.asleep => return,
+            Word::Timer(_) | Word::Unconsumed(_) if node.asleep => return,
             Word::Complete(step) => {
                 by_hand.extend_from_slice(&node.locals);
                 by_hand[usize::from(step)].row = Row::DONE;

@@ -160,7 +160,7 @@ fn of_answer(answer: Answer) -> &'static str {
         Answer::Deferred => "deferred",
         Answer::Failed => "failed",
         Answer::FailedForGood => "failed for good",
-        Answer::Unfit => "completed, with an output that its schema does not allow",
+        Answer::SchemaViolation => "completed, with an output that its schema does not allow",
     }
 }
 
@@ -191,8 +191,8 @@ fn of_word(word: Word, names: &[String]) -> String {
         Word::Timer(Due8::Everything) => {
             "the deadline comes, and all that is waited for comes due".to_owned()
         }
-        Word::Unread(step) => format!(
-            "the time of {} ends while its command is unread",
+        Word::Unconsumed(step) => format!(
+            "the time of {} ends while its command is unconsumed",
             name(step)
         ),
         Word::Cancel => "someone cancels".to_owned(),

@@ -2,13 +2,13 @@
 
 use super::explore::run;
 use super::*;
-use saga_core::definition::{Definition, shipped};
+use saga_core::definition::{Definition, built_in};
 use saga_core::testing::{definitions, flow};
 use std::collections::HashSet;
 use std::time::Instant;
 
 fn order() -> Definition {
-    Definition::parse(shipped::ORDER.file, shipped::ORDER.text).unwrap()
+    Definition::parse(built_in::ORDER.file, built_in::ORDER.text).unwrap()
 }
 
 /// Explores it as far as its bound, and prints how far that was.
@@ -32,12 +32,12 @@ fn an_order_is_explored_message_by_message() {
 
 #[test]
 fn every_shipped_workflow_is_explored_to_the_end() {
-    for shipped in shipped::ALL {
-        let definition = Definition::parse(shipped.file, shipped.text).unwrap();
+    for built_in in built_in::ALL {
+        let definition = Definition::parse(built_in.file, built_in.text).unwrap();
         assert!(
             explored(&definition, &Bound::of(&definition)).complete,
             "{}",
-            shipped.file
+            built_in.file
         );
     }
 }
@@ -108,10 +108,10 @@ fn nothing_is_lost_by_moving_workers_only_when_it_matters() {
 
 #[test]
 fn an_exploration_that_is_cut_short_says_so() {
-    let mut asked = 0;
+    let mut confirming = 0;
     let report = explore(&order(), &Bound::of(&order()), &mut || {
-        asked += 1;
-        asked < 3
+        confirming += 1;
+        confirming < 3
     });
     assert!(!report.complete && report.violation.is_none());
     assert!(report.to_string().ends_with(" bounded"), "{report}");

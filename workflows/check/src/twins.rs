@@ -16,15 +16,15 @@ pub(super) fn of(definition: &Definition) -> Vec<Vec<usize>> {
             == 1
     };
     let alike = |a: &Step, b: &Step| {
-        let attempts = |step: &Step| (!step.tries_without_end()).then_some(step.retry.attempts);
-        let undo = |step: &Step| step.compensation.as_ref().map(|it| it.retry.attempts);
+        let attempts = |step: &Step| (!step.retries_without_limit()).then_some(step.retry.attempts);
+        let compensation = |step: &Step| step.compensation.as_ref().map(|it| it.retry.attempts);
         // A time-out has a code too.
         let codes = |step: &Step| {
-            let undo = step
+            let compensation = step
                 .compensation
                 .as_ref()
                 .map(|it| it.retry.not_retryable.clone());
-            (step.retry.not_retryable.clone(), undo)
+            (step.retry.not_retryable.clone(), compensation)
         };
         (
             &a.needs,
@@ -40,7 +40,7 @@ pub(super) fn of(definition: &Definition) -> Vec<Vec<usize>> {
             b.when.is_some(),
             b.reminder.is_some(),
             b.output_schema.is_some(),
-        ) && (attempts(a), undo(a), codes(a)) == (attempts(b), undo(b), codes(b))
+        ) && (attempts(a), compensation(a), codes(a)) == (attempts(b), compensation(b), codes(b))
             && (a.worker == b.worker || alone(a) && alone(b))
     };
     let mut groups: Vec<Vec<usize>> = Vec::new();

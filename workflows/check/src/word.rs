@@ -8,7 +8,7 @@ use saga_core::transition::Input;
 use saga_core::transition::input::{Complete, Fail, Reason, Resolve, Timer, Undeliverable};
 use saga_protocol::Action;
 use saga_protocol::Payload;
-use saga_protocol::message::{Outcome, Reply};
+use saga_protocol::message::{Reply, ReplyOutcome};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -22,8 +22,8 @@ pub(super) enum Word {
         answer: Answer,
     },
     Timer(Due8),
-    /// The time of all steps has come, and that step's command is unread.
-    Unread(u8),
+    /// The time of all steps has come, and that step's command is unconsumed.
+    Unconsumed(u8),
     Cancel,
     Pause,
     Resume,
@@ -52,7 +52,7 @@ impl Word {
     /// Whether it comes without anybody's help to a saga of that status: an operator helps what is parked or paused.
     pub fn own(self, status: Status, paused: bool) -> bool {
         match self {
-            Self::Reply { .. } | Self::Timer(_) | Self::Unread(_) => true,
+            Self::Reply { .. } | Self::Timer(_) | Self::Unconsumed(_) => true,
             Self::Retry | Self::Resolve(_) | Self::Complete(_) => status == Status::Parked,
             Self::Resume => paused,
             Self::Cancel | Self::Pause | Self::Fail(_) | Self::Undeliverable { .. } => false,
@@ -65,7 +65,7 @@ impl Word {
             Self::Reply { step, .. } | Self::Complete(step) | Self::Fail(step) => Some(step.into()),
             Self::Resolve(step) | Self::Undeliverable { step, .. } => Some(step.into()),
             Self::Timer(_)
-            | Self::Unread(_)
+            | Self::Unconsumed(_)
             | Self::Cancel
             | Self::Pause
             | Self::Resume
@@ -78,7 +78,7 @@ impl Word {
         match self {
             Self::Timer(Due8::Step(step)) => Due::Step(step.into()),
             Self::Timer(Due8::Reminder(step)) => Due::Reminder(step.into()),
-            Self::Timer(Due8::Steps) | Self::Unread(_) => Due::Steps,
+            Self::Timer(Due8::Steps) | Self::Unconsumed(_) => Due::Steps,
             Self::Timer(Due8::Deadline) => Due::Deadline,
             Self::Timer(Due8::Everything) => Due::Everything,
             _ => Due::Nothing,
@@ -105,10 +105,12 @@ impl Word {
                 action,
                 attempt: attempt.into(),
                 outcome: match answer {
-                    Answer::Completed | Answer::Unfit | Answer::Empty => Outcome::Completed,
-                    Answer::Accepted => Outcome::Accepted,
-                    Answer::Deferred => Outcome::Deferred,
-                    Answer::Failed | Answer::FailedForGood => Outcome::Failed,
+                    Answer::Completed | Answer::SchemaViolation | Answer::Empty => {
+                        ReplyOutcome::Completed
+                    }
+                    Answer::Accepted => ReplyOutcome::Accepted,
+                    Answer::Deferred => ReplyOutcome::Deferred,
+                    Answer::Failed | Answer::FailedForGood => ReplyOutcome::Failed,
                 },
                 output: match answer {
                     Answer::Completed
@@ -116,7 +118,7 @@ impl Word {
                     {
                         Some(fit())
                     }
-                    Answer::Unfit => Some(unfit()),
+                    Answer::SchemaViolation => Some(unfit()),
                     _ => None,
                 },
                 empty: answer == Answer::Empty,
@@ -125,15 +127,15 @@ impl Word {
                     Answer::Failed => Some(failure(true)),
                     Answer::FailedForGood => Some(failure(false)),
                     Answer::Completed
-                    | Answer::Unfit
+                    | Answer::SchemaViolation
                     | Answer::Empty
                     | Answer::Accepted
                     | Answer::Deferred => None,
                 },
             }),
             Self::Timer(_) => Input::Timer(Timer::default()),
-            Self::Unread(step) => Input::Timer(Timer {
-                unread: true,
+            Self::Unconsumed(step) => Input::Timer(Timer {
+                unconsumed: true,
                 steps: vec![name(step)],
             }),
             Self::Cancel => Input::Cancel(reason()),

@@ -8,7 +8,8 @@ use super::ledger::{Answer, Command, Row, State, failure, fit, folded, unfit};
 use super::state::NOW;
 use saga_protocol::Action;
 use saga_protocol::ledger::{
-    self, Answer as Kept, Call, CallKind, Decision, End, Entry, Site, State as Known,
+    self, Call, CallKind, CallResult, HandlerKind, LedgerDecision, LedgerEntry,
+    LedgerState as Known, RecordedReply as Kept,
 };
 use saga_protocol::message::{self, Reply};
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub(super) fn take(row: Row, command: Command, schema: bool, deeds: &mut Vec<Dee
         let decision = ledger::decide(&mut entry, &taking.full, *site, NOW);
         taking.go_on(row, entry, decision);
     }
-    if row.state != State::New && sites(row).contains(&Site::Outside) {
+    if row.state != State::New && sites(row).contains(&HandlerKind::External) {
         taking.why = Why::Late(command);
         taking.hear_late();
     }
@@ -60,11 +61,11 @@ pub(super) fn take(row: Row, command: Command, schema: bool, deeds: &mut Vec<Dee
 
 /// Where the effect of a step with such a row can be. Only a handler inside takes a step on, and only a call outside
 /// leaves a row in doubt.
-fn sites(row: Row) -> &'static [Site] {
+fn sites(row: Row) -> &'static [HandlerKind] {
     match row.state {
-        State::Accepted => &[Site::Inside],
-        _ if row.undo_landed => &[Site::Outside],
-        _ => &Site::ALL,
+        State::Accepted => &[HandlerKind::Transactional],
+        _ if row.undo_landed => &[HandlerKind::External],
+        _ => &HandlerKind::ALL,
     }
 }
 
@@ -124,21 +125,21 @@ impl Taking<'_> {
     }
 
     /// What comes of a decision. Of `world` that counts which is true, whatever the ledger says.
-    fn go_on(&mut self, world: Row, entry: Entry, decision: Decision) {
+    fn go_on(&mut self, world: Row, entry: LedgerEntry, decision: LedgerDecision) {
         let call = match decision {
-            Decision::Answer(reply) => {
+            LedgerDecision::Reply(reply) => {
                 return self.add(world.become_of(&entry), Some(said(&reply)));
             }
-            Decision::Call(call) => call,
+            LedgerDecision::Call(call) => call,
         };
-        if call.site == Site::Outside {
+        if call.site == HandlerKind::External {
             // It is committed, and the worker dies before the call, or behind it.
             self.add(world.become_of(&entry), None);
             self.add(self.after(world, call).become_of(&entry), None);
         }
         let done = self.after(world, call);
         for end in self.ends(call, self.has_landed(world, call)) {
-            let effect = matches!(end, End::Completed(_) | End::Accepted(..));
+            let effect = matches!(end, CallResult::Completed(_) | CallResult::Accepted(..));
             let mut entry = entry.clone();
             let next = ledger::settle(&mut entry, &self.full, call, end);
             self.go_on(if effect { done } else { world }, entry, next);
@@ -151,11 +152,11 @@ impl Taking<'_> {
             return world;
         }
         match call.kind {
-            CallKind::Act | CallKind::MakeKnown => Row {
+            CallKind::Execute | CallKind::Recover => Row {
                 standing: MOST.min(world.standing + 1),
                 ..world
             },
-            CallKind::Undo => Row {
+            CallKind::Compensate => Row {
                 standing: world.standing.saturating_sub(1),
                 undone: MOST.min(world.undone + 1),
                 undone_for_nothing: world.undone_for_nothing || world.standing == 0,
@@ -167,57 +168,62 @@ impl Taking<'_> {
 
     /// Whether a call with that key took effect before.
     fn has_landed(&self, world: Row, call: Call) -> bool {
-        let in_doubt = self.row.state == State::Intended && call.key_n == 0;
+        let in_doubt = self.row.state == State::Intended && call.key_number == 0;
         match call.kind {
-            CallKind::Act | CallKind::MakeKnown => in_doubt && world.standing > 0,
-            CallKind::Undo => world.undo_landed,
+            CallKind::Execute | CallKind::Recover => in_doubt && world.standing > 0,
+            CallKind::Compensate => world.undo_landed,
         }
     }
 
     /// All that a call can come to.
-    fn ends(&self, call: Call, landed: bool) -> Vec<End> {
+    fn ends(&self, call: Call, landed: bool) -> Vec<CallResult> {
         let mut ends = vec![
-            End::Completed(fit()),
-            End::Later {
+            CallResult::Completed(fit()),
+            CallResult::Later {
                 reason: String::new(),
                 after: Duration::ZERO,
             },
         ];
-        if call.kind == CallKind::Act {
-            ends.extend(self.schema.then(|| End::Completed(unfit())));
-            ends.extend((call.site == Site::Inside).then(|| End::Accepted(fit(), None)));
+        if call.kind == CallKind::Execute {
+            ends.extend(self.schema.then(|| CallResult::Completed(unfit())));
+            ends.extend(
+                (call.site == HandlerKind::Transactional)
+                    .then(|| CallResult::Accepted(fit(), None)),
+            );
         }
         if !landed {
-            ends.extend([true, false].map(|retryable| End::Failed(failure(retryable))));
+            ends.extend([true, false].map(|retryable| CallResult::Failed(failure(retryable))));
         }
-        ends.extend((call.site == Site::Outside).then(|| End::Unknown(String::new())));
+        ends.extend(
+            (call.site == HandlerKind::External).then(|| CallResult::Unknown(String::new())),
+        );
         ends
     }
 
     /// What came of a call that was made for this command before the row became what it is, or under an older key.
     fn hear_late(&mut self) {
         let kinds: &[CallKind] = match self.full.action {
-            Action::Execute => &[CallKind::Act],
+            Action::Execute => &[CallKind::Execute],
             Action::Compensate if self.full.revoke_only => &[],
-            Action::Compensate => &[CallKind::Undo, CallKind::MakeKnown],
+            Action::Compensate => &[CallKind::Compensate, CallKind::Recover],
         };
         for kind in kinds {
-            let made_for = if *kind == CallKind::Undo {
+            let made_for = if *kind == CallKind::Compensate {
                 Known::Done
             } else {
                 Known::Intended
             };
             let call = Call {
                 kind: *kind,
-                site: Site::Outside,
-                key_n: 0,
+                site: HandlerKind::External,
+                key_number: 0,
             };
             let mut entry = self.row.entry();
             let current = entry.state == made_for;
             // Of the key that it has now what comes is no news; the one before it was replaced for this answer.
             let older = u32::from(current);
-            (entry.key_n, entry.undo_key_n) = (older, older);
-            let definite = |end: &End| matches!(end, End::Failed(_));
+            (entry.key_number, entry.compensation_key_number) = (older, older);
+            let definite = |end: &CallResult| matches!(end, CallResult::Failed(_));
             for end in self
                 .ends(call, false)
                 .into_iter()
@@ -225,8 +231,11 @@ impl Taking<'_> {
             {
                 let mut entry = entry.clone();
                 let decision = ledger::settle(&mut entry, &self.full, call, end);
-                (entry.key_n, entry.undo_key_n) = (entry.key_n - older, entry.undo_key_n - older);
-                if let Decision::Answer(reply) = decision {
+                (entry.key_number, entry.compensation_key_number) = (
+                    entry.key_number - older,
+                    entry.compensation_key_number - older,
+                );
+                if let LedgerDecision::Reply(reply) = decision {
                     self.add(self.row.become_of(&entry), Some(said(&reply)));
                 }
             }

@@ -43,7 +43,7 @@ fn the_exploration_takes_every_transition_of_the_table() {
             let mut scene = scene(line, happened);
             let (said, decision) = scene.hears(input);
             let outcome = match decision {
-                Decision::Moved(moved) => Did::Moved(moved.saga.status),
+                Decision::Applied(moved) => Did::Transition(moved.saga.status),
                 Decision::Ignored(reason) => Did::Ignored(reason),
                 Decision::Refused(Refusal::TooLate(_)) => Did::TooLate,
                 Decision::Refused(_) => Did::Refused,

@@ -3,8 +3,8 @@
 pub use crate::move_invariants::check_move;
 
 use crate::definition::{self, Definition, Position};
-use crate::saga::{Cause, Saga, Status, Step, StepStatus, Tries, Wait};
-use crate::transition::wake_at;
+use crate::saga::{AttemptState, Cause, Saga, Status, Step, StepStatus, Wait};
+use crate::transition::next_timer_at;
 use saga_protocol::Action;
 
 /// Collects what does not hold, as sentences.
@@ -56,10 +56,10 @@ pub fn check_invariants(saga: &Saga, definition: &Definition) -> Result<(), Vec<
 /// The saga's status as its steps have it.
 pub fn status_of_steps(saga: &Saga) -> Status {
     let done = |step: &Step| matches!(step.status, StepStatus::Completed | StepStatus::Skipped);
-    if saga.steps.iter().any(Step::stuck) {
+    if saga.steps.iter().any(Step::needs_operator) {
         Status::Parked
-    } else if saga.turned() {
-        if saga.steps.iter().all(Step::settled) {
+    } else if saga.is_rolling_back() {
+        if saga.steps.iter().all(Step::is_settled) {
             Status::Compensated
         } else {
             Status::Compensating
@@ -73,7 +73,7 @@ pub fn status_of_steps(saga: &Saga) -> Status {
 
 fn whole(broken: &mut Broken, saga: &Saga, definition: &Definition) {
     let derived = status_of_steps(saga);
-    let finished = saga.status.finished();
+    let finished = saga.status.is_finished();
     broken.unless(saga.status == derived, || {
         format!("it is {}, its steps make it {derived}", saga.status)
     });
@@ -95,17 +95,18 @@ fn whole(broken: &mut Broken, saga: &Saga, definition: &Definition) {
         !saga.past_deadline || saga.updated_at >= saga.deadline,
         || "it is past its deadline early".to_owned(),
     );
-    let waits = finished || saga.paused || saga.status == Status::Parked || wake_at(saga).is_some();
+    let waits =
+        finished || saga.paused || saga.status == Status::Parked || next_timer_at(saga).is_some();
     broken.unless(waits, || {
         "I12: it is neither at an end nor parked nor paused, and nothing wakes it".to_owned()
     });
-    broken.unless(!finished || wake_at(saga).is_none(), || {
+    broken.unless(!finished || next_timer_at(saga).is_none(), || {
         "it is at an end, and is to be woken".to_owned()
     });
 }
 
 fn turn(broken: &mut Broken, saga: &Saga, definition: &Definition) {
-    let Some(turn) = &saga.turn else {
+    let Some(turn) = &saga.rollback else {
         broken.unless(saga.cancel.is_none(), || {
             "it is cancelled, and goes forward".to_owned()
         });
@@ -137,7 +138,7 @@ fn turn(broken: &mut Broken, saga: &Saga, definition: &Definition) {
             Position::Before => {}
             Position::Pivot => {
                 let gone = matches!(step.status, StepStatus::Completed | StepStatus::Skipped)
-                    || defined.compensation.is_none() && step.execute.decided();
+                    || defined.compensation.is_none() && step.execute.is_decided();
                 broken.unless(!gone, || {
                     format!("B2: it turned behind its pivot {}", step.name)
                 });
@@ -153,9 +154,9 @@ fn turn(broken: &mut Broken, saga: &Saga, definition: &Definition) {
 }
 
 fn one_step(broken: &mut Broken, saga: &Saga, defined: &definition::Step, step: &Step) {
-    let decided = step.execute.decided();
+    let decided = step.execute.is_decided();
     let status = step.status;
-    let parked_failed = status == StepStatus::Failed && !saga.turned();
+    let parked_failed = status == StepStatus::Failed && !saga.is_rolling_back();
     match status {
         StepStatus::Pending => {
             broken.unless(*step == Step::pending(&step.name), || {
@@ -184,22 +185,25 @@ fn one_step(broken: &mut Broken, saga: &Saga, defined: &definition::Step, step: 
         }
         StepStatus::Compensating => {
             broken.unless(
-                step.undo
-                    .as_ref()
-                    .is_some_and(|undo| !undo.settled && undo.tries.decided()),
+                step.compensation.as_ref().is_some_and(|compensation| {
+                    !compensation.settled && compensation.attempts.is_decided()
+                }),
                 || "it is being compensated without a command".to_owned(),
             );
         }
         StepStatus::Compensated => {
             let left = defined.compensation.is_none() && step.output.is_some();
-            broken.unless(step.undo.as_ref().map_or(left, |undo| undo.settled), || {
-                "it is not settled".to_owned()
-            });
+            broken.unless(
+                step.compensation
+                    .as_ref()
+                    .map_or(left, |compensation| compensation.settled),
+                || "it is not settled".to_owned(),
+            );
         }
     }
-    let back =
-        matches!(status, StepStatus::Compensating | StepStatus::Compensated) || step.undo.is_some();
-    broken.unless(saga.turned() || !back, || {
+    let back = matches!(status, StepStatus::Compensating | StepStatus::Compensated)
+        || step.compensation.is_some();
+    broken.unless(saga.is_rolling_back() || !back, || {
         format!("it is {status}, and the saga goes forward")
     });
     broken.unless(decided == step.started_at.is_some(), || {
@@ -212,7 +216,7 @@ fn one_step(broken: &mut Broken, saga: &Saga, defined: &definition::Step, step: 
     broken.unless(step.finished_at.is_some() == over, || {
         "finished_at does not go with its status".to_owned()
     });
-    broken.unless(!parked_failed || step.stuck(), || {
+    broken.unless(!parked_failed || step.needs_operator(), || {
         "it failed, and the saga neither turned nor parked".to_owned()
     });
     let reminded =
@@ -220,56 +224,57 @@ fn one_step(broken: &mut Broken, saga: &Saga, defined: &definition::Step, step: 
     broken.unless(reminded, || {
         format!("it is {status}, and its reminder is to come")
     });
-    broken.unless(!step.asked || step.happened, || {
+    broken.unless(!step.confirming || step.happened, || {
         "it was asked again without having been accepted".to_owned()
     });
-    let unsettled = step.undo.as_ref().is_some_and(|undo| !undo.settled);
+    let unsettled = step
+        .compensation
+        .as_ref()
+        .is_some_and(|compensation| !compensation.settled);
     broken.unless(!unsettled || status == StepStatus::Compensating, || {
         format!("it is undone while {status}")
     });
 }
 
 fn waits(broken: &mut Broken, saga: &Saga, defined: &definition::Step, step: &Step) {
-    let (action, tries) = step.under_way();
-    let waits = tries.wait.is_some();
+    let (action, attempts) = step.current_direction();
+    let waits = attempts.wait.is_some();
     let forward = matches!(
         step.status,
         StepStatus::Running | StepStatus::Waiting | StepStatus::Failed
     );
-    let must = step.status == StepStatus::Compensating || forward && !saga.turned();
+    let must = step.status == StepStatus::Compensating || forward && !saga.is_rolling_back();
     broken.unless(waits == must, || {
-        format!("it is {}, and waits for {:?}", step.status, tries.wait)
+        format!("it is {}, and waits for {:?}", step.status, attempts.wait)
     });
     let no_leftover = action == Action::Execute || step.execute.wait.is_none();
     broken.unless(no_leftover, || {
         "its action is waited for on the way back".to_owned()
     });
-    let attempts = |action| match action {
-        Action::Execute if defined.tries_without_end() => u32::MAX,
+    let limit = |action| match action {
+        Action::Execute if defined.retries_without_limit() => u32::MAX,
         Action::Execute => defined.retry.attempts,
-        Action::Compensate => defined
-            .compensation
-            .as_ref()
-            .map_or(saga_protocol::retry::Retry::COMPENSATION.attempts, |it| {
-                it.retry.attempts
-            }),
+        Action::Compensate => defined.compensation.as_ref().map_or(
+            saga_protocol::retry::RetryPolicy::COMPENSATION.attempts,
+            |it| it.retry.attempts,
+        ),
     };
-    let mut count = |action, tries: &Tries| {
-        broken.unless(tries.failures <= tries.attempt, || {
+    let mut count = |action, attempts: &AttemptState| {
+        broken.unless(attempts.failures <= attempts.attempt, || {
             "more of its attempts failed than were sent".to_owned()
         });
-        let most = attempts(action);
-        broken.unless(tries.failures <= most, || {
-            format!("{} attempts failed; {most} are allowed", tries.failures)
+        let most = limit(action);
+        broken.unless(attempts.failures <= most, || {
+            format!("{} attempts failed; {most} are allowed", attempts.failures)
         });
-        let goes_on = matches!(tries.wait, Some(Wait::Reply(_) | Wait::Retry(_)));
-        broken.unless(!goes_on || tries.failures < most, || {
+        let goes_on = matches!(attempts.wait, Some(Wait::Reply(_) | Wait::Retry(_)));
+        broken.unless(!goes_on || attempts.failures < most, || {
             "it goes on after its last attempt".to_owned()
         });
     };
     count(Action::Execute, &step.execute);
-    if let Some(undo) = &step.undo {
-        count(Action::Compensate, &undo.tries);
+    if let Some(compensation) = &step.compensation {
+        count(Action::Compensate, &compensation.attempts);
     }
 }
 
@@ -288,10 +293,10 @@ fn order(broken: &mut Broken, saga: &Saga, definition: &Definition, index: usize
             "nothing holds it back, and it has not begun".to_owned()
         });
     }
-    if saga.status == Status::Compensating && step.undo.is_none() && !step.settled() {
+    if saga.status == Status::Compensating && step.compensation.is_none() && !step.is_settled() {
         let ready = behind(definition, index)
             .into_iter()
-            .all(|later| saga.steps[later].settled());
+            .all(|later| saga.steps[later].is_settled());
         broken.unless(!ready, || {
             "nothing holds it back, and it is not undone".to_owned()
         });
@@ -305,10 +310,10 @@ fn order(broken: &mut Broken, saga: &Saga, definition: &Definition, index: usize
             });
         }
     }
-    if step.undo.is_some() || step.status == StepStatus::Compensated {
+    if step.compensation.is_some() || step.status == StepStatus::Compensated {
         for later in behind(definition, index) {
             let later = &saga.steps[later];
-            broken.unless(later.settled(), || {
+            broken.unless(later.is_settled(), || {
                 format!("I4: it is undone before {}, which needs it", later.name)
             });
         }

@@ -3,7 +3,7 @@
 use super::invariants::Broken;
 use crate::definition::Definition;
 use crate::saga::{Saga, Step, StepStatus};
-use crate::transition::{Effect, Moved, wake_at};
+use crate::transition::{Effect, Transition, next_timer_at};
 use saga_protocol::Action;
 
 /// Whether a move is one that the rules allow, from `before` to what `moved` holds.
@@ -12,12 +12,12 @@ use saga_protocol::Action;
 /// Each sentence says what does not hold.
 pub fn check_move(
     before: &Saga,
-    moved: &Moved,
+    moved: &Transition,
     definition: &Definition,
 ) -> Result<(), Vec<String>> {
     let mut broken = Broken(Vec::new());
     let after = &moved.saga;
-    broken.unless(!before.status.finished(), || {
+    broken.unless(!before.status.is_finished(), || {
         format!("it was {}, and moved", before.status)
     });
     broken.unless(after.revision == before.revision + 1, || {
@@ -26,9 +26,10 @@ pub fn check_move(
     broken.unless(after.updated_at >= before.updated_at, || {
         "time went back".to_owned()
     });
-    broken.unless(before.turn.is_none() || before.turn == after.turn, || {
-        "the turn changed".to_owned()
-    });
+    broken.unless(
+        before.rollback.is_none() || before.rollback == after.rollback,
+        || "the turn changed".to_owned(),
+    );
     broken.unless(
         before.cancel.is_none() || before.cancel == after.cancel,
         || "the first cancel is lost".to_owned(),
@@ -73,10 +74,10 @@ fn rank(status: StepStatus) -> u8 {
 
 /// What is parked may begin anew.
 fn may_fall(old: &Step) -> bool {
-    old.status == StepStatus::Failed && old.stuck()
+    old.status == StepStatus::Failed && old.needs_operator()
 }
 
-fn commands(broken: &mut Broken, before: &Saga, moved: &Moved, definition: &Definition) {
+fn commands(broken: &mut Broken, before: &Saga, moved: &Transition, definition: &Definition) {
     let after = &moved.saga;
     for command in moved.commands() {
         let name = command.id();
@@ -86,12 +87,15 @@ fn commands(broken: &mut Broken, before: &Saga, moved: &Moved, definition: &Defi
                 .push(format!("{name} is for a step that the saga does not have"));
             continue;
         };
-        let tries = match command.action {
+        let attempts = match command.action {
             Action::Execute => Some(&step.execute),
-            Action::Compensate => step.undo.as_ref().map(|undo| &undo.tries),
+            Action::Compensate => step
+                .compensation
+                .as_ref()
+                .map(|compensation| &compensation.attempts),
         };
         broken.unless(
-            tries.is_some_and(|tries| tries.attempt == command.attempt),
+            attempts.is_some_and(|attempts| attempts.attempt == command.attempt),
             || format!("{name} is not current"),
         );
         broken.unless(command.revision == after.revision, || {
@@ -103,10 +107,10 @@ fn commands(broken: &mut Broken, before: &Saga, moved: &Moved, definition: &Defi
         match command.action {
             Action::Execute => {
                 let in_time = after
-                    .turn
+                    .rollback
                     .as_ref()
                     .is_none_or(|turn| command.revision <= turn.revision);
-                broken.unless(before.turn.is_none() && in_time, || {
+                broken.unless(before.rollback.is_none() && in_time, || {
                     format!("I5: {name} was decided after the turn")
                 });
                 broken.unless(!after.paused, || format!("{name} was decided while paused"));
@@ -117,7 +121,7 @@ fn commands(broken: &mut Broken, before: &Saga, moved: &Moved, definition: &Defi
                     pivot.output.is_some() || pivot.status == StepStatus::Skipped
                 });
                 broken.unless(!done, || format!("I5: {name} was decided after the pivot"));
-                broken.unless(after.turned(), || {
+                broken.unless(after.is_rolling_back(), || {
                     format!("{name} was decided without a turn")
                 });
                 broken.unless(command.happened == Some(step.happened), || {
@@ -128,18 +132,18 @@ fn commands(broken: &mut Broken, before: &Saga, moved: &Moved, definition: &Defi
     }
 }
 
-fn effects(broken: &mut Broken, moved: &Moved) {
+fn effects(broken: &mut Broken, moved: &Transition) {
     let wakes = moved.effects.iter().filter_map(|effect| match effect {
-        Effect::WakeAt(at) => Some(*at),
+        Effect::SetTimer(at) => Some(*at),
         Effect::Send { .. } | Effect::Publish(_) => None,
     });
     let wakes: Vec<_> = wakes.collect();
-    broken.unless(wakes == Vec::from_iter(wake_at(&moved.saga)), || {
+    broken.unless(wakes == Vec::from_iter(next_timer_at(&moved.saga)), || {
         format!("it asks to be woken at {wakes:?}")
     });
     let events = moved.effects.iter().filter_map(|effect| match effect {
         Effect::Publish(event) => Some(event),
-        Effect::Send { .. } | Effect::WakeAt(_) => None,
+        Effect::Send { .. } | Effect::SetTimer(_) => None,
     });
     let events: Vec<_> = events.collect();
     let told = matches!(&events[..], [event] if event.revision == moved.saga.revision

@@ -2,7 +2,7 @@
 
 use crate::definition::Definition;
 use crate::saga::Saga;
-use crate::transition::{self, Decision, Input, Move, Reason, Subject};
+use crate::transition::{self, Decision, Input, Reason, SagaContext, StatusChange};
 use saga_protocol::{Payload, Time};
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct Entry {
     pub input: Input,
     /// What it moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub moved: Option<Vec<Move>>,
+    pub moved: Option<Vec<StatusChange>>,
     /// Why it changed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignored: Option<Reason>,
@@ -65,17 +65,17 @@ pub fn replay(definition: &Definition, history: &[Entry]) -> Result<Saga, Differ
         return Err(Difference::NoStart(first.input.as_str()));
     };
     let input: Payload = start.input.clone();
-    let subject = Subject {
+    let context = SagaContext {
         definition,
         input: &input,
     };
-    let begun = transition::start(subject, start, first.at);
+    let begun = transition::start(context, start, first.at);
     compare(0, first, begun.saga.revision, Some(&begun.moves), None)?;
     let mut saga = begun.saga;
     for (index, entry) in rest.iter().enumerate() {
         let index = index + 1;
-        match transition::apply(subject, &saga, &entry.input, entry.at) {
-            Decision::Moved(moved) => {
+        match transition::apply(context, &saga, &entry.input, entry.at) {
+            Decision::Applied(moved) => {
                 compare(index, entry, moved.saga.revision, Some(&moved.moves), None)?;
                 saga = moved.saga;
             }
@@ -92,7 +92,7 @@ fn compare(
     index: usize,
     entry: &Entry,
     revision: u64,
-    moved: Option<&Vec<Move>>,
+    moved: Option<&Vec<StatusChange>>,
     ignored: Option<Reason>,
 ) -> Result<(), Difference> {
     if entry.revision == revision && entry.moved.as_ref() == moved && entry.ignored == ignored {
@@ -121,7 +121,7 @@ fn differs(index: usize, entry: &Entry, found: String) -> Difference {
     }
 }
 
-fn told(revision: u64, moved: Option<&Vec<Move>>, ignored: Option<Reason>) -> String {
+fn told(revision: u64, moved: Option<&Vec<StatusChange>>, ignored: Option<Reason>) -> String {
     match (moved, ignored) {
         (Some(moves), _) => {
             let moves: Vec<_> = moves.iter().map(ToString::to_string).collect();

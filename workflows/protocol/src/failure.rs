@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// Longest message of an error, in characters: it is shown, searched and kept in each history entry.
-pub const ERROR_MESSAGE_CHARS: usize = 2_000;
+pub const MAX_ERROR_MESSAGE_CHARS: usize = 2_000;
 /// Longest code of an error.
-pub const ERROR_CODE_CHARS: usize = 100;
+pub const MAX_ERROR_CODE_CHARS: usize = 100;
 /// Why something failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -23,14 +23,14 @@ impl Failure {
     /// One that another attempt may mend. Code and message are cut to their limits.
     pub fn retryable(code: &str, message: impl Into<String>) -> Self {
         Self {
-            code: cut(code, ERROR_CODE_CHARS),
-            message: cut(&message.into(), ERROR_MESSAGE_CHARS),
+            code: cut(code, MAX_ERROR_CODE_CHARS),
+            message: cut(&message.into(), MAX_ERROR_MESSAGE_CHARS),
             retryable: true,
         }
     }
 
     /// One that no attempt will mend. Code and message are cut to their limits.
-    pub fn last(code: &str, message: impl Into<String>) -> Self {
+    pub fn permanent(code: &str, message: impl Into<String>) -> Self {
         Self {
             retryable: false,
             ..Self::retryable(code, message)
@@ -39,10 +39,10 @@ impl Failure {
 
     /// The same, cut to the limits of code and message, and free of NUL, which no database text takes.
     #[must_use]
-    pub fn cut_to_limits(&self) -> Self {
+    pub fn truncated(&self) -> Self {
         Self {
-            code: cut(&self.code, ERROR_CODE_CHARS),
-            message: cut(&self.message, ERROR_MESSAGE_CHARS),
+            code: cut(&self.code, MAX_ERROR_CODE_CHARS),
+            message: cut(&self.message, MAX_ERROR_MESSAGE_CHARS),
             retryable: self.retryable,
         }
     }

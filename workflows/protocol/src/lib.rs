@@ -13,7 +13,7 @@ pub mod status;
 mod time;
 
 pub use action::Action;
-pub use failure::{ERROR_CODE_CHARS, ERROR_MESSAGE_CHARS, Failure};
+pub use failure::{Failure, MAX_ERROR_CODE_CHARS, MAX_ERROR_MESSAGE_CHARS};
 pub use payload::{Payload, present};
 pub use status::{Status, StepStatus};
 pub use time::Time;

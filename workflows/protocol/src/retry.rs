@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// A retry schedule: the delay before attempt n+1 is `first · factor^(n−1)`, at most `max`, give or take `jitter`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Retry {
+pub struct RetryPolicy {
     /// How many attempts in all, the first included.
     pub attempts: u32,
     /// The delay behind the first attempt.
@@ -29,7 +29,7 @@ pub struct Retry {
     pub not_retryable: Vec<String>,
 }
 
-impl Retry {
+impl RetryPolicy {
     /// What a step has unless its definition says otherwise.
     pub const STEP: Self = Self {
         attempts: 5,
@@ -52,7 +52,7 @@ impl Retry {
 
     /// The failure as this schedule takes it: final if its code is one of [`Self::not_retryable`].
     #[must_use]
-    pub fn judged(&self, failure: Failure) -> Failure {
+    pub fn classify(&self, failure: Failure) -> Failure {
         let is_final = self.not_retryable.contains(&failure.code);
         Failure {
             retryable: failure.retryable && !is_final,
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn delays_double_up_to_the_maximum() {
         let delays: Vec<_> = (1..=9)
-            .map(|n| Retry::STEP.plain_delay(n).as_millis())
+            .map(|n| RetryPolicy::STEP.plain_delay(n).as_millis())
             .collect();
         assert_eq!(
             delays,
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_compensation_is_tried_for_about_an_hour() {
         let total: u64 = (1..20)
-            .map(|n| Retry::COMPENSATION.plain_delay(n).as_secs())
+            .map(|n| RetryPolicy::COMPENSATION.plain_delay(n).as_secs())
             .sum();
         assert_eq!(total, 3511);
     }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_thousand_sagas_spread_over_the_whole_jitter() {
         let delays: Vec<_> = (0..1000)
-            .map(|saga| Retry::STEP.delay(1, &attempt(saga, 1)).as_millis())
+            .map(|saga| RetryPolicy::STEP.delay(1, &attempt(saga, 1)).as_millis())
             .collect();
         assert!(
             delays.iter().any(|ms| *ms < 165) && delays.iter().any(|ms| *ms > 235),
@@ -185,7 +185,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_delay_is_the_same_each_time_and_within_its_jitter(saga: u128, n in 1..2000_u32, factor in 1.0..10.0_f64) {
-            let retry = Retry { factor, ..Retry::STEP };
+            let retry = RetryPolicy { factor, ..RetryPolicy::STEP };
             let delay = retry.delay(n, &attempt(saga, n));
             prop_assert_eq!(delay, retry.delay(n, &attempt(saga, n)));
             let plain = retry.plain_delay(n);

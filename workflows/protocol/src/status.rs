@@ -85,7 +85,7 @@ statuses! {
 
 impl Status {
     /// Whether it is an end.
-    pub const fn finished(self) -> bool {
+    pub const fn is_finished(self) -> bool {
         matches!(self, Self::Completed | Self::Compensated)
     }
 }

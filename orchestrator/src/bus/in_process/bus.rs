@@ -142,7 +142,7 @@ impl Bus for InProcess {
         0
     }
 
-    fn unread(&self, worker: &str, _saga: Uuid, decided_at: Time, _now: Time) -> bool {
-        self.queues.unread(worker, decided_at)
+    fn unconsumed(&self, worker: &str, _saga: Uuid, decided_at: Time, _now: Time) -> bool {
+        self.queues.unconsumed(worker, decided_at)
     }
 }

@@ -3,7 +3,7 @@
 use crate::bus::port::may_lie_behind;
 use crate::bus::{Delivery, Published};
 use saga_protocol::Time;
-use saga_protocol::message::{Outgoing, Topic};
+use saga_protocol::message::{OutboxMessage, Topic};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -78,7 +78,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub fn message(&self) -> &Outgoing {
+    pub fn message(&self) -> &OutboxMessage {
         &self.flight.batch.messages[self.index]
     }
 }
@@ -250,7 +250,7 @@ impl Queues {
     }
 
     /// Whether a command decided then may not have been taken yet.
-    pub fn unread(&self, worker: &str, decided_at: Time) -> bool {
+    pub fn unconsumed(&self, worker: &str, decided_at: Time) -> bool {
         let state = self.state();
         let queue = state.queues.get(&Reader::Worker(worker.to_owned()));
         queue

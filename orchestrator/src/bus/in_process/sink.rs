@@ -5,7 +5,7 @@ use super::queues::REDELIVER_AFTER;
 use crate::bus::{Ack, Incoming, Settle};
 use async_trait::async_trait;
 use saga_protocol::Time;
-use saga_protocol::message::{Envelope, Heartbeat, Outgoing, Reply, Topic};
+use saga_protocol::message::{Envelope, Heartbeat, OutboxMessage, Reply, Topic};
 use saga_worker::bus::{DeadLetter, ReplySink, SendError};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -193,7 +193,7 @@ impl Drop for Place {
 
 fn letter((reply, envelope): &(Reply, Envelope), why: &str) -> DeadLetter {
     let at = Time::from(chrono::Utc::now());
-    let outgoing = Outgoing::reply(reply, at, envelope.clone());
+    let outgoing = OutboxMessage::reply(reply, at, envelope.clone());
     let (value, headers) = outgoing.map_or_else(
         |_| Default::default(),
         |outgoing| {

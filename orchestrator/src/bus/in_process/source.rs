@@ -3,7 +3,7 @@
 use super::queues::{Queues, Reader};
 use crate::bus;
 use async_trait::async_trait;
-use saga_protocol::message::{Command, Outgoing};
+use saga_protocol::message::{Command, OutboxMessage};
 use saga_worker::bus::{Ack, CommandSource, Delivered};
 use std::pin::pin;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl EventReader {
     /// `None`: the bus is closed.
     ///
     /// Safe to drop at any await.
-    pub async fn take(&mut self, most: usize) -> Option<Vec<(Outgoing, bus::Ack)>> {
+    pub async fn take(&mut self, most: usize) -> Option<Vec<(OutboxMessage, bus::Ack)>> {
         let taken = take(&self.queues, &self.reader, most).await?;
         let event = |(held, in_hand): (super::queues::Held, super::queues::InHand)| {
             (

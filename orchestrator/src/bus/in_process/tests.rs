@@ -3,7 +3,7 @@ use super::*;
 use crate::bus::{Bus, Channels, Delivery, Incoming, OUT_OF_ORDER, Published};
 use saga_protocol::Action;
 use saga_protocol::message::{
-    Command, CommandInput, Envelope, Heartbeat, Outcome, Outgoing, Reply, Topic,
+    Command, CommandInput, Envelope, Heartbeat, OutboxMessage, Reply, ReplyOutcome, Topic,
 };
 use saga_protocol::{Payload, Time};
 use saga_worker::bus::{CommandSource, ReplySink};
@@ -39,7 +39,7 @@ fn now() -> Time {
     Time::from(chrono::Utc::now())
 }
 
-fn command(worker: &str, attempt: u32) -> Outgoing {
+fn command(worker: &str, attempt: u32) -> OutboxMessage {
     let saga_id = Uuid::now_v7();
     let command = Command {
         saga_id,
@@ -60,11 +60,11 @@ fn command(worker: &str, attempt: u32) -> Outgoing {
         correlation_id: Some("c-1".to_owned()),
         traceparent: None,
     };
-    Outgoing::command(worker, &command, envelope).unwrap()
+    OutboxMessage::command(worker, &command, envelope).unwrap()
 }
 
-fn event() -> Outgoing {
-    Outgoing {
+fn event() -> OutboxMessage {
+    OutboxMessage {
         topic: Topic::Events,
         ..command("pay", 1)
     }
@@ -83,7 +83,10 @@ fn commands(worker: &str, count: usize) -> Published {
 
 fn reply(attempt: u32) -> (Reply, Envelope) {
     let command: Command = command("pay", attempt).value.read().unwrap();
-    (Reply::to(&command, Outcome::Completed), Envelope::default())
+    (
+        Reply::to(&command, ReplyOutcome::Completed),
+        Envelope::default(),
+    )
 }
 
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
@@ -251,7 +254,7 @@ async fn full_channels_hold_nobody_for_ever() {
             while let Some(taken) = source.take(7).await {
                 let answers = taken.iter().map(|d| {
                     (
-                        Reply::to(&d.command, Outcome::Completed),
+                        Reply::to(&d.command, ReplyOutcome::Completed),
                         d.envelope.clone(),
                     )
                 });
@@ -290,7 +293,7 @@ async fn full_channels_hold_nobody_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn events_are_acknowledged_at_once_or_by_each_of_their_readers() {
     let mut scene = scene();
-    let batch = |message: Outgoing| Published {
+    let batch = |message: OutboxMessage| Published {
         id: Uuid::now_v7(),
         messages: vec![message].into(),
         late: false,
@@ -318,25 +321,25 @@ async fn events_are_acknowledged_at_once_or_by_each_of_their_readers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_is_unread_until_it_is_taken() {
+async fn a_command_is_unconsumed_until_it_is_taken() {
     let scene = scene();
     let batch = commands("pay", 1);
     let (saga, decided_at) = (Uuid::now_v7(), batch.messages[0].at);
-    assert!(!scene.bus.unread("pay", saga, decided_at, decided_at));
+    assert!(!scene.bus.unconsumed("pay", saga, decided_at, decided_at));
     assert!(scene.bus.publish(&batch));
-    assert!(scene.bus.unread("pay", saga, decided_at, decided_at));
+    assert!(scene.bus.unconsumed("pay", saga, decided_at, decided_at));
     let earlier = decided_at - OUT_OF_ORDER;
     assert!(
-        scene.bus.unread("pay", saga, earlier, decided_at),
+        scene.bus.unconsumed("pay", saga, earlier, decided_at),
         "what was decided shortly before may lie behind it"
     );
     let long_ago = earlier - Duration::from_micros(1);
     assert!(
-        !scene.bus.unread("pay", saga, long_ago, decided_at),
+        !scene.bus.unconsumed("pay", saga, long_ago, decided_at),
         "what was decided long before the oldest has been taken"
     );
     let taken = in_time(scene.bus.source("pay").take(1)).await.unwrap();
-    assert!(!scene.bus.unread("pay", saga, decided_at, decided_at));
+    assert!(!scene.bus.unconsumed("pay", saga, decided_at, decided_at));
     assert_eq!(scene.bus.workers()[0].lag, 1, "and it is not answered yet");
     drop(taken);
 }
@@ -369,7 +372,7 @@ async fn members_are_those_heard_of_lately() {
 #[tokio::test(start_paused = true)]
 async fn a_command_that_cannot_be_read_is_refused_and_the_next_is_taken() {
     let mut scene = scene();
-    let broken = Outgoing {
+    let broken = OutboxMessage {
         value: Payload::empty(),
         ..command("pay", 1)
     };

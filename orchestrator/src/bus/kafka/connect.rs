@@ -251,7 +251,7 @@ impl Bus for Kafka {
         usize::try_from(partition::of(key.as_bytes(), self.partitions)).unwrap_or(0)
     }
 
-    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, now: Time) -> bool {
+    fn unconsumed(&self, worker: &str, saga: Uuid, decided_at: Time, now: Time) -> bool {
         // While Kafka is away nobody can take anything.
         let Ok(answers_since) = self.link.state() else {
             return true;
@@ -266,7 +266,7 @@ impl Bus for Kafka {
             .checked_sub(now.since(decided_at))
             .map(|decided_at| decided_at + OUT_OF_ORDER);
         let arrived = published.max(last_late).unwrap_or(answers_since);
-        self.lag.unread(
+        self.lag.unconsumed(
             worker,
             saga,
             decided_at,

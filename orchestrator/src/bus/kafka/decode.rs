@@ -2,12 +2,12 @@
 
 use rdkafka::message::{Headers, Message};
 use saga_protocol::Time;
-use saga_protocol::message::{COMMAND_BYTES, Envelope, Reply, header};
+use saga_protocol::message::{Envelope, MAX_COMMAND_BYTES, Reply, header};
 use serde::Deserialize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Largest reply that is read. An output over its own limit is the engine's to judge, as a failure of its step.
-const REPLY_BYTES: usize = COMMAND_BYTES;
+const REPLY_BYTES: usize = MAX_COMMAND_BYTES;
 /// Longest correlation id or trace context that is passed on: a longer one is left out.
 const HEADER_BYTES: usize = 512;
 /// The content type of CloudEvents' structured mode.
@@ -122,7 +122,7 @@ fn short(text: impl Into<String> + AsRef<str>) -> Option<String> {
 mod tests {
     use super::*;
     use rdkafka::message::{Header, OwnedHeaders, OwnedMessage, Timestamp};
-    use saga_protocol::message::Outcome;
+    use saga_protocol::message::ReplyOutcome;
 
     const REPLY: &str = r#"{"saga_id":"0193a1c2-0000-7000-8000-000000000001","step":"pay","action":"execute",
         "attempt":1,"outcome":"completed","output":{"note":"a\u0000b"},"unknown":1}"#;
@@ -161,7 +161,7 @@ mod tests {
         let (reply, envelope) = super::reply(&record).unwrap();
         assert_eq!(
             (reply.step.as_str(), reply.outcome),
-            ("pay", Outcome::Completed)
+            ("pay", ReplyOutcome::Completed)
         );
         // What no database text takes is not ours to judge.
         assert_eq!(reply.output.unwrap().get(), r#"{"note":"a\u0000b"}"#);

@@ -2,7 +2,7 @@
 
 use rdkafka::message::{Header, OwnedHeaders};
 use saga_protocol::Time;
-use saga_protocol::message::Outgoing;
+use saga_protocol::message::OutboxMessage;
 
 /// Headers of a record, at most.
 const HEADERS: usize = 9;
@@ -25,7 +25,7 @@ impl TimeText {
 }
 
 /// The headers of a record.
-pub(super) fn headers(message: &Outgoing, source: &str, time: &str) -> OwnedHeaders {
+pub(super) fn headers(message: &OutboxMessage, source: &str, time: &str) -> OwnedHeaders {
     let owned = OwnedHeaders::new_with_capacity(HEADERS);
     let values = message.header_values(source, time);
     values.fold(owned, |owned, (key, value)| {

@@ -3,7 +3,7 @@
 use super::letters::Letter;
 use crate::bus::{Delivery, OUT_OF_ORDER, Published};
 use rdkafka::error::RDKafkaErrorCode;
-use saga_protocol::message::{Outgoing, Topic};
+use saga_protocol::message::{OutboxMessage, Topic};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -185,7 +185,7 @@ impl InFlight {
                 return false;
             };
             let is_it =
-                |message: &Outgoing| message.key == key && worker_of(message) == Some(worker);
+                |message: &OutboxMessage| message.key == key && worker_of(message) == Some(worker);
             of.commands > 0 && of.batch.messages.iter().any(is_it)
         });
         (on_its_way, entries.late.get(worker).copied())
@@ -273,7 +273,7 @@ impl Batch {
 }
 
 /// The worker that a command is for; `None`: it is none.
-fn worker_of(message: &Outgoing) -> Option<&str> {
+fn worker_of(message: &OutboxMessage) -> Option<&str> {
     if let Topic::Commands(worker) = &message.topic {
         Some(worker)
     } else {
@@ -287,7 +287,7 @@ mod tests {
     use saga_protocol::message::Envelope;
 
     fn batch(count: usize) -> Published {
-        let message = Outgoing {
+        let message = OutboxMessage {
             topic: Topic::Events,
             key: "k".to_owned(),
             id: "i".to_owned(),
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn b7_a_command_is_on_its_way_until_it_is_acknowledged_whatever_becomes_of_the_rest() {
         let (saga, other) = (Uuid::now_v7(), Uuid::now_v7());
-        let command = |saga: Uuid| Outgoing {
+        let command = |saga: Uuid| OutboxMessage {
             topic: Topic::Commands("pay".to_owned()),
             key: saga.to_string(),
             ..batch(1).messages[0].clone()

@@ -20,7 +20,7 @@ use uuid::Uuid;
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a sample counts: after that, nothing is known.
 const COUNTS: Duration = Duration::from_secs(5);
-/// How long a command counts as unread while nothing is known of its worker: a broker that has just come back answers
+/// How long a command counts as unconsumed while nothing is known of its worker: a broker that has just come back answers
 /// some requests long before others.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -37,7 +37,7 @@ pub(super) struct Sample {
     pub partitions: Vec<Waiting>,
 }
 
-/// What [`Lag::unread`] is to go by.
+/// What [`Lag::unconsumed`] is to go by.
 pub(super) struct Moments {
     /// Since when Kafka answers.
     pub answers_since: Instant,
@@ -73,7 +73,7 @@ impl Waiting {
         u64::try_from(self.to - self.answered.at).unwrap_or(0)
     }
 
-    fn is_unread(self, decided_at: Time) -> bool {
+    fn is_unconsumed(self, decided_at: Time) -> bool {
         self.read.at < self.to
             && self
                 .read
@@ -131,16 +131,16 @@ impl Lag {
         samples
     }
 
-    /// See [`crate::bus::Bus::unread`]. Where nothing is known for long a command counts as read, so that no timeout is
+    /// See [`crate::bus::Bus::unconsumed`]. Where nothing is known for long a command counts as read, so that no timeout is
     /// put off for ever.
-    pub fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, of: Moments) -> bool {
+    pub fn unconsumed(&self, worker: &str, saga: Uuid, decided_at: Time, of: Moments) -> bool {
         let samples = self.samples.read().expect("no holder of this lock panics");
         let sample = samples.get(worker);
         let counts = |sample: &&Arc<Sample>| {
             sample.taken >= of.arrived && of.now.duration_since(sample.taken) <= COUNTS
         };
         if let Some(waiting) = sample.filter(counts).and_then(|sample| sample.of(saga)) {
-            return waiting.is_unread(decided_at);
+            return waiting.is_unconsumed(decided_at);
         }
         let last = sample
             .map_or(self.begun, |sample| sample.taken)
@@ -238,16 +238,16 @@ mod tests {
             }
         }
 
-        /// Its only partition, some seconds after `zero`: empty, or with an unread record of that time.
-        fn sampled(&self, after: u32, unread: Option<Time>) {
+        /// Its only partition, some seconds after `zero`: empty, or with an unconsumed record of that time.
+        fn sampled(&self, after: u32, unconsumed: Option<Time>) {
             let read = Front {
                 at: 0,
-                since: unread,
+                since: unconsumed,
                 assumed: false,
             };
             let waiting = Waiting {
                 read,
-                to: i64::from(unread.is_some()),
+                to: i64::from(unconsumed.is_some()),
                 ..Waiting::default()
             };
             self.lag.put(
@@ -259,10 +259,10 @@ mod tests {
             );
         }
 
-        /// Whether a command is unread, some seconds after `zero`, that arrived some seconds after it.
-        fn unread(&self, arrived: u32, now: u32) -> bool {
+        /// Whether a command is unconsumed, some seconds after `zero`, that arrived some seconds after it.
+        fn unconsumed(&self, arrived: u32, now: u32) -> bool {
             let (arrived, now) = (self.zero + SECOND * arrived, self.zero + SECOND * now);
-            self.lag.unread(
+            self.lag.unconsumed(
                 WORKER,
                 Uuid::nil(),
                 self.decided_at,
@@ -279,25 +279,25 @@ mod tests {
     fn b7_only_what_was_seen_once_a_command_had_arrived_says_that_it_was_read() {
         let scene = Scene::new();
         scene.sampled(10, None);
-        assert!(!scene.unread(10, 12), "nothing lay there");
-        assert!(scene.unread(11, 12), "when it was not there yet");
+        assert!(!scene.unconsumed(10, 12), "nothing lay there");
+        assert!(scene.unconsumed(11, 12), "when it was not there yet");
         scene.sampled(12, Some(scene.decided_at));
-        assert!(scene.unread(11, 12));
+        assert!(scene.unconsumed(11, 12));
         scene.sampled(13, Some(scene.decided_at + OUT_OF_ORDER + SECOND));
-        assert!(!scene.unread(11, 13), "younger ones lie there");
+        assert!(!scene.unconsumed(11, 13), "younger ones lie there");
     }
 
     #[test]
-    fn b7_where_nothing_is_known_a_command_is_unread_for_half_a_minute() {
+    fn b7_where_nothing_is_known_a_command_is_unconsumed_for_half_a_minute() {
         let scene = Scene::new();
         assert!(
-            scene.unread(0, 30) && !scene.unread(0, 31),
+            scene.unconsumed(0, 30) && !scene.unconsumed(0, 31),
             "no sample was ever taken"
         );
         scene.sampled(100, None);
-        assert!(!scene.unread(0, 105), "nothing lay there");
-        assert!(scene.unread(0, 106), "and nothing was seen since");
-        assert!(scene.unread(0, 130) && !scene.unread(0, 131));
+        assert!(!scene.unconsumed(0, 105), "nothing lay there");
+        assert!(scene.unconsumed(0, 106), "and nothing was seen since");
+        assert!(scene.unconsumed(0, 130) && !scene.unconsumed(0, 131));
         scene.lag.put(
             WORKER,
             Sample {
@@ -306,7 +306,7 @@ mod tests {
             },
         );
         assert!(
-            scene.unread(0, 201),
+            scene.unconsumed(0, 201),
             "its topic's partitions are not known yet"
         );
         assert!(scene.lag.samples().is_empty(), "nor told");
@@ -324,7 +324,7 @@ mod tests {
         assert!(
             scene
                 .lag
-                .unread(WORKER, Uuid::nil(), scene.decided_at, back)
+                .unconsumed(WORKER, Uuid::nil(), scene.decided_at, back)
         );
     }
 }

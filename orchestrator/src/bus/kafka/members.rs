@@ -5,7 +5,7 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Offset, TopicPartitionList};
-use saga_protocol::message::{Heartbeat, Positions};
+use saga_protocol::message::{Heartbeat, ReadPositions};
 use saga_worker::bus::kafka::link::Client;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -32,7 +32,7 @@ struct Heard {
 }
 
 /// How far the members of a worker have read; `None`: one of them does not say.
-pub(super) struct HaveRead(Option<Positions>);
+pub(super) struct HaveRead(Option<ReadPositions>);
 
 impl HaveRead {
     /// The offset up to which that partition was read, as of the last heartbeats: what came since shows with the next,
@@ -64,7 +64,7 @@ impl Members {
         let alive = heard
             .values()
             .filter(|heard| heard.at.elapsed() <= HEARD && heard.heartbeat.worker == worker);
-        let mut all = Some(Positions::new());
+        let mut all = Some(ReadPositions::new());
         for heard in alive {
             match (&mut all, &heard.heartbeat.read) {
                 (Some(all), Some(read)) => {

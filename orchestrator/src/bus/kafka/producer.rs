@@ -11,7 +11,7 @@ use crate::reconnect::Reconnect;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseRecord, Producer as _};
-use saga_protocol::message::{Outgoing, Topic};
+use saga_protocol::message::{OutboxMessage, Topic};
 use saga_worker::bus::kafka::PolledProducer;
 use saga_worker::bus::kafka::link::Link;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -180,7 +180,7 @@ impl Producer {
         &self,
         native: &Native,
         topic: &str,
-        message: &Outgoing,
+        message: &OutboxMessage,
         time: &str,
         number: usize,
     ) -> Result<Sent, Answer> {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// How long the broker may take for each answer.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How long the oldest unread records may take to be read.
+/// How long the oldest unconsumed records may take to be read.
 const READ: Duration = Duration::from_millis(300);
 /// How often it is asked how many partitions there are.
 const COUNT_PARTITIONS: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use saga_protocol::message::{COMMAND_BYTES, DEAD_LETTER_BYTES, Topic};
+use saga_protocol::message::{MAX_COMMAND_BYTES, MAX_DEAD_LETTER_BYTES, Topic};
 use saga_worker::bus::kafka::producing;
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) const PRODUCER_MESSAGES: usize = 100_000;
 const PRODUCER_KIB: usize = 128 * 1024;
 /// Largest message: the input, outputs and envelope of a command, and Kafka's own framing. Below the 1 MiB
 /// (`max.message.bytes`) of a topic that nobody configured.
-pub(super) const MESSAGE_BYTES: usize = COMMAND_BYTES + 64 * 1024;
+pub(super) const MESSAGE_BYTES: usize = MAX_COMMAND_BYTES + 64 * 1024;
 /// A replica that is not heard of for so long loses its partitions to the others.
 const SESSION: Duration = Duration::from_secs(10);
 /// Fetched and not yet polled: 16 MiB of a replica's memory.
@@ -107,7 +107,7 @@ impl Settings {
                 PRODUCER_MESSAGES.to_string(),
             )
             .set("queue.buffering.max.kbytes", PRODUCER_KIB.to_string())
-            .set("message.max.bytes", DEAD_LETTER_BYTES.to_string());
+            .set("message.max.bytes", MAX_DEAD_LETTER_BYTES.to_string());
         config
     }
 

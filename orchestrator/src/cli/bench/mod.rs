@@ -33,7 +33,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const DRAIN_OPEN: Duration = Duration::from_secs(32);
 /// Open files beside the connections under load.
 const OTHER_FILES: u64 = 50;
-/// An order that every store takes at its price: the shipped menu does not list this one.
+/// An order that every store takes at its price: the built_in menu does not list this one.
 const BODY: &str = concat!(
     r#"{"workflow":"order","input":{"customer":"bench","store":"bench","#,
     r#""items":[{"menu":"big mac","quantity":2,"price":550}],"currency":"EUR","fulfilment":"delivery","#,

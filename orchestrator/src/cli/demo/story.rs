@@ -166,8 +166,8 @@ impl Story {
     /// A further attempt, sent by a timer.
     fn again(&self, entry: &EntryView) -> Option<String> {
         let quiet = entry.moved.as_ref().is_some_and(Vec::is_empty);
-        let unread = entry.input["unread"].as_bool() == Some(true);
-        (!unread && entry.input["type"].as_str() == Some("timer") && quiet)
+        let unconsumed = entry.input["unconsumed"].as_bool() == Some(true);
+        (!unconsumed && entry.input["type"].as_str() == Some("timer") && quiet)
             .then(|| self.line("⟳", Colour::Cyan, "", "the pause is over: once more"))
     }
 

@@ -19,8 +19,8 @@ on_both! {
     two_claimers_never_share,
 }
 
-async fn wake_at(db: &dyn Db, id: Uuid) -> Option<Time> {
-    db.load(&[id]).await.expect("it can be loaded")[0].wake_at
+async fn next_timer_at(db: &dyn Db, id: Uuid) -> Option<Time> {
+    db.load(&[id]).await.expect("it can be loaded")[0].next_timer_at
 }
 
 /// Starts sagas that are to be woken then.
@@ -50,7 +50,7 @@ async fn a_wake_up_is_only_ever_moved_earlier_unless_exactly(fresh: &Fresh) {
         batch.wakes = vec![wake(ids[0], at(seconds), exact)];
         db.write(&batch).await.expect("it can be moved");
         assert_eq!(
-            wake_at(db, ids[0]).await,
+            next_timer_at(db, ids[0]).await,
             Some(at(expected)),
             "after {seconds} exact {exact}"
         );
@@ -62,7 +62,7 @@ async fn a_due_wake_up_is_claimed_once_and_moved_ahead(fresh: &Fresh) {
     let ids = start_waking(db, &[at(1)]).await;
     let claimed = db.claim_wake_ups(10).await.expect("a claim");
     assert_eq!(claimed.due, ids);
-    let moved = wake_at(db, ids[0]).await.expect("it is still there");
+    let moved = next_timer_at(db, ids[0]).await.expect("it is still there");
     assert_eq!(
         (claimed.next, moved),
         (Some(claimed.now + CLAIM), claimed.now + CLAIM)
@@ -111,7 +111,7 @@ async fn wake_ups_of_finished_sagas_go_in_bulk(fresh: &Fresh) {
     let claimed = db.claim_wake_ups(5).await.expect("a claim");
     assert_eq!(claimed.due, [ids[19]]);
     for id in &ids[..19] {
-        assert_eq!(wake_at(db, *id).await, None);
+        assert_eq!(next_timer_at(db, *id).await, None);
     }
 }
 

@@ -4,7 +4,7 @@ use super::Fresh;
 use super::batches::*;
 use crate::db::{SagaRow, VersionUse};
 use saga_core::saga::Status;
-use saga_protocol::message::{Envelope, Outgoing, Topic};
+use saga_protocol::message::{Envelope, OutboxMessage, Topic};
 use saga_protocol::{Payload, Time};
 use std::time::Duration;
 use uuid::Uuid;
@@ -175,7 +175,7 @@ async fn a_forgotten_saga_is_found(fresh: &Fresh) {
     batch.inserts[1].row.status = Status::Parked;
     batch.inserts[2].row.paused = true;
     batch.wakes = vec![wake(ids[3], at(1), false)];
-    let message = Outgoing {
+    let message = OutboxMessage {
         topic: Topic::Commands("pay".to_owned()),
         key: ids[4].to_string(),
         id: "1".to_owned(),

@@ -44,7 +44,7 @@ async fn what_is_written_is_loaded(fresh: &Fresh) {
         (&loaded.state[..], &loaded.input[..]),
         (&b"state 1"[..], &br#"{"customer": "c-1"}"#[..])
     );
-    assert_eq!(loaded.wake_at, Some(at(30)));
+    assert_eq!(loaded.next_timer_at, Some(at(30)));
 
     let mut moving = moving(&[id], 1);
     moving.updates[0].error_code = Some("out_of_stock".to_owned());
@@ -54,7 +54,7 @@ async fn what_is_written_is_loaded(fresh: &Fresh) {
         panic!("it is there")
     };
     assert_eq!(
-        (&loaded.state[..], loaded.ignored, loaded.wake_at),
+        (&loaded.state[..], loaded.ignored, loaded.next_timer_at),
         (&b"state 2"[..], 4, Some(at(30)))
     );
     assert!(
@@ -85,7 +85,7 @@ async fn nothing_of(db: &Arc<dyn Db>, batch: &Batch, new: Uuid, other: Uuid) {
         panic!("only the old one is there: {loaded:?}")
     };
     assert_eq!(
-        (unmoved.id, &unmoved.state[..], unmoved.wake_at),
+        (unmoved.id, &unmoved.state[..], unmoved.next_timer_at),
         (other, &b"state 1"[..], None)
     );
     assert_eq!(
@@ -364,7 +364,7 @@ async fn batches_of_any_size_are_written(fresh: &Fresh) {
         assert!(
             loaded
                 .iter()
-                .all(|loaded| loaded.state == b"state 2" && loaded.wake_at == Some(at(30)))
+                .all(|loaded| loaded.state == b"state 2" && loaded.next_timer_at == Some(at(30)))
         );
     }
     let counts = db.counts().await.expect("counts");

@@ -149,7 +149,7 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     fn of(filter: &'a ListFilter) -> Self {
         let asked = |status: &&Status| filter.status.is_empty() || filter.status.contains(status);
-        let possible = |status: &&Status| filter.step.is_none() || !status.finished();
+        let possible = |status: &&Status| filter.step.is_none() || !status.is_finished();
         let statuses = Status::ALL
             .iter()
             .filter(asked)

@@ -8,7 +8,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 const LOAD: &str = "
-select s.id, s.state, s.input, s.ignored, s.format, w.wake_at
+select s.id, s.state, s.input, s.ignored, s.format, w.next_timer_at
 from saga.sagas s left join saga.wake_ups w on w.saga_id = s.id
 where s.id = any ($1::uuid[])";
 
@@ -19,7 +19,7 @@ struct LoadedRow {
     input: Vec<u8>,
     ignored: i64,
     format: i32,
-    wake_at: Option<DateTime<Utc>>,
+    next_timer_at: Option<DateTime<Utc>>,
 }
 
 /// Those that exist, without locks.
@@ -38,7 +38,7 @@ fn loaded(row: LoadedRow) -> Result<Loaded, DbError> {
         state: row.state,
         input: row.input,
         ignored: read(row.ignored, "a saga's count of ignored inputs")?,
-        wake_at: row.wake_at.map(Into::into),
+        next_timer_at: row.next_timer_at.map(Into::into),
         format: read(row.format.into(), "the number of a state's form")?,
     })
 }

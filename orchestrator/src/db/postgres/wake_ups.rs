@@ -19,8 +19,8 @@ with clock as materialized (
 seen as materialized (
     select w.saga_id
     from saga.wake_ups w
-    where w.wake_at <= (select now from clock)
-    order by w.wake_at
+    where w.next_timer_at <= (select now from clock)
+    order by w.next_timer_at
     limit $2
     for update skip locked
 ),
@@ -33,7 +33,7 @@ swept as (
 ),
 claimed as (
     update saga.wake_ups w
-    set wake_at = (select now from clock) + $3
+    set next_timer_at = (select now from clock) + $3
     from (select saga_id from judged where not over limit $1) j
     where w.saga_id = j.saga_id
     returning w.saga_id
@@ -42,8 +42,8 @@ select
     (select now from clock) as now,
     coalesce((select array_agg(saga_id) from claimed), '{}') as due,
     (select count(*) from seen) = $2 or (select count(*) from judged where not over) > $1 as more,
-    (select w.wake_at from saga.wake_ups w
-     where w.wake_at > (select now from clock) order by w.wake_at limit 1) as later";
+    (select w.next_timer_at from saga.wake_ups w
+     where w.next_timer_at > (select now from clock) order by w.next_timer_at limit 1) as later";
 
 #[derive(FromRow)]
 struct ClaimRow {

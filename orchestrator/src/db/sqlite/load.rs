@@ -17,7 +17,7 @@ struct LoadedRow {
     input: Vec<u8>,
     ignored: i64,
     format: i64,
-    wake_at: Option<i64>,
+    next_timer_at: Option<i64>,
 }
 
 /// Those that exist.
@@ -25,7 +25,7 @@ pub(super) async fn load(readers: &SqlitePool, ids: &[Uuid]) -> Result<Vec<Loade
     let mut found = Vec::with_capacity(ids.len());
     for ids in ids.chunks(MOST) {
         let mut query = QueryBuilder::<Sqlite>::new(
-            "select s.id, s.state, s.input, s.ignored, s.format, w.wake_at
+            "select s.id, s.state, s.input, s.ignored, s.format, w.next_timer_at
             from sagas s left join wake_ups w on w.saga_id = s.id where s.id in (",
         );
         let mut list = query.separated(",");
@@ -51,7 +51,7 @@ fn loaded(row: LoadedRow) -> Result<Loaded, DbError> {
         state: row.state,
         input: row.input,
         ignored: read(row.ignored, "a saga's count of ignored inputs")?,
-        wake_at: row.wake_at.map(Time::from_micros),
+        next_timer_at: row.next_timer_at.map(Time::from_micros),
         format: read(row.format, "the number of a state's form")?,
     })
 }

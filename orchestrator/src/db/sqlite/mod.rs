@@ -61,7 +61,8 @@ impl Sqlite {
     /// As if that many microseconds had gone by since all wake-ups were set.
     #[cfg(test)]
     pub(super) async fn wake_ups_come_earlier(&self, micros: i64) -> Result<(), sqlx::Error> {
-        let earlier = sqlx::query("update wake_ups set wake_at = wake_at - ?").bind(micros);
+        let earlier =
+            sqlx::query("update wake_ups set next_timer_at = next_timer_at - ?").bind(micros);
         earlier
             .execute(&mut *self.writer.take().await)
             .await

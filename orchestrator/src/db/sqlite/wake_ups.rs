@@ -35,7 +35,7 @@ async fn sweep(connection: &mut SqliteConnection, now: Time) -> Result<(), Error
     let query = sqlx::query(
         "delete from wake_ups where saga_id in (
             select w.saga_id from wake_ups w left join sagas s on s.id = w.saga_id
-            where w.wake_at <= ? and (s.id is null or s.finished_at is not null) limit 10000)",
+            where w.next_timer_at <= ? and (s.id is null or s.finished_at is not null) limit 10000)",
     );
     query.bind(now.micros()).execute(connection).await.map(drop)
 }
@@ -46,10 +46,10 @@ async fn move_ahead(
     limit: u32,
 ) -> Result<Vec<Uuid>, Error> {
     let query = sqlx::query_scalar(
-        "update wake_ups set wake_at = ?
+        "update wake_ups set next_timer_at = ?
         where saga_id in (
             select w.saga_id from wake_ups w join sagas s on s.id = w.saga_id
-            where w.wake_at <= ? and s.finished_at is null order by w.wake_at limit ?)
+            where w.next_timer_at <= ? and s.finished_at is null order by w.next_timer_at limit ?)
         returning saga_id",
     );
     query
@@ -61,7 +61,7 @@ async fn move_ahead(
 }
 
 async fn earliest(connection: &mut SqliteConnection) -> Result<Option<Time>, Error> {
-    let query = sqlx::query_scalar("select min(wake_at) from wake_ups");
+    let query = sqlx::query_scalar("select min(next_timer_at) from wake_ups");
     let earliest: Option<i64> = query.fetch_one(connection).await?;
     Ok(earliest.map(Time::from_micros))
 }

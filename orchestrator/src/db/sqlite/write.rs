@@ -134,14 +134,14 @@ const HISTORY: Into = (
     "",
 );
 const WAKES_EXACTLY: Into = (
-    "insert into wake_ups (saga_id, wake_at)",
+    "insert into wake_ups (saga_id, next_timer_at)",
     2,
-    "on conflict (saga_id) do update set wake_at = excluded.wake_at",
+    "on conflict (saga_id) do update set next_timer_at = excluded.next_timer_at",
 );
 const WAKES_EARLIER: Into = (
-    "insert into wake_ups (saga_id, wake_at)",
+    "insert into wake_ups (saga_id, next_timer_at)",
     2,
-    "on conflict (saga_id) do update set wake_at = excluded.wake_at where excluded.wake_at < wake_at",
+    "on conflict (saga_id) do update set next_timer_at = excluded.next_timer_at where excluded.next_timer_at < next_timer_at",
 );
 
 async fn write_sagas(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {

@@ -46,7 +46,7 @@ impl Cache {
     /// Keeps it, unless it is at its end: hardly anything comes for it any more.
     pub fn put(&mut self, cached: Cached) {
         self.forget(cached.saga.id);
-        if cached.saga.status.finished() {
+        if cached.saga.status.is_finished() {
             return;
         }
         self.bytes += cached.bytes;

@@ -81,7 +81,7 @@ impl Shard {
             input,
             definition: known.definition,
             ignored: loaded.ignored,
-            wake: loaded.wake_at,
+            wake: loaded.next_timer_at,
         }))
     }
 

@@ -7,7 +7,7 @@ mod gather;
 mod load;
 mod prepare;
 mod saga_work;
-mod unread;
+mod unconsumed;
 mod write;
 
 pub use gather::{Queues, Receivers, queues};

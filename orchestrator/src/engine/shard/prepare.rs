@@ -3,15 +3,15 @@
 use super::cache::Cached;
 use super::load::Ground;
 use super::saga_work::SagaWork;
-use super::{Request, Shared, unread};
+use super::{Request, Shared, unconsumed};
 use crate::db::{Batch, FoundStarts, IdempotencyRow};
 use crate::engine::submit::{Answer, Idempotency, StartDetails, StartError, SubmitError};
 use saga_core::definition::Definition;
 use saga_core::saga::Saga;
 use saga_core::transition::input::Start;
-use saga_core::transition::{self, Decision, Effect, Input, Moved, Subject};
+use saga_core::transition::{self, Decision, Effect, Input, SagaContext, Transition};
 use saga_protocol::Time;
-use saga_protocol::message::{Envelope, INPUT_BYTES, Outgoing};
+use saga_protocol::message::{Envelope, MAX_INPUT_BYTES, OutboxMessage};
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 /// A batch ready to be written, and what follows once it is.
 pub struct Prepared {
     pub batch: Batch,
-    pub messages: Arc<[Outgoing]>,
+    pub messages: Arc<[OutboxMessage]>,
     /// One for each request, in order.
     pub verdicts: Vec<Verdict>,
     /// The sagas as they will be.
@@ -38,7 +38,7 @@ struct Making<'a> {
     sagas: HashMap<Uuid, SagaWork>,
     taken: FoundStarts,
     idempotency: Vec<IdempotencyRow>,
-    messages: Vec<Outgoing>,
+    messages: Vec<OutboxMessage>,
 }
 
 /// Applies the inputs in order.
@@ -96,23 +96,23 @@ impl Making<'_> {
         {
             return Err(SubmitError::Precondition(saga.revision));
         }
-        let subject = Subject {
+        let subject = SagaContext {
             definition: &definition,
             input: &input,
         };
-        let input = unread::ask(self.shared, &definition, &saga, &request.input, self.now);
+        let input = unconsumed::ask(self.shared, &definition, &saga, &request.input, self.now);
         match transition::apply(subject, &saga, &input, self.now) {
-            Decision::Moved(moved) => {
-                let Moved {
+            Decision::Applied(moved) => {
+                let Transition {
                     saga,
                     effects,
                     moves,
                 } = *moved;
                 work.moved(saga, &input, &moves);
-                unread::count(&definition, &input);
+                unconsumed::count(&definition, &input);
                 let saga = Arc::clone(&work.now.saga);
                 self.perform(&saga, effects);
-                Ok(Answer::Moved(saga))
+                Ok(Answer::Transition(saga))
             }
             Decision::Ignored(reason) => {
                 work.ignored(&input, reason, self.now);
@@ -128,25 +128,27 @@ impl Making<'_> {
         }
         if let Some(work) = self.sagas.get(&start.saga_id) {
             // An earlier try of this very start was committed after all, and is no longer in the outbox.
-            return Ok(Answer::Moved(Arc::clone(&work.now.saga)));
+            return Ok(Answer::Transition(Arc::clone(&work.now.saga)));
         }
         let bytes = start.input.get().len();
-        if bytes > INPUT_BYTES {
+        if bytes > MAX_INPUT_BYTES {
             return Err(StartError::TooLarge {
                 bytes,
-                most: INPUT_BYTES,
+                most: MAX_INPUT_BYTES,
             }
             .into());
         }
         let definition = self.definition(details)?;
         if let Some(schema) = &definition.input_schema {
-            schema.check(&start.input).map_err(StartError::Unfit)?;
+            schema
+                .check(&start.input)
+                .map_err(StartError::SchemaViolation)?;
         }
-        let subject = Subject {
+        let subject = SagaContext {
             definition: &definition,
             input: &start.input,
         };
-        let Moved {
+        let Transition {
             saga,
             effects,
             moves,
@@ -168,7 +170,7 @@ impl Making<'_> {
         let saga = Arc::clone(&work.now.saga);
         self.sagas.insert(start.saga_id, work);
         self.perform(&saga, effects);
-        Ok(Answer::Moved(saga))
+        Ok(Answer::Transition(saga))
     }
 
     /// A start whose key has started a saga already, in the database or in this batch (rule C8).
@@ -254,11 +256,11 @@ impl Making<'_> {
         for effect in effects {
             let outgoing = match effect {
                 Effect::Send { worker, command } => {
-                    Outgoing::command(&worker, &command, envelope.clone())
+                    OutboxMessage::command(&worker, &command, envelope.clone())
                 }
-                Effect::Publish(event) => Outgoing::event(&event, envelope.clone()),
+                Effect::Publish(event) => OutboxMessage::event(&event, envelope.clone()),
                 // Which wake-up is needed follows from the saga's last state in this batch.
-                Effect::WakeAt(_) => continue,
+                Effect::SetTimer(_) => continue,
             };
             self.messages
                 .push(outgoing.expect("a message's keys are strings, so it has a JSON form"));

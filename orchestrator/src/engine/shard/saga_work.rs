@@ -4,7 +4,7 @@ use super::cache::Cached;
 use crate::db::{Check, HistoryRow, SagaInsert, SagaRow, Wake};
 use crate::engine::limits::IGNORED_KEPT;
 use saga_core::saga::{Saga, Status, StepStatus};
-use saga_core::transition::{self, Input, Move, Reason};
+use saga_core::transition::{self, Input, Reason, StatusChange};
 use saga_protocol::Time;
 use serde::Serialize;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub struct SagaWork {
 struct Entry<'a> {
     input: &'a Input,
     #[serde(skip_serializing_if = "Option::is_none")]
-    moved: Option<&'a [Move]>,
+    moved: Option<&'a [StatusChange]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ignored: Option<Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ impl SagaWork {
     }
 
     /// The saga moved to that state.
-    pub fn moved(&mut self, saga: Saga, input: &Input, moves: &[Move]) {
+    pub fn moved(&mut self, saga: Saga, input: &Input, moves: &[StatusChange]) {
         let entry = Entry {
             input,
             moved: Some(moves),
@@ -124,8 +124,8 @@ impl SagaWork {
     /// The wake-up to set, if it must be (rule C5): a fired one anew, another only if it is earlier than what stands.
     pub fn wake(&mut self, now: Time) -> Option<Wake> {
         let saga_id = self.now.saga.id;
-        let needed = transition::wake_at(&self.now.saga);
-        if self.fired && !self.now.saga.status.finished() {
+        let needed = transition::next_timer_at(&self.now.saga);
+        if self.fired && !self.now.saga.status.is_finished() {
             let at = needed.unwrap_or(now + NEVER);
             self.now.wake = Some(at);
             return Some(Wake {
@@ -210,7 +210,7 @@ fn current(saga: &Saga) -> String {
     let names = saga
         .steps
         .iter()
-        .filter(|step| under_way(step.status) || (stuck && step.stuck()));
+        .filter(|step| under_way(step.status) || (stuck && step.needs_operator()));
     names
         .map(|step| step.name.as_str())
         .collect::<Vec<_>>()
@@ -221,9 +221,9 @@ fn current(saga: &Saga) -> String {
 fn error_code(saga: &Saga) -> Option<String> {
     let errors = saga.steps.iter().filter_map(|step| {
         let back = step
-            .undo
+            .compensation
             .as_ref()
-            .and_then(|undo| undo.tries.error.as_ref());
+            .and_then(|compensation| compensation.attempts.error.as_ref());
         back.or(step.execute.error.as_ref())
     });
     errors.map(|error| error.code.clone()).next()

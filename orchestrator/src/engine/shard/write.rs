@@ -168,7 +168,7 @@ impl Shard {
             .binary_search_by_key(&saga.id, |insert| insert.row.id)
             .is_ok();
         let moved = begun || raised(&batch.checks, saga.id, saga.revision);
-        if moved && saga.status.finished() {
+        if moved && saga.status.is_finished() {
             let status = saga.status.as_str();
             metrics::counter!("saga_finished_total", "workflow" => workflow(), "status" => status)
                 .increment(1);

@@ -4,12 +4,12 @@ use super::scripted::obedient;
 use super::*;
 use crate::db::DbError;
 use saga_core::saga::Status;
-use saga_protocol::message::{Outcome, Reply};
+use saga_protocol::message::{Reply, ReplyOutcome};
 use saga_protocol::{Action, Failure};
 use std::sync::atomic::Ordering;
 
 fn finished(saga: &Saga) -> bool {
-    saga.status.finished()
+    saga.status.is_finished()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +53,7 @@ async fn recovery_is_nothing_but_the_loops_starting_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn c4_a_nul_in_a_reply_is_cut_out_and_holds_up_nothing() {
     let rig = Rig::new(Box::new(|command| {
-        let mut reply = Reply::to(command, Outcome::Failed);
+        let mut reply = Reply::to(command, ReplyOutcome::Failed);
         reply.error = Some(Failure {
             code: "nul\0".to_owned(),
             message: "a\0b".to_owned(),
@@ -62,7 +62,7 @@ async fn c4_a_nul_in_a_reply_is_cut_out_and_holds_up_nothing() {
         if command.step == "second" && command.action == Action::Execute {
             vec![reply]
         } else {
-            vec![Reply::to(command, Outcome::Completed)]
+            vec![Reply::to(command, ReplyOutcome::Completed)]
         }
     }))
     .await;
@@ -93,7 +93,7 @@ async fn only_starts_are_refused_for_load() {
         .count();
     assert!(refused > 0, "the fault must happen");
     for answer in answers.into_iter().flatten() {
-        let Answer::Moved(saga) = answer else {
+        let Answer::Transition(saga) = answer else {
             panic!("{answer:?}")
         };
         assert_eq!(
@@ -144,7 +144,7 @@ async fn c2_a_start_that_was_committed_unheard_and_published_by_another_replica_
             .submit(start(id, key.unwrap_or_else(|| id.to_string())))
             .await;
         assert!(
-            matches!(&answer, Ok(Answer::Moved(saga)) if saga.id == id),
+            matches!(&answer, Ok(Answer::Transition(saga)) if saga.id == id),
             "{answer:?}"
         );
     }

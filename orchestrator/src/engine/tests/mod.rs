@@ -1,10 +1,10 @@
 //! The engine on a real database, with a scripted other side.
 
+mod built_in;
 mod faults;
 mod scripted;
-mod shipped;
 mod story;
-mod unread;
+mod unconsumed;
 mod wake_ups;
 
 use super::{
@@ -115,7 +115,7 @@ impl Rig {
             .submit(start(saga_id, saga_id.to_string()))
             .await
             .expect("started");
-        assert!(matches!(answer, Answer::Moved(_)));
+        assert!(matches!(answer, Answer::Transition(_)));
         saga_id
     }
 
@@ -131,7 +131,7 @@ impl Rig {
             .expect("the database answers")
             .expect("it exists");
         assert!(reached(&saga), "not there within {SOON:?}: {saga:?}");
-        if saga.status.finished() {
+        if saga.status.is_finished() {
             self.replays(saga_id).await;
         }
         saga

@@ -2,7 +2,7 @@
 
 use crate::bus::{Ack, Bus, Channels, Delivery, Incoming, Published, WorkerBacklog};
 use saga_protocol::Time;
-use saga_protocol::message::{Command, Envelope, Event, Outcome, Outgoing, Reply, Topic};
+use saga_protocol::message::{Command, Envelope, Event, OutboxMessage, Reply, ReplyOutcome, Topic};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
@@ -18,9 +18,9 @@ pub struct Scripted {
     pub full: AtomicBool,
     /// Takes batches and loses them while set.
     pub lost: AtomicBool,
-    /// Nobody takes commands while set: they are published, and lie there unread.
+    /// Nobody takes commands while set: they are published, and lie there unconsumed.
     pub away: AtomicBool,
-    unread: Mutex<Vec<Command>>,
+    unconsumed: Mutex<Vec<Command>>,
     script: Script,
     pub acks: Arc<AtomicUsize>,
     pub commands: Arc<Mutex<Vec<Command>>>,
@@ -36,7 +36,7 @@ impl Scripted {
             full: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             away: AtomicBool::new(false),
-            unread: Mutex::default(),
+            unconsumed: Mutex::default(),
             script,
             acks: Arc::default(),
             commands: Arc::default(),
@@ -76,19 +76,22 @@ impl Scripted {
     /// The workers come back, and take all that lies there.
     pub async fn come_back(&self) {
         self.away.store(false, Ordering::Relaxed);
-        let taken = std::mem::take(&mut *self.unread.lock().expect("no panic"));
+        let taken = std::mem::take(&mut *self.unconsumed.lock().expect("no panic"));
         for reply in taken.iter().flat_map(|command| (self.script)(command)) {
             self.say(reply).await.expect("the engine listens");
         }
     }
 
-    fn read(&self, messages: &[Outgoing]) -> Vec<Reply> {
+    fn read(&self, messages: &[OutboxMessage]) -> Vec<Reply> {
         let mut answers = Vec::new();
         for message in messages {
             if let Topic::Commands(_) = message.topic {
                 let command: Command = message.value.read().expect("a command was published");
                 if self.away.load(Ordering::Relaxed) {
-                    self.unread.lock().expect("no panic").push(command.clone());
+                    self.unconsumed
+                        .lock()
+                        .expect("no panic")
+                        .push(command.clone());
                 } else {
                     answers.extend((self.script)(&command));
                 }
@@ -142,9 +145,9 @@ impl Bus for Scripted {
         Ok(())
     }
 
-    fn unread(&self, worker: &str, saga: Uuid, decided_at: Time, _: Time) -> bool {
-        let unread = self.unread.lock().expect("no panic");
-        unread.iter().any(|command| {
+    fn unconsumed(&self, worker: &str, saga: Uuid, decided_at: Time, _: Time) -> bool {
+        let unconsumed = self.unconsumed.lock().expect("no panic");
+        unconsumed.iter().any(|command| {
             (command.step.as_str(), command.saga_id, command.decided_at)
                 == (worker, saga, decided_at)
         })
@@ -153,5 +156,5 @@ impl Bus for Scripted {
 
 /// Does everything it is told.
 pub fn obedient() -> Script {
-    Box::new(|command| vec![Reply::to(command, Outcome::Completed)])
+    Box::new(|command| vec![Reply::to(command, ReplyOutcome::Completed)])
 }

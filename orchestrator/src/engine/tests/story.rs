@@ -3,12 +3,12 @@
 use super::scripted::obedient;
 use super::*;
 use saga_core::saga::Status;
-use saga_protocol::message::{Outcome, Reply};
+use saga_protocol::message::{Reply, ReplyOutcome};
 use saga_protocol::{Action, Failure};
 use std::sync::atomic::Ordering;
 
 fn finished(saga: &Saga) -> bool {
-    saga.status.finished()
+    saga.status.is_finished()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,14 +41,14 @@ async fn a_cancel_undoes_what_is_done_in_reverse_order() {
         if silent {
             vec![]
         } else {
-            vec![Reply::to(command, Outcome::Completed)]
+            vec![Reply::to(command, ReplyOutcome::Completed)]
         }
     }))
     .await;
     let id = rig.start().await;
     rig.until(id, |saga| saga.steps[2].execute.attempt == 1)
         .await;
-    assert!(matches!(rig.cancel(id).await, Ok(Answer::Moved(_))));
+    assert!(matches!(rig.cancel(id).await, Ok(Answer::Transition(_))));
     let saga = rig.until(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
     let commands = rig.bus.commands.lock().expect("no panic").clone();
@@ -72,7 +72,7 @@ async fn a_timer_turns_a_saga_whose_worker_keeps_silent() {
         if silent {
             vec![]
         } else {
-            vec![Reply::to(command, Outcome::Completed)]
+            vec![Reply::to(command, ReplyOutcome::Completed)]
         }
     }))
     .await;
@@ -97,9 +97,9 @@ async fn a_failed_attempt_is_followed_by_another() {
         let mut reply = Reply::to(
             command,
             if fails {
-                Outcome::Failed
+                ReplyOutcome::Failed
             } else {
-                Outcome::Completed
+                ReplyOutcome::Completed
             },
         );
         reply.error = fails.then(|| Failure::retryable("busy", "come again"));
@@ -125,13 +125,13 @@ async fn b6_a_compensation_that_gives_up_parks_and_a_retry_moves_it_on() {
         let mut reply = Reply::to(
             command,
             if never || stuck {
-                Outcome::Failed
+                ReplyOutcome::Failed
             } else {
-                Outcome::Completed
+                ReplyOutcome::Completed
             },
         );
         reply.error = never
-            .then(|| Failure::last("no", "never"))
+            .then(|| Failure::permanent("no", "never"))
             .or(stuck.then(|| Failure::retryable("down", "later")));
         vec![reply]
     }))
@@ -140,7 +140,7 @@ async fn b6_a_compensation_that_gives_up_parks_and_a_retry_moves_it_on() {
     rig.until(id, |saga| saga.status == Status::Parked).await;
     assert!(matches!(
         rig.submit(id, Input::Retry(reason())).await,
-        Ok(Answer::Moved(_))
+        Ok(Answer::Transition(_))
     ));
     let saga = rig.until(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
@@ -189,7 +189,7 @@ async fn a_caller_that_has_been_answered_or_has_given_up_waits_no_longer() {
         .wait(id, finished, std::time::Duration::from_millis(20))
         .await;
     assert!(
-        not_yet.is_ok_and(|saga| saga.is_some_and(|saga| !saga.status.finished())),
+        not_yet.is_ok_and(|saga| saga.is_some_and(|saga| !saga.status.is_finished())),
         "as last seen"
     );
     assert_eq!(rig.engine.shared().waiters.count(), 0);

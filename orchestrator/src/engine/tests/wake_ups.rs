@@ -1,9 +1,9 @@
 //! C5: two replicas, and a wake-up that one of them counts on and the other has taken.
 
 use super::*;
-use saga_core::transition::wake_at;
+use saga_core::transition::next_timer_at;
 use saga_protocol::Time;
-use saga_protocol::message::{Outcome, Reply};
+use saga_protocol::message::{Reply, ReplyOutcome};
 
 const LONG: &str = r"
 workflow: long
@@ -20,7 +20,7 @@ steps:
 impl Rig {
     async fn stored_wake_up(&self, id: Uuid) -> Time {
         let loaded = self.db.load(&[id]).await.expect("answered");
-        loaded[0].wake_at.expect("it has a wake-up")
+        loaded[0].next_timer_at.expect("it has a wake-up")
     }
 
     async fn until_woken_otherwise(&self, id: Uuid, than: Time) {
@@ -43,7 +43,7 @@ impl Rig {
             .await
             .expect("it is sent");
         self.bus
-            .say(Reply::to(&command, Outcome::Completed))
+            .say(Reply::to(&command, ReplyOutcome::Completed))
             .await
             .expect("the engine listens");
     }
@@ -80,7 +80,7 @@ async fn woken_and_due() -> (Time, Time) {
     let woken = here.stored_wake_up(id).await;
     there.engine.stop().await;
     here.engine.stop().await;
-    (woken, wake_at(&saga).expect("it has a timeout"))
+    (woken, next_timer_at(&saga).expect("it has a timeout"))
 }
 
 #[tokio::test]

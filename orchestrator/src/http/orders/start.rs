@@ -145,11 +145,11 @@ fn answer_with_payment(saga: &Saga, input: &Payload) -> Result<Response> {
 
 /// There is nothing more to wait for: it is paid, or will not be.
 fn payment_known(saga: &Saga) -> bool {
-    paid(saga) || saga.turned() || saga.status.finished()
+    paid(saga) || saga.is_rolling_back() || saga.status.is_finished()
 }
 
 fn paid(saga: &Saga) -> bool {
-    !saga.turned()
+    !saga.is_rolling_back()
         && saga
             .step("pay")
             .is_some_and(|pay| pay.status == StepStatus::Completed)

@@ -54,7 +54,7 @@ impl OrderStatus {
 
 /// The payment failed finally: that is what turned the saga.
 pub fn payment_failed(saga: &Saga) -> bool {
-    saga.turn
+    saga.rollback
         .as_ref()
         .is_some_and(|turn| turn.cause == Cause::Failure("pay".to_owned()))
 }
@@ -62,7 +62,7 @@ pub fn payment_failed(saga: &Saga) -> bool {
 fn cancelled(saga: &Saga) -> bool {
     saga.cancel.is_some()
         || saga
-            .turn
+            .rollback
             .as_ref()
             .is_some_and(|turn| turn.cause == Cause::Deadline)
 }

@@ -76,9 +76,9 @@ pub(super) async fn attention(app: &App, now: Time) -> Result<Vec<Item>> {
 
 fn needs_attention(saga: &Saga) -> bool {
     let retries = |step: &saga_core::saga::Step| {
-        step.undo
+        step.compensation
             .as_ref()
-            .is_some_and(|undo| !undo.settled && undo.tries.failures > 0)
+            .is_some_and(|compensation| !compensation.settled && compensation.attempts.failures > 0)
     };
     saga.status == Status::Parked || saga.past_deadline || saga.steps.iter().any(retries)
 }

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use saga_core::transition::{Input, input};
 use saga_protocol::Failure;
 use saga_protocol::Payload;
-use saga_protocol::message::OUTPUT_BYTES;
+use saga_protocol::message::MAX_OUTPUT_BYTES;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -154,10 +154,10 @@ fn step_input(action: &str, step: String, fields: Fields, caller: &Caller) -> Re
             } else {
                 fields.output
             };
-            if text.len() > OUTPUT_BYTES {
+            if text.len() > MAX_OUTPUT_BYTES {
                 return Err(Problem::field(
                     "#/output",
-                    format!("is over {OUTPUT_BYTES} bytes"),
+                    format!("is over {MAX_OUTPUT_BYTES} bytes"),
                 ));
             }
             // As a value first: what is merely carried is not looked into.
@@ -177,7 +177,7 @@ fn step_input(action: &str, step: String, fields: Fields, caller: &Caller) -> Re
         }
         "fail" => Input::Fail(input::Fail {
             step,
-            error: Failure::last(fields.code.trim(), fields.message),
+            error: Failure::permanent(fields.code.trim(), fields.message),
             by,
         }),
         "resolve" if fields.note.trim().is_empty() => {

@@ -65,15 +65,15 @@ pub(super) struct Row {
 
 impl Row {
     pub fn of(saga: &Saga, now: Time) -> Self {
-        let under_way: Vec<_> = saga
+        let current_direction: Vec<_> = saga
             .steps
             .iter()
-            .filter(|step| moving(step.status) || step.stuck())
+            .filter(|step| moving(step.status) || step.needs_operator())
             .collect();
         let error = saga
             .steps
             .iter()
-            .filter_map(|step| step.under_way().1.error.as_ref())
+            .filter_map(|step| step.current_direction().1.error.as_ref())
             .next_back();
         let error = error.or_else(|| saga.failure().map(|(_, error)| error));
         let done = |status| {
@@ -91,16 +91,16 @@ impl Row {
             key: saga.key.clone(),
             workflow: saga.workflow.clone(),
             version: saga.version,
-            step: under_way
+            step: current_direction
                 .iter()
                 .map(|step| step.name.as_str())
                 .collect::<Vec<_>>()
                 .join(", "),
             done: saga.steps.iter().filter(|step| done(step.status)).count(),
             steps: saga.steps.len(),
-            attempt: under_way
+            attempt: current_direction
                 .iter()
-                .map(|step| step.under_way().1.attempt)
+                .map(|step| step.current_direction().1.attempt)
                 .max()
                 .unwrap_or(0),
             started: Moment::of(saga.started_at, now),

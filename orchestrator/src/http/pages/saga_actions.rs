@@ -2,7 +2,7 @@
 
 use saga_core::definition::Definition;
 use saga_core::saga::{Saga, StepStatus, Wait};
-use saga_core::transition::too_late_to_cancel;
+use saga_core::transition::cancel_refusal_reason;
 
 /// An action on the saga.
 pub(super) struct Action {
@@ -54,17 +54,17 @@ fn cancel_off(definition: &Definition, saga: &Saga) -> Option<String> {
     if let Some(cancel) = &saga.cancel {
         return Some(format!("It was cancelled by {}.", cancel.by));
     }
-    too_late_to_cancel(definition, saga).map(|why| format!("Too late: {why}."))
+    cancel_refusal_reason(definition, saga).map(|why| format!("Too late: {why}."))
 }
 
 /// Which steps a cancel undoes, in which order.
 fn cancel_what(definition: &Definition, saga: &Saga) -> String {
-    if saga.turned() {
+    if saga.is_rolling_back() {
         return "It goes backwards already; the wish is written down.".to_owned();
     }
     let undone = definition.steps.iter().zip(&saga.steps).rev();
     let undone: Vec<_> = undone
-        .filter(|(defined, step)| defined.compensation.is_some() && step.execute.decided())
+        .filter(|(defined, step)| defined.compensation.is_some() && step.execute.is_decided())
         .map(|(_, step)| step.name.as_str())
         .collect();
     match undone.as_slice() {
@@ -74,15 +74,15 @@ fn cancel_what(definition: &Definition, saga: &Saga) -> String {
 }
 
 fn retry_off(saga: &Saga) -> Option<String> {
-    if saga.status.finished() {
+    if saga.status.is_finished() {
         return Some(format!("It is {}.", saga.status));
     }
-    if saga.paused && !saga.turned() {
+    if saga.paused && !saga.is_rolling_back() {
         return Some("It is paused.".to_owned());
     }
     let waits = |step: &saga_core::saga::Step| {
         matches!(
-            step.under_way().1.wait,
+            step.current_direction().1.wait,
             Some(Wait::Retry(_) | Wait::Operator)
         )
     };
@@ -90,9 +90,9 @@ fn retry_off(saga: &Saga) -> Option<String> {
 }
 
 fn pause_off(saga: &Saga) -> Option<String> {
-    if saga.status.finished() {
+    if saga.status.is_finished() {
         Some(format!("It is {}.", saga.status))
-    } else if saga.turned() {
+    } else if saga.is_rolling_back() {
         Some("It goes backwards.".to_owned())
     } else {
         saga.paused.then(|| "It is paused.".to_owned())
@@ -119,21 +119,21 @@ pub(super) fn settle(saga: &Saga) -> Vec<Settle> {
             });
         };
         let open = matches!(step.status, StepStatus::Running | StepStatus::Waiting);
-        if !saga.turned() && (open || step.status == StepStatus::Failed) {
+        if !saga.is_rolling_back() && (open || step.status == StepStatus::Failed) {
             offer(
                 "complete",
                 "Complete",
                 "It was done otherwise: the saga goes on with this output.",
             );
         }
-        if !saga.turned() && open {
+        if !saga.is_rolling_back() && open {
             offer(
                 "fail",
                 "Fail",
                 "It will not be done: it is not tried again, and the saga turns or is parked.",
             );
         }
-        if step.undo.is_some() && step.stuck() {
+        if step.compensation.is_some() && step.needs_operator() {
             offer(
                 "resolve",
                 "Settle the compensation of",

@@ -3,7 +3,7 @@
 use super::words::{Moment, icon, pretty, pretty_value, span};
 use crate::http::sagas::HistoryEntryView;
 use saga_core::definition::{Definition, Root, redact};
-use saga_core::saga::{Saga, Step, StepStatus, Undo};
+use saga_core::saga::{CompensationState, Saga, Step, StepStatus};
 use saga_core::transition::waiting_for;
 use saga_protocol::Action;
 use saga_protocol::Time;
@@ -47,8 +47,8 @@ pub(super) fn head(definition: &Definition, saga: &Saga, now: Time) -> Head {
         status: saga.status.as_str(),
         icon: icon(saga.status.as_str()),
         paused: saga.paused,
-        past_deadline: saga.past_deadline && !saga.status.finished(),
-        finished: saga.status.finished(),
+        past_deadline: saga.past_deadline && !saga.status.is_finished(),
+        finished: saga.status.is_finished(),
         revision: saga.revision,
         started: Moment::of(saga.started_at, now),
         updated: Moment::of(saga.updated_at, now),
@@ -75,7 +75,7 @@ pub(super) struct Failure {
 pub(super) fn failures(saga: &Saga) -> Vec<Failure> {
     let of = |step: &Step, undoing: bool| {
         let tries = if undoing {
-            &step.undo.as_ref()?.tries
+            &step.compensation.as_ref()?.attempts
         } else {
             &step.execute
         };
@@ -132,9 +132,9 @@ pub(super) fn steps(definition: &Definition, saga: &Saga, now: Time) -> Vec<Step
             icon: icon(step.status.as_str()),
             forward: forward(step),
             back: step
-                .undo
+                .compensation
                 .as_ref()
-                .map(|undo| back(undo, step.stuck()))
+                .map(|compensation| back(compensation, step.needs_operator()))
                 .unwrap_or_default(),
             started: step.started_at.map(|at| Moment::of(at, now)),
             took: step
@@ -143,9 +143,9 @@ pub(super) fn steps(definition: &Definition, saga: &Saga, now: Time) -> Vec<Step
                 .unwrap_or_default(),
             output: step.output.as_ref().map(shown),
             undo_output: step
-                .undo
+                .compensation
                 .as_ref()
-                .and_then(|undo| undo.output.as_ref())
+                .and_then(|compensation| compensation.output.as_ref())
                 .map(shown),
         }
     };
@@ -154,7 +154,7 @@ pub(super) fn steps(definition: &Definition, saga: &Saga, now: Time) -> Vec<Step
 
 /// What became of the action, in words.
 fn forward(step: &Step) -> String {
-    if !step.execute.decided() {
+    if !step.execute.is_decided() {
         return if step.status == StepStatus::Skipped {
             "skipped".to_owned()
         } else {
@@ -163,14 +163,14 @@ fn forward(step: &Step) -> String {
     }
     let said = match (
         &step.execute.error,
-        step.undo.is_some() || step.status == StepStatus::Failed,
+        step.compensation.is_some() || step.status == StepStatus::Failed,
     ) {
         _ if step.output.is_some() || step.status == StepStatus::Completed => {
             "completed".to_owned()
         }
         _ if step.happened => "accepted".to_owned(),
         (Some(error), true) => format!("failed: {}", error.code),
-        (Some(error), false) if step.stuck() => format!("{}, gave up", error.code),
+        (Some(error), false) if step.needs_operator() => format!("{}, gave up", error.code),
         (Some(error), false) => format!("{}, tried again", error.code),
         (None, true) => "outcome not known".to_owned(),
         (None, false) => "under way".to_owned(),
@@ -179,8 +179,13 @@ fn forward(step: &Step) -> String {
 }
 
 /// What becomes of the compensation, in words.
-fn back(undo: &Undo, stuck: bool) -> String {
-    let said = match (&undo.note, undo.settled, undo.empty, &undo.tries.error) {
+fn back(compensation: &CompensationState, stuck: bool) -> String {
+    let said = match (
+        &compensation.note,
+        compensation.settled,
+        compensation.empty,
+        &compensation.attempts.error,
+    ) {
         (Some(note), ..) => format!("settled by hand: {note}"),
         (None, true, true, _) => "nothing was to be undone".to_owned(),
         (None, true, false, _) => "undone".to_owned(),
@@ -188,7 +193,7 @@ fn back(undo: &Undo, stuck: bool) -> String {
         (None, false, _, Some(error)) => format!("{}, tried again", error.code),
         (None, false, _, None) => "under way".to_owned(),
     };
-    attempts(said, undo.tries.attempt)
+    attempts(said, compensation.attempts.attempt)
 }
 
 fn attempts(said: String, attempt: u32) -> String {

@@ -82,7 +82,7 @@ pub async fn cancel_saga(
     if_match: IfMatch,
 ) -> Result<Arc<Saga>> {
     match submit(app, id, Input::Cancel(reason.by(caller)), if_match).await? {
-        Answer::Moved(saga) => Ok(saga),
+        Answer::Transition(saga) => Ok(saga),
         Answer::Ignored(_, saga) if saga.cancel.is_some() => Ok(saga),
         Answer::Ignored(_, saga) => Err(Problem::new(
             Kind::TooLate,
@@ -99,7 +99,9 @@ pub async fn cancel_saga(
 /// 404 for an unknown step, 409 if it cannot be done now.
 pub fn changed(answer: Answer) -> Result<Arc<Saga>> {
     match answer {
-        Answer::Moved(saga) | Answer::Ignored(Reason::Duplicate | Reason::Stale, saga) => Ok(saga),
+        Answer::Transition(saga) | Answer::Ignored(Reason::Duplicate | Reason::Stale, saga) => {
+            Ok(saga)
+        }
         Answer::Ignored(reason @ (Reason::UnknownSaga | Reason::UnknownStep), saga) => {
             Err(Problem::not_found(format!("saga {}: {reason}", saga.id)))
         }
@@ -192,7 +194,7 @@ macro_rules! action {
 }
 
 action!(
-    /// Tries now what waits for its next attempt, or is parked.
+    /// AttemptState now what waits for its next attempt, or is parked.
     retry, Retry, "/sagas/{id}/retry", "retry_saga", "The next attempts are on their way"
 );
 action!(

@@ -17,7 +17,7 @@ use axum::response::Response;
 use saga_core::definition::Definition;
 use saga_core::saga::{Saga, Status};
 use saga_protocol::Payload;
-use saga_protocol::message::INPUT_BYTES;
+use saga_protocol::message::MAX_INPUT_BYTES;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -107,11 +107,11 @@ async fn begin(
 ) -> Result<Response> {
     let new = body.read(NewSaga::read)?;
     let input = body.payload("input").unwrap_or_else(Payload::empty);
-    if input.get().len() > INPUT_BYTES {
+    if input.get().len() > MAX_INPUT_BYTES {
         return Err(Problem::field(
             "#/input",
             format!(
-                "is {} bytes; at most {INPUT_BYTES} are taken",
+                "is {} bytes; at most {MAX_INPUT_BYTES} are taken",
                 input.get().len()
             ),
         ));
@@ -179,7 +179,7 @@ async fn answer_with_end(app: &App, saga: &Saga, input: &Payload) -> Result<Resp
 
 /// It moves no further by itself.
 fn ended(saga: &Saga) -> bool {
-    saga.status.finished() || saga.status == Status::Parked
+    saga.status.is_finished() || saga.status == Status::Parked
 }
 
 fn not_completed(saga: &Saga) -> Problem {

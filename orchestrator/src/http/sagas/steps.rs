@@ -15,8 +15,8 @@ use axum::response::Response;
 use saga_core::transition::{Input, input};
 use saga_protocol::Failure;
 use saga_protocol::Payload;
-use saga_protocol::message::OUTPUT_BYTES;
-use saga_protocol::{ERROR_CODE_CHARS, ERROR_MESSAGE_CHARS};
+use saga_protocol::message::MAX_OUTPUT_BYTES;
+use saga_protocol::{MAX_ERROR_CODE_CHARS, MAX_ERROR_MESSAGE_CHARS};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -66,12 +66,12 @@ pub struct ResolveBody {
 impl FailBody {
     fn read(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Option<Failure> {
         let mut error = fields.object("error", mistakes)?;
-        let code = error.text("code", 1..=ERROR_CODE_CHARS, mistakes);
-        let message = error.optional_text("message", 0..=ERROR_MESSAGE_CHARS, mistakes);
+        let code = error.text("code", 1..=MAX_ERROR_CODE_CHARS, mistakes);
+        let message = error.optional_text("message", 0..=MAX_ERROR_MESSAGE_CHARS, mistakes);
         // As it stands in an answer: it may be sent back, and is not looked at.
         let _ = error.optional("retryable");
         error.finish(mistakes);
-        Some(Failure::last(&code?, message?.unwrap_or_default()))
+        Some(Failure::permanent(&code?, message?.unwrap_or_default()))
     }
 }
 
@@ -104,10 +104,10 @@ pub(super) async fn complete(
     })?;
     let output = body.payload("output").unwrap_or_else(Payload::empty);
     let bytes = output.get().len();
-    if bytes > OUTPUT_BYTES {
+    if bytes > MAX_OUTPUT_BYTES {
         return Err(Problem::field(
             "#/output",
-            format!("is {bytes} bytes; at most {OUTPUT_BYTES} are taken"),
+            format!("is {bytes} bytes; at most {MAX_OUTPUT_BYTES} are taken"),
         ));
     }
     let (reason, by) = (reason.unwrap_or_default(), caller.name().to_owned());

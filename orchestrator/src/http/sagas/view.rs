@@ -185,7 +185,9 @@ impl SagaView {
             };
             shown.output = Some(output(step.output.as_ref()));
             shown.compensation.output = Some(output(
-                step.undo.as_ref().and_then(|undo| undo.output.as_ref()),
+                step.compensation
+                    .as_ref()
+                    .and_then(|compensation| compensation.output.as_ref()),
             ));
         }
         view
@@ -208,8 +210,8 @@ impl StepView {
             .index(&step.name)
             .map(|index| &definition.steps[index]);
         let needs = defined.into_iter().flat_map(|defined| &defined.needs);
-        let (_, tries) = step.under_way();
-        let undo = step.undo.as_ref();
+        let (_, attempts) = step.current_direction();
+        let compensation = step.compensation.as_ref();
         Self {
             name: step.name.clone(),
             worker: defined.map_or_else(|| step.name.clone(), |defined| defined.worker.clone()),
@@ -217,15 +219,15 @@ impl StepView {
                 .map(|index| definition.steps[*index].name.clone())
                 .collect(),
             status: step.status,
-            attempt: tries.attempt,
+            attempt: attempts.attempt,
             started_at: step.started_at,
             finished_at: step.finished_at,
             output: None,
-            error: tries.error.as_ref().map(ErrorView::of),
+            error: attempts.error.as_ref().map(ErrorView::of),
             compensation: CompensationView {
                 output: None,
-                empty: undo.is_some_and(|undo| undo.empty),
-                note: undo.and_then(|undo| undo.note.clone()),
+                empty: compensation.is_some_and(|compensation| compensation.empty),
+                note: compensation.and_then(|compensation| compensation.note.clone()),
             },
         }
     }

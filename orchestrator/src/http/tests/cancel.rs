@@ -111,7 +111,9 @@ async fn every_row_of_the_table() {
         assert_eq!(delete(&fixture, other).await, deleted, "{row:?}");
         let after = fixture.saga(one).await;
         match row {
-            At::Running | At::Paused => assert!(after.turned() && !after.paused, "{row:?}"),
+            At::Running | At::Paused => {
+                assert!(after.is_rolling_back() && !after.paused, "{row:?}")
+            }
             At::Cancelled | At::CancelledAndUndone => {
                 assert_eq!(after.cancel.unwrap().reason, "the first", "{row:?}");
                 assert_eq!(after.revision, before.revision, "{row:?}");
@@ -173,5 +175,5 @@ async fn a_saga_s_cancel_answers_with_the_saga_and_its_reason_is_optional() {
         .post(&format!("/sagas/{other}/cancel"), &json!({"why": "x"}))
         .await;
     assert_eq!(unknown.pointers(), ["#/why"]);
-    assert!(!fixture.saga(other).await.turned());
+    assert!(!fixture.saga(other).await.is_rolling_back());
 }

@@ -20,12 +20,12 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
-use saga_core::definition::shipped;
+use saga_core::definition::built_in;
 use saga_core::saga::Saga;
 use saga_protocol::Failure;
 use saga_protocol::Payload;
 use saga_protocol::Time;
-use saga_protocol::message::{Envelope, Outcome, Reply};
+use saga_protocol::message::{Envelope, Reply, ReplyOutcome};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl Bus for TestBus {
         Ok(())
     }
 
-    fn unread(&self, _: &str, _: Uuid, _: Time, _: Time) -> bool {
+    fn unconsumed(&self, _: &str, _: Uuid, _: Time, _: Time) -> bool {
         false
     }
 }
@@ -159,7 +159,7 @@ impl Fixture {
         db.migrate().await.unwrap();
         let definitions = Arc::new(Definitions::default());
         definitions
-            .put(&*db, shipped::ORDER.file, shipped::ORDER.text)
+            .put(&*db, built_in::ORDER.file, built_in::ORDER.text)
             .await
             .unwrap();
         definitions.put(&*db, "trip.yaml", TRIP).await.unwrap();
@@ -283,13 +283,13 @@ impl Fixture {
     /// A worker answers the command that is out for that step.
     pub async fn reply(&self, id: Uuid, step: &str, edit: impl FnOnce(&mut Reply)) {
         let saga = self.saga(id).await;
-        let (action, tries) = saga.step(step).unwrap().under_way();
+        let (action, attempts) = saga.step(step).unwrap().current_direction();
         let mut reply = Reply {
             saga_id: id,
             step: step.to_owned(),
             action,
-            attempt: tries.attempt,
-            outcome: Outcome::Completed,
+            attempt: attempts.attempt,
+            outcome: ReplyOutcome::Completed,
             output: None,
             empty: false,
             retry_after: None,
@@ -317,15 +317,15 @@ impl Fixture {
     }
 
     pub async fn accepted(&self, id: Uuid, step: &str) {
-        self.reply(id, step, |reply| reply.outcome = Outcome::Accepted)
+        self.reply(id, step, |reply| reply.outcome = ReplyOutcome::Accepted)
             .await;
     }
 
     /// It failed for good.
     pub async fn failed(&self, id: Uuid, step: &str, code: &str) {
         self.reply(id, step, |reply| {
-            reply.outcome = Outcome::Failed;
-            reply.error = Some(Failure::last(code, "said the worker"));
+            reply.outcome = ReplyOutcome::Failed;
+            reply.error = Some(Failure::permanent(code, "said the worker"));
         })
         .await;
     }

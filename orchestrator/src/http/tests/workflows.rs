@@ -4,7 +4,7 @@ use crate::http::HttpSettings;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use saga_protocol::Time;
-use saga_protocol::message::{Heartbeat, Serves};
+use saga_protocol::message::{Heartbeat, ServedStep};
 use serde_json::json;
 use std::time::Duration;
 
@@ -307,7 +307,7 @@ async fn steps_that_nobody_serves_are_shown() {
         in_hand: 0,
         limit: 1,
         build: "b".to_owned(),
-        serves: vec![Serves {
+        serves: vec![ServedStep {
             workflow: "*".to_owned(),
             step: "row".to_owned(),
         }],

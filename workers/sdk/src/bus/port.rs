@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use saga_protocol::Time;
-use saga_protocol::message::{Command, Envelope, Heartbeat, Positions, Reply};
+use saga_protocol::message::{Command, Envelope, Heartbeat, ReadPositions, Reply};
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ pub trait CommandSource: Send + 'static {
 }
 
 /// Tells how far a source has read.
-pub type HowFar = Arc<dyn Fn() -> Option<Positions> + Send + Sync>;
+pub type HowFar = Arc<dyn Fn() -> Option<ReadPositions> + Send + Sync>;
 
 /// Where a worker's replies go.
 #[async_trait]

@@ -3,7 +3,7 @@
 use super::rows::{self, Key};
 use super::tx::Tx;
 use saga_protocol::Failure;
-use saga_protocol::ledger::{self, Answer};
+use saga_protocol::ledger::{self, RecordedReply};
 use saga_protocol::{Payload, Time};
 use uuid::Uuid;
 
@@ -17,10 +17,10 @@ pub enum Finish {
 }
 
 impl Finish {
-    pub(crate) fn into_answer(self) -> Answer {
+    pub(crate) fn into_answer(self) -> RecordedReply {
         match self {
-            Self::Completed(output) => Answer::completed(output),
-            Self::Failed(error) => Answer::failed(error),
+            Self::Completed(output) => RecordedReply::completed(output),
+            Self::Failed(error) => RecordedReply::failed(error),
         }
     }
 }

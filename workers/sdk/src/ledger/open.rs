@@ -66,7 +66,7 @@ pub enum OpenError {
 }
 
 /// PostgreSQL cuts names at 63, and `worker_` takes 7 of them.
-const NAME_CHARS: usize = 56;
+const MAX_NAME_CHARS: usize = 56;
 
 /// One SQL file of a worker, in both dialects.
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +178,7 @@ fn file(name: &str) -> String {
 fn check_name(name: &str) -> Result<(), OpenError> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let fits = !name.is_empty()
-        && name.len() <= NAME_CHARS
+        && name.len() <= MAX_NAME_CHARS
         && name.chars().all(good)
         && !name.starts_with('-');
     fits.then_some(())

@@ -4,7 +4,7 @@ use super::row::Row;
 use super::set::Set;
 use super::tx::Tx;
 use saga_protocol::Time;
-use saga_protocol::ledger::{Answer, Entry, State, Write};
+use saga_protocol::ledger::{LedgerEntry, LedgerState, RecordedReply, RowChange};
 use uuid::Uuid;
 
 /// The key of a row, and until when its saga may need it.
@@ -26,14 +26,14 @@ const LOOKS: usize = 3;
 ///
 /// # Errors
 /// Those of the database.
-pub async fn take(tx: &mut Tx, mut keys: Vec<Key>) -> Result<Vec<Entry>, sqlx::Error> {
+pub async fn take(tx: &mut Tx, mut keys: Vec<Key>) -> Result<Vec<LedgerEntry>, sqlx::Error> {
     keys.sort_unstable();
     for _ in 0..LOOKS {
         let made = insert_missing(tx, &keys).await?;
         if made == keys.len() as u64 {
             return Ok(keys
                 .into_iter()
-                .map(|key| Entry::new(key.saga_id, &key.step, key.needed_until))
+                .map(|key| LedgerEntry::new(key.saga_id, &key.step, key.needed_until))
                 .collect());
         }
         let entries = lock(tx, &keys).await?;
@@ -65,17 +65,17 @@ async fn insert_missing(tx: &mut Tx, keys: &[Key]) -> Result<u64, sqlx::Error> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn lock(tx: &mut Tx, keys: &[Key]) -> Result<Vec<Entry>, sqlx::Error> {
+pub async fn lock(tx: &mut Tx, keys: &[Key]) -> Result<Vec<LedgerEntry>, sqlx::Error> {
     let text = match tx.kind() {
         super::Kind::Postgres => {
-            "select l.saga_id, l.step, l.state, cast(l.attempt as bigint), l.reply, cast(l.key_n as bigint),
-                    cast(l.undo_attempt as bigint), l.undo_reply, cast(l.undo_key_n as bigint), l.due_at, l.needed_until
+            "select l.saga_id, l.step, l.state, cast(l.attempt as bigint), l.reply, cast(l.key_number as bigint),
+                    cast(l.compensation_attempt as bigint), l.compensation_reply, cast(l.compensation_key_number as bigint), l.due_at, l.needed_until
              from {set} join ledger l on l.saga_id = s.saga_id and l.step = s.step
              order by l.saga_id, l.step for update of l"
         }
         super::Kind::Sqlite => {
-            "select l.saga_id, l.step, l.state, l.attempt, l.reply, l.key_n,
-                    l.undo_attempt, l.undo_reply, l.undo_key_n, l.due_at, l.needed_until
+            "select l.saga_id, l.step, l.state, l.attempt, l.reply, l.key_number,
+                    l.compensation_attempt, l.compensation_reply, l.compensation_key_number, l.due_at, l.needed_until
              from {set} join ledger l on l.saga_id = s.saga_id and l.step = s.step
              order by l.saga_id, l.step"
         }
@@ -88,9 +88,9 @@ pub async fn lock(tx: &mut Tx, keys: &[Key]) -> Result<Vec<Entry>, sqlx::Error> 
 ///
 /// # Errors
 /// Those of the database.
-pub async fn write(tx: &mut Tx, entries: &[Entry]) -> Result<(), sqlx::Error> {
+pub async fn write(tx: &mut Tx, entries: &[LedgerEntry]) -> Result<(), sqlx::Error> {
     let to = |what| entries.iter().filter(move |entry| entry.write() == what);
-    let dropped: Vec<&Entry> = to(Write::Delete).collect();
+    let dropped: Vec<&LedgerEntry> = to(RowChange::Delete).collect();
     if !dropped.is_empty() {
         let set = Set::new()
             .uuids("saga_id", dropped.iter().map(|entry| entry.saga_id))
@@ -100,14 +100,14 @@ pub async fn write(tx: &mut Tx, entries: &[Entry]) -> Result<(), sqlx::Error> {
             .execute()
             .await?;
     }
-    let changed: Vec<&Entry> = to(Write::Update).collect();
+    let changed: Vec<&LedgerEntry> = to(RowChange::Update).collect();
     if !changed.is_empty() {
         update(tx, &changed).await?;
     }
     Ok(())
 }
 
-async fn update(tx: &mut Tx, entries: &[&Entry]) -> Result<(), sqlx::Error> {
+async fn update(tx: &mut Tx, entries: &[&LedgerEntry]) -> Result<(), sqlx::Error> {
     let set = Set::new()
         .uuids("saga_id", entries.iter().map(|entry| entry.saga_id))
         .texts("step", entries.iter().map(|entry| entry.step.as_str()))
@@ -117,22 +117,32 @@ async fn update(tx: &mut Tx, entries: &[&Entry]) -> Result<(), sqlx::Error> {
             "reply",
             entries
                 .iter()
-                .map(|entry| entry.reply.as_ref().map(Answer::to_json)),
+                .map(|entry| entry.reply.as_ref().map(RecordedReply::to_json)),
         )
-        .ints("key_n", entries.iter().map(|entry| entry.key_n.into()))
         .ints(
-            "undo_attempt",
-            entries.iter().map(|entry| entry.undo_attempt.into()),
+            "key_number",
+            entries.iter().map(|entry| entry.key_number.into()),
         )
-        .maybe_texts(
-            "undo_reply",
+        .ints(
+            "compensation_attempt",
             entries
                 .iter()
-                .map(|entry| entry.undo_reply.as_ref().map(Answer::to_json)),
+                .map(|entry| entry.compensation_attempt.into()),
+        )
+        .maybe_texts(
+            "compensation_reply",
+            entries.iter().map(|entry| {
+                entry
+                    .compensation_reply
+                    .as_ref()
+                    .map(RecordedReply::to_json)
+            }),
         )
         .ints(
-            "undo_key_n",
-            entries.iter().map(|entry| entry.undo_key_n.into()),
+            "compensation_key_number",
+            entries
+                .iter()
+                .map(|entry| entry.compensation_key_number.into()),
         )
         .maybe_times("due_at", entries.iter().map(|entry| entry.due_at))
         .maybe_times(
@@ -141,8 +151,8 @@ async fn update(tx: &mut Tx, entries: &[&Entry]) -> Result<(), sqlx::Error> {
         );
     tx.sql(
         "update ledger as l
-         set state = s.state, attempt = s.attempt, reply = s.reply, key_n = s.key_n, undo_attempt = s.undo_attempt,
-             undo_reply = s.undo_reply, undo_key_n = s.undo_key_n, due_at = s.due_at, needed_until = s.needed_until
+         set state = s.state, attempt = s.attempt, reply = s.reply, key_number = s.key_number, compensation_attempt = s.compensation_attempt,
+             compensation_reply = s.compensation_reply, compensation_key_number = s.compensation_key_number, due_at = s.due_at, needed_until = s.needed_until
          from {set} where l.saga_id = s.saga_id and l.step = s.step",
     )
     .over(set)
@@ -181,7 +191,7 @@ pub async fn due(tx: &mut Tx, most: usize) -> Result<Vec<Key>, sqlx::Error> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn told(tx: &mut Tx, entries: &[Entry]) -> Result<(), sqlx::Error> {
+pub async fn told(tx: &mut Tx, entries: &[LedgerEntry]) -> Result<(), sqlx::Error> {
     let set = Set::new()
         .uuids("saga_id", entries.iter().map(|entry| entry.saga_id))
         .texts("step", entries.iter().map(|entry| entry.step.as_str()))
@@ -222,19 +232,19 @@ fn key_set(keys: &[Key]) -> Set {
         .texts("step", keys.iter().map(|key| key.step.as_str()))
 }
 
-fn entry(row: &Row) -> Result<Entry, sqlx::Error> {
-    let state: State = row
+fn entry(row: &Row) -> Result<LedgerEntry, sqlx::Error> {
+    let state: LedgerState = row
         .text(2)?
         .parse()
         .map_err(|said: String| sqlx::Error::Decode(said.into()))?;
-    let mut entry = Entry::new(row.uuid(0)?, &row.text(1)?, row.time(10)?);
+    let mut entry = LedgerEntry::new(row.uuid(0)?, &row.text(1)?, row.time(10)?);
     entry.state = state;
     entry.attempt = number(row, 3)?;
     entry.reply = answer(row, 4)?;
-    entry.key_n = number(row, 5)?;
-    entry.undo_attempt = number(row, 6)?;
-    entry.undo_reply = answer(row, 7)?;
-    entry.undo_key_n = number(row, 8)?;
+    entry.key_number = number(row, 5)?;
+    entry.compensation_attempt = number(row, 6)?;
+    entry.compensation_reply = answer(row, 7)?;
+    entry.compensation_key_number = number(row, 8)?;
     entry.due_at = row.maybe_time(9)?;
     Ok(entry)
 }
@@ -243,7 +253,7 @@ fn number(row: &Row, column: usize) -> Result<u32, sqlx::Error> {
     u32::try_from(row.int(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-fn answer(row: &Row, column: usize) -> Result<Option<Answer>, sqlx::Error> {
+fn answer(row: &Row, column: usize) -> Result<Option<RecordedReply>, sqlx::Error> {
     let text = row.maybe_text(column)?;
     text.map(|text| serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into())))
         .transpose()

@@ -9,7 +9,7 @@ use crate::ledger::{Ledger, is_no_commands_fault};
 use async_trait::async_trait;
 use saga_protocol::Time;
 use saga_protocol::ledger::{COMMAND_LIFE, is_too_old};
-use saga_protocol::message::{Command, Envelope, Outgoing, Reply, Topic};
+use saga_protocol::message::{Command, Envelope, OutboxMessage, Reply, Topic};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -107,7 +107,7 @@ impl Context {
 
     fn letter(&self, one: &InHand, reason: String) -> Result<DeadLetter, serde_json::Error> {
         let topic = Topic::Commands(self.name.clone());
-        let outgoing = Outgoing::command(&self.name, &one.command, one.envelope.clone())?;
+        let outgoing = OutboxMessage::command(&self.name, &one.command, one.envelope.clone())?;
         let headers = outgoing.headers("orchestrator").into_iter();
         Ok(DeadLetter {
             key: Some(outgoing.key.clone().into_bytes()),

@@ -7,7 +7,7 @@ use crate::again::causes;
 use crate::handler::{Due, Handler, Work};
 use crate::ledger::{Finish, Key, Tx, due, is_outage, lock, told, write};
 use saga_protocol::Time;
-use saga_protocol::ledger::{self, Entry};
+use saga_protocol::ledger::{self, LedgerEntry};
 use saga_protocol::message::{Envelope, Reply};
 use std::time::Duration;
 
@@ -65,10 +65,10 @@ async fn end_what_is_due(context: &Context) -> Result<usize, sqlx::Error> {
 }
 
 /// The news, then that it is known. Unless both work, it is told again at the next look.
-async fn tell(context: &Context, entries: &[Entry]) -> Result<(), sqlx::Error> {
+async fn tell(context: &Context, entries: &[LedgerEntry]) -> Result<(), sqlx::Error> {
     let news: Vec<(Reply, Envelope)> = entries
         .iter()
-        .filter_map(Entry::news)
+        .filter_map(LedgerEntry::news)
         .map(|reply| (reply, Envelope::default()))
         .collect();
     if news.is_empty() {
@@ -96,11 +96,12 @@ fn sorted(mut keys: Vec<Key>) -> Vec<Key> {
 async fn end(
     context: &Context,
     handler: &dyn Handler,
-    entries: &mut [Entry],
+    entries: &mut [LedgerEntry],
     now: Time,
     tx: &mut Tx,
 ) -> Result<(), sqlx::Error> {
-    let mut waiting: Vec<&mut Entry> = entries.iter_mut().filter(|entry| entry.waiting()).collect();
+    let mut waiting: Vec<&mut LedgerEntry> =
+        entries.iter_mut().filter(|entry| entry.waiting()).collect();
     if waiting.is_empty() || finish(handler, &mut waiting, now, tx).await?.is_none() {
         return Ok(());
     }
@@ -118,7 +119,7 @@ async fn end(
 /// Behind a savepoint. `Some`: why it was taken back.
 async fn finish(
     handler: &dyn Handler,
-    waiting: &mut [&mut Entry],
+    waiting: &mut [&mut LedgerEntry],
     now: Time,
     tx: &mut Tx,
 ) -> Result<Option<String>, sqlx::Error> {

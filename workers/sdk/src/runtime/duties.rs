@@ -3,7 +3,7 @@
 use super::context::{Context, today};
 use crate::again::causes;
 use crate::bus::HowFar;
-use saga_protocol::message::{Heartbeat, Serves};
+use saga_protocol::message::{Heartbeat, ServedStep};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const BUILD: &str = match option_env!("BUILD_ID") {
 };
 
 /// Says every 2 s that the member is there, and at the shutdown goes on until `left` says that it is gone.
-pub async fn heartbeats(context: &Context, member: &str, serves: &[Serves], read: HowFar) {
+pub async fn heartbeats(context: &Context, member: &str, serves: &[ServedStep], read: HowFar) {
     let mut beat = tokio::time::interval(HEARTBEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

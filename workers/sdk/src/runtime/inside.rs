@@ -9,7 +9,7 @@ use crate::ledger::{Tx, take, write};
 use crate::outcome::Outcome;
 use async_trait::async_trait;
 use saga_protocol::Action;
-use saga_protocol::ledger::Site;
+use saga_protocol::ledger::HandlerKind;
 use saga_protocol::message::{Command, Reply};
 use saga_protocol::{Payload, Time};
 use std::collections::HashMap;
@@ -65,7 +65,7 @@ async fn attempt(
     let mut tx = context.ledger.begin().await?;
     let now = today();
     let entries = take(&mut tx, keys(commands, now)).await?;
-    let mut steps = decide(commands, entries, Site::Inside, now);
+    let mut steps = decide(commands, entries, HandlerKind::Transactional, now);
     let clean = if one_by_one {
         run_one_by_one(handler, &mut steps, &mut tx).await?;
         true

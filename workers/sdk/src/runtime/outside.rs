@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use saga_protocol::Failure;
 use saga_protocol::Payload;
-use saga_protocol::ledger::{self, Call, CallKind, Decision, End, Entry, Site};
+use saga_protocol::ledger::{
+    self, Call, CallKind, CallResult, HandlerKind, LedgerDecision, LedgerEntry,
+};
 use saga_protocol::message::{Command, Reply, code};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -99,9 +101,9 @@ async fn make(
     let Planned { call, key, output } = planned;
     let calling = async {
         match call.kind {
-            CallKind::Act => handler.execute(command, &key).await,
-            CallKind::Undo => handler.compensate(command, &output, &key).await,
-            CallKind::MakeKnown => make_known(handler, command, &key).await,
+            CallKind::Execute => handler.execute(command, &key).await,
+            CallKind::Compensate => handler.compensate(command, &output, &key).await,
+            CallKind::Recover => make_known(handler, command, &key).await,
         }
     };
     let called = AssertUnwindSafe(calling).catch_unwind().await;
@@ -112,7 +114,7 @@ async fn make(
 /// Voids the action by its key, or repeats it with that key: either way the answer is definite, or unknown still.
 async fn make_known(handler: &dyn ExternalHandler, command: &Command, key: &CallKey) -> Called {
     match handler.void(command, key).await {
-        Voided::Never => Called::Failed(Failure::last(code::REVOKED, "its key is void")),
+        Voided::Never => Called::Failed(Failure::permanent(code::REVOKED, "its key is void")),
         Voided::Happened(output) => Called::Done(output),
         Voided::Unknown(reason) => Called::Unknown(reason),
         Voided::Unsupported => handler.execute(command, key).await,
@@ -133,7 +135,7 @@ impl InLedger for Plan {
         let entries = take(&mut tx, keys(&mut commands, now)).await?;
         let mut nexts = Nexts::new();
         let mut rows = Vec::new();
-        for step in decide(&commands, entries, Site::Outside, now) {
+        for step in decide(&commands, entries, HandlerKind::External, now) {
             nexts.insert(step.command.saga_id, next(&step.entry, step.decision));
             rows.push(step.entry);
         }
@@ -143,15 +145,15 @@ impl InLedger for Plan {
     }
 }
 
-fn next(entry: &Entry, decision: Decision) -> Next {
+fn next(entry: &LedgerEntry, decision: LedgerDecision) -> Next {
     match decision {
-        Decision::Answer(reply) => Next::Answer(reply),
-        Decision::Call(call) => {
+        LedgerDecision::Reply(reply) => Next::Answer(reply),
+        LedgerDecision::Call(call) => {
             let action = call.kind.action();
             let key = CallKey {
                 text: entry.key(action),
                 action,
-                n: call.key_n,
+                n: call.key_number,
             };
             Next::Call(Planned {
                 call,
@@ -173,7 +175,7 @@ impl InLedger for Outcomes {
         let mut commands = batch.to_vec();
         let mut tx = context.ledger.begin().await?;
         let entries = lock(&mut tx, &keys(&mut commands, today())).await?;
-        let mut rows: HashMap<Uuid, Entry> = entries
+        let mut rows: HashMap<Uuid, LedgerEntry> = entries
             .into_iter()
             .map(|entry| (entry.saga_id, entry))
             .collect();
@@ -186,7 +188,7 @@ impl InLedger for Outcomes {
             let decision = ledger::settle(entry, command, known.call, end(known.called.clone()));
             nexts.insert(command.saga_id, next(entry, decision));
         }
-        let rows: Vec<Entry> = rows.into_values().collect();
+        let rows: Vec<LedgerEntry> = rows.into_values().collect();
         write(&mut tx, &rows).await?;
         tx.commit().await?;
         Ok(nexts)
@@ -194,13 +196,15 @@ impl InLedger for Outcomes {
 }
 
 /// What became of a call in the words of the ledger.
-fn end(called: Called) -> End {
+fn end(called: Called) -> CallResult {
     match called {
         // What has happened has happened, and is undone the same way without its output.
-        Called::Done(output) if over_limit(&output).is_some() => End::Completed(Payload::null()),
-        Called::Done(output) => End::Completed(output),
-        Called::Failed(failure) | Called::Again(failure) => End::Failed(failure.cut_to_limits()),
-        Called::Later { reason, after } => End::Later { reason, after },
-        Called::Unknown(reason) => End::Unknown(reason),
+        Called::Done(output) if over_limit(&output).is_some() => {
+            CallResult::Completed(Payload::null())
+        }
+        Called::Done(output) => CallResult::Completed(output),
+        Called::Failed(failure) | Called::Again(failure) => CallResult::Failed(failure.truncated()),
+        Called::Later { reason, after } => CallResult::Later { reason, after },
+        Called::Unknown(reason) => CallResult::Unknown(reason),
     }
 }

@@ -3,7 +3,7 @@
 use crate::ledger::Key;
 use crate::outcome::Outcome;
 use saga_protocol::Time;
-use saga_protocol::ledger::{self, Call, Decision, End, Entry, Site};
+use saga_protocol::ledger::{self, Call, CallResult, HandlerKind, LedgerDecision, LedgerEntry};
 use saga_protocol::message::{Command, Reply};
 
 /// A command, its locked row, and its reply once there is one.
@@ -12,9 +12,9 @@ pub struct Step<'a> {
     /// The command.
     pub command: &'a Command,
     /// Its row.
-    pub entry: Entry,
+    pub entry: LedgerEntry,
     /// What is to be done.
-    pub decision: Decision,
+    pub decision: LedgerDecision,
 }
 
 /// The rows that these commands need, in the order in which they are locked. The commands are put into the same order.
@@ -31,11 +31,11 @@ pub fn keys(commands: &mut [&Command], now: Time) -> Vec<Key> {
 /// Pairs commands with their rows, both in the order of their sagas, and decides.
 pub fn decide<'a>(
     commands: &[&'a Command],
-    entries: Vec<Entry>,
-    site: Site,
+    entries: Vec<LedgerEntry>,
+    site: HandlerKind,
     now: Time,
 ) -> Vec<Step<'a>> {
-    let pair = |(command, mut entry): (&&'a Command, Entry)| {
+    let pair = |(command, mut entry): (&&'a Command, LedgerEntry)| {
         assert!(
             entry.saga_id == command.saga_id && entry.step == command.step,
             "rows come in the order of their keys"
@@ -54,8 +54,8 @@ impl Step<'_> {
     /// The handler's call that is to be made.
     pub const fn call(&self) -> Option<Call> {
         match self.decision {
-            Decision::Call(call) => Some(call),
-            Decision::Answer(_) => None,
+            LedgerDecision::Call(call) => Some(call),
+            LedgerDecision::Reply(_) => None,
         }
     }
 
@@ -67,10 +67,10 @@ impl Step<'_> {
     }
 
     /// The reply. To be called once it is settled.
-    pub fn into_reply(self) -> (Entry, Reply) {
+    pub fn into_reply(self) -> (LedgerEntry, Reply) {
         match self.decision {
-            Decision::Answer(reply) => (self.entry, reply),
-            Decision::Call(_) => {
+            LedgerDecision::Reply(reply) => (self.entry, reply),
+            LedgerDecision::Call(_) => {
                 unreachable!("every step of a batch is settled before its replies are gathered")
             }
         }
@@ -78,14 +78,16 @@ impl Step<'_> {
 }
 
 /// A handler's word in those of the ledger.
-fn end(outcome: Outcome, now: Time) -> End {
+fn end(outcome: Outcome, now: Time) -> CallResult {
     match outcome {
-        Outcome::Done(output) => End::Completed(output),
+        Outcome::Done(output) => CallResult::Completed(output),
         Outcome::Accepted { output, after } => {
-            End::Accepted(output, after.map(|after| now + after))
+            CallResult::Accepted(output, after.map(|after| now + after))
         }
-        Outcome::Failed(failure) | Outcome::Retry(failure) => End::Failed(failure.cut_to_limits()),
-        Outcome::Later { reason, after } => End::Later { reason, after },
+        Outcome::Failed(failure) | Outcome::Retry(failure) => {
+            CallResult::Failed(failure.truncated())
+        }
+        Outcome::Later { reason, after } => CallResult::Later { reason, after },
     }
 }
 

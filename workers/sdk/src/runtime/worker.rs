@@ -7,7 +7,7 @@ use crate::again::causes;
 use crate::bus::{CommandSource, ReplySink};
 use crate::handler::Work;
 use crate::ledger::{Ledger, LedgerTarget, OpenError, Script};
-use saga_protocol::message::Serves;
+use saga_protocol::message::ServedStep;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -35,7 +35,7 @@ pub struct WorkerSpec {
     /// The tables of its handler, beside the ledger's.
     pub scripts: Vec<Script>,
     /// Which steps it can do; `*` stands for any.
-    pub serves: Vec<Serves>,
+    pub serves: Vec<ServedStep>,
 }
 
 /// A worker that is ready to run.

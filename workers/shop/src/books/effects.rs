@@ -1,6 +1,6 @@
 //! What is known of each step of each saga.
 
-use saga_protocol::ledger::State;
+use saga_protocol::ledger::LedgerState;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Side {
     /// What the ledger says; `None`: it has no row.
-    pub state: Option<State>,
+    pub state: Option<LedgerState>,
     /// How often the effect happened.
     pub happened: u32,
     /// How often it was undone.

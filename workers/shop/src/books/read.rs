@@ -29,7 +29,7 @@ pub enum ReadError {
     Http(String, #[source] reqwest::Error),
 }
 
-/// Reads the ledgers and tables of all workers shipped. A worker that was never run has none.
+/// Reads the ledgers and tables of all workers built_in. A worker that was never run has none.
 ///
 /// # Errors
 /// If one of them cannot be read.

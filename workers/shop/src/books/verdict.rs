@@ -1,7 +1,7 @@
 //! What must hold between the books once nothing is in flight: I2, I3 and I8.
 
 use super::effects::{Effects, Side};
-use saga_protocol::ledger::State;
+use saga_protocol::ledger::LedgerState;
 use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
@@ -65,11 +65,13 @@ fn check_step(step: &str, side: &Side, complete: bool) -> Vec<(&'static str, Str
     }
     let says = state.map_or_else(|| "nothing".to_owned(), |state| state.to_string());
     let fits = match state {
-        Some(State::Done) => side.standing() == 1,
-        Some(State::Undone) => side.standing() == 0 && undone > 0,
+        Some(LedgerState::Done) => side.standing() == 1,
+        Some(LedgerState::Compensated) => side.standing() == 0 && undone > 0,
         // Nobody knows, and the ledger says so.
-        Some(State::Intended) => true,
-        Some(State::New | State::Failed | State::Forbidden) | None => side.standing() == 0,
+        Some(LedgerState::Intended) => true,
+        Some(LedgerState::New | LedgerState::Failed | LedgerState::Revoked) | None => {
+            side.standing() == 0
+        }
     };
     if !fits {
         found.push((
@@ -80,7 +82,7 @@ fn check_step(step: &str, side: &Side, complete: bool) -> Vec<(&'static str, Str
     found
 }
 
-/// All done or all undone: nothing stands beside what was undone or forbidden.
+/// All done or all undone: nothing stands beside what was undone or revoked.
 fn check_saga(steps: &BTreeMap<String, Side>) -> Option<String> {
     let names = |fits: fn(&Side) -> bool| -> Vec<&str> {
         steps
@@ -89,12 +91,17 @@ fn check_saga(steps: &BTreeMap<String, Side>) -> Option<String> {
             .map(|(step, _)| step.as_str())
             .collect()
     };
-    let standing = names(|side| side.state == Some(State::Done));
-    let undone = names(|side| matches!(side.state, Some(State::Undone | State::Forbidden)));
+    let standing = names(|side| side.state == Some(LedgerState::Done));
+    let undone = names(|side| {
+        matches!(
+            side.state,
+            Some(LedgerState::Compensated | LedgerState::Revoked)
+        )
+    });
     let mixed = !standing.is_empty() && !undone.is_empty();
     mixed.then(|| {
         format!(
-            "{} stands, {} was undone or forbidden",
+            "{} stands, {} was undone or revoked",
             standing.join(", "),
             undone.join(", ")
         )
@@ -105,7 +112,7 @@ fn check_saga(steps: &BTreeMap<String, Side>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn verdict(sides: &[(&str, Option<State>, u32, u32)]) -> Vec<&'static str> {
+    fn verdict(sides: &[(&str, Option<LedgerState>, u32, u32)]) -> Vec<&'static str> {
         let mut effects = Effects::default();
         effects.with_gateway();
         for (step, state, happened, undone) in sides {
@@ -123,32 +130,41 @@ mod tests {
 
     #[test]
     fn what_fits_is_not_complained_of() {
-        let done = Some(State::Done);
+        let done = Some(LedgerState::Done);
         assert!(verdict(&[("order", done, 1, 0), ("pay", done, 1, 0)]).is_empty());
         assert!(
             verdict(&[
-                ("order", Some(State::Undone), 1, 1),
-                ("pay", Some(State::Forbidden), 0, 0)
+                ("order", Some(LedgerState::Compensated), 1, 1),
+                ("pay", Some(LedgerState::Revoked), 0, 0)
             ])
             .is_empty()
         );
-        assert!(verdict(&[("order", done, 1, 0), ("pay", Some(State::Failed), 0, 0)]).is_empty());
-        assert!(verdict(&[("pay", Some(State::Intended), 1, 0)]).is_empty());
+        assert!(
+            verdict(&[
+                ("order", done, 1, 0),
+                ("pay", Some(LedgerState::Failed), 0, 0)
+            ])
+            .is_empty()
+        );
+        assert!(verdict(&[("pay", Some(LedgerState::Intended), 1, 0)]).is_empty());
     }
 
     #[test]
     fn i2_i3_and_i8_are_told_apart() {
-        assert_eq!(verdict(&[("pay", Some(State::Done), 2, 1)]), ["I8"]);
+        assert_eq!(verdict(&[("pay", Some(LedgerState::Done), 2, 1)]), ["I8"]);
         assert_eq!(
-            verdict(&[("pay", Some(State::Forbidden), 0, 1)]),
+            verdict(&[("pay", Some(LedgerState::Revoked), 0, 1)]),
             ["I3", "I2"]
         );
-        assert_eq!(verdict(&[("pay", Some(State::Forbidden), 1, 0)]), ["I2"]);
+        assert_eq!(
+            verdict(&[("pay", Some(LedgerState::Revoked), 1, 0)]),
+            ["I2"]
+        );
         assert_eq!(verdict(&[("pay", None, 1, 0)]), ["I2"]);
         assert_eq!(
             verdict(&[
-                ("order", Some(State::Done), 1, 0),
-                ("pay", Some(State::Undone), 1, 1)
+                ("order", Some(LedgerState::Done), 1, 0),
+                ("pay", Some(LedgerState::Compensated), 1, 1)
             ]),
             ["I2"]
         );

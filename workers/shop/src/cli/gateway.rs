@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
-/// Serves until the shutdown.
+/// ServedStep until the shutdown.
 pub async fn run(
     listen: SocketAddr,
     data: Option<PathBuf>,

@@ -51,7 +51,7 @@ impl Health {
     }
 }
 
-/// Serves as long as the process lives, the shutdown included: a probe must see that it drains.
+/// ServedStep as long as the process lives, the shutdown included: a probe must see that it drains.
 pub async fn serve(listener: TcpListener, health: Arc<Health>, shutdown: CancellationToken) {
     let draining = health.draining.clone();
     tokio::spawn(async move {

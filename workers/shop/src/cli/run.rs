@@ -2,7 +2,7 @@
 
 use super::health::{self, Health};
 use super::settings::{DatabaseArgs, RunArgs, RunSettings};
-use crate::handlers::{HandlerSettings, Payment, shipped};
+use crate::handlers::{HandlerSettings, Payment, built_in};
 use saga_worker::again::causes;
 use saga_worker::bus::kafka::{KafkaSink, KafkaSource, make_topics};
 use saga_worker::ledger::{Ledger, LedgerTarget, Migrations};
@@ -111,7 +111,7 @@ pub async fn migrate(
     };
     let mut specs = Vec::new();
     for name in names {
-        match shipped(name, &handlers) {
+        match built_in(name, &handlers) {
             Ok(spec) => specs.push(spec),
             Err(error) => eprintln!("error: {error}"),
         }

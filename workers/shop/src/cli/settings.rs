@@ -1,6 +1,6 @@
 //! The settings: environment variables and flags, checked as a whole, all mistakes told at once.
 
-use crate::handlers::{Auto, HandlerSettings, Payment, shipped};
+use crate::handlers::{Auto, HandlerSettings, Payment, built_in};
 use clap::{ArgAction, Args};
 use saga_worker::bus::kafka::{KafkaSettings, parse_properties};
 use saga_worker::ledger::{LedgerTarget, Migrations};
@@ -237,7 +237,7 @@ impl RunArgs {
         };
         let mut specs: Vec<WorkerSpec> = Vec::new();
         for name in &self.names {
-            match shipped(name, &handlers) {
+            match built_in(name, &handlers) {
                 Ok(_) if specs.iter().any(|spec| spec.name == *name) => {
                     mistakes.0.push(format!("worker {name} is named twice"));
                 }

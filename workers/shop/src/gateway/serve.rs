@@ -37,7 +37,7 @@ impl Gateway {
         Ok(Self { books, journal })
     }
 
-    /// Serves until the shutdown, then finishes the requests in hand.
+    /// ServedStep until the shutdown, then finishes the requests in hand.
     ///
     /// # Errors
     /// If the listener breaks.

@@ -1,4 +1,4 @@
-//! Worker `deliver`: books a courier, who delivers by himself or as a person says. Undone: he is called off.
+//! Worker `deliver`: books a courier, who delivers by himself or as a person says. Compensated: he is called off.
 
 use super::auto::Auto;
 use super::input::{OrderInput, fill, sift};

@@ -1,16 +1,16 @@
-//! The workers shipped: one file each, with the same sections in the same order.
+//! The workers built_in: one file each, with the same sections in the same order.
 
 mod auto;
+mod built_in;
 mod deliver;
 mod input;
 mod order;
 mod pay;
-mod shipped;
 mod store;
 
 pub use auto::Auto;
+pub use built_in::{HandlerSettings, NAMES, Payment, ShippedError, built_in};
 pub use deliver::Deliver;
 pub use order::Order;
 pub use pay::{GatewayUrlError, Pay, PayInside};
-pub use shipped::{HandlerSettings, NAMES, Payment, ShippedError, shipped};
 pub use store::Store;

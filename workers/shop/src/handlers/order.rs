@@ -1,4 +1,4 @@
-//! Worker `order`: takes the order down, at the prices of the menu. Undone: the order is cancelled.
+//! Worker `order`: takes the order down, at the prices of the menu. Compensated: the order is cancelled.
 
 use super::input::{OrderInput, fill, items, sift};
 use crate::tables::order;

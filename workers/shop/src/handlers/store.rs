@@ -1,4 +1,4 @@
-//! Worker `store`: a ticket for the kitchen, confirmed by itself or by a person. Undone: the ticket is withdrawn.
+//! Worker `store`: a ticket for the kitchen, confirmed by itself or by a person. Compensated: the ticket is withdrawn.
 
 use super::auto::Auto;
 use super::input::{OrderInput, fill, items, sift};

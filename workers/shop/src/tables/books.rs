@@ -1,6 +1,6 @@
 //! What every worker's ledger says, and what its tables show: for comparing the two.
 
-use saga_protocol::ledger::State;
+use saga_protocol::ledger::LedgerState;
 use saga_worker::ledger::Tx;
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ const PAGE: i64 = 10_000;
 pub async fn ledger(
     tx: &mut Tx,
     behind: (Uuid, &str),
-) -> Result<Vec<(Uuid, String, State)>, sqlx::Error> {
+) -> Result<Vec<(Uuid, String, LedgerState)>, sqlx::Error> {
     let rows = tx
         .sql("select saga_id, step, state from ledger where (saga_id, step) > ($1, $2) order by saga_id, step limit $3")
         .bind(behind.0)

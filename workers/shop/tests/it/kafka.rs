@@ -7,7 +7,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message, Offset, TopicPartitionList};
-use saga_protocol::message::{Command, Heartbeat, Outcome, Outgoing, Reply, Topic, header};
+use saga_protocol::message::{
+    Command, Heartbeat, OutboxMessage, Reply, ReplyOutcome, Topic, header,
+};
 use saga_worker::bus::kafka::{KafkaSettings, KafkaSink, KafkaSource, group_id, make_topics};
 use saga_worker::bus::{CommandSource, ReplySink};
 use saga_worker::{Settings, Worker};
@@ -206,7 +208,7 @@ async fn commands_become_replies_and_nonsense_a_dead_letter() {
     assert!(
         replies(&answered)
             .iter()
-            .all(|reply| reply.outcome == Outcome::Completed)
+            .all(|reply| reply.outcome == ReplyOutcome::Completed)
     );
     let headers: HashMap<String, String> = headers(&answered[0]);
     assert_eq!(headers[header::CORRELATION_ID], "corr-1");
@@ -322,7 +324,7 @@ async fn i8_members_come_and_go_and_every_command_is_done_once() {
     assert!(
         replies(&answered)
             .iter()
-            .all(|reply| reply.outcome == Outcome::Completed)
+            .all(|reply| reply.outcome == ReplyOutcome::Completed)
     );
     second.leave().await;
     assert_eq!(lag(&settings).await, 0);
@@ -389,7 +391,7 @@ async fn what_is_not_acknowledged_is_not_committed() {
         "lag is what is queued and what is in hand"
     );
     let outgoing =
-        Outgoing::command("scripted", &taken[0].command, taken[0].envelope.clone()).unwrap();
+        OutboxMessage::command("scripted", &taken[0].command, taken[0].envelope.clone()).unwrap();
     assert_eq!(taken[0].envelope.correlation_id.as_deref(), Some("corr-1"));
     assert_eq!(outgoing.id, taken[0].command.id());
     sink.leave("nobody").await.unwrap();

@@ -3,7 +3,7 @@
 use crate::support::scripted::{scripted, told};
 use crate::support::{PATIENCE, Running, execute, homes, leave};
 use saga_protocol::message::Command;
-use saga_protocol::message::Outcome::Completed;
+use saga_protocol::message::ReplyOutcome::Completed;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::time::Duration;
 

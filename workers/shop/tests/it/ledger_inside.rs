@@ -3,7 +3,7 @@
 use crate::support::scripted::{scripted, told};
 use crate::support::{Running, attempt, compensate, execute, gist, homes, leave};
 use saga_protocol::message::Command;
-use saga_protocol::message::Outcome::{self, Accepted, Completed, Deferred, Failed};
+use saga_protocol::message::ReplyOutcome::{self, Accepted, Completed, Deferred, Failed};
 use saga_protocol::{Action, Failure};
 use saga_worker::ledger::{Finish, finish};
 
@@ -13,8 +13,8 @@ const STATES: [(&str, &str); 6] = [
     ("done", "done"),
     ("accepted", "accepted"),
     ("failed", "retry"),
-    ("forbidden", "forbid"),
-    ("undone", "undo"),
+    ("revoked", "revoke"),
+    ("compensated", "undo"),
 ];
 
 /// What a row is asked.
@@ -23,30 +23,32 @@ const COMMANDS: [&str; 5] = [
     "execute 2",
     "compensate",
     "compensate, happened",
-    "forbid",
+    "revoke",
 ];
 
 /// (state, command) → outcome, empty, code; the state after it; whether the effect stands.
-type Expected = (Outcome, bool, &'static str, &'static str, bool);
+type Expected = (ReplyOutcome, bool, &'static str, &'static str, bool);
 
 fn expected(state: &str, command: &str) -> Expected {
     match (state, command) {
         ("missing", "execute 1" | "execute 2") => (Completed, false, "", "done", true),
-        ("missing", "compensate" | "forbid") => (Completed, true, "", "forbidden", false),
-        ("missing", "compensate, happened") => (Failed, false, "ledger_lost", "forbidden", false),
-        ("done", "execute 1" | "execute 2" | "forbid") => (Completed, false, "", "done", true),
+        ("missing", "compensate" | "revoke") => (Completed, true, "", "revoked", false),
+        ("missing", "compensate, happened") => (Failed, false, "ledger_lost", "revoked", false),
+        ("done", "execute 1" | "execute 2" | "revoke") => (Completed, false, "", "done", true),
         ("accepted", "execute 1" | "execute 2") => (Accepted, false, "", "done", true),
-        ("accepted", "forbid") => (Completed, false, "", "done", true),
+        ("accepted", "revoke") => (Completed, false, "", "done", true),
         ("done" | "accepted", "compensate" | "compensate, happened") => {
-            (Completed, false, "", "undone", false)
+            (Completed, false, "", "compensated", false)
         }
         ("failed", "execute 1") => (Failed, false, "error", "failed", false),
         ("failed", "execute 2") => (Completed, false, "", "done", true),
-        ("failed", _) => (Completed, true, "", "forbidden", false),
-        ("forbidden", "execute 1" | "execute 2") => (Failed, false, "revoked", "forbidden", false),
-        ("forbidden", _) => (Completed, true, "", "forbidden", false),
-        ("undone", "execute 1" | "execute 2") => (Failed, false, "revoked", "undone", false),
-        ("undone", _) => (Completed, false, "", "undone", false),
+        ("failed", _) => (Completed, true, "", "revoked", false),
+        ("revoked", "execute 1" | "execute 2") => (Failed, false, "revoked", "revoked", false),
+        ("revoked", _) => (Completed, true, "", "revoked", false),
+        ("compensated", "execute 1" | "execute 2") => {
+            (Failed, false, "revoked", "compensated", false)
+        }
+        ("compensated", _) => (Completed, false, "", "compensated", false),
         (state, command) => panic!("the table says nothing of {command} on {state}"),
     }
 }
@@ -55,7 +57,7 @@ async fn bring_into(state: &str, command: &Command, worker: &Running) {
     let how = STATES.iter().find(|(name, _)| *name == state).unwrap().1;
     match how {
         "" => {}
-        "forbid" => drop(worker.bus.ask(compensate(command)).await),
+        "revoke" => drop(worker.bus.ask(compensate(command)).await),
         "undo" => {
             worker.bus.ask(command.clone()).await;
             worker.bus.ask(compensate(command)).await;
@@ -73,7 +75,7 @@ fn asked(what: &str, command: &Command) -> Command {
             happened: Some(true),
             ..compensate(command)
         },
-        "forbid" => Command {
+        "revoke" => Command {
             revoke_only: true,
             ..compensate(command)
         },
@@ -120,7 +122,7 @@ async fn a2_what_was_asked_back_and_then_failed_never_begins_again() {
         let worker = Running::start(scripted(), &home).await;
         for (asked_back, answered) in [
             ("compensate", (Failed, false, "error")),
-            ("forbid", (Completed, false, "")),
+            ("revoke", (Completed, false, "")),
         ] {
             let command = told(&execute("scripted"), "accepted");
             assert_eq!(worker.bus.ask(command.clone()).await.outcome, Accepted);
@@ -132,7 +134,7 @@ async fn a2_what_was_asked_back_and_then_failed_never_begins_again() {
                 home.kind
             );
             let mut tx = worker.ledger.begin().await.unwrap();
-            let failed = Finish::Failed(Failure::last("no", "it cannot be done"));
+            let failed = Finish::Failed(Failure::permanent("no", "it cannot be done"));
             assert!(
                 finish(&mut tx, command.saga_id, "scripted", failed)
                     .await
@@ -202,7 +204,7 @@ async fn a2_a_failed_compensation_leaves_the_step_done_and_is_tried_again() {
                 worker.state(&command).await.as_str(),
                 effects(&worker, &command).await
             ),
-            ("undone", 0)
+            ("compensated", 0)
         );
         leave(worker, home).await;
     }
@@ -210,7 +212,7 @@ async fn a2_a_failed_compensation_leaves_the_step_done_and_is_tried_again() {
 
 #[tokio::test]
 async fn a2_whatever_goes_wrong_in_a_handler_takes_its_effect_back() {
-    let cases: [(&str, Outcome, &str, &str); 6] = [
+    let cases: [(&str, ReplyOutcome, &str, &str); 6] = [
         ("failed", Failed, "no", "failed"),
         ("retry", Failed, "error", "failed"),
         ("panic", Failed, "panicked", "failed"),

@@ -4,7 +4,7 @@
 use crate::support::scripted::{Plan, World};
 use crate::support::{Home, Running, attempt, compensate, execute, gist, homes};
 use saga_protocol::message::Command;
-use saga_protocol::message::Outcome::{Completed, Deferred, Failed};
+use saga_protocol::message::ReplyOutcome::{Completed, Deferred, Failed};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -27,7 +27,7 @@ impl Scene {
         }
     }
 
-    async fn ask(&self, command: &Command) -> (saga_protocol::message::Outcome, bool, String) {
+    async fn ask(&self, command: &Command) -> (saga_protocol::message::ReplyOutcome, bool, String) {
         let reply = self.worker.bus.ask(command.clone()).await;
         let (outcome, empty, code) = gist(&reply);
         (outcome, empty, code.to_owned())
@@ -69,10 +69,10 @@ impl Scene {
 }
 
 fn said(
-    outcome: saga_protocol::message::Outcome,
+    outcome: saga_protocol::message::ReplyOutcome,
     empty: bool,
     code: &str,
-) -> (saga_protocol::message::Outcome, bool, String) {
+) -> (saga_protocol::message::ReplyOutcome, bool, String) {
     (outcome, empty, code.to_owned())
 }
 
@@ -176,14 +176,14 @@ async fn a3_killed_before_the_effect_then_compensated() {
             if can_void {
                 assert_eq!(
                     (reply, scene.state().await.as_str()),
-                    (said(Completed, true, ""), "forbidden")
+                    (said(Completed, true, ""), "revoked")
                 );
                 assert_eq!((scene.world.charges(), scene.world.refunds()), (0, 0));
             } else {
-                // Nobody can say that it never happened, so it is made to happen, under its key, and then undone.
+                // Nobody can say that it never happened, so it is made to happen, under its key, and then compensated.
                 assert_eq!(
                     (reply, scene.state().await.as_str()),
-                    (said(Completed, false, ""), "undone")
+                    (said(Completed, false, ""), "compensated")
                 );
                 assert_eq!((scene.world.charges(), scene.world.refunds()), (1, 1));
             }
@@ -208,7 +208,7 @@ async fn a3_killed_with_the_charge_on_the_wire_then_compensated() {
                 scene.ask(&compensate(&scene.command)).await,
                 said(Completed, false, "")
             );
-            assert_eq!(scene.state().await, "undone");
+            assert_eq!(scene.state().await, "compensated");
             assert_eq!(
                 (scene.world.charges(), scene.world.refunds()),
                 (1, 1),
@@ -288,33 +288,33 @@ async fn a3_a_refund_is_repeated_with_its_key_until_it_is_known() {
         );
         assert_eq!(
             (scene.state().await.as_str(), scene.world.refunds()),
-            ("undone", 1)
+            ("compensated", 1)
         );
         scene.leave().await;
     }
 }
 
 #[tokio::test]
-async fn a3_what_is_forbidden_meanwhile_takes_no_outcome() {
-    for home in homes("a3_what_is_forbidden_meanwhile_takes_no_outcome").await {
+async fn a3_what_is_revoked_meanwhile_takes_no_outcome() {
+    for home in homes("a3_what_is_revoked_meanwhile_takes_no_outcome").await {
         let scene = Scene::new(home).await;
         scene.world.plan(&[Plan::UnknownBefore]);
         assert_eq!(
             scene.ask(&scene.command).await,
             said(Failed, false, "unknown")
         );
-        let forbid = Command {
+        let revoke = Command {
             revoke_only: true,
             ..compensate(&scene.command)
         };
-        assert_eq!(scene.ask(&forbid).await, said(Completed, true, ""));
+        assert_eq!(scene.ask(&revoke).await, said(Completed, true, ""));
         assert_eq!(
             scene.ask(&attempt(&scene.command, 2)).await,
             said(Failed, false, "revoked")
         );
         assert_eq!(
             (scene.state().await.as_str(), scene.world.charges()),
-            ("forbidden", 0)
+            ("revoked", 0)
         );
         scene.leave().await;
     }
@@ -345,7 +345,7 @@ async fn a3_two_members_with_the_same_command_charge_once_and_one_outcome_is_wri
     );
     assert_eq!(
         (two.state(&command).await.as_str(), world.charges()),
-        ("forbidden", 0)
+        ("revoked", 0)
     );
     one.kill().await;
     two.stop().await;

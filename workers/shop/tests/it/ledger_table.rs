@@ -2,7 +2,9 @@
 
 use crate::support::{Home, execute, homes};
 use saga_protocol::Action;
-use saga_protocol::ledger::{CallKind, Decision, End, Entry, Site, State, decide, settle};
+use saga_protocol::ledger::{
+    CallKind, CallResult, HandlerKind, LedgerDecision, LedgerEntry, LedgerState, decide, settle,
+};
 use saga_protocol::message::Command;
 use saga_protocol::{Payload, Time};
 use saga_worker::ledger::{Key, Ledger, Migrations, Tx, take, write};
@@ -37,7 +39,7 @@ const ILLEGAL: [(&str, &str); 10] = [
         "'intended', 0, null, 0, 0, null, 0, null",
     ),
     (
-        "done_failed_and_undone_have_an_answer",
+        "done_failed_and_compensated_have_an_answer",
         "'done', 1, null, 0, 0, null, 0, null",
     ),
     (
@@ -45,8 +47,8 @@ const ILLEGAL: [(&str, &str); 10] = [
         "'failed', 1, '{}', 0, 1, '{}', 0, null",
     ),
     (
-        "forbidden_and_undone_were_compensated",
-        "'forbidden', 0, null, 0, 0, null, 0, null",
+        "revoked_and_compensated_were_compensated",
+        "'revoked', 0, null, 0, 0, null, 0, null",
     ),
     (
         "a_compensation_has_an_answer",
@@ -54,7 +56,7 @@ const ILLEGAL: [(&str, &str); 10] = [
     ),
     (
         "only_what_was_taken_on_is_due",
-        "'forbidden', 0, null, 0, 1, '{}', 0, DUE",
+        "'revoked', 0, null, 0, 1, '{}', 0, DUE",
     ),
     (
         "keys_count_from_zero",
@@ -73,8 +75,8 @@ async fn a2_an_illegal_row_is_refused_by_the_table() {
                 "1"
             };
             let text = format!(
-                "insert into ledger (saga_id, step, needed_until, state, attempt, reply, key_n, undo_attempt,
-                                     undo_reply, undo_key_n, due_at) values ($1, 'table', $2, {})",
+                "insert into ledger (saga_id, step, needed_until, state, attempt, reply, key_number, compensation_attempt,
+                                     compensation_reply, compensation_key_number, due_at) values ($1, 'table', $2, {})",
                 values.replace("DUE", due)
             );
             let mut tx = ledger.begin().await.unwrap();
@@ -101,13 +103,18 @@ fn key(command: &Command) -> Key {
     }
 }
 
-async fn take_one(tx: &mut Tx, command: &Command) -> Entry {
+async fn take_one(tx: &mut Tx, command: &Command) -> LedgerEntry {
     take(tx, vec![key(command)]).await.unwrap().remove(0)
 }
 
 /// What the rules say to a command of a handler inside the database.
-fn asked(entry: &mut Entry, command: &Command) -> Decision {
-    decide(entry, command, Site::Inside, command.decided_at)
+fn asked(entry: &mut LedgerEntry, command: &Command) -> LedgerDecision {
+    decide(
+        entry,
+        command,
+        HandlerKind::Transactional,
+        command.decided_at,
+    )
 }
 
 /// Polls until somebody waits for a lock. There is no signal for that from outside the database.
@@ -125,7 +132,7 @@ async fn somebody_waits(ledger: &Ledger) {
 
 #[tokio::test]
 async fn a1_with_a_row_for_each_direction_both_would_commit() {
-    // The run of events that A1 closes, with the table that it forbids: neither sees the other.
+    // The run of events that A1 closes, with the table that it revokes: neither sees the other.
     let Some(home) =
         crate::support::postgres("a1_with_a_row_for_each_direction_both_would_commit").await
     else {
@@ -170,10 +177,10 @@ async fn a1_a_compensation_waits_for_the_action_under_way_and_then_sees_it() {
     let command = execute("table");
     let mut acting = ledger.begin().await.unwrap();
     let mut entry = take_one(&mut acting, &command).await;
-    let Decision::Call(call) = asked(&mut entry, &command) else {
+    let LedgerDecision::Call(call) = asked(&mut entry, &command) else {
         panic!("it is done")
     };
-    assert_eq!(call.kind, CallKind::Act);
+    assert_eq!(call.kind, CallKind::Execute);
 
     let (other, undo) = (ledger.clone(), crate::support::compensate(&command));
     let undoing = tokio::spawn(async move {
@@ -181,10 +188,17 @@ async fn a1_a_compensation_waits_for_the_action_under_way_and_then_sees_it() {
         asked(&mut take_one(&mut tx, &undo).await, &undo)
     });
     somebody_waits(&ledger).await;
-    settle(&mut entry, &command, call, End::Completed(Payload::empty()));
+    settle(
+        &mut entry,
+        &command,
+        call,
+        CallResult::Completed(Payload::empty()),
+    );
     write(&mut acting, &[entry]).await.unwrap();
     acting.commit().await.unwrap();
-    assert!(matches!(undoing.await.unwrap(), Decision::Call(call) if call.kind == CallKind::Undo));
+    assert!(
+        matches!(undoing.await.unwrap(), LedgerDecision::Call(call) if call.kind == CallKind::Compensate)
+    );
     ledger.close().await;
     home.leave().await;
 }
@@ -198,9 +212,9 @@ async fn a1_an_action_waits_for_the_tombstone_under_way_and_is_then_revoked() {
     let ledger = open(&home).await;
     let command = execute("table");
     let undo = crate::support::compensate(&command);
-    let mut forbidding = ledger.begin().await.unwrap();
-    let mut entry = take_one(&mut forbidding, &undo).await;
-    assert!(matches!(asked(&mut entry, &undo), Decision::Answer(reply) if reply.empty));
+    let mut revoking = ledger.begin().await.unwrap();
+    let mut entry = take_one(&mut revoking, &undo).await;
+    assert!(matches!(asked(&mut entry, &undo), LedgerDecision::Reply(reply) if reply.empty));
 
     let (other, acting) = (ledger.clone(), command.clone());
     let acting = tokio::spawn(async move {
@@ -208,9 +222,9 @@ async fn a1_an_action_waits_for_the_tombstone_under_way_and_is_then_revoked() {
         asked(&mut take_one(&mut tx, &acting).await, &acting)
     });
     somebody_waits(&ledger).await;
-    write(&mut forbidding, &[entry]).await.unwrap();
-    forbidding.commit().await.unwrap();
-    let Decision::Answer(reply) = acting.await.unwrap() else {
+    write(&mut revoking, &[entry]).await.unwrap();
+    revoking.commit().await.unwrap();
+    let LedgerDecision::Reply(reply) = acting.await.unwrap() else {
         panic!("it is not done")
     };
     assert_eq!(crate::support::gist(&reply).2, "revoked");
@@ -235,7 +249,7 @@ async fn a1_an_action_that_is_taken_back_leaves_the_row_to_whoever_waits() {
     });
     somebody_waits(&ledger).await;
     acting.rollback().await.unwrap();
-    assert_eq!(undoing.await.unwrap(), State::New);
+    assert_eq!(undoing.await.unwrap(), LedgerState::New);
     ledger.close().await;
     home.leave().await;
 }
@@ -261,8 +275,13 @@ async fn a1_batches_that_overlap_never_deadlock() {
                     action: Action::Execute,
                     ..execute("table")
                 };
-                if let Decision::Call(call) = asked(entry, &command) {
-                    settle(entry, &command, call, End::Completed(Payload::empty()));
+                if let LedgerDecision::Call(call) = asked(entry, &command) {
+                    settle(
+                        entry,
+                        &command,
+                        call,
+                        CallResult::Completed(Payload::empty()),
+                    );
                 }
             }
             write(&mut tx, &entries).await?;

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod away;
 #[cfg(test)]
+mod built_in;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod ledger_blame;
@@ -13,7 +15,5 @@ mod ledger_inside;
 mod ledger_outside;
 #[cfg(test)]
 mod ledger_table;
-#[cfg(test)]
-mod shipped;
 #[cfg(test)]
 mod support;

@@ -1,7 +1,7 @@
 //! One text for one content: how a definition was written, and its comments, do not matter.
 
 use super::{Definition, Position, Step};
-use saga_protocol::retry::Retry;
+use saga_protocol::retry::RetryPolicy;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -76,7 +76,7 @@ impl Definition {
 }
 
 /// What is new and not written is not said: so what was stored before keeps its digest.
-fn retry(retry: &Retry) -> Value {
+fn retry(retry: &RetryPolicy) -> Value {
     let mut value = json!({
         "attempts": retry.attempts,
         "first": humane(retry.first),

@@ -1,7 +1,7 @@
 //! What an expression may hold: few nodes, no loops, no regular expressions, nothing that is not there.
 
+use super::diagnostics::{Rule, quoted};
 use super::limits;
-use super::mistakes::{Rule, quoted};
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::parser::Macro;
 use cel::{Env, Program};
@@ -63,15 +63,15 @@ pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
 
 /// Why an expression cannot be a condition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
-    /// Its text is over [`limits::EXPRESSION_BYTES`].
-    #[error("the expression has {0} bytes; at most {most} are read", most = limits::EXPRESSION_BYTES)]
+pub enum ConditionError {
+    /// Its text is over [`limits::MAX_EXPRESSION_BYTES`].
+    #[error("the expression has {0} bytes; at most {most} are read", most = limits::MAX_EXPRESSION_BYTES)]
     Bytes(usize),
-    /// It has more than [`limits::EXPRESSION_TOKENS`].
-    #[error("the expression has {0} words and signs; at most {most} are read", most = limits::EXPRESSION_TOKENS)]
+    /// It has more than [`limits::MAX_EXPRESSION_TOKENS`].
+    #[error("the expression has {0} words and signs; at most {most} are read", most = limits::MAX_EXPRESSION_TOKENS)]
     Tokens(usize),
-    /// It has more than [`limits::EXPRESSION_NODES`].
-    #[error("the expression has {0} values, fields and operators; at most {most}", most = limits::EXPRESSION_NODES)]
+    /// It has more than [`limits::MAX_EXPRESSION_NODES`].
+    #[error("the expression has {0} values, fields and operators; at most {most}", most = limits::MAX_EXPRESSION_NODES)]
     Nodes(usize),
     /// It calls what it may not.
     #[error("{0}")]
@@ -81,7 +81,7 @@ pub enum Unfit {
     Syntax(String),
 }
 
-impl Unfit {
+impl ConditionError {
     /// The rule that is broken.
     pub fn rule(&self) -> Rule {
         match self {
@@ -93,12 +93,12 @@ impl Unfit {
 }
 
 /// Refuses, without reading it, a text that would take long to read.
-pub(super) fn glance(text: &str) -> Result<(), Unfit> {
-    if text.len() > limits::EXPRESSION_BYTES {
-        return Err(Unfit::Bytes(text.len()));
+pub(super) fn glance(text: &str) -> Result<(), ConditionError> {
+    if text.len() > limits::MAX_EXPRESSION_BYTES {
+        return Err(ConditionError::Bytes(text.len()));
     }
     match tokens(text) {
-        tokens if tokens > limits::EXPRESSION_TOKENS => Err(Unfit::Tokens(tokens)),
+        tokens if tokens > limits::MAX_EXPRESSION_TOKENS => Err(ConditionError::Tokens(tokens)),
         _ => Ok(()),
     }
 }
@@ -114,7 +114,7 @@ pub(super) struct Compiled {
 }
 
 /// Compiles. Recurses deeply: to be called on a deep stack.
-pub(super) fn read(text: &str) -> Result<Compiled, Unfit> {
+pub(super) fn read(text: &str) -> Result<Compiled, ConditionError> {
     let program = ENV.compile(text).map_err(|errors| not_cel(text, &errors))?;
     let levels = inspect(program.expression())?;
     let references = program.references();
@@ -154,7 +154,7 @@ fn tokens(text: &str) -> usize {
     tokens
 }
 
-fn not_cel(text: &str, errors: &cel::ParseErrors) -> Unfit {
+fn not_cel(text: &str, errors: &cel::ParseErrors) -> ConditionError {
     let said = match errors.errors.first() {
         Some(error) => format!(
             "{} (at its character {})",
@@ -163,11 +163,11 @@ fn not_cel(text: &str, errors: &cel::ParseErrors) -> Unfit {
         ),
         None => "it cannot be read".to_owned(),
     };
-    Unfit::Syntax(format!("{} is not an expression: {said}", quoted(text)))
+    ConditionError::Syntax(format!("{} is not an expression: {said}", quoted(text)))
 }
 
 /// Checks each part; returns how deep the expression is.
-fn inspect(root: &IdedExpr) -> Result<usize, Unfit> {
+fn inspect(root: &IdedExpr) -> Result<usize, ConditionError> {
     let mut nodes = 0;
     let mut deepest = 0;
     let mut refused = None;
@@ -186,12 +186,12 @@ fn inspect(root: &IdedExpr) -> Result<usize, Unfit> {
     }
     match refused {
         Some(unfit) => Err(unfit),
-        None if nodes > limits::EXPRESSION_NODES => Err(Unfit::Nodes(nodes)),
+        None if nodes > limits::MAX_EXPRESSION_NODES => Err(ConditionError::Nodes(nodes)),
         None => Ok(deepest),
     }
 }
 
-fn inspect_one(expr: &Expr) -> Option<Unfit> {
+fn inspect_one(expr: &Expr) -> Option<ConditionError> {
     match expr {
         Expr::Call(call) => {
             let name = call.func_name.as_str();
@@ -209,20 +209,20 @@ fn inspect_one(expr: &Expr) -> Option<Unfit> {
                 }
                 _ => format!("there is no function {}; there are has, {}", quoted(name), FUNCTIONS.join(", ")),
             };
-            Some(Unfit::Function(why))
+            Some(ConditionError::Function(why))
         }
         Expr::Ident(name) if !NAMES.contains(&name.trim_start_matches('.')) => {
-            Some(Unfit::Syntax(format!(
+            Some(ConditionError::Syntax(format!(
                 "there is no {}; an expression is about `input` and `steps`",
                 quoted(name)
             )))
         }
-        Expr::Struct(made) => Some(Unfit::Syntax(format!(
+        Expr::Struct(made) => Some(ConditionError::Syntax(format!(
             "there is no type {}; compare values",
             quoted(&made.type_name)
         ))),
         Expr::Comprehension(_) | Expr::Unspecified => {
-            Some(Unfit::Syntax("it cannot be evaluated".to_owned()))
+            Some(ConditionError::Syntax("it cannot be evaluated".to_owned()))
         }
         Expr::Ident(_) | Expr::Literal(_) | Expr::List(_) | Expr::Map(_) | Expr::Select(_) => None,
     }

@@ -1,7 +1,7 @@
 //! Reads maps and values out of the tree. What cannot be read is noted, and left out.
 
+use super::diagnostics::{Found, Place, Rule, quoted};
 use super::limits;
-use super::mistakes::{Found, Place, Rule, quoted};
 use super::tree::{Node, Tree};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -117,7 +117,7 @@ pub(super) fn nearest<'c>(
     text: &str,
     candidates: impl Iterator<Item = &'c str>,
 ) -> Option<&'c str> {
-    if text.len() > limits::NAME_CHARS {
+    if text.len() > limits::MAX_NAME_CHARS {
         return None;
     }
     candidates
@@ -180,7 +180,7 @@ pub(super) fn name<'a>(node: &'a Node, what: &str, found: &mut Found) -> Option<
         format!(
             "{what} is {}; a name has 1 to {} of a-z, 0-9 and -, and does not begin with -",
             quoted(name),
-            limits::NAME_CHARS
+            limits::MAX_NAME_CHARS
         )
     });
     None
@@ -189,7 +189,7 @@ pub(super) fn name<'a>(node: &'a Node, what: &str, found: &mut Found) -> Option<
 /// Whether a text is a name.
 pub(super) fn is_name(text: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    (1..=limits::NAME_CHARS).contains(&text.len())
+    (1..=limits::MAX_NAME_CHARS).contains(&text.len())
         && is_letter(text.as_bytes()[0])
         && text.bytes().all(|byte| is_letter(byte) || byte == b'-')
 }
@@ -296,7 +296,7 @@ pub(super) fn duration(node: &Node, what: &str, found: &mut Found) -> Option<Dur
         });
         return None;
     };
-    if (limits::DURATION_LEAST..=limits::DURATION_MOST).contains(&duration) {
+    if (limits::MIN_DURATION..=limits::MAX_DURATION).contains(&duration) {
         return Some(duration);
     }
     found.add(node.at, Rule::Duration, || {

@@ -7,7 +7,7 @@
 use super::limits;
 use super::read::{STEP_KEYS, WORKFLOW_KEYS};
 use super::schedules::{COMPENSATION_KEYS, RETRY_KEYS};
-use saga_protocol::ERROR_CODE_CHARS;
+use saga_protocol::MAX_ERROR_CODE_CHARS;
 use serde_json::{Map, Value, json};
 
 /// Where a schema of schemas is found.
@@ -25,7 +25,7 @@ pub fn json_schema() -> Value {
     schema["$defs"] = json!({
         "name": {
             "type": "string",
-            "pattern": format!("^[a-z0-9][a-z0-9-]{{0,{}}}$", limits::NAME_CHARS - 1),
+            "pattern": format!("^[a-z0-9][a-z0-9-]{{0,{}}}$", limits::MAX_NAME_CHARS - 1),
         },
         "duration": {
             "type": "string",
@@ -66,7 +66,7 @@ fn workflow_key(key: &str) -> Value {
         "workflow" => refer("name", "The workflow's name."),
         "version" => json!({
             "description": "A saga keeps the version it began with; a version never changes once it is stored.",
-            "type": "integer", "minimum": 1, "maximum": limits::VERSION_MOST,
+            "type": "integer", "minimum": 1, "maximum": limits::MAX_VERSION,
         }),
         "deadline" => refer(
             "duration",
@@ -75,8 +75,8 @@ fn workflow_key(key: &str) -> Value {
         "input_schema" => refer("schema", "What a saga may be started with."),
         "sensitive" => json!({
             "description": "Paths such as input.payment.token: sent to workers, and shown as ••• everywhere else.",
-            "type": "array", "maxItems": limits::SENSITIVE_PATHS,
-            "items": {"type": "string", "pattern": r"^(input|steps)\.", "maxLength": limits::SENSITIVE_PATH_CHARS},
+            "type": "array", "maxItems": limits::MAX_SENSITIVE_PATHS,
+            "items": {"type": "string", "pattern": r"^(input|steps)\.", "maxLength": limits::MAX_SENSITIVE_PATH_CHARS},
         }),
         _ => json!({
             "description": "The steps, each behind the one above it unless `needs` says otherwise.",
@@ -104,7 +104,7 @@ fn step_key(key: &str) -> Value {
         "retry" => refer("retry", "When a failed attempt is followed by another."),
         "when" => json!({
             "description": "A condition (CEL) over `input` and `steps`; if it does not hold, the step is skipped.",
-            "type": "string", "maxLength": limits::EXPRESSION_BYTES,
+            "type": "string", "maxLength": limits::MAX_EXPRESSION_BYTES,
         }),
         "pivot" => json!({
             "description": "The point of no return: behind it nothing is undone, and each step is retried until done.",
@@ -132,22 +132,22 @@ fn retry_key(key: &str) -> Value {
     match key {
         "attempts" => json!({
             "description": "In all, the first included. Not behind the pivot.",
-            "type": "integer", "minimum": 1, "maximum": limits::ATTEMPTS_MOST,
+            "type": "integer", "minimum": 1, "maximum": limits::MAX_ATTEMPTS,
         }),
         "first" => refer("duration", "The delay behind the first attempt."),
         "factor" => json!({
             "description": "What each further delay is multiplied with.",
-            "type": "number", "minimum": 1, "maximum": limits::FACTOR_MOST,
+            "type": "number", "minimum": 1, "maximum": limits::MAX_FACTOR,
         }),
         "max" => refer("duration", "The longest delay."),
         "jitter" => json!({
             "description": "The share by which a delay is shortened or lengthened.",
-            "type": "number", "minimum": 0, "maximum": limits::JITTER_MOST,
+            "type": "number", "minimum": 0, "maximum": limits::MAX_JITTER,
         }),
         _ => json!({
             "description": "Codes of errors that no further attempt follows, whatever the worker says.",
-            "type": "array", "maxItems": limits::NOT_RETRYABLE_CODES,
-            "items": {"type": "string", "minLength": 1, "maxLength": ERROR_CODE_CHARS},
+            "type": "array", "maxItems": limits::MAX_NOT_RETRYABLE_CODES,
+            "items": {"type": "string", "minLength": 1, "maxLength": MAX_ERROR_CODE_CHARS},
         }),
     }
 }

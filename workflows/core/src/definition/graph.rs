@@ -1,11 +1,11 @@
 //! What concerns several steps: who needs whom, and who stands where to the pivot.
 
-use super::mistakes::{Found, Place, Rule, quoted};
+use super::diagnostics::{Found, Place, Rule, quoted};
 use super::read::{DraftCompensation, DraftStep, Needs};
 use super::{Position, fields};
 use std::collections::BTreeMap;
 
-/// The needs as indexes, both ways, and the positions. Only meant if no mistake was found.
+/// The needs as indexes, both ways, and the positions. Only meant if no diagnostic was found.
 pub(super) struct Graph {
     pub(super) needs: Vec<Vec<usize>>,
     pub(super) dependents: Vec<Vec<usize>>,

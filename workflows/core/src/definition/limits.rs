@@ -4,49 +4,49 @@ use std::time::Duration;
 
 /// A saga's state is one row and one event: 100 steps keep both in the tens of kilobytes.
 pub const STEPS: usize = 100;
-/// A file of 100 steps needs a tenth of it; more is a mistake or an attack.
-pub const FILE_BYTES: usize = 256 * 1024;
+/// A file of 100 steps needs a tenth of it; more is a diagnostic or an attack.
+pub const MAX_FILE_BYTES: usize = 256 * 1024;
 /// Timers are in microseconds, but a timer loop that wakes more often than this helps nobody.
-pub const DURATION_LEAST: Duration = Duration::from_millis(1);
+pub const MIN_DURATION: Duration = Duration::from_millis(1);
 /// The longest that a saga is expected to wait for anything.
-pub const DURATION_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
 /// More attempts than this belong behind the pivot, where they are unlimited.
-pub const ATTEMPTS_MOST: u32 = 1000;
+pub const MAX_ATTEMPTS: u32 = 1000;
 /// Nobody names more by hand; a worker that has more of them says itself what is final.
-pub const NOT_RETRYABLE_CODES: usize = 50;
+pub const MAX_NOT_RETRYABLE_CODES: usize = 50;
 /// A schedule that grows faster reaches its maximum at once.
-pub const FACTOR_MOST: f64 = 10.0;
+pub const MAX_FACTOR: f64 = 10.0;
 /// The jitter is a share of the delay.
-pub const JITTER_MOST: f64 = 1.0;
+pub const MAX_JITTER: f64 = 1.0;
 /// Databases keep it in a signed integer of 32 bits.
-pub const VERSION_MOST: u32 = i32::MAX as u32;
+pub const MAX_VERSION: u32 = i32::MAX as u32;
 /// A name becomes part of a topic, a schema and a metric label; 63 is what all of them take.
-pub const NAME_CHARS: usize = 63;
+pub const MAX_NAME_CHARS: usize = 63;
 /// An expression is a condition, not a program.
-pub const EXPRESSION_BYTES: usize = 1024;
+pub const MAX_EXPRESSION_BYTES: usize = 1024;
 /// For the same reason, and because evaluation has no other bound.
-pub const EXPRESSION_NODES: usize = 100;
+pub const MAX_EXPRESSION_NODES: usize = 100;
 /// Words and signs: no 100 nodes need more, and reading an expression takes a time that grows with them.
-pub const EXPRESSION_TOKENS: usize = 400;
+pub const MAX_EXPRESSION_TOKENS: usize = 400;
 /// As many as there may be steps: more than one path a step is a payload that should not be shown at all.
-pub const SENSITIVE_PATHS: usize = 100;
+pub const MAX_SENSITIVE_PATHS: usize = 100;
 /// The deepest payloads have paths of a tenth of this.
-pub const SENSITIVE_PATH_CHARS: usize = 256;
+pub const MAX_SENSITIVE_PATH_CHARS: usize = 256;
 
 /// A schema says what is needed of a payload, not all that is known of it.
-pub const SCHEMA_BYTES: usize = 32 * 1024;
+pub const MAX_SCHEMA_BYTES: usize = 32 * 1024;
 /// Schemas in a schema, its references written out: with the size of a payload this bounds what a check takes.
 pub const SCHEMA_PARTS: usize = 1_000;
 /// Schemas within each other, its references written out: the check recurses.
-pub const SCHEMA_DEPTH: usize = 32;
+pub const MAX_SCHEMA_DEPTH: usize = 32;
 /// Regular expressions in a schema: each takes time and memory to compile,
 pub const SCHEMA_PATTERNS: usize = 50;
 /// and at most so much memory.
 pub const SCHEMA_PATTERN_BYTES: usize = 256 * 1024;
 /// Parts of a payload that are told not to fit: nobody reads more in one go.
-pub const MISFITS: usize = 100;
+pub const MAX_SCHEMA_VIOLATIONS: usize = 100;
 /// How much is said of each.
-pub const MISFIT_CHARS: usize = 300;
+pub const MAX_VIOLATION_CHARS: usize = 300;
 
 /// Lists and maps within each other: a definition needs five, and a schema in it some twenty.
 pub const DEPTH: usize = 32;
@@ -56,7 +56,7 @@ pub const EVENTS: usize = 30_000;
 pub const ALIASES: usize = 1_000;
 /// What aliases may add: 100 steps that share their retry schedule add 1,200 events.
 pub const REPLAYED_EVENTS: usize = 20_000;
-/// Mistakes told at once; the rest is counted. Nobody reads more in one go.
-pub const MISTAKES: usize = 100;
-/// How much of a value is quoted in a mistake.
+/// Diagnostics told at once; the rest is counted. Nobody reads more in one go.
+pub const MAX_DIAGNOSTICS: usize = 100;
+/// How much of a value is quoted in a diagnostic.
 pub const QUOTED_CHARS: usize = 60;

@@ -1,28 +1,28 @@
 //! A workflow definition, parsed and validated. Whoever holds a [`Definition`] holds one that obeys every rule.
 
+pub mod built_in;
 mod canonical;
+mod diagnostics;
 mod expression;
 mod fields;
 pub mod format;
 mod graph;
 pub mod limits;
-mod mistakes;
 mod parse;
 mod read;
 mod redact;
 mod schedules;
 mod schema;
-pub mod shipped;
 mod tree;
 mod when;
 
-pub use expression::Unfit;
-pub use mistakes::{Mistake, Mistakes, Place, Rule};
+pub use diagnostics::{Diagnostic, Diagnostics, Place, Rule};
+pub use expression::ConditionError;
 pub use redact::{MASK, Root, redact};
-pub use schema::{Misfit, Schema};
+pub use schema::{Schema, SchemaViolation};
 pub use when::When;
 
-use saga_protocol::retry::Retry;
+use saga_protocol::retry::RetryPolicy;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ pub struct Step {
     )]
     pub reminder: Option<Duration>,
     /// When a failed attempt is followed by another. Behind the pivot `attempts` is not looked at.
-    pub retry: Retry,
+    pub retry: RetryPolicy,
     /// The step is skipped if it is false.
     pub when: Option<When>,
     /// What its action may put out; `None`: anything. Other outputs are a final failure.
@@ -75,7 +75,7 @@ pub struct Step {
     /// Where the step stands to the pivot.
     pub position: Position,
     /// How it is undone; `None`: there is nothing to undo.
-    pub compensation: Option<Compensation>,
+    pub compensation: Option<CompensationPolicy>,
 }
 
 /// Where a step stands to the pivot, by needs. In a workflow without a pivot every step is before it.
@@ -92,12 +92,12 @@ pub enum Position {
 
 /// How a step is undone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Compensation {
+pub struct CompensationPolicy {
     /// For one attempt.
     #[serde(with = "saga_protocol::humane")]
     pub timeout: Duration,
     /// After the last attempt the saga is parked.
-    pub retry: Retry,
+    pub retry: RetryPolicy,
 }
 
 impl Definition {
@@ -118,7 +118,7 @@ impl Definition {
 
 impl Step {
     /// Retried without end: behind the pivot, and a pivot that cannot be undone.
-    pub fn tries_without_end(&self) -> bool {
+    pub fn retries_without_limit(&self) -> bool {
         match self.position {
             Position::Before => false,
             Position::Pivot => self.compensation.is_none(),

@@ -1,25 +1,25 @@
-//! From a file to a definition, or to all of its mistakes.
+//! From a file to a definition, or to all of its diagnostics.
 
-use super::mistakes::{Found, Mistakes};
+use super::diagnostics::{Diagnostics, Found};
 use super::read::{Draft, DraftCompensation};
 use super::{Definition, Position, Step, graph, read, tree};
 
 impl Definition {
-    /// Reads a definition from YAML (JSON is YAML). The name of the file is only for the mistakes.
+    /// Reads a definition from YAML (JSON is YAML). The name of the file is only for the diagnostics.
     ///
     /// # Errors
-    /// All mistakes at once. What is not one YAML document within the limits is one mistake.
-    pub fn parse(file_name: &str, text: &str) -> Result<Self, Mistakes> {
+    /// All diagnostics at once. What is not one YAML document within the limits is one diagnostic.
+    pub fn parse(file_name: &str, text: &str) -> Result<Self, Diagnostics> {
         let mut found = Found::default();
         let definition = match tree::read(text) {
             Ok(root) => read::workflow(&root, &mut found).map(|draft| finish(draft, &mut found)),
-            Err(mistake) => {
-                found.add(mistake.at, mistake.rule, || mistake.sentence);
+            Err(diagnostic) => {
+                found.add(diagnostic.at, diagnostic.rule, || diagnostic.sentence);
                 None
             }
         };
         found.into_result(file_name)?;
-        Ok(definition.expect("without a definition there is a mistake"))
+        Ok(definition.expect("without a definition there is a diagnostic"))
     }
 }
 

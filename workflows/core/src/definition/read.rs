@@ -1,13 +1,13 @@
 //! From the tree to drafts: each key on its own. What concerns several steps is `graph`'s.
 
+use super::diagnostics::{Found, Place, Rule, quoted};
 use super::fields::{self, Fields};
-use super::mistakes::{Found, Place, Rule, quoted};
 use super::schedules::{compensation, reminder, retry, timeout};
 use super::schema::Schema;
 use super::tree::Node;
 use super::when::When;
-use super::{Compensation, limits};
-use saga_protocol::retry::Retry;
+use super::{CompensationPolicy, limits};
+use saga_protocol::retry::RetryPolicy;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(super) const STEP_KEYS: &[&str] = &[
     "output_schema",
 ];
 
-/// A definition whose parts were read. Where something could not be, it holds a default, and a mistake was noted.
+/// A definition whose parts were read. Where something could not be, it holds a default, and a diagnostic was noted.
 pub(super) struct Draft {
     pub(super) workflow: String,
     pub(super) version: u32,
@@ -43,7 +43,7 @@ pub(super) struct Draft {
     pub(super) sensitive: Vec<String>,
     /// The first [`limits::STEPS`] of them.
     pub(super) steps: Vec<DraftStep>,
-    /// No step was left out: what concerns several steps can be judged.
+    /// No step was left out: what concerns several steps can be classify.
     pub(super) whole: bool,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct DraftStep {
     pub(super) needs: Needs,
     pub(super) timeout: Duration,
     pub(super) reminder: Option<Duration>,
-    pub(super) retry: Retry,
+    pub(super) retry: RetryPolicy,
     /// Where `attempts` is written.
     pub(super) attempts_at: Option<Place>,
     pub(super) when: Option<When>,
@@ -79,11 +79,11 @@ pub(super) enum Needs {
 /// What a step says of its compensation.
 pub(super) enum DraftCompensation {
     /// Nothing, or it could not be read.
-    Unsaid(Compensation),
+    Unsaid(CompensationPolicy),
     /// `false`.
     Needless,
     /// `true`, or how.
-    Wanted(Compensation, Place),
+    Wanted(CompensationPolicy, Place),
 }
 
 /// Reads the whole file.
@@ -104,7 +104,7 @@ pub(super) fn workflow(root: &Node, found: &mut Found) -> Option<Draft> {
             "its version, such as `version: 1`",
             found,
         )
-        .and_then(|node| fields::whole(node, "`version`", 1..=limits::VERSION_MOST, found));
+        .and_then(|node| fields::whole(node, "`version`", 1..=limits::MAX_VERSION, found));
     let deadline = match fields.get("deadline") {
         None => Some(DEADLINE),
         Some(node) => fields::duration(node, "`deadline`", found),
@@ -172,9 +172,9 @@ fn steps(
 fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> DraftStep {
     // What is no map keeps its place in the list, so that "the step above" stays what it is.
     let fields = Fields::of(node, "a step", STEP_KEYS, found);
-    let unreadable = fields.is_none();
+    let unconsumedable = fields.is_none();
     let fields = fields.unwrap_or_else(|| Fields::none(node.at));
-    let name_node = match unreadable {
+    let name_node = match unconsumedable {
         true => None,
         false => fields.require("name", "a step", "its name, such as `name: pay`", found),
     };
@@ -189,8 +189,8 @@ fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> DraftStep
             .to_owned(),
     };
     let (retry, attempts_at) = match fields.get("retry") {
-        None => (Retry::STEP, None),
-        Some(node) => retry(node, Retry::STEP, found),
+        None => (RetryPolicy::STEP, None),
+        Some(node) => retry(node, RetryPolicy::STEP, found),
     };
     let pivot_at = fields.get("pivot").and_then(|node| {
         let pivot = fields::flag(node, "`pivot`", found)?;
@@ -198,7 +198,7 @@ fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> DraftStep
     });
     let needs = match fields.get("needs") {
         Some(node) => needs(node, found),
-        None if unreadable => Needs::Unreadable,
+        None if unconsumedable => Needs::Unreadable,
         None => Needs::Above,
     };
     let timeout = timeout(fields.get("timeout"), deadline, found);
@@ -260,12 +260,12 @@ fn sensitive(node: &Node, steps: &[DraftStep], whole: bool, found: &mut Found) -
     let Some(list) = fields::list(node, "`sensitive`", right, found) else {
         return Vec::new();
     };
-    if list.len() > limits::SENSITIVE_PATHS {
+    if list.len() > limits::MAX_SENSITIVE_PATHS {
         found.add(node.at, Rule::SensitivePath, || {
             format!(
                 "there are {} paths; at most {} are kept",
                 list.len(),
-                limits::SENSITIVE_PATHS
+                limits::MAX_SENSITIVE_PATHS
             )
         });
         return Vec::new();

@@ -125,10 +125,10 @@ impl<'de> Deserialize<'de> for Object<'de> {
 /// Checks a path of `sensitive`; the error goes on from "the path … ".
 pub(super) fn check(path: &str, is_step: impl Fn(&str) -> bool) -> Result<(), String> {
     const RIGHT: &str = "a path is such as `input.payment.token` or `steps.pay.receipt`";
-    if path.chars().count() > limits::SENSITIVE_PATH_CHARS {
+    if path.chars().count() > limits::MAX_SENSITIVE_PATH_CHARS {
         return Err(format!(
             "is longer than {} characters",
-            limits::SENSITIVE_PATH_CHARS
+            limits::MAX_SENSITIVE_PATH_CHARS
         ));
     }
     let segments: Vec<&str> = path.split('.').collect();

@@ -1,12 +1,12 @@
 //! Reads when attempts end, when others follow, and how a step is undone.
 
+use super::diagnostics::{Found, Place, Rule, quoted};
 use super::fields::{self, Fields};
-use super::mistakes::{Found, Place, Rule, quoted};
 use super::read::DraftCompensation;
 use super::tree::{Node, Tree};
-use super::{Compensation, limits};
-use saga_protocol::ERROR_CODE_CHARS;
-use saga_protocol::retry::Retry;
+use super::{CompensationPolicy, limits};
+use saga_protocol::MAX_ERROR_CODE_CHARS;
+use saga_protocol::retry::RetryPolicy;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -61,28 +61,32 @@ pub(super) fn reminder(node: &Node, timeout: Duration, found: &mut Found) -> Opt
 }
 
 /// A schedule, what is not written taken from the default; and where its attempts are written.
-pub(super) fn retry(node: &Node, default: Retry, found: &mut Found) -> (Retry, Option<Place>) {
+pub(super) fn retry(
+    node: &Node,
+    default: RetryPolicy,
+    found: &mut Found,
+) -> (RetryPolicy, Option<Place>) {
     let Some(fields) = Fields::of(node, "`retry`", RETRY_KEYS, found) else {
         return (default, None);
     };
     let mut retry = default;
     if let Some(node) = fields.get("attempts") {
-        retry.attempts = fields::whole(node, "`attempts`", 1..=limits::ATTEMPTS_MOST, found)
+        retry.attempts = fields::whole(node, "`attempts`", 1..=limits::MAX_ATTEMPTS, found)
             .unwrap_or(retry.attempts);
     }
     if let Some(node) = fields.get("first") {
         retry.first = fields::duration(node, "`first`", found).unwrap_or(retry.first);
     }
     if let Some(node) = fields.get("factor") {
-        retry.factor = fields::real(node, "`factor`", 1.0..=limits::FACTOR_MOST, found)
-            .unwrap_or(retry.factor);
+        retry.factor =
+            fields::real(node, "`factor`", 1.0..=limits::MAX_FACTOR, found).unwrap_or(retry.factor);
     }
     if let Some(node) = fields.get("max") {
         retry.max = fields::duration(node, "`max`", found).unwrap_or(retry.max);
     }
     if let Some(node) = fields.get("jitter") {
-        retry.jitter = fields::real(node, "`jitter`", 0.0..=limits::JITTER_MOST, found)
-            .unwrap_or(retry.jitter);
+        retry.jitter =
+            fields::real(node, "`jitter`", 0.0..=limits::MAX_JITTER, found).unwrap_or(retry.jitter);
     }
     if let Some(node) = fields.get("not_retryable") {
         retry.not_retryable = not_retryable(node, found);
@@ -96,9 +100,9 @@ pub(super) fn compensation(
     deadline: Option<Duration>,
     found: &mut Found,
 ) -> DraftCompensation {
-    let default = Compensation {
+    let default = CompensationPolicy {
         timeout: timeout(None, deadline, found),
-        retry: Retry::COMPENSATION,
+        retry: RetryPolicy::COMPENSATION,
     };
     let Some(node) = node else {
         return DraftCompensation::Unsaid(default);
@@ -112,9 +116,9 @@ pub(super) fn compensation(
             };
             let timeout = timeout(fields.get("timeout"), deadline, found);
             let retry = fields.get("retry").map_or(default.retry, |node| {
-                retry(node, Retry::COMPENSATION, found).0
+                retry(node, RetryPolicy::COMPENSATION, found).0
             });
-            DraftCompensation::Wanted(Compensation { timeout, retry }, node.at)
+            DraftCompensation::Wanted(CompensationPolicy { timeout, retry }, node.at)
         }
         _ => {
             found.add(node.at, Rule::WrongType, || {
@@ -132,12 +136,12 @@ fn not_retryable(node: &Node, found: &mut Found) -> Vec<String> {
     let Some(list) = fields::list(node, "`not_retryable`", right, found) else {
         return Vec::new();
     };
-    if list.len() > limits::NOT_RETRYABLE_CODES {
+    if list.len() > limits::MAX_NOT_RETRYABLE_CODES {
         found.add(node.at, Rule::ErrorCode, || {
             format!(
                 "there are {} error codes; at most {} are taken",
                 list.len(),
-                limits::NOT_RETRYABLE_CODES
+                limits::MAX_NOT_RETRYABLE_CODES
             )
         });
         return Vec::new();
@@ -147,11 +151,11 @@ fn not_retryable(node: &Node, found: &mut Found) -> Vec<String> {
         let Some(code) = fields::text(item, "an error code", found) else {
             continue;
         };
-        if (1..=ERROR_CODE_CHARS).contains(&code.chars().count()) && !code.contains('\0') {
+        if (1..=MAX_ERROR_CODE_CHARS).contains(&code.chars().count()) && !code.contains('\0') {
             codes.insert(code.to_owned());
         } else {
             found.add(item.at, Rule::ErrorCode, || {
-                let most = ERROR_CODE_CHARS;
+                let most = MAX_ERROR_CODE_CHARS;
                 format!("the error code {} is none that a worker can give: it has 1 to {most} characters", quoted(code))
             });
         }

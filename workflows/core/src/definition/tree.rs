@@ -1,7 +1,7 @@
-//! The file as a tree of values, each with its place: lenient, so that one mistake does not hide the others.
+//! The file as a tree of values, each with its place: lenient, so that one diagnostic does not hide the others.
 
+use super::diagnostics::{Diagnostic, Found, Place, Rule, quoted};
 use super::limits;
-use super::mistakes::{Found, Mistake, Place, Rule, quoted};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
@@ -121,15 +121,15 @@ impl Node {
 }
 
 /// Reads the one document of a text, within the limits.
-pub(super) fn read(text: &str) -> Result<Node, Mistake> {
-    if text.len() > limits::FILE_BYTES {
+pub(super) fn read(text: &str) -> Result<Node, Diagnostic> {
+    if text.len() > limits::MAX_FILE_BYTES {
         let sentence = format!(
             "the file has {} bytes; at most {} ({} KiB) are read",
             text.len(),
-            limits::FILE_BYTES,
-            limits::FILE_BYTES / 1024
+            limits::MAX_FILE_BYTES,
+            limits::MAX_FILE_BYTES / 1024
         );
-        return Err(Mistake {
+        return Err(Diagnostic {
             at: Place::START,
             rule: Rule::TooLarge,
             sentence,
@@ -148,8 +148,8 @@ fn options() -> Options {
             max_anchors: limits::ALIASES,
             max_merge_keys: limits::ALIASES,
             max_recorded_anchor_events: limits::EVENTS,
-            max_recorded_anchor_bytes: 4 * limits::FILE_BYTES,
-            max_total_scalar_bytes: limits::FILE_BYTES,
+            max_recorded_anchor_bytes: 4 * limits::MAX_FILE_BYTES,
+            max_total_scalar_bytes: limits::MAX_FILE_BYTES,
             // The second is refused by name, as the parser does it.
             max_documents: 2,
             // One anchor may well serve a hundred steps; the limits above bound what that costs.
@@ -168,7 +168,7 @@ fn options() -> Options {
 }
 
 /// The parser's own refusal: it stops at the first.
-fn refused(error: &Error) -> Mistake {
+fn refused(error: &Error) -> Diagnostic {
     let mut error = error.without_snippet();
     while let Error::AliasError { error: cause, .. } = error {
         error = cause;
@@ -201,7 +201,7 @@ fn refused(error: &Error) -> Mistake {
             format!("this is not one YAML document: {said}")
         }
     };
-    Mistake { at, rule, sentence }
+    Diagnostic { at, rule, sentence }
 }
 
 fn place(location: serde_saphyr::Location) -> Place {

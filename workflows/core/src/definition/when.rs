@@ -3,8 +3,8 @@
 //! The interpreter recurses, with large frames, and has no limit on cost. So what is compiled is small and has no loops
 //! (no macro but `has`, no regular expressions), and anything deep runs on a thread with a stack of its own.
 
-use super::expression::{self, Compiled, Unfit};
-use super::mistakes::quoted;
+use super::diagnostics::quoted;
+use super::expression::{self, Compiled, ConditionError};
 use cel::{Context, ExecutionError, Value};
 use saga_protocol::Payload;
 use serde::{Serialize, Serializer};
@@ -13,7 +13,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Enough for the deepest expression of [`limits::EXPRESSION_BYTES`], unoptimised, many times over. Only touched pages
+/// Enough for the deepest expression of [`limits::MAX_EXPRESSION_BYTES`], unoptimised, many times over. Only touched pages
 /// cost memory.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// Levels that are evaluated on the caller's stack, since a thread costs more than the condition itself. A level takes
@@ -32,9 +32,10 @@ impl When {
     ///
     /// # Errors
     /// If it is not CEL, too large, or calls a loop, a regular expression or a function that is not there.
-    pub fn compile(text: &str) -> Result<Self, Unfit> {
+    pub fn compile(text: &str) -> Result<Self, ConditionError> {
         expression::glance(text)?;
-        let compiled = on_deep_stack(|| expression::read(text)).map_err(Unfit::Syntax)??;
+        let compiled =
+            on_deep_stack(|| expression::read(text)).map_err(ConditionError::Syntax)??;
         Ok(Self {
             text: text.into(),
             compiled: Arc::new(compiled),

@@ -52,7 +52,7 @@ pub struct Saga {
     pub cancel: Option<Cancel>,
     /// Set from the moment the saga goes backwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub turn: Option<Turn>,
+    pub rollback: Option<Rollback>,
     /// In the order of the definition.
     pub steps: Vec<Step>,
 }
@@ -70,7 +70,7 @@ pub struct Cancel {
 
 /// The moment from which a saga goes backwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Turn {
+pub struct Rollback {
     /// No forward command is decided at a higher revision.
     pub revision: u64,
     /// What turned it.
@@ -97,14 +97,14 @@ pub struct Step {
     /// Where it is.
     pub status: StepStatus,
     /// The way forward.
-    #[serde(default, skip_serializing_if = "Tries::is_untouched")]
-    pub execute: Tries,
+    #[serde(default, skip_serializing_if = "AttemptState::is_untouched")]
+    pub execute: AttemptState,
     /// The orchestrator saw the action completed or accepted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub happened: bool,
     /// A waiting step's timeout has ended once, and its ledger was asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub asked: bool,
+    pub confirming: bool,
     /// When the world is reminded of it, while it waits; gone once that has happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remind_at: Option<Time>,
@@ -123,14 +123,14 @@ pub struct Step {
     pub output: Option<Payload>,
     /// The way back, once its first compensate was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undo: Option<Undo>,
+    pub compensation: Option<CompensationState>,
 }
 
 /// The compensation of a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Undo {
+pub struct CompensationState {
     /// Its attempts.
-    pub tries: Tries,
+    pub attempts: AttemptState,
     /// Nothing of the step stands any longer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settled: bool,
@@ -151,7 +151,7 @@ pub struct Undo {
 
 /// The attempts of one direction of a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tries {
+pub struct AttemptState {
     /// The attempt last decided; 0: none was.
     pub attempt: u32,
     /// How many of them failed; a deferral does not count.
@@ -188,13 +188,13 @@ pub enum Wait {
     Operator,
 }
 
-impl Tries {
+impl AttemptState {
     fn is_untouched(&self) -> bool {
         *self == Self::default()
     }
 
     /// Whether a command of this direction was ever decided.
-    pub fn decided(&self) -> bool {
+    pub fn is_decided(&self) -> bool {
         self.attempt > 0
     }
 }
@@ -222,15 +222,15 @@ impl Saga {
 
     /// The failure that turned it, if it was one that did, and the step that it was of.
     pub fn failure(&self) -> Option<(&str, &Failure)> {
-        let Cause::Failure(name) = &self.turn.as_ref()?.cause else {
+        let Cause::Failure(name) = &self.rollback.as_ref()?.cause else {
             return None;
         };
         Some((name, self.step(name)?.execute.error.as_ref()?))
     }
 
     /// Whether it goes backwards, or has gone.
-    pub fn turned(&self) -> bool {
-        self.turn.is_some()
+    pub fn is_rolling_back(&self) -> bool {
+        self.rollback.is_some()
     }
 
     /// The saga as stored.
@@ -256,22 +256,25 @@ impl Step {
         Self {
             name: name.to_owned(),
             status: StepStatus::Pending,
-            execute: Tries::default(),
+            execute: AttemptState::default(),
             happened: false,
-            asked: false,
+            confirming: false,
             remind_at: None,
             started_at: None,
             finished_at: None,
             output: None,
-            undo: None,
+            compensation: None,
         }
     }
 
     /// On the way back: nothing of it stands any longer, so that what it needs may be undone.
-    pub fn settled(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         match self.status {
             StepStatus::Pending | StepStatus::Skipped | StepStatus::Compensated => true,
-            StepStatus::Failed => self.undo.as_ref().is_some_and(|undo| undo.settled),
+            StepStatus::Failed => self
+                .compensation
+                .as_ref()
+                .is_some_and(|compensation| compensation.settled),
             StepStatus::Running
             | StepStatus::Waiting
             | StepStatus::Completed
@@ -280,15 +283,15 @@ impl Step {
     }
 
     /// The attempts of the direction under way, and which direction that is.
-    pub fn under_way(&self) -> (Action, &Tries) {
-        match &self.undo {
-            Some(undo) => (Action::Compensate, &undo.tries),
+    pub fn current_direction(&self) -> (Action, &AttemptState) {
+        match &self.compensation {
+            Some(compensation) => (Action::Compensate, &compensation.attempts),
             None => (Action::Execute, &self.execute),
         }
     }
 
     /// Whether it waits for an operator.
-    pub fn stuck(&self) -> bool {
-        self.under_way().1.wait == Some(Wait::Operator)
+    pub fn needs_operator(&self) -> bool {
+        self.current_direction().1.wait == Some(Wait::Operator)
     }
 }

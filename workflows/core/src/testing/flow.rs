@@ -72,5 +72,6 @@ pub fn flow(line: &str) -> Definition {
             }
         };
     }
-    Definition::parse("flow.yaml", &yaml).unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{yaml}"))
+    Definition::parse("flow.yaml", &yaml)
+        .unwrap_or_else(|diagnostics| panic!("{diagnostics:?}\n{yaml}"))
 }

@@ -10,10 +10,10 @@
 //! | `a completed @1` | the same, of attempt 1 instead of the last one |
 //! | `cancel`, `retry`, `pause`, `resume`, `complete a`, `fail a`, `resolve a` | what people ask for |
 //! | `undeliverable a`, `undeliverable undo a` | Kafka refuses the last command |
-//! | `timer`, `timer unread a,b` | a wake-up, with the steps whose command is unread |
+//! | `timer`, `timer unconsumed a,b` | a wake-up, with the steps whose command is unconsumed |
 //! | `+30s timer` | any of them, 30 s later |
 //!
-//! An outcome: `compensating late paused | a completed, b failed | execute c#1, undo b#2 happened, forbid d#1`, or
+//! An outcome: `compensating late paused | a completed, b failed | execute c#1, undo b#2 happened, revoke d#1`, or
 //! `ignored: late`, or `refused: it is too late to cancel: …`.
 
 use crate::definition::Definition;
@@ -21,8 +21,8 @@ use crate::saga::{Saga, StepStatus};
 use crate::testing::flow;
 use crate::testing::{check_invariants, check_move};
 use crate::transition::input::{Complete, Fail, Reason, Resolve, Start, Timer, Undeliverable};
-use crate::transition::{Decision, Effect, Input, Moved, Subject, apply, start};
-use saga_protocol::message::{Command, Event, Outcome, Reply};
+use crate::transition::{Decision, Effect, Input, SagaContext, Transition, apply, start};
+use saga_protocol::message::{Command, Event, Reply, ReplyOutcome};
 use saga_protocol::{Action, Failure};
 use saga_protocol::{Payload, Time};
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub struct Scene {
     pub input: Payload,
     pub saga: Option<Saga>,
     pub now: Time,
-    pub last: Option<Moved>,
+    pub last: Option<Transition>,
 }
 
 /// Tells a story from its start, and checks each line of it.
@@ -90,8 +90,8 @@ impl Scene {
         self.saga.as_ref().expect("the saga has begun")
     }
 
-    pub fn subject(&self) -> Subject<'_> {
-        Subject {
+    pub fn context(&self) -> SagaContext<'_> {
+        SagaContext {
             definition: &self.definition,
             input: &self.input,
         }
@@ -101,11 +101,11 @@ impl Scene {
     #[track_caller]
     pub fn does(&mut self, line: &str) -> String {
         if line == "start" {
-            let moved = start(self.subject(), &beginning(&self.input), self.now);
+            let moved = start(self.context(), &beginning(&self.input), self.now);
             return self.moved(moved);
         }
         match self.hears(line).1 {
-            Decision::Moved(moved) => self.moved(*moved),
+            Decision::Applied(moved) => self.moved(*moved),
             Decision::Ignored(reason) => format!("ignored: {reason}"),
             Decision::Refused(refusal) => format!("refused: {refusal}"),
         }
@@ -125,14 +125,14 @@ impl Scene {
 
     /// What the input would do: twice, since the same must come of it.
     pub fn apply(&self, input: &Input) -> Decision {
-        let decision = apply(self.subject(), self.saga(), input, self.now);
+        let decision = apply(self.context(), self.saga(), input, self.now);
         let again = Saga::from_json(&self.saga().to_json().unwrap()).unwrap();
         assert_eq!(
             decision,
-            apply(self.subject(), &again, input, self.now),
+            apply(self.context(), &again, input, self.now),
             "not the same twice: {input:?}"
         );
-        if let Decision::Moved(moved) = &decision {
+        if let Decision::Applied(moved) = &decision {
             assert_eq!(
                 check_move(self.saga(), moved, &self.definition),
                 Ok(()),
@@ -143,7 +143,7 @@ impl Scene {
     }
 
     #[track_caller]
-    fn moved(&mut self, moved: Moved) -> String {
+    fn moved(&mut self, moved: Transition) -> String {
         assert_eq!(
             check_invariants(&moved.saga, &self.definition),
             Ok(()),
@@ -161,7 +161,7 @@ impl Scene {
         let effects = &self.last.as_ref().expect("it moved").effects;
         let event = effects.iter().find_map(|effect| match effect {
             Effect::Publish(event) => Some(event),
-            Effect::Send { .. } | Effect::WakeAt(_) => None,
+            Effect::Send { .. } | Effect::SetTimer(_) => None,
         });
         event.expect("every move has its event")
     }
@@ -184,8 +184,8 @@ impl Scene {
             ["pause"] => Input::Pause(asked()),
             ["resume"] => Input::Resume(asked()),
             ["timer"] => Input::Timer(Timer::default()),
-            ["timer", "unread", steps] => Input::Timer(Timer {
-                unread: true,
+            ["timer", "unconsumed", steps] => Input::Timer(Timer {
+                unconsumed: true,
                 steps: steps.split(',').map(str::to_owned).collect(),
             }),
             ["complete", step] => Input::Complete(Complete {
@@ -231,7 +231,10 @@ impl Scene {
         let step = self.saga().step(step);
         step.map_or(1, |step| match action {
             Action::Execute => step.execute.attempt,
-            Action::Compensate => step.undo.as_ref().map_or(0, |undo| undo.tries.attempt),
+            Action::Compensate => step
+                .compensation
+                .as_ref()
+                .map_or(0, |compensation| compensation.attempts.attempt),
         })
     }
 
@@ -245,7 +248,7 @@ impl Scene {
             step: step.to_owned(),
             action,
             attempt,
-            outcome: Outcome::Completed,
+            outcome: ReplyOutcome::Completed,
             output: None,
             empty: false,
             retry_after: None,
@@ -254,22 +257,22 @@ impl Scene {
         match words {
             ["completed"] => reply.output = Some(output(step)),
             ["empty"] => reply.empty = true,
-            ["accepted"] => reply.outcome = Outcome::Accepted,
+            ["accepted"] => reply.outcome = ReplyOutcome::Accepted,
             ["deferred", after] => {
-                reply.outcome = Outcome::Deferred;
+                reply.outcome = ReplyOutcome::Deferred;
                 reply.retry_after = Some(humantime::parse_duration(after).unwrap());
             }
             ["failed"] => {
-                reply.outcome = Outcome::Failed;
+                reply.outcome = ReplyOutcome::Failed;
                 reply.error = Some(Failure::retryable("busy", "later"));
             }
             ["failed", "for", "good"] => {
-                reply.outcome = Outcome::Failed;
-                reply.error = Some(Failure::last("declined", "never"));
+                reply.outcome = ReplyOutcome::Failed;
+                reply.error = Some(Failure::permanent("declined", "never"));
             }
             ["failed", code] => {
-                reply.outcome = Outcome::Failed;
-                reply.error = Some(Failure::last(code, ""));
+                reply.outcome = ReplyOutcome::Failed;
+                reply.error = Some(Failure::permanent(code, ""));
             }
             _ => panic!("{words:?} is no answer"),
         }
@@ -278,7 +281,7 @@ impl Scene {
 
     /// The saga's wake-up, from now.
     pub fn wakes_in(&self) -> Option<Duration> {
-        crate::transition::wake_at(self.saga()).map(|at| at.since(self.now))
+        crate::transition::next_timer_at(self.saga()).map(|at| at.since(self.now))
     }
 }
 
@@ -296,7 +299,7 @@ fn output(of: &str) -> Payload {
     serde_json::json!({ "from": of }).into()
 }
 
-fn render(moved: &Moved) -> String {
+fn render(moved: &Transition) -> String {
     let saga = &moved.saga;
     let mut text = saga.status.to_string();
     text.push_str(if saga.past_deadline { " late" } else { "" });
@@ -321,7 +324,7 @@ fn render(moved: &Moved) -> String {
 fn render_command(command: &Command) -> String {
     let what = match command.action {
         Action::Execute => "execute",
-        Action::Compensate if command.revoke_only => "forbid",
+        Action::Compensate if command.revoke_only => "revoke",
         Action::Compensate => "undo",
     };
     let happened = if command.happened == Some(true) {

@@ -116,7 +116,7 @@ pub const SITUATIONS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
-        "compensating, s is being forbidden",
+        "compensating, s is being revoked",
         "a; s needless",
         &["start", "a completed", "cancel"],
     ),
@@ -175,7 +175,7 @@ pub const INPUTS: &[&str] = &[
     "undo s failed for good",
     "timer",
     "+10m timer",
-    "+10m timer unread s",
+    "+10m timer unconsumed s",
     "+2h timer",
     "cancel",
     "complete s",

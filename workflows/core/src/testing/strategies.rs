@@ -25,7 +25,7 @@ const CONDITIONS: [&str; 5] = [
 pub fn definitions() -> impl Strategy<Value = Definition> {
     texts().prop_map(|text| match Definition::parse("random.yaml", &text) {
         Ok(definition) => definition,
-        Err(mistakes) => panic!("a random definition is valid, but:\n{mistakes}\n{text}"),
+        Err(diagnostics) => panic!("a random definition is valid, but:\n{diagnostics}\n{text}"),
     })
 }
 
@@ -65,11 +65,11 @@ struct Seed {
     timeout_s: u32,
     attempts: u32,
     condition: Option<usize>,
-    compensation: Option<Undo>,
+    compensation: Option<CompensationState>,
 }
 
 #[derive(Clone, Debug)]
-enum Undo {
+enum CompensationState {
     Needless,
     Wanted,
     Tried(u32),
@@ -78,9 +78,9 @@ enum Undo {
 fn seeds() -> impl Strategy<Value = Seed> {
     let compensation = prop_oneof![
         3 => Just(None),
-        1 => Just(Some(Undo::Wanted)),
-        1 => (1..4_u32).prop_map(|attempts| Some(Undo::Tried(attempts))),
-        1 => Just(Some(Undo::Needless)),
+        1 => Just(Some(CompensationState::Wanted)),
+        1 => (1..4_u32).prop_map(|attempts| Some(CompensationState::Tried(attempts))),
+        1 => Just(Some(CompensationState::Needless)),
     ];
     let condition = proptest::option::weighted(0.3, 0..CONDITIONS.len());
     (
@@ -177,16 +177,16 @@ fn step(
     }
     if pivot.is_some_and(|pivot| index > pivot) {
         return match seed.compensation {
-            Some(Undo::Needless) => writeln!(text, "    compensation: false"),
+            Some(CompensationState::Needless) => writeln!(text, "    compensation: false"),
             _ => writeln!(text, "    retry: {{ first: 1s }}"),
         };
     }
     writeln!(text, "    retry: {{ attempts: {} }}", seed.attempts)?;
     match &seed.compensation {
         None => Ok(()),
-        Some(Undo::Needless) => writeln!(text, "    compensation: false"),
-        Some(Undo::Wanted) => writeln!(text, "    compensation: true"),
-        Some(Undo::Tried(attempts)) => {
+        Some(CompensationState::Needless) => writeln!(text, "    compensation: false"),
+        Some(CompensationState::Wanted) => writeln!(text, "    compensation: true"),
+        Some(CompensationState::Tried(attempts)) => {
             writeln!(
                 text,
                 "    compensation: {{ timeout: 5s, retry: {{ attempts: {attempts} }} }}"

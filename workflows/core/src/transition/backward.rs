@@ -2,27 +2,27 @@
 //! order of need, a failed one too.
 
 use super::machine::{Data, Machine};
-use crate::definition::Compensation;
-use crate::saga::{Cause, StepStatus, Turn, Undo, Wait};
+use crate::definition::CompensationPolicy;
+use crate::saga::{Cause, CompensationState, Rollback, StepStatus, Wait};
 use saga_protocol::message::EventType;
-use saga_protocol::retry::Retry;
+use saga_protocol::retry::RetryPolicy;
 use saga_protocol::{Action, Failure};
 
-/// For the compensation of a step that has none declared, and is only forbidden.
-static FORBID: Compensation = Compensation {
-    timeout: super::FORBID_TIMEOUT,
-    retry: Retry::COMPENSATION,
+/// For the compensation of a step that has none declared, and is only revoked.
+static REVOKE: CompensationPolicy = CompensationPolicy {
+    timeout: super::REVOKE_TIMEOUT,
+    retry: RetryPolicy::COMPENSATION,
 };
 
 impl Machine<'_> {
     /// From here on the saga goes backwards. No forward reply is waited for any longer.
-    pub(super) fn turn(&mut self, cause: Cause, data: Data) {
+    pub(super) fn rollback(&mut self, cause: Cause, data: Data) {
         let event_type = match cause {
             Cause::Cancel | Cause::Deadline => EventType::SagaCancelling,
             Cause::Failure(_) => EventType::SagaCompensating,
         };
         self.tell_above_all(event_type, data);
-        self.saga.turn = Some(Turn {
+        self.saga.rollback = Some(Rollback {
             revision: self.saga.revision,
             cause,
         });
@@ -42,7 +42,7 @@ impl Machine<'_> {
                 if self.retry_is_due(step, Action::Compensate) {
                     self.send(step, Action::Compensate);
                 } else if self.is_to_undo(step) {
-                    self.undo(step);
+                    self.compensate(step);
                     moved = true;
                 }
             }
@@ -54,7 +54,7 @@ impl Machine<'_> {
 
     fn is_to_undo(&self, step: usize) -> bool {
         let state = self.step(step);
-        !state.settled() && state.undo.is_none() && self.all_behind_settled(step)
+        !state.is_settled() && state.compensation.is_none() && self.all_behind_settled(step)
     }
 
     /// Whether nothing stands of the steps that need this one. A skipped step never stands; those that need it may.
@@ -64,7 +64,7 @@ impl Machine<'_> {
         while let Some(step) = open.pop() {
             for dependent in self.step_definition(step).dependents.iter().copied() {
                 let state = self.step(dependent);
-                if !state.settled() {
+                if !state.is_settled() {
                     return false;
                 }
                 let skipped = state.status == StepStatus::Skipped;
@@ -76,16 +76,16 @@ impl Machine<'_> {
         true
     }
 
-    fn undo(&mut self, step: usize) {
+    fn compensate(&mut self, step: usize) {
         let now = self.now;
         let needless = self.step_definition(step).compensation.is_none();
         let state = self.step_mut(step);
-        if !state.execute.decided() {
+        if !state.execute.is_decided() {
             // Its condition could not be evaluated: nothing was ever sent.
-            state.undo = Some(Undo {
+            state.compensation = Some(CompensationState {
                 settled: true,
                 empty: true,
-                ..Undo::default()
+                ..CompensationState::default()
             });
         } else if needless && state.status == StepStatus::Completed {
             state.status = StepStatus::Compensated;
@@ -105,21 +105,21 @@ impl Machine<'_> {
         }
     }
 
-    pub(super) fn compensation(&self, step: usize) -> &Compensation {
+    pub(super) fn compensation(&self, step: usize) -> &CompensationPolicy {
         self.step_definition(step)
             .compensation
             .as_ref()
-            .unwrap_or(&FORBID)
+            .unwrap_or(&REVOKE)
     }
 
     /// An attempt of the compensation failed: another follows, or the saga is parked.
     pub(super) fn compensation_failed(&mut self, step: usize, failure: Failure) {
         let retry = self.compensation(step).retry.clone();
-        let failure = retry.judged(failure);
-        let tries = self.tries_mut(step, Action::Compensate);
-        tries.failures += 1;
-        let attempt = tries.attempt;
-        if failure.retryable && tries.failures < retry.attempts {
+        let failure = retry.classify(failure);
+        let attempts = self.attempts_mut(step, Action::Compensate);
+        attempts.failures += 1;
+        let attempt = attempts.attempt;
+        if failure.retryable && attempts.failures < retry.attempts {
             let next = self.retry_at(step, Action::Compensate, &retry);
             self.put_off(step, Action::Compensate, next, Some(failure), attempt);
             return;
@@ -128,12 +128,12 @@ impl Machine<'_> {
     }
 
     pub(super) fn park_compensation(&mut self, step: usize, failure: Failure) {
-        let tries = self.tries_mut(step, Action::Compensate);
-        tries.wait = Some(Wait::Operator);
-        tries.error = Some(failure.clone());
+        let attempts = self.attempts_mut(step, Action::Compensate);
+        attempts.wait = Some(Wait::Operator);
+        attempts.error = Some(failure.clone());
         let data = Data {
             action: Some(Action::Compensate),
-            attempt: Some(tries.attempt),
+            attempt: Some(attempts.attempt),
             error: Some(failure),
             ..Data::default()
         };
@@ -141,11 +141,12 @@ impl Machine<'_> {
     }
 
     /// Nothing of the step stands any longer.
-    pub(super) fn settle(&mut self, step: usize, undo: Undo) {
+    pub(super) fn settle(&mut self, step: usize, compensation: CompensationState) {
         let now = self.now;
-        let cause = self.saga.turn.as_ref().map(|turn| &turn.cause);
+        let cause = self.saga.rollback.as_ref().map(|turn| &turn.cause);
         // The step whose failure turned the saga, and of which nothing was found, is shown as failed.
-        let failed = undo.empty && cause == Some(&Cause::Failure(self.step(step).name.clone()));
+        let failed =
+            compensation.empty && cause == Some(&Cause::Failure(self.step(step).name.clone()));
         let state = self.step_mut(step);
         state.status = if failed {
             StepStatus::Failed
@@ -154,14 +155,14 @@ impl Machine<'_> {
         };
         state.finished_at = Some(now);
         let data = Data {
-            attempt: Some(undo.tries.attempt),
-            empty: undo.empty,
-            reason: undo.note.clone(),
+            attempt: Some(compensation.attempts.attempt),
+            empty: compensation.empty,
+            reason: compensation.note.clone(),
             ..Data::default()
         };
-        state.undo = Some(Undo {
+        state.compensation = Some(CompensationState {
             settled: true,
-            ..undo
+            ..compensation
         });
         self.tell(EventType::StepCompensated, Some(step), data);
     }

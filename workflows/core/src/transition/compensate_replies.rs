@@ -3,26 +3,26 @@
 use super::execute_replies::failure_of;
 use super::machine::Machine;
 use super::{Decision, Reason, Verdict};
-use crate::saga::{StepStatus, Undo};
-use saga_protocol::message::{OUTPUT_BYTES, Outcome, Reply, code};
+use crate::saga::{CompensationState, StepStatus};
+use saga_protocol::message::{MAX_OUTPUT_BYTES, Reply, ReplyOutcome, code};
 use saga_protocol::{Action, Failure};
 
 impl Machine<'_> {
     pub(super) fn compensate_reply(&mut self, step: usize, reply: &Reply) -> Verdict {
         let state = self.step(step);
-        let Some(undo) = &state.undo else {
+        let Some(compensation) = &state.compensation else {
             return Err(Decision::Ignored(Reason::Stale));
         };
-        if undo.settled {
+        if compensation.settled {
             return Err(Decision::Ignored(Reason::Duplicate));
         }
         if state.status != StepStatus::Compensating
             || reply.attempt == 0
-            || reply.attempt > undo.tries.attempt
+            || reply.attempt > compensation.attempts.attempt
         {
             return Err(Decision::Ignored(Reason::Stale));
         }
-        if reply.outcome == Outcome::Completed {
+        if reply.outcome == ReplyOutcome::Completed {
             self.compensate_completed(step, reply);
             return Ok(());
         }
@@ -30,12 +30,12 @@ impl Machine<'_> {
             return Err(Decision::Ignored(Reason::Stale));
         }
         match reply.outcome {
-            Outcome::Failed => self.compensation_failed(step, failure_of(reply)),
-            Outcome::Deferred => self.deferred(step, reply),
-            Outcome::Accepted | Outcome::Completed => {
+            ReplyOutcome::Failed => self.compensation_failed(step, failure_of(reply)),
+            ReplyOutcome::Deferred => self.deferred(step, reply),
+            ReplyOutcome::Accepted | ReplyOutcome::Completed => {
                 self.compensation_failed(
                     step,
-                    Failure::last(code::INVALID_REPLY, "a compensation may not be accepted"),
+                    Failure::permanent(code::INVALID_REPLY, "a compensation may not be accepted"),
                 );
             }
         }
@@ -47,15 +47,15 @@ impl Machine<'_> {
         let output = reply
             .output
             .clone()
-            .filter(|output| output.get().len() <= OUTPUT_BYTES);
-        let undo = self.step_mut(step).undo.take().unwrap_or_default();
-        let mut tries = undo.tries;
-        tries.wait = None;
-        tries.error = None;
+            .filter(|output| output.get().len() <= MAX_OUTPUT_BYTES);
+        let compensation = self.step_mut(step).compensation.take().unwrap_or_default();
+        let mut attempts = compensation.attempts;
+        attempts.wait = None;
+        attempts.error = None;
         self.settle(
             step,
-            Undo {
-                tries,
+            CompensationState {
+                attempts,
                 settled: true,
                 empty: reply.empty,
                 output,

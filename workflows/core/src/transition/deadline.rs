@@ -14,7 +14,7 @@ pub(super) fn no_way_back(definition: &Definition, saga: &Saga) -> Option<String
     match state.status {
         StepStatus::Completed => Some(format!("{} is completed, and it is the pivot", pivot.name)),
         StepStatus::Skipped => Some(format!("{} is the pivot, and it was skipped", pivot.name)),
-        _ if pivot.compensation.is_none() && state.execute.decided() => Some(format!(
+        _ if pivot.compensation.is_none() && state.execute.is_decided() => Some(format!(
             "{} is the pivot, cannot be undone, and is under way",
             pivot.name
         )),
@@ -23,14 +23,14 @@ pub(super) fn no_way_back(definition: &Definition, saga: &Saga) -> Option<String
 }
 
 /// Why a cancel would be refused; `None`: it would be taken, or has been.
-pub fn too_late_to_cancel(definition: &Definition, saga: &Saga) -> Option<String> {
+pub fn cancel_refusal_reason(definition: &Definition, saga: &Saga) -> Option<String> {
     if saga.cancel.is_some() {
         return None;
     }
     match saga.status {
         Status::Completed => Some("the saga is completed".to_owned()),
         Status::Compensated => Some("the saga was compensated without a cancel".to_owned()),
-        Status::Running | Status::Compensating | Status::Parked if saga.turned() => None,
+        Status::Running | Status::Compensating | Status::Parked if saga.is_rolling_back() => None,
         Status::Running | Status::Compensating | Status::Parked => no_way_back(definition, saga),
     }
 }

@@ -2,9 +2,9 @@
 //! one that is out; all else is stale.
 
 use super::machine::{Data, Machine};
-use super::{DEFER_LEAST, DEFER_MOST, Decision, PAYLOAD_BYTES, Reason, Verdict};
+use super::{Decision, MAX_DEFERRAL, MAX_PAYLOAD_BYTES, MIN_DEFERRAL, Reason, Verdict};
 use crate::saga::{StepStatus, Wait};
-use saga_protocol::message::{EventType, OUTPUT_BYTES, Outcome, Reply, code};
+use saga_protocol::message::{EventType, MAX_OUTPUT_BYTES, Reply, ReplyOutcome, code};
 use saga_protocol::{Action, Failure};
 
 /// Misfits of an output that are told in words; the rest is counted.
@@ -16,10 +16,10 @@ impl Machine<'_> {
             return Err(Decision::Ignored(Reason::Stale));
         }
         match reply.outcome {
-            Outcome::Completed => self.execute_completed(step, reply),
-            Outcome::Accepted => self.execute_accepted(step, reply),
-            Outcome::Deferred => self.execute_deferred(step, reply),
-            Outcome::Failed => self.execute_failed(step, reply),
+            ReplyOutcome::Completed => self.execute_completed(step, reply),
+            ReplyOutcome::Accepted => self.execute_accepted(step, reply),
+            ReplyOutcome::Deferred => self.execute_deferred(step, reply),
+            ReplyOutcome::Failed => self.execute_failed(step, reply),
         }
     }
 
@@ -28,7 +28,7 @@ impl Machine<'_> {
             // Failed and not turned is a parked step: the answer that it waited for still moves it on (B6).
             StepStatus::Running | StepStatus::Waiting | StepStatus::Failed => {
                 self.step_mut(step).happened = true;
-                match self.unfit_output(step, reply) {
+                match self.invalid_output(step, reply) {
                     None => self.complete_step(step, reply.output.clone()),
                     Some(failure) => self.fail_finally(step, failure),
                 }
@@ -43,20 +43,20 @@ impl Machine<'_> {
     }
 
     /// Why an output is not taken: no attempt would answer otherwise, since the ledger repeats what it has.
-    fn unfit_output(&self, step: usize, reply: &Reply) -> Option<Failure> {
+    fn invalid_output(&self, step: usize, reply: &Reply) -> Option<Failure> {
         if let Some(sentence) = self.output_over_limit(reply) {
-            return Some(Failure::last(code::INVALID_REPLY, sentence));
+            return Some(Failure::permanent(code::INVALID_REPLY, sentence));
         }
         let schema = self.step_definition(step).output_schema.as_ref()?;
-        let misfits = schema
+        let violations = schema
             .check(&reply.output.clone().unwrap_or_default())
             .err()?;
-        let told: Vec<_> = misfits
+        let told: Vec<_> = violations
             .iter()
             .take(MISFITS_TOLD)
             .map(ToString::to_string)
             .collect();
-        let more = misfits.len() - told.len();
+        let more = violations.len() - told.len();
         let more = if more == 0 {
             String::new()
         } else {
@@ -66,19 +66,19 @@ impl Machine<'_> {
             "the output does not fit the step's output_schema: {}{more}",
             told.join("; ")
         );
-        Some(Failure::last(code::INVALID_OUTPUT, sentence))
+        Some(Failure::permanent(code::INVALID_OUTPUT, sentence))
     }
 
     fn output_over_limit(&self, reply: &Reply) -> Option<String> {
         let bytes = reply.output.as_ref()?.get().len();
-        if bytes > OUTPUT_BYTES {
+        if bytes > MAX_OUTPUT_BYTES {
             return Some(format!(
-                "the output is {bytes} bytes; at most {OUTPUT_BYTES} are taken"
+                "the output is {bytes} bytes; at most {MAX_OUTPUT_BYTES} are taken"
             ));
         }
         let all = self.payload_bytes() + bytes;
-        (all > PAYLOAD_BYTES)
-            .then(|| format!("with this output the saga would carry {all} bytes; at most {PAYLOAD_BYTES} are taken"))
+        (all > MAX_PAYLOAD_BYTES)
+            .then(|| format!("with this output the saga would carry {all} bytes; at most {MAX_PAYLOAD_BYTES} are taken"))
     }
 
     fn execute_accepted(&mut self, step: usize, reply: &Reply) -> Verdict {
@@ -87,11 +87,11 @@ impl Machine<'_> {
         let until = self.now + timeout;
         let remind_at = definition.reminder.map(|after| self.now + after);
         let asked_again =
-            self.step(step).asked && self.is_out(step, Action::Execute, reply.attempt);
+            self.step(step).confirming && self.is_out(step, Action::Execute, reply.attempt);
         let state = self.step_mut(step);
         match state.status {
             // Failed and not turned is a parked step, unless it is its time as a waiting one that ended (B6).
-            StepStatus::Running | StepStatus::Failed if !state.asked => {
+            StepStatus::Running | StepStatus::Failed if !state.confirming => {
                 state.status = StepStatus::Waiting;
                 state.finished_at = None;
                 state.happened = true;
@@ -114,7 +114,7 @@ impl Machine<'_> {
                     "accepted, and not finished within {}",
                     humantime::format_duration(timeout)
                 );
-                self.fail_finally(step, Failure::last(code::TIMED_OUT, message));
+                self.fail_finally(step, Failure::permanent(code::TIMED_OUT, message));
                 Ok(())
             }
             StepStatus::Waiting | StepStatus::Completed => {
@@ -140,7 +140,7 @@ impl Machine<'_> {
     }
 
     fn execute_failed(&mut self, step: usize, reply: &Reply) -> Verdict {
-        let failure = self.step_definition(step).retry.judged(failure_of(reply));
+        let failure = self.step_definition(step).retry.classify(failure_of(reply));
         let state = self.step(step);
         let current = reply.attempt == state.execute.attempt;
         let out = self.is_out(step, Action::Execute, reply.attempt);
@@ -171,19 +171,19 @@ impl Machine<'_> {
 
     /// Whether that attempt of that direction is the current one, and its answer is waited for.
     pub(super) fn is_out(&self, step: usize, action: Action, attempt: u32) -> bool {
-        let (under_way, tries) = self.step(step).under_way();
-        under_way == action
-            && tries.attempt == attempt
-            && matches!(tries.wait, Some(Wait::Reply(_)))
+        let (current_direction, attempts) = self.step(step).current_direction();
+        current_direction == action
+            && attempts.attempt == attempt
+            && matches!(attempts.wait, Some(Wait::Reply(_)))
     }
 
     /// Not now: the next attempt goes out later, and this one does not count.
     pub(super) fn deferred(&mut self, step: usize, reply: &Reply) {
         let after = reply
             .retry_after
-            .unwrap_or(DEFER_LEAST)
-            .clamp(DEFER_LEAST, DEFER_MOST);
-        let error = reply.error.as_ref().map(Failure::cut_to_limits);
+            .unwrap_or(MIN_DEFERRAL)
+            .clamp(MIN_DEFERRAL, MAX_DEFERRAL);
+        let error = reply.error.as_ref().map(Failure::truncated);
         self.put_off(step, reply.action, self.now + after, error, reply.attempt);
     }
 }
@@ -191,7 +191,7 @@ impl Machine<'_> {
 /// The error of a reply; a failure without one is given a name.
 pub(super) fn failure_of(reply: &Reply) -> Failure {
     match &reply.error {
-        Some(error) => error.cut_to_limits(),
+        Some(error) => error.truncated(),
         None => Failure::retryable("unspecified", "the worker gave no error"),
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 /// What the saga waits for; `None` at its end.
 pub fn waiting_for(definition: &Definition, saga: &Saga, now: Time) -> Option<String> {
-    if saga.status.finished() {
+    if saga.status.is_finished() {
         return None;
     }
-    let stuck = saga.steps.iter().find(|step| step.stuck());
+    let stuck = saga.steps.iter().find(|step| step.needs_operator());
     let sentence = match (saga.status, stuck) {
         (Status::Parked, Some(step)) => parked(definition, step),
         _ => {
@@ -31,8 +31,8 @@ pub fn waiting_for(definition: &Definition, saga: &Saga, now: Time) -> Option<St
 }
 
 fn parked(definition: &Definition, step: &Step) -> String {
-    let (action, tries) = step.under_way();
-    let why = tries.error.as_ref().map_or_else(String::new, |error| {
+    let (action, attempts) = step.current_direction();
+    let why = attempts.error.as_ref().map_or_else(String::new, |error| {
         format!(": {}: {}", error.code, error.message)
     });
     let what = match action {
@@ -44,27 +44,27 @@ fn parked(definition: &Definition, step: &Step) -> String {
     });
     format!(
         "an operator, or a late answer from {worker}: {what} after attempt {}{why}",
-        tries.attempt
+        attempts.attempt
     )
 }
 
 fn step_waits(saga: &Saga, step: &Step, now: Time) -> Option<String> {
-    let (action, tries) = step.under_way();
+    let (action, attempts) = step.current_direction();
     let what = match action {
         Action::Execute => step.name.clone(),
         Action::Compensate => format!("the compensation of {}", step.name),
     };
-    let because = tries.error.as_ref().map_or_else(String::new, |error| {
+    let because = attempts.error.as_ref().map_or_else(String::new, |error| {
         format!(" ({}: {})", error.code, error.message)
     });
-    Some(match tries.wait? {
+    Some(match attempts.wait? {
         Wait::Retry(_) if saga.paused && action == Action::Execute => {
             format!("{what}: to be resumed{because}")
         }
         Wait::Retry(at) => {
             format!(
                 "{what}: attempt {} goes out in {}{because}",
-                tries.attempt + 1,
+                attempts.attempt + 1,
                 span(at.since(now))
             )
         }
@@ -77,7 +77,7 @@ fn step_waits(saga: &Saga, step: &Step, now: Time) -> Option<String> {
         Wait::Reply(until) => {
             format!(
                 "{what}: the answer to attempt {}, for another {}",
-                tries.attempt,
+                attempts.attempt,
                 span(until.since(now))
             )
         }

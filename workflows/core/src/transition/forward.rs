@@ -11,11 +11,11 @@ impl Machine<'_> {
     pub(super) fn advance(&mut self) {
         // Each round decides at least one step or ends; a step decided or skipped is never pending again.
         for _round in 0..=self.saga.steps.len() {
-            if self.saga.paused || self.saga.turned() || !self.advance_once() {
+            if self.saga.paused || self.saga.is_rolling_back() || !self.advance_once() {
                 break;
             }
         }
-        if self.saga.turned() {
+        if self.saga.is_rolling_back() {
             self.advance_back();
         }
     }
@@ -23,7 +23,7 @@ impl Machine<'_> {
     fn advance_once(&mut self) -> bool {
         let mut moved = false;
         for step in 0..self.saga.steps.len() {
-            if self.saga.turned() {
+            if self.saga.is_rolling_back() {
                 return true;
             }
             let due = self.retry_is_due(step, Action::Execute);
@@ -50,10 +50,10 @@ impl Machine<'_> {
     }
 
     pub(super) fn retry_is_due(&self, step: usize, action: Action) -> bool {
-        let (under_way, tries) = self.step(step).under_way();
+        let (current_direction, attempts) = self.step(step).current_direction();
         let now = self.now;
-        under_way == action
-            && tries
+        current_direction == action
+            && attempts
                 .wait
                 .is_some_and(|wait| matches!(wait, Wait::Retry(at) if at <= now))
     }
@@ -74,7 +74,9 @@ impl Machine<'_> {
                 state.finished_at = Some(now);
                 self.tell(EventType::StepSkipped, Some(step), Data::default());
             }
-            Err(message) => self.fail_finally(step, Failure::last(code::CONDITION_FAILED, message)),
+            Err(message) => {
+                self.fail_finally(step, Failure::permanent(code::CONDITION_FAILED, message))
+            }
         }
     }
 
@@ -91,12 +93,12 @@ impl Machine<'_> {
     /// An attempt of the action failed: another follows, or none.
     pub(super) fn attempt_failed(&mut self, step: usize, failure: Failure) {
         let definition = self.step_definition(step);
-        let failure = definition.retry.judged(failure);
-        let tries = self.tries_mut(step, Action::Execute);
-        tries.failures += 1;
-        let attempt = tries.attempt;
+        let failure = definition.retry.classify(failure);
+        let attempts = self.attempts_mut(step, Action::Execute);
+        attempts.failures += 1;
+        let attempt = attempts.attempt;
         let exhausted =
-            !definition.tries_without_end() && tries.failures >= definition.retry.attempts;
+            !definition.retries_without_limit() && attempts.failures >= definition.retry.attempts;
         if exhausted || !failure.retryable {
             self.fail_finally(step, failure);
             return;
@@ -114,9 +116,9 @@ impl Machine<'_> {
         error: Option<Failure>,
         attempt: u32,
     ) {
-        let tries = self.tries_mut(step, action);
-        tries.wait = Some(Wait::Retry(at));
-        tries.error.clone_from(&error);
+        let attempts = self.attempts_mut(step, action);
+        attempts.wait = Some(Wait::Retry(at));
+        attempts.error.clone_from(&error);
         let data = Data {
             action: Some(action),
             attempt: Some(attempt),
@@ -146,7 +148,7 @@ impl Machine<'_> {
         if no_way_back {
             self.tell(EventType::StepFailed, Some(step), data);
         } else {
-            self.turn(Cause::Failure(self.step(step).name.clone()), data);
+            self.rollback(Cause::Failure(self.step(step).name.clone()), data);
         }
     }
 

@@ -53,10 +53,10 @@ pub struct Start {
 /// A wake-up came due.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timer {
-    /// Some due command is still unread in its worker's partition; `steps` says which.
+    /// Some due command is still unconsumed in its worker's partition; `steps` says which.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unread: bool,
-    /// The steps whose command is unread.
+    pub unconsumed: bool,
+    /// The steps whose command is unconsumed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<String>,
 }

@@ -1,8 +1,8 @@
 //! A transition in the making: the saga as it will be, and what that asks for.
 
-use super::{Effect, Move, Moved, Subject};
+use super::{Effect, SagaContext, StatusChange, Transition};
 use crate::definition::{self, Definition};
-use crate::saga::{Saga, Status, Step, StepStatus, Tries, Wait};
+use crate::saga::{AttemptState, Saga, Status, Step, StepStatus, Wait};
 use saga_protocol::message::{Command, CommandInput, Event, EventType};
 use saga_protocol::retry::Attempt;
 use saga_protocol::{Action, Failure};
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// The saga as it will be, and the commands it asks for.
 pub(super) struct Machine<'a> {
-    subject: Subject<'a>,
+    context: SagaContext<'a>,
     /// As it was: what `moves` is told apart from.
     before: &'a Saga,
     /// As it will be, already at its new revision.
@@ -48,16 +48,16 @@ pub(super) struct Data {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub unread: bool,
+    pub unconsumed: bool,
 }
 
 impl<'a> Machine<'a> {
-    pub fn new(subject: Subject<'a>, before: &'a Saga, now: Time) -> Self {
+    pub fn new(context: SagaContext<'a>, before: &'a Saga, now: Time) -> Self {
         let mut saga = before.clone();
         saga.revision += 1;
         saga.updated_at = now;
         Self {
-            subject,
+            context,
             before,
             saga,
             now,
@@ -67,11 +67,11 @@ impl<'a> Machine<'a> {
     }
 
     pub fn definition(&self) -> &'a Definition {
-        self.subject.definition
+        self.context.definition
     }
 
     pub fn step_definition(&self, step: usize) -> &'a definition::Step {
-        &self.subject.definition.steps[step]
+        &self.context.definition.steps[step]
     }
 
     pub fn step(&self, step: usize) -> &Step {
@@ -83,11 +83,11 @@ impl<'a> Machine<'a> {
     }
 
     /// The attempts of that direction of a step; the way back must have begun for `Compensate`.
-    pub fn tries_mut(&mut self, step: usize, action: Action) -> &mut Tries {
+    pub fn attempts_mut(&mut self, step: usize, action: Action) -> &mut AttemptState {
         let step = &mut self.saga.steps[step];
         match action {
             Action::Execute => &mut step.execute,
-            Action::Compensate => &mut step.undo.get_or_insert_default().tries,
+            Action::Compensate => &mut step.compensation.get_or_insert_default().attempts,
         }
     }
 
@@ -113,11 +113,11 @@ impl<'a> Machine<'a> {
     pub fn send(&mut self, step: usize, action: Action) {
         let until =
             self.now + super::reply_timeout(self.step(step), self.step_definition(step), action);
-        let tries = self.tries_mut(step, action);
-        tries.attempt += 1;
-        tries.wait = Some(Wait::Reply(until));
-        tries.decided_at = None;
-        let attempt = tries.attempt;
+        let attempts = self.attempts_mut(step, action);
+        attempts.attempt += 1;
+        attempts.wait = Some(Wait::Reply(until));
+        attempts.decided_at = None;
+        let attempt = attempts.attempt;
         let command = self.command(step, action, attempt);
         self.commands.push(Effect::Send {
             worker: self.step_definition(step).worker.clone(),
@@ -165,7 +165,7 @@ impl<'a> Machine<'a> {
             .iter()
             .filter_map(|step| Some((step.name.clone(), step.output.clone()?)));
         CommandInput {
-            input: self.subject.input.clone(),
+            input: self.context.input.clone(),
             steps: outputs.collect(),
         }
     }
@@ -177,7 +177,7 @@ impl<'a> Machine<'a> {
             .steps
             .iter()
             .filter_map(|step| step.output.as_ref());
-        self.subject.input.get().len() + outputs.map(|output| output.get().len()).sum::<usize>()
+        self.context.input.get().len() + outputs.map(|output| output.get().len()).sum::<usize>()
     }
 
     /// When the attempt after this failure goes out.
@@ -185,10 +185,10 @@ impl<'a> Machine<'a> {
         &self,
         step: usize,
         action: Action,
-        retry: &saga_protocol::retry::Retry,
+        retry: &saga_protocol::retry::RetryPolicy,
     ) -> Time {
-        let tries = match (action, &self.saga.steps[step].undo) {
-            (Action::Compensate, Some(undo)) => &undo.tries,
+        let attempts = match (action, &self.saga.steps[step].compensation) {
+            (Action::Compensate, Some(compensation)) => &compensation.attempts,
             _ => &self.saga.steps[step].execute,
         };
         let name = &self.saga.steps[step].name;
@@ -196,15 +196,15 @@ impl<'a> Machine<'a> {
             saga: self.saga.id,
             step: name,
             action,
-            attempt: tries.attempt,
+            attempt: attempts.attempt,
         };
-        self.now + retry.delay(tries.failures, &of)
+        self.now + retry.delay(attempts.failures, &of)
     }
 
     /// Brings the saga as far as it can go, and closes the transition.
-    pub fn finish(mut self) -> Moved {
-        if !self.saga.steps.iter().any(Step::stuck) {
-            if self.saga.turned() {
+    pub fn finish(mut self) -> Transition {
+        if !self.saga.steps.iter().any(Step::needs_operator) {
+            if self.saga.is_rolling_back() {
                 self.advance_back()
             } else {
                 self.advance()
@@ -213,9 +213,9 @@ impl<'a> Machine<'a> {
         self.settle_status();
         let event = self.event();
         let mut effects = self.commands;
-        effects.extend(super::wake_at(&self.saga).map(Effect::WakeAt));
+        effects.extend(super::next_timer_at(&self.saga).map(Effect::SetTimer));
         effects.push(Effect::Publish(event));
-        Moved {
+        Transition {
             moves: moves(Some(self.before), &self.saga),
             saga: self.saga,
             effects,
@@ -225,11 +225,11 @@ impl<'a> Machine<'a> {
     /// The saga's status follows from its steps.
     fn settle_status(&mut self) {
         let steps = &self.saga.steps;
-        let turned = self.saga.turned();
+        let turned = self.saga.is_rolling_back();
         let done = |step: &Step| matches!(step.status, StepStatus::Completed | StepStatus::Skipped);
-        let status = if steps.iter().any(Step::stuck) {
+        let status = if steps.iter().any(Step::needs_operator) {
             Status::Parked
-        } else if turned && steps.iter().all(Step::settled) {
+        } else if turned && steps.iter().all(Step::is_settled) {
             Status::Compensated
         } else if turned {
             Status::Compensating
@@ -239,7 +239,7 @@ impl<'a> Machine<'a> {
             Status::Running
         };
         self.saga.status = status;
-        if status.finished() {
+        if status.is_finished() {
             self.saga.finished_at = Some(self.now);
             self.saga.paused = false;
         }
@@ -252,8 +252,8 @@ impl<'a> Machine<'a> {
                     .saga
                     .steps
                     .iter()
-                    .find(|step| step.stuck())
-                    .and_then(|step| step.under_way().1.error.clone());
+                    .find(|step| step.needs_operator())
+                    .and_then(|step| step.current_direction().1.error.clone());
                 self.tell_above_all(
                     EventType::SagaParked,
                     Data {
@@ -302,12 +302,12 @@ pub(super) fn event(saga: &Saga, event_type: EventType, step: Option<usize>, dat
 }
 
 /// Which statuses differ; all of them for a saga that begins.
-pub(super) fn moves(before: Option<&Saga>, after: &Saga) -> Vec<Move> {
+pub(super) fn moves(before: Option<&Saga>, after: &Saga) -> Vec<StatusChange> {
     let text = |status: &dyn std::fmt::Display| status.to_string();
     let mut moves = Vec::new();
     if before.map(|saga| saga.status) != Some(after.status) {
         let from = before.map(|saga| text(&saga.status));
-        moves.push(Move {
+        moves.push(StatusChange {
             step: None,
             from,
             to: text(&after.status),
@@ -316,7 +316,7 @@ pub(super) fn moves(before: Option<&Saga>, after: &Saga) -> Vec<Move> {
     for (index, step) in after.steps.iter().enumerate() {
         let from = before.map_or(StepStatus::Pending, |saga| saga.steps[index].status);
         if from != step.status {
-            moves.push(Move {
+            moves.push(StatusChange {
                 step: Some(step.name.clone()),
                 from: Some(text(&from)),
                 to: text(&step.status),

@@ -20,12 +20,12 @@ mod tests;
 mod timer;
 mod wake;
 
-pub use deadline::too_late_to_cancel;
+pub use deadline::cancel_refusal_reason;
 pub use explain::waiting_for;
 pub use input::Input;
-pub use outcome::{Decision, Effect, Move, Moved, Reason, Refusal};
+pub use outcome::{Decision, Effect, Reason, Refusal, StatusChange, Transition};
 pub use start::start;
-pub use wake::wake_at;
+pub use wake::next_timer_at;
 
 use crate::definition::{self, Definition};
 use crate::saga::{Saga, Step};
@@ -37,7 +37,7 @@ use std::time::Duration;
 
 /// What stays the same for a saga's whole life.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct SagaContext<'a> {
     /// The version of the workflow that it began with.
     pub definition: &'a Definition,
     /// What it was started with.
@@ -46,24 +46,24 @@ pub struct Subject<'a> {
 
 /// How long a waiting step's ledger may take to answer when it is asked once more.
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a command that only forbids an action may be out: of a step without compensation (rule B1).
-const FORBID_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a command that only revokes an action may be out: of a step without compensation (rule B1).
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A deferral is for this long at the least, so that a worker cannot spin,
-pub const DEFER_LEAST: Duration = Duration::from_secs(1);
+pub const MIN_DEFERRAL: Duration = Duration::from_secs(1);
 /// and for this long at the most, so that it cannot forget.
-pub const DEFER_MOST: Duration = Duration::from_secs(300);
+pub const MAX_DEFERRAL: Duration = Duration::from_secs(300);
 /// Largest sum of a saga's input and its steps' outputs: with the rest of a command below
-/// [`saga_protocol::message::COMMAND_BYTES`], so that no command is ever too large to be sent.
-pub const PAYLOAD_BYTES: usize = saga_protocol::message::COMMAND_BYTES - 20 * 1024;
+/// [`saga_protocol::message::MAX_COMMAND_BYTES`], so that no command is ever too large to be sent.
+pub const MAX_PAYLOAD_BYTES: usize = saga_protocol::message::MAX_COMMAND_BYTES - 20 * 1024;
 
 /// How long the answer to a command may take: a step's own time, that of its compensation, or, if its ledger is only
-/// asked once more or told to forbid, 30 s.
+/// asked once more or told to revoke, 30 s.
 pub fn reply_timeout(step: &Step, of: &definition::Step, action: Action) -> Duration {
     match (action, &of.compensation) {
-        (Action::Execute, _) if step.asked => ASK_TIMEOUT,
+        (Action::Execute, _) if step.confirming => ASK_TIMEOUT,
         (Action::Execute, _) => of.timeout,
         (Action::Compensate, Some(compensation)) => compensation.timeout,
-        (Action::Compensate, None) => FORBID_TIMEOUT,
+        (Action::Compensate, None) => REVOKE_TIMEOUT,
     }
 }
 
@@ -73,13 +73,13 @@ type Verdict = Result<(), Decision>;
 /// Applies one input to one saga at one moment.
 ///
 /// `now` never goes back for a saga: a moment before its last transition counts as that transition's.
-pub fn apply(subject: Subject<'_>, saga: &Saga, input: &Input, now: Time) -> Decision {
+pub fn apply(context: SagaContext<'_>, saga: &Saga, input: &Input, now: Time) -> Decision {
     if let Input::Reply(reply) = input
         && let Some(reason) = cannot_count(saga, reply)
     {
         return Decision::Ignored(reason);
     }
-    let mut machine = Machine::new(subject, saga, now.max(saga.updated_at));
+    let mut machine = Machine::new(context, saga, now.max(saga.updated_at));
     let verdict = match input {
         Input::Start(_) => Err(Decision::Ignored(Reason::Duplicate)),
         Input::Reply(reply) => take_reply(&mut machine, reply),
@@ -94,7 +94,7 @@ pub fn apply(subject: Subject<'_>, saga: &Saga, input: &Input, now: Time) -> Dec
         Input::Undeliverable(undeliverable) => machine.undeliverable(undeliverable),
     };
     match verdict {
-        Ok(()) => Decision::Moved(Box::new(machine.finish())),
+        Ok(()) => Decision::Applied(Box::new(machine.finish())),
         Err(decision) => decision,
     }
 }
@@ -104,9 +104,9 @@ pub fn apply(subject: Subject<'_>, saga: &Saga, input: &Input, now: Time) -> Dec
 fn cannot_count(saga: &Saga, reply: &Reply) -> Option<Reason> {
     if saga.index(&reply.step).is_none() {
         Some(Reason::UnknownStep)
-    } else if saga.status.finished() {
+    } else if saga.status.is_finished() {
         Some(Reason::AlreadyEnded)
-    } else if reply.action == Action::Execute && saga.turned() {
+    } else if reply.action == Action::Execute && saga.is_rolling_back() {
         Some(Reason::Late)
     } else {
         None

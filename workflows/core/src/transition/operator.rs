@@ -2,8 +2,8 @@
 
 use super::input::{self, Resolve};
 use super::machine::{Data, Machine};
-use super::{Decision, Reason, Refusal, Verdict, too_late_to_cancel};
-use crate::saga::{Cancel, Cause, Status, StepStatus, Undo, Wait};
+use super::{Decision, Reason, Refusal, Verdict, cancel_refusal_reason};
+use crate::saga::{Cancel, Cause, CompensationState, Status, StepStatus, Wait};
 use saga_protocol::Action;
 use saga_protocol::message::EventType;
 
@@ -24,7 +24,7 @@ impl Machine<'_> {
         if self.saga.cancel.is_some() {
             return Err(Decision::Ignored(Reason::Duplicate));
         }
-        if let Some(why) = too_late_to_cancel(self.definition(), &self.saga) {
+        if let Some(why) = cancel_refusal_reason(self.definition(), &self.saga) {
             return Err(Decision::Refused(Refusal::TooLate(why)));
         }
         let cancel = Cancel {
@@ -33,11 +33,11 @@ impl Machine<'_> {
             at: self.now,
         };
         self.saga.cancel = Some(cancel);
-        if self.saga.turned() {
+        if self.saga.is_rolling_back() {
             // It goes backwards already, after a failure: the wish is kept, nothing else changes.
             self.tell(EventType::SagaCancelling, None, data_of(reason));
         } else {
-            self.turn(Cause::Cancel, data_of(reason));
+            self.rollback(Cause::Cancel, data_of(reason));
         }
         Ok(())
     }
@@ -46,27 +46,27 @@ impl Machine<'_> {
     pub(super) fn retry(&mut self, _reason: &input::Reason) -> Verdict {
         self.refuse_if_finished()?;
         let now = self.now;
-        let turned = self.saga.turned();
+        let turned = self.saga.is_rolling_back();
         if self.saga.paused && !turned {
             return Err(not_now("the saga is paused; resume it"));
         }
         let parked = self.saga.status == Status::Parked;
         let mut any = false;
         for index in 0..self.saga.steps.len() {
-            let action = self.step(index).under_way().0;
-            let wait = self.step(index).under_way().1.wait;
-            let tries = self.tries_of(index, action);
+            let action = self.step(index).current_direction().0;
+            let wait = self.step(index).current_direction().1.wait;
+            let attempts = self.tries_of(index, action);
             match wait {
                 Some(Wait::Operator) => {
-                    tries.failures = 0;
-                    tries.wait = Some(Wait::Retry(now));
+                    attempts.failures = 0;
+                    attempts.wait = Some(Wait::Retry(now));
                     if action == Action::Execute {
                         self.run_again(index);
                     }
                     any = true;
                 }
                 Some(Wait::Retry(_)) if !parked => {
-                    tries.wait = Some(Wait::Retry(now));
+                    attempts.wait = Some(Wait::Retry(now));
                     any = true;
                 }
                 Some(Wait::Retry(_) | Wait::Reply(_)) | None => {}
@@ -83,18 +83,18 @@ impl Machine<'_> {
     fn run_again(&mut self, step: usize) {
         let state = self.step_mut(step);
         state.finished_at = None;
-        state.asked = false;
-        if state.execute.decided() {
+        state.confirming = false;
+        if state.execute.is_decided() {
             state.status = StepStatus::Running;
         } else {
             state.status = StepStatus::Pending;
-            state.execute = crate::saga::Tries::default();
+            state.execute = crate::saga::AttemptState::default();
         }
     }
 
     pub(super) fn pause(&mut self, reason: &input::Reason) -> Verdict {
         self.refuse_if_finished()?;
-        if self.saga.turned() {
+        if self.saga.is_rolling_back() {
             return Err(not_now(
                 "the saga goes backwards; only forward commands can be withheld",
             ));
@@ -120,31 +120,31 @@ impl Machine<'_> {
     pub(super) fn resolve(&mut self, resolve: &Resolve) -> Verdict {
         let step = self.known_step(&resolve.step)?;
         let state = self.step(step);
-        let Some(undo) = &state.undo else {
+        let Some(compensation) = &state.compensation else {
             return Err(not_now(format!(
                 "{} is {}; only a parked compensation can be settled",
                 resolve.step, state.status
             )));
         };
-        if undo.settled {
+        if compensation.settled {
             return Err(Decision::Ignored(Reason::Duplicate));
         }
-        if !state.stuck() {
+        if !state.needs_operator() {
             return Err(not_now(format!(
                 "the compensation of {} is still being tried",
                 resolve.step
             )));
         }
-        let undo = self.step_mut(step).undo.take().unwrap_or_default();
-        let mut tries = undo.tries;
-        tries.wait = None;
+        let compensation = self.step_mut(step).compensation.take().unwrap_or_default();
+        let mut attempts = compensation.attempts;
+        attempts.wait = None;
         self.settle(
             step,
-            Undo {
-                tries,
+            CompensationState {
+                attempts,
                 note: Some(resolve.note.clone()),
                 empty: false,
-                ..undo
+                ..compensation
             },
         );
         Ok(())
@@ -157,20 +157,21 @@ impl Machine<'_> {
     }
 
     fn refuse_if_finished(&self) -> Verdict {
-        if self.saga.status.finished() {
+        if self.saga.status.is_finished() {
             return Err(not_now(format!("the saga is {}", self.saga.status)));
         }
         Ok(())
     }
 
-    fn tries_of(&mut self, step: usize, action: Action) -> &mut crate::saga::Tries {
+    fn tries_of(&mut self, step: usize, action: Action) -> &mut crate::saga::AttemptState {
         match (action, &mut self.saga.steps[step]) {
             (
                 Action::Compensate,
                 crate::saga::Step {
-                    undo: Some(undo), ..
+                    compensation: Some(compensation),
+                    ..
                 },
-            ) => &mut undo.tries,
+            ) => &mut compensation.attempts,
             (_, state) => &mut state.execute,
         }
     }

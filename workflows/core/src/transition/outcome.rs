@@ -1,6 +1,6 @@
 //! What an input does to a saga.
 
-use crate::definition::Misfit;
+use crate::definition::SchemaViolation;
 use crate::saga::Saga;
 use saga_protocol::Time;
 use saga_protocol::message::{Command, Event};
@@ -11,7 +11,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// The saga moves.
-    Moved(Box<Moved>),
+    Applied(Box<Transition>),
     /// Nothing changes, for that reason.
     Ignored(Reason),
     /// It can't be done, and who asked is to be told.
@@ -20,13 +20,13 @@ pub enum Decision {
 
 /// A saga's new state, and what it asks for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Moved {
+pub struct Transition {
     /// The saga at its new revision.
     pub saga: Saga,
     /// In the order in which they are to be performed, after the state is durable.
     pub effects: Vec<Effect>,
     /// What changed, for the history.
-    pub moves: Vec<Move>,
+    pub moves: Vec<StatusChange>,
 }
 
 /// What a transition asks for.
@@ -40,14 +40,14 @@ pub enum Effect {
         command: Command,
     },
     /// Submit a timer at that moment, or earlier.
-    WakeAt(Time),
+    SetTimer(Time),
     /// Tell the world.
     Publish(Event),
 }
 
 /// One status that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Move {
+pub struct StatusChange {
     /// The step; null for the saga.
     pub step: Option<String>,
     /// The status before; null for a saga that begins.
@@ -56,7 +56,7 @@ pub struct Move {
     pub to: String,
 }
 
-impl fmt::Display for Move {
+impl fmt::Display for StatusChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = self.step.as_deref().unwrap_or("saga");
         write!(
@@ -117,7 +117,7 @@ pub enum Refusal {
     UnknownStep(String),
     /// The output does not fit the step's `output_schema`.
     #[error("the output does not fit the step's output_schema")]
-    Unfit(Vec<Misfit>),
+    SchemaViolation(Vec<SchemaViolation>),
     /// The saga, or the step, is not where this could be done.
     #[error("{0}")]
     NotNow(String),

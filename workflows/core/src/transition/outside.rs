@@ -3,16 +3,16 @@
 use super::input::{Complete, Fail, Undeliverable};
 use super::machine::Machine;
 use super::operator::not_now;
-use super::{Decision, PAYLOAD_BYTES, Reason, Refusal, Verdict};
+use super::{Decision, MAX_PAYLOAD_BYTES, Reason, Refusal, Verdict};
 use crate::saga::{Cause, StepStatus};
-use saga_protocol::message::{OUTPUT_BYTES, code};
+use saga_protocol::message::{MAX_OUTPUT_BYTES, code};
 use saga_protocol::{Action, Failure};
 
 impl Machine<'_> {
     pub(super) fn complete(&mut self, complete: &Complete) -> Verdict {
         let step = self.known_step(&complete.step)?;
         let status = self.step(step).status;
-        if self.saga.turned() {
+        if self.saga.is_rolling_back() {
             return Err(not_now(
                 "the saga goes backwards; a completion would change nothing",
             ));
@@ -21,15 +21,15 @@ impl Machine<'_> {
             // Failed and not turned: parked behind the pivot.
             StepStatus::Running | StepStatus::Waiting | StepStatus::Failed => {
                 let bytes = complete.output.get().len();
-                if bytes > OUTPUT_BYTES || self.payload_bytes() + bytes > PAYLOAD_BYTES {
+                if bytes > MAX_OUTPUT_BYTES || self.payload_bytes() + bytes > MAX_PAYLOAD_BYTES {
                     return Err(not_now(format!(
-                        "the output is {bytes} bytes; at most {OUTPUT_BYTES} are taken"
+                        "the output is {bytes} bytes; at most {MAX_OUTPUT_BYTES} are taken"
                     )));
                 }
                 if let Some(schema) = &self.step_definition(step).output_schema {
-                    schema
-                        .check(&complete.output)
-                        .map_err(|misfits| Decision::Refused(Refusal::Unfit(misfits)))?;
+                    schema.check(&complete.output).map_err(|violations| {
+                        Decision::Refused(Refusal::SchemaViolation(violations))
+                    })?;
                 }
                 // A4: whoever undoes it is not to take a missing row for "never happened".
                 self.step_mut(step).happened = true;
@@ -49,7 +49,7 @@ impl Machine<'_> {
 
     pub(super) fn fail(&mut self, fail: &Fail) -> Verdict {
         let step = self.known_step(&fail.step)?;
-        if let Some(turn) = &self.saga.turn {
+        if let Some(turn) = &self.saga.rollback {
             let same = turn.cause == Cause::Failure(fail.step.clone());
             let again = Decision::Ignored(Reason::Duplicate);
             return Err(if same {
@@ -63,7 +63,7 @@ impl Machine<'_> {
             StepStatus::Running | StepStatus::Waiting => {
                 let failure = Failure {
                     retryable: false,
-                    ..fail.error.cut_to_limits()
+                    ..fail.error.truncated()
                 };
                 self.fail_finally(step, failure);
                 Ok(())
@@ -85,15 +85,15 @@ impl Machine<'_> {
         let Some(step) = self.saga.index(&undeliverable.step) else {
             return Err(Decision::Ignored(Reason::UnknownStep));
         };
-        if self.saga.status.finished() {
+        if self.saga.status.is_finished() {
             return Err(Decision::Ignored(Reason::AlreadyEnded));
         }
         let state = self.step(step);
-        let accepted = state.status == StepStatus::Waiting && !state.asked;
+        let accepted = state.status == StepStatus::Waiting && !state.confirming;
         if accepted || !self.is_out(step, undeliverable.action, undeliverable.attempt) {
             return Err(Decision::Ignored(Reason::Stale));
         }
-        let failure = Failure::last(code::UNDELIVERABLE, undeliverable.message.clone());
+        let failure = Failure::permanent(code::UNDELIVERABLE, undeliverable.message.clone());
         match undeliverable.action {
             Action::Execute => self.fail_finally(step, failure),
             Action::Compensate => self.park_compensation(step, failure),

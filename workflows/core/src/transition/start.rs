@@ -1,14 +1,14 @@
 //! The first transition.
 
 use super::machine::{self, Data, Machine};
-use super::{Effect, Moved, Subject, input::Start};
+use super::{Effect, SagaContext, Transition, input::Start};
 use crate::saga::{Saga, Status, Step};
 use saga_protocol::Time;
 use saga_protocol::message::EventType;
 
 /// Begins a saga: its first steps go out at once.
-pub fn start(subject: Subject<'_>, start: &Start, now: Time) -> Moved {
-    let definition = subject.definition;
+pub fn start(context: SagaContext<'_>, start: &Start, now: Time) -> Transition {
+    let definition = context.definition;
     let unborn = Saga {
         id: start.saga_id,
         workflow: definition.workflow.clone(),
@@ -24,14 +24,14 @@ pub fn start(subject: Subject<'_>, start: &Start, now: Time) -> Moved {
         past_deadline: false,
         paused: false,
         cancel: None,
-        turn: None,
+        rollback: None,
         steps: definition
             .steps
             .iter()
             .map(|step| Step::pending(&step.name))
             .collect(),
     };
-    let mut machine = Machine::new(subject, &unborn, now);
+    let mut machine = Machine::new(context, &unborn, now);
     machine.tell(
         EventType::SagaStarted,
         None,
@@ -45,12 +45,12 @@ pub fn start(subject: Subject<'_>, start: &Start, now: Time) -> Moved {
     moved
 }
 
-impl Moved {
+impl Transition {
     /// The commands that go out, in order.
     pub fn commands(&self) -> impl Iterator<Item = &saga_protocol::message::Command> {
         self.effects.iter().filter_map(|effect| match effect {
             Effect::Send { command, .. } => Some(command),
-            Effect::WakeAt(_) | Effect::Publish(_) => None,
+            Effect::SetTimer(_) | Effect::Publish(_) => None,
         })
     }
 }

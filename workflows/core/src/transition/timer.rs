@@ -12,7 +12,7 @@ use saga_protocol::{Action, Failure};
 
 impl Machine<'_> {
     pub(super) fn timer(&mut self, timer: &Timer) -> Verdict {
-        if self.saga.status.finished() {
+        if self.saga.status.is_finished() {
             return Err(Decision::Ignored(Reason::AlreadyEnded));
         }
         let mut due = self.deadline();
@@ -35,7 +35,7 @@ impl Machine<'_> {
 
     /// The deadline turns the saga, or is noted once where it can't.
     fn deadline(&mut self) -> bool {
-        if self.saga.turned() || self.saga.past_deadline || self.now < self.saga.deadline {
+        if self.saga.is_rolling_back() || self.saga.past_deadline || self.now < self.saga.deadline {
             return false;
         }
         if no_way_back(self.definition(), &self.saga).is_some() {
@@ -56,7 +56,7 @@ impl Machine<'_> {
             by: reason.clone(),
             at: self.now,
         });
-        self.turn(
+        self.rollback(
             Cause::Deadline,
             Data {
                 reason: Some(reason),
@@ -87,11 +87,11 @@ impl Machine<'_> {
     }
 
     fn step_timer(&mut self, step: usize, timer: &Timer) -> bool {
-        let (action, tries) = self.step(step).under_way();
-        match tries.wait {
+        let (action, attempts) = self.step(step).current_direction();
+        match attempts.wait {
             Some(Wait::Reply(until)) if until <= self.now => {
                 let state = self.step(step);
-                let accepted = state.status == StepStatus::Waiting && !state.asked;
+                let accepted = state.status == StepStatus::Waiting && !state.confirming;
                 if timer.steps.contains(&state.name) && !accepted {
                     self.wait_on(step, action, until);
                 } else {
@@ -110,14 +110,14 @@ impl Machine<'_> {
     fn wait_on(&mut self, step: usize, action: Action, until: Time) {
         let timeout = super::reply_timeout(self.step(step), self.step_definition(step), action);
         let put_off = self.now + timeout;
-        let tries = self.tries_mut(step, action);
-        tries.decided_at.get_or_insert(until - timeout);
-        tries.wait = Some(Wait::Reply(put_off));
-        let attempt = Some(tries.attempt);
+        let attempts = self.attempts_mut(step, action);
+        attempts.decided_at.get_or_insert(until - timeout);
+        attempts.wait = Some(Wait::Reply(put_off));
+        let attempt = Some(attempts.attempt);
         let data = Data {
             action: Some(action),
             attempt,
-            unread: true,
+            unconsumed: true,
             ..Data::default()
         };
         self.tell(EventType::StepReminder, Some(step), data);
@@ -125,7 +125,10 @@ impl Machine<'_> {
 
     fn timed_out(&mut self, step: usize, action: Action) {
         let status = self.step(step).status;
-        let (attempt, asked) = (self.step(step).under_way().1.attempt, self.step(step).asked);
+        let (attempt, asked) = (
+            self.step(step).current_direction().1.attempt,
+            self.step(step).confirming,
+        );
         let failure = Failure::retryable(
             code::TIMED_OUT,
             format!("no answer to attempt {attempt} in time"),
@@ -136,7 +139,7 @@ impl Machine<'_> {
                 // B5: the ledger is asked once more; `advance` sends it, unless the saga is paused.
                 let now = self.now;
                 let state = self.step_mut(step);
-                state.asked = true;
+                state.confirming = true;
                 state.execute.wait = Some(Wait::Retry(now));
             }
             (Action::Execute, StepStatus::Waiting) => {

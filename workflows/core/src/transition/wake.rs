@@ -5,11 +5,11 @@ use saga_protocol::Action;
 use saga_protocol::Time;
 
 /// The earliest moment at which something of it is due; `None`: nothing will be, unless an input comes.
-pub fn wake_at(saga: &Saga) -> Option<Time> {
-    if saga.status.finished() {
+pub fn next_timer_at(saga: &Saga) -> Option<Time> {
+    if saga.status.is_finished() {
         return None;
     }
-    let deadline = (!saga.turned() && !saga.past_deadline).then_some(saga.deadline);
+    let deadline = (!saga.is_rolling_back() && !saga.past_deadline).then_some(saga.deadline);
     if saga.status == Status::Parked {
         return deadline;
     }
@@ -23,8 +23,8 @@ pub fn wake_at(saga: &Saga) -> Option<Time> {
 }
 
 fn step_wakes_at(saga: &Saga, step: &Step) -> Option<Time> {
-    let (action, tries) = step.under_way();
-    match tries.wait? {
+    let (action, attempts) = step.current_direction();
+    match attempts.wait? {
         Wait::Reply(until) => Some(until),
         Wait::Retry(_) if saga.paused && action == Action::Execute => None,
         Wait::Retry(at) => Some(at),

@@ -1,6 +1,6 @@
 //! What a command finds in the row of its step, and what is to be done about it (A1 to A4).
 
-use super::entry::{Answer, Entry, State, Write};
+use super::entry::{LedgerEntry, LedgerState, RecordedReply, RowChange};
 use crate::Time;
 use crate::message::{Command, Reply, code};
 use crate::{Action, Failure};
@@ -11,23 +11,23 @@ const UNABLE_TO_ASK: &str =
 
 /// Where the effect of a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Site {
+pub enum HandlerKind {
     /// In the database of the ledger, in one transaction with the row.
-    Inside,
+    Transactional,
     /// Anywhere else (A3): the row is committed before the call, and what came of it after.
-    Outside,
+    External,
 }
 
-impl Site {
+impl HandlerKind {
     /// Both.
-    pub const ALL: [Self; 2] = [Self::Inside, Self::Outside];
+    pub const ALL: [Self; 2] = [Self::Transactional, Self::External];
 }
 
 /// What is to be done about a command whose row is locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum LedgerDecision {
     /// Nothing: this is the answer. The row may have changed.
-    Answer(Reply),
+    Reply(Reply),
     /// The handler is to be called. Outside, the row is committed first.
     Call(Call),
 }
@@ -38,139 +38,160 @@ pub struct Call {
     /// What for.
     pub kind: CallKind,
     /// Where its effect is.
-    pub site: Site,
+    pub site: HandlerKind,
     /// How often its idempotency key was replaced when it was decided.
-    pub key_n: u32,
+    pub key_number: u32,
 }
 
 /// What a handler is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallKind {
     /// The action is to be done, for the first time or again.
-    Act,
+    Execute,
     /// The action happened; it is to be undone.
-    Undo,
+    Compensate,
     /// A call was intended and nobody knows what became of it (A3): the action's key is to be made void, or the call
     /// repeated with it until the answer is definite.
-    MakeKnown,
+    Recover,
 }
 
 impl CallKind {
     /// Whose key the call carries.
     pub const fn action(self) -> Action {
         match self {
-            Self::Act | Self::MakeKnown => Action::Execute,
-            Self::Undo => Action::Compensate,
+            Self::Execute | Self::Recover => Action::Execute,
+            Self::Compensate => Action::Compensate,
         }
     }
 }
 
-/// What this command needs of its row, which is locked. Forbids what must be forbidden, and writes down what is
+/// What this command needs of its row, which is locked. Forbids what must be revoked, and writes down what is
 /// intended. The row is kept from `now` on, or from the saga's deadline.
-pub fn decide(entry: &mut Entry, command: &Command, site: Site, now: Time) -> Decision {
+pub fn decide(
+    entry: &mut LedgerEntry,
+    command: &Command,
+    site: HandlerKind,
+    now: Time,
+) -> LedgerDecision {
     entry.needed_until = entry.needed_until.max(command.deadline).max(now);
     match entry.found(command, site) {
-        Decision::Call(Call {
-            kind: CallKind::Act,
-            site: Site::Outside,
+        LedgerDecision::Call(Call {
+            kind: CallKind::Execute,
+            site: HandlerKind::External,
             ..
         }) => {
             entry.intend(command);
-            entry.call(CallKind::Act, site)
+            entry.call(CallKind::Execute, site)
         }
         decision => decision,
     }
 }
 
-impl Entry {
+impl LedgerEntry {
     /// What a command finds here.
-    pub(super) fn found(&mut self, command: &Command, site: Site) -> Decision {
+    pub(super) fn found(&mut self, command: &Command, site: HandlerKind) -> LedgerDecision {
         match command.action {
             Action::Execute => self.found_by_execute(command, site),
             Action::Compensate if command.revoke_only => {
-                Decision::Answer(self.found_by_forbid(command))
+                LedgerDecision::Reply(self.found_by_revoke(command))
             }
             Action::Compensate => self.found_by_compensate(command, site),
         }
     }
 
-    fn found_by_execute(&self, command: &Command, site: Site) -> Decision {
+    fn found_by_execute(&self, command: &Command, site: HandlerKind) -> LedgerDecision {
         match self.state {
-            State::New => self.call(CallKind::Act, site),
+            LedgerState::New => self.call(CallKind::Execute, site),
             // Its compensation has begun: the call must not be pushed on from here.
-            State::Intended if self.undo_attempt > 0 => Decision::Answer(revoked(command)),
-            State::Intended if site == Site::Inside => {
-                Decision::Answer(not_known(UNABLE_TO_ASK).to(command))
+            LedgerState::Intended if self.compensation_attempt > 0 => {
+                LedgerDecision::Reply(revoked(command))
             }
-            State::Intended => self.call(CallKind::Act, site),
-            State::Failed if self.attempt < command.attempt => self.call(CallKind::Act, site),
-            State::Failed | State::Done => Decision::Answer(from_row(self.reply.as_ref(), command)),
-            State::Forbidden | State::Undone => Decision::Answer(revoked(command)),
+            LedgerState::Intended if site == HandlerKind::Transactional => {
+                LedgerDecision::Reply(not_known(UNABLE_TO_ASK).to(command))
+            }
+            LedgerState::Intended => self.call(CallKind::Execute, site),
+            LedgerState::Failed if self.attempt < command.attempt => {
+                self.call(CallKind::Execute, site)
+            }
+            LedgerState::Failed | LedgerState::Done => {
+                LedgerDecision::Reply(from_row(self.reply.as_ref(), command))
+            }
+            LedgerState::Revoked | LedgerState::Compensated => {
+                LedgerDecision::Reply(revoked(command))
+            }
         }
     }
 
-    fn found_by_forbid(&mut self, command: &Command) -> Reply {
+    fn found_by_revoke(&mut self, command: &Command) -> Reply {
         match self.state {
-            State::New | State::Failed | State::Intended => self.forbid(command, Answer::empty()),
+            LedgerState::New | LedgerState::Failed | LedgerState::Intended => {
+                self.revoke(command, RecordedReply::empty())
+            }
             // Nothing of it can be undone, so it stands. That it was asked is kept: what was taken on and fails after
             // all must not begin again.
-            State::Done => self.undo_answered(command, Answer::left()),
-            State::Forbidden | State::Undone => from_row(self.undo_reply.as_ref(), command),
+            LedgerState::Done => self.undo_answered(command, RecordedReply::left()),
+            LedgerState::Revoked | LedgerState::Compensated => {
+                from_row(self.compensation_reply.as_ref(), command)
+            }
         }
     }
 
-    fn found_by_compensate(&mut self, command: &Command, site: Site) -> Decision {
-        let answered = self.undo_attempt >= command.attempt;
+    fn found_by_compensate(&mut self, command: &Command, site: HandlerKind) -> LedgerDecision {
+        let answered = self.compensation_attempt >= command.attempt;
         let happened = command.happened == Some(true);
-        Decision::Answer(match self.state {
-            // A4: the orchestrator saw it happen, and the row is gone. It is forbidden all the same, so that no old
+        LedgerDecision::Reply(match self.state {
+            // A4: the orchestrator saw it happen, and the row is gone. It is revoked all the same, so that no old
             // command makes it happen a second time.
-            State::New if happened => self.forbid(command, ledger_lost()),
-            State::New | State::Failed => self.forbid(command, Answer::empty()),
-            State::Forbidden | State::Undone => from_row(self.undo_reply.as_ref(), command),
-            State::Done | State::Intended if answered => {
-                from_row(self.undo_reply.as_ref(), command)
+            LedgerState::New if happened => self.revoke(command, ledger_lost()),
+            LedgerState::New | LedgerState::Failed => self.revoke(command, RecordedReply::empty()),
+            LedgerState::Revoked | LedgerState::Compensated => {
+                from_row(self.compensation_reply.as_ref(), command)
             }
-            State::Done => return self.call(CallKind::Undo, site),
-            State::Intended if site == Site::Inside => self.unknown(command, UNABLE_TO_ASK),
-            State::Intended => return self.call(CallKind::MakeKnown, site),
+            LedgerState::Done | LedgerState::Intended if answered => {
+                from_row(self.compensation_reply.as_ref(), command)
+            }
+            LedgerState::Done => return self.call(CallKind::Compensate, site),
+            LedgerState::Intended if site == HandlerKind::Transactional => {
+                self.unknown(command, UNABLE_TO_ASK)
+            }
+            LedgerState::Intended => return self.call(CallKind::Recover, site),
         })
     }
 
     /// A call that is to be made as the row stands.
-    pub(super) const fn call(&self, kind: CallKind, site: Site) -> Decision {
-        Decision::Call(Call {
+    pub(super) const fn call(&self, kind: CallKind, site: HandlerKind) -> LedgerDecision {
+        LedgerDecision::Call(Call {
             kind,
             site,
-            key_n: self.key_number(kind.action()),
+            key_number: self.key_number(kind.action()),
         })
     }
 
     /// A3: a call outside the database is about to be made for this attempt. One that is in doubt is repeated as it is.
     fn intend(&mut self, command: &Command) {
-        if self.state == State::Intended {
+        if self.state == LedgerState::Intended {
             return;
         }
-        self.state = State::Intended;
+        self.state = LedgerState::Intended;
         self.attempt = command.attempt.max(1);
         self.reply = None;
         self.due_at = None;
-        self.write = Write::Update;
+        self.write = RowChange::Update;
     }
 
     /// The tombstone (A2): whatever comes later, the action does not happen.
-    pub(super) fn forbid(&mut self, command: &Command, answer: Answer) -> Reply {
-        self.state = State::Forbidden;
+    pub(super) fn revoke(&mut self, command: &Command, answer: RecordedReply) -> Reply {
+        self.state = LedgerState::Revoked;
         self.due_at = None;
         self.undo_answered(command, answer)
     }
 
     /// An attempt of the compensation has its answer.
-    pub(super) fn undo_answered(&mut self, command: &Command, answer: Answer) -> Reply {
+    pub(super) fn undo_answered(&mut self, command: &Command, answer: RecordedReply) -> Reply {
         let reply = answer.to(command);
-        self.undo_attempt = command.attempt.max(1);
-        self.undo_reply = Some(answer);
-        self.write = Write::Update;
+        self.compensation_attempt = command.attempt.max(1);
+        self.compensation_reply = Some(answer);
+        self.write = RowChange::Update;
         reply
     }
 
@@ -185,29 +206,31 @@ impl Entry {
     /// The direction's next call goes out under a new key: this one's answer is definite, and was no effect (A3).
     pub(super) fn replace_key(&mut self, action: Action) {
         match action {
-            Action::Execute => self.key_n = self.key_n.saturating_add(1),
-            Action::Compensate => self.undo_key_n = self.undo_key_n.saturating_add(1),
+            Action::Execute => self.key_number = self.key_number.saturating_add(1),
+            Action::Compensate => {
+                self.compensation_key_number = self.compensation_key_number.saturating_add(1)
+            }
         }
-        self.write = Write::Update;
+        self.write = RowChange::Update;
     }
 }
 
 /// The answer a row keeps. The checks of the table say that there is one wherever this is asked.
-fn from_row(answer: Option<&Answer>, command: &Command) -> Reply {
+fn from_row(answer: Option<&RecordedReply>, command: &Command) -> Reply {
     let none = || not_known("the ledger's row has no answer to give").to(command);
     answer.map_or_else(none, |answer| answer.to(command))
 }
 
-fn not_known(message: &str) -> Answer {
-    Answer::failed(Failure::retryable(code::UNKNOWN, message))
+fn not_known(message: &str) -> RecordedReply {
+    RecordedReply::failed(Failure::retryable(code::UNKNOWN, message))
 }
 
 fn revoked(command: &Command) -> Reply {
-    let message = "its compensation came first; it is forbidden for ever";
-    Answer::failed(Failure::last(code::REVOKED, message)).to(command)
+    let message = "its compensation came first; it is revoked for ever";
+    RecordedReply::failed(Failure::permanent(code::REVOKED, message)).to(command)
 }
 
-fn ledger_lost() -> Answer {
+fn ledger_lost() -> RecordedReply {
     let message = "the action is known to have happened, and the ledger has no row of it";
-    Answer::failed(Failure::last(code::LEDGER_LOST, message))
+    RecordedReply::failed(Failure::permanent(code::LEDGER_LOST, message))
 }

@@ -1,6 +1,6 @@
 //! One row of the ledger (A1: one for each saga and step, for both directions).
 
-use crate::message::{Command, Outcome, Reply};
+use crate::message::{Command, Reply, ReplyOutcome};
 use crate::{Action, Failure};
 use crate::{Payload, Time};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// Where a (saga, step) is, as its worker knows it (A2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum LedgerState {
     /// In by the first command, within whose transaction it leaves again.
     New,
     /// In before a call outside the database, out by its outcome: until then the outcome is unknown (A3).
@@ -20,20 +20,20 @@ pub enum State {
     /// In by an attempt that had no effect, out by a later attempt or by the compensation.
     Failed,
     /// In by a compensation that came first: the action must never happen.
-    Forbidden,
+    Revoked,
     /// In by the compensation.
-    Undone,
+    Compensated,
 }
 
-impl State {
+impl LedgerState {
     /// Every state there is.
     pub const ALL: [Self; 6] = [
         Self::New,
         Self::Intended,
         Self::Done,
         Self::Failed,
-        Self::Forbidden,
-        Self::Undone,
+        Self::Revoked,
+        Self::Compensated,
     ];
 
     /// As the table has it.
@@ -43,19 +43,19 @@ impl State {
             Self::Intended => "intended",
             Self::Done => "done",
             Self::Failed => "failed",
-            Self::Forbidden => "forbidden",
-            Self::Undone => "undone",
+            Self::Revoked => "revoked",
+            Self::Compensated => "compensated",
         }
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for LedgerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl FromStr for State {
+impl FromStr for LedgerState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -68,36 +68,36 @@ impl FromStr for State {
 
 /// A row of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// The saga.
     pub saga_id: Uuid,
     /// The step.
     pub step: String,
     /// Where it is.
-    pub state: State,
+    pub state: LedgerState,
     /// The attempt of the action that `reply` answers, or that is under way.
     pub attempt: u32,
     /// What that attempt was answered.
-    pub reply: Option<Answer>,
+    pub reply: Option<RecordedReply>,
     /// How often the action's idempotency key was replaced.
-    pub key_n: u32,
-    /// The attempt of the compensation that `undo_reply` answers.
-    pub undo_attempt: u32,
+    pub key_number: u32,
+    /// The attempt of the compensation that `compensation_reply` answers.
+    pub compensation_attempt: u32,
     /// What that attempt was answered.
-    pub undo_reply: Option<Answer>,
+    pub compensation_reply: Option<RecordedReply>,
     /// How often the compensation's idempotency key was replaced.
-    pub undo_key_n: u32,
+    pub compensation_key_number: u32,
     /// When the runtime looks at it again.
     pub due_at: Option<Time>,
     /// The row is kept for LEDGER_LIFE from here (A4).
     pub needed_until: Time,
     /// What the rules have made of it since it was read.
-    pub(super) write: Write,
+    pub(super) write: RowChange,
 }
 
 /// What the table is to be told of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Write {
+pub enum RowChange {
     /// It is as it was read.
     Nothing,
     /// It has changed.
@@ -108,9 +108,9 @@ pub enum Write {
 
 /// What a row keeps of a reply: all that the command does not say itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct RecordedReply {
     /// `completed`, `accepted` or `failed`.
-    pub outcome: Outcome,
+    pub outcome: ReplyOutcome,
     /// With `completed` and `accepted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Payload>,
@@ -122,11 +122,11 @@ pub struct Answer {
     pub error: Option<Failure>,
 }
 
-impl Answer {
+impl RecordedReply {
     /// It is done.
     pub const fn completed(output: Payload) -> Self {
         Self {
-            outcome: Outcome::Completed,
+            outcome: ReplyOutcome::Completed,
             output: Some(output),
             empty: false,
             error: None,
@@ -136,7 +136,7 @@ impl Answer {
     /// It is taken on.
     pub fn accepted(output: Payload) -> Self {
         Self {
-            outcome: Outcome::Accepted,
+            outcome: ReplyOutcome::Accepted,
             ..Self::completed(output)
         }
     }
@@ -144,7 +144,7 @@ impl Answer {
     /// There was nothing to undo.
     pub const fn empty() -> Self {
         Self {
-            outcome: Outcome::Completed,
+            outcome: ReplyOutcome::Completed,
             output: None,
             empty: true,
             error: None,
@@ -154,7 +154,7 @@ impl Answer {
     /// It stands, and is left standing.
     pub const fn left() -> Self {
         Self {
-            outcome: Outcome::Completed,
+            outcome: ReplyOutcome::Completed,
             output: None,
             empty: false,
             error: None,
@@ -164,7 +164,7 @@ impl Answer {
     /// It could not be done.
     pub const fn failed(error: Failure) -> Self {
         Self {
-            outcome: Outcome::Failed,
+            outcome: ReplyOutcome::Failed,
             output: None,
             empty: false,
             error: Some(error),
@@ -193,37 +193,37 @@ impl Answer {
     }
 }
 
-impl Entry {
+impl LedgerEntry {
     /// A row that was just made.
     pub fn new(saga_id: Uuid, step: &str, needed_until: Time) -> Self {
         Self {
             saga_id,
             step: step.to_owned(),
-            state: State::New,
+            state: LedgerState::New,
             attempt: 0,
             reply: None,
-            key_n: 0,
-            undo_attempt: 0,
-            undo_reply: None,
-            undo_key_n: 0,
+            key_number: 0,
+            compensation_attempt: 0,
+            compensation_reply: None,
+            compensation_key_number: 0,
             due_at: None,
             needed_until,
-            write: Write::Nothing,
+            write: RowChange::Nothing,
         }
     }
 
     /// What is to be written of it.
-    pub const fn write(&self) -> Write {
+    pub const fn write(&self) -> RowChange {
         self.write
     }
 
     /// Whether it was taken on and has not ended.
     pub fn waiting(&self) -> bool {
-        self.state == State::Done
+        self.state == LedgerState::Done
             && self
                 .reply
                 .as_ref()
-                .is_some_and(|reply| reply.outcome == Outcome::Accepted)
+                .is_some_and(|reply| reply.outcome == ReplyOutcome::Accepted)
     }
 
     /// What the action put out; null where it has not, or where nobody knows.
@@ -246,14 +246,14 @@ impl Entry {
     /// How often the key of that direction was replaced.
     pub const fn key_number(&self, action: Action) -> u32 {
         match action {
-            Action::Execute => self.key_n,
-            Action::Compensate => self.undo_key_n,
+            Action::Execute => self.key_number,
+            Action::Compensate => self.compensation_key_number,
         }
     }
 
     /// What tells the orchestrator how a step ended that was taken on (B5).
     pub fn news(&self) -> Option<Reply> {
-        let Answer {
+        let RecordedReply {
             outcome,
             output,
             empty,
@@ -276,6 +276,6 @@ impl Entry {
     /// What was due could not be ended: it is looked at again at `due_at`.
     pub fn put_back(&mut self, due_at: Time) {
         self.due_at = Some(due_at);
-        self.write = Write::Update;
+        self.write = RowChange::Update;
     }
 }

@@ -15,6 +15,6 @@ mod settle;
 mod tests;
 
 pub use age::{COMMAND_LIFE, is_too_old};
-pub use decide::{Call, CallKind, Decision, Site, decide};
-pub use entry::{Answer, Entry, State, Write};
-pub use settle::{End, finish, settle};
+pub use decide::{Call, CallKind, HandlerKind, LedgerDecision, decide};
+pub use entry::{LedgerEntry, LedgerState, RecordedReply, RowChange};
+pub use settle::{CallResult, finish, settle};

@@ -34,7 +34,7 @@ pub struct Command {
     /// row in its ledger has lost it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub happened: Option<bool>,
-    /// With `compensate`, for a step declared without compensation: forbid the action if it has not happened, and
+    /// With `compensate`, for a step declared without compensation: revoke the action if it has not happened, and
     /// leave it if it has. No handler is called.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub revoke_only: bool,

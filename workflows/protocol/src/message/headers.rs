@@ -75,7 +75,7 @@ pub struct Envelope {
 
 /// A record to be published: kept in the outbox in this form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outgoing {
+pub struct OutboxMessage {
     /// Where to.
     pub topic: Topic,
     /// The saga: what orders records within a topic.
@@ -94,7 +94,7 @@ pub struct Outgoing {
     pub value: Payload,
 }
 
-impl Outgoing {
+impl OutboxMessage {
     /// A command as a record.
     ///
     /// # Errors

@@ -11,15 +11,15 @@ mod worker;
 
 pub use command::{Command, CommandInput};
 pub use event::{Event, EventType};
-pub use headers::{Envelope, Outgoing, Topic, header};
-pub use reply::{Outcome, Reply, code};
-pub use shape::{DEAD_LETTER_BYTES, DEAD_LETTER_RETENTION, RETENTION};
-pub use worker::{BreakerState, Heartbeat, Positions, Serves};
+pub use headers::{Envelope, OutboxMessage, Topic, header};
+pub use reply::{Reply, ReplyOutcome, code};
+pub use shape::{DEAD_LETTER_RETENTION, MAX_DEAD_LETTER_BYTES, RETENTION};
+pub use worker::{BreakerState, Heartbeat, ReadPositions, ServedStep};
 
 /// Largest output of a step. A command carries the outputs of all the steps before it, so that
-/// [`COMMAND_BYTES`] bounds their sum too.
-pub const OUTPUT_BYTES: usize = 64 * 1024;
+/// [`MAX_COMMAND_BYTES`] bounds their sum too.
+pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 /// Largest input a saga is started with.
-pub const INPUT_BYTES: usize = 256 * 1024;
+pub const MAX_INPUT_BYTES: usize = 256 * 1024;
 /// Largest command, input and outputs and envelope together: below Kafka's `max.message.bytes` of 1 MiB.
-pub const COMMAND_BYTES: usize = 900 * 1024;
+pub const MAX_COMMAND_BYTES: usize = 900 * 1024;

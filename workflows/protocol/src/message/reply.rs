@@ -19,7 +19,7 @@ pub struct Reply {
     /// The attempt that is answered.
     pub attempt: u32,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: ReplyOutcome,
     /// With `completed` and `accepted`.
     #[serde(
         default,
@@ -45,7 +45,7 @@ pub struct Reply {
 /// The four answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ReplyOutcome {
     /// It is done.
     Completed,
     /// It is taken on, and finishes later. Not for a compensation.
@@ -56,7 +56,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl ReplyOutcome {
     /// As it is written everywhere.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl Outcome {
 pub mod code {
     /// No answer within the step's timeout.
     pub const TIMED_OUT: &str = "timed_out";
-    /// An action that came after its compensation: forbidden for ever.
+    /// An action that came after its compensation: revoked for ever.
     pub const REVOKED: &str = "revoked";
     /// A compensation whose action is known to have happened, yet the worker has no row of it.
     pub const LEDGER_LOST: &str = "ledger_lost";
@@ -92,7 +92,7 @@ pub mod code {
 
 impl Reply {
     /// The reply to that command, without output or error yet.
-    pub fn to(command: &Command, outcome: Outcome) -> Self {
+    pub fn to(command: &Command, outcome: ReplyOutcome) -> Self {
         Self {
             saga_id: command.saga_id,
             step: command.step.clone(),

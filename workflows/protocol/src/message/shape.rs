@@ -8,7 +8,7 @@ pub const RETENTION: Duration = Duration::from_hours(7 * 24);
 /// Dead letters wait for a person.
 pub const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(28 * 24);
 /// Largest dead letter: a record as large as a topic takes, and the headers that say why it is one.
-pub const DEAD_LETTER_BYTES: usize = 2 * 1024 * 1024;
+pub const MAX_DEAD_LETTER_BYTES: usize = 2 * 1024 * 1024;
 
 impl Topic {
     /// How many partitions it has, where the topics that scale have `partitions`.
@@ -41,7 +41,7 @@ impl Topic {
             Self::DeadLetters => {
                 vec![
                     retention(DEAD_LETTER_RETENTION),
-                    ("max.message.bytes", DEAD_LETTER_BYTES.to_string()),
+                    ("max.message.bytes", MAX_DEAD_LETTER_BYTES.to_string()),
                 ]
             }
         }

@@ -61,13 +61,13 @@ fn a_command_to_compensate() {
         &command(Action::Compensate),
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","workflow":"order","version":1,"key":"k-1","step":"pay","action":"compensate","attempt":2,"revision":5,"decided_at":"2026-01-01T00:00:00.000001Z","deadline":"2026-01-01T02:00:00.000001Z","happened":true,"input":{"input":{"b":1,  "a":1.50},"steps":{"order":{"amount":1100}}}}"#,
     );
-    let forbid = Command {
+    let revoke = Command {
         revoke_only: true,
         happened: Some(false),
         ..command(Action::Compensate)
     };
     golden(
-        &forbid,
+        &revoke,
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","workflow":"order","version":1,"key":"k-1","step":"pay","action":"compensate","attempt":2,"revision":5,"decided_at":"2026-01-01T00:00:00.000001Z","deadline":"2026-01-01T02:00:00.000001Z","happened":false,"revoke_only":true,"input":{"input":{"b":1,  "a":1.50},"steps":{"order":{"amount":1100}}}}"#,
     );
 }
@@ -83,7 +83,7 @@ fn names_of_commands_and_replies() {
         command.idempotency_key(),
         "01930000-0000-7000-8000-000000000001:pay:execute"
     );
-    let reply = Reply::to(&command, Outcome::Failed);
+    let reply = Reply::to(&command, ReplyOutcome::Failed);
     assert_eq!(
         reply.id(),
         "01930000-0000-7000-8000-000000000001:pay:execute:2:failed"
@@ -96,33 +96,33 @@ fn the_four_replies() {
     golden(
         &Reply {
             output: Some(payload(r#"{"payment":"p-1"}"#)),
-            ..to(Outcome::Completed)
+            ..to(ReplyOutcome::Completed)
         },
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"completed","output":{"payment":"p-1"}}"#,
     );
     golden(
-        &to(Outcome::Accepted),
+        &to(ReplyOutcome::Accepted),
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"accepted"}"#,
     );
     golden(
         &Reply {
             retry_after: Some(Duration::from_secs(90)),
             error: Some(Failure::retryable("closed", "the store opens at 8")),
-            ..to(Outcome::Deferred)
+            ..to(ReplyOutcome::Deferred)
         },
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"deferred","retry_after":"1m 30s","error":{"code":"closed","message":"the store opens at 8","retryable":true}}"#,
     );
     golden(
         &Reply {
-            error: Some(Failure::last("declined", "no funds")),
-            ..to(Outcome::Failed)
+            error: Some(Failure::permanent("declined", "no funds")),
+            ..to(ReplyOutcome::Failed)
         },
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"failed","error":{"code":"declined","message":"no funds","retryable":false}}"#,
     );
     golden(
         &Reply {
             empty: true,
-            ..Reply::to(&command(Action::Compensate), Outcome::Completed)
+            ..Reply::to(&command(Action::Compensate), ReplyOutcome::Completed)
         },
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"compensate","attempt":2,"outcome":"completed","empty":true}"#,
     );
@@ -136,7 +136,7 @@ fn a_reply_may_name_what_it_does_not_have_as_null() {
         reply,
         Reply {
             output: Some(Payload::null()),
-            ..Reply::to(&command(Action::Execute), Outcome::Completed)
+            ..Reply::to(&command(Action::Execute), ReplyOutcome::Completed)
         }
     );
 }
@@ -217,7 +217,7 @@ fn a_heartbeat() {
             in_hand: 3,
             limit: 16,
             build: "0.1.0".to_owned(),
-            serves: vec![Serves {
+            serves: vec![ServedStep {
                 workflow: "order".to_owned(),
                 step: "pay".to_owned(),
             }],
@@ -240,7 +240,7 @@ fn the_headers_of_a_record() {
         correlation_id: Some("c-1".to_owned()),
         traceparent: Some("00-ab-cd-01".to_owned()),
     };
-    let record = Outgoing::command("pay", &command(Action::Execute), envelope).unwrap();
+    let record = OutboxMessage::command("pay", &command(Action::Execute), envelope).unwrap();
     assert_eq!(
         (record.topic.to_string().as_str(), record.key.as_str()),
         ("saga.commands.pay", ID.to_string().as_str())
@@ -262,8 +262,8 @@ fn the_headers_of_a_record() {
          correlation-id: c-1\n\
          traceparent: 00-ab-cd-01"
     );
-    let reply = Outgoing::reply(
-        &Reply::to(&command(Action::Execute), Outcome::Accepted),
+    let reply = OutboxMessage::reply(
+        &Reply::to(&command(Action::Execute), ReplyOutcome::Accepted),
         AT,
         Envelope::default(),
     )
@@ -283,9 +283,9 @@ fn a_record_as_the_outbox_keeps_it() {
         correlation_id: Some("c-1".to_owned()),
         traceparent: None,
     };
-    let reply = Reply::to(&command(Action::Execute), Outcome::Accepted);
+    let reply = Reply::to(&command(Action::Execute), ReplyOutcome::Accepted);
     golden(
-        &Outgoing::reply(&reply, AT, envelope).unwrap(),
+        &OutboxMessage::reply(&reply, AT, envelope).unwrap(),
         r#"{"topic":"replies","key":"01930000-0000-7000-8000-000000000001","id":"01930000-0000-7000-8000-000000000001:pay:execute:2:accepted","type":"saga.reply","at":"2026-01-01T00:00:00.000001Z","correlation_id":"c-1","value":{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"accepted"}}"#,
     );
     golden(&Topic::Commands("pay".to_owned()), r#"{"commands":"pay"}"#);

@@ -21,22 +21,22 @@ pub struct Heartbeat {
     /// The build it runs.
     pub build: String,
     /// What it can do.
-    pub serves: Vec<Serves>,
+    pub serves: Vec<ServedStep>,
     /// Its circuit breakers, by name.
     #[serde(default)]
     pub breakers: BTreeMap<String, BreakerState>,
     /// What it has read of its commands: partition → the next offset. A timeout counts only once its command could
     /// have been taken (rule B7). Left out by members that don't say, of which all counts as read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read: Option<Positions>,
+    pub read: Option<ReadPositions>,
 }
 
 /// Partition → the next offset to read.
-pub type Positions = BTreeMap<i32, i64>;
+pub type ReadPositions = BTreeMap<i32, i64>;
 
 /// A step that a worker can do; `*` stands for any.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Serves {
+pub struct ServedStep {
     /// The workflow.
     pub workflow: String,
     /// The step.

@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::FutureRecord;
 use rdkafka::{Offset, TopicPartitionList};
-use saga_protocol::message::{Heartbeat, Positions};
+use saga_protocol::message::{Heartbeat, ReadPositions};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
@@ -73,22 +73,24 @@ async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
     .await;
 
     // B7, by the saga's own partition.
-    until("its commands are unread", || {
+    until("its commands are unconsumed", || {
         sagas
             .iter()
-            .all(|saga| side.bus.unread("pay", *saga, decided, now()))
+            .all(|saga| side.bus.unconsumed("pay", *saga, decided, now()))
     })
     .await;
     assert!(
-        !side.bus.unread("pay", sagas[0], ago(an_hour * 2), now()),
+        !side
+            .bus
+            .unconsumed("pay", sagas[0], ago(an_hour * 2), now()),
         "decided before the oldest: it was read"
     );
     assert!(
-        !side.bus.unread("store", sagas[0], decided, now()),
+        !side.bus.unconsumed("store", sagas[0], decided, now()),
         "nothing waits there"
     );
     assert!(
-        side.bus.unread("nobody", sagas[0], decided, now()),
+        side.bus.unconsumed("nobody", sagas[0], decided, now()),
         "nothing is known of it"
     );
     let taken: BTreeSet<_> = sagas.iter().map(|saga| partition_of(*saga)).collect();
@@ -97,7 +99,7 @@ async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
         .find(|saga| !taken.contains(&partition_of(*saga)))
         .unwrap();
     assert!(
-        !side.bus.unread("pay", elsewhere, decided, now()),
+        !side.bus.unconsumed("pay", elsewhere, decided, now()),
         "nothing waits in its partition"
     );
 
@@ -106,7 +108,7 @@ async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
         backlog(&side, "pay").is_some_and(|pay| pay.lag == 0)
     })
     .await;
-    assert!(!side.bus.unread("pay", sagas[0], decided, now()));
+    assert!(!side.bus.unconsumed("pay", sagas[0], decided, now()));
     assert!(backlog(&side, "pay").unwrap().oldest_age_seconds == 0.0);
 
     // The oldest is now another one.
@@ -191,8 +193,8 @@ async fn members_come_and_go_and_old_ones_are_not_shown() {
 
 /// B7: of two shards the one that decided later may be the first to publish.
 #[tokio::test(flavor = "multi_thread")]
-async fn b7_a_command_that_lies_behind_a_younger_one_is_unread() {
-    let Some(brokers) = brokers("b7_a_command_that_lies_behind_a_younger_one_is_unread") else {
+async fn b7_a_command_that_lies_behind_a_younger_one_is_unconsumed() {
+    let Some(brokers) = brokers("b7_a_command_that_lies_behind_a_younger_one_is_unconsumed") else {
         return;
     };
     let world = World::new(&brokers);
@@ -209,11 +211,11 @@ async fn b7_a_command_that_lies_behind_a_younger_one_is_unread() {
         backlog(&side, "pay").is_some_and(|pay| pay.oldest_age_seconds >= 60.0)
     })
     .await;
-    assert!(side.bus.unread("pay", saga, older, now()));
+    assert!(side.bus.unconsumed("pay", saga, older, now()));
     assert!(
         !side
             .bus
-            .unread("pay", saga, older - Duration::from_millis(2), now()),
+            .unconsumed("pay", saga, older - Duration::from_millis(2), now()),
         "long before: it was read"
     );
     side.bus.close().await;
@@ -221,15 +223,16 @@ async fn b7_a_command_that_lies_behind_a_younger_one_is_unread() {
 
 /// B7: what a member has in hand was read, although it is not answered.
 #[tokio::test(flavor = "multi_thread")]
-async fn b7_a_command_is_unread_until_a_member_that_is_there_has_read_it() {
-    let Some(brokers) = brokers("b7_a_command_is_unread_until_a_member_that_is_there_has_read_it")
+async fn b7_a_command_is_unconsumed_until_a_member_that_is_there_has_read_it() {
+    let Some(brokers) =
+        brokers("b7_a_command_is_unconsumed_until_a_member_that_is_there_has_read_it")
     else {
         return;
     };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let topic = format!("{}saga.workers", world.settings.topic_prefix);
-    let say = async |member: &str, read: Option<Positions>| {
+    let say = async |member: &str, read: Option<ReadPositions>| {
         let heartbeat = Heartbeat {
             worker: "pay".to_owned(),
             member: member.to_owned(),
@@ -254,31 +257,37 @@ async fn b7_a_command_is_unread_until_a_member_that_is_there_has_read_it() {
     ))
     .await;
     side.delivery().await;
-    let unread = |side: &Side| decided.map(|at| side.bus.unread("pay", saga, at, now()));
-    until("nobody is there", || unread(&side) == [true, true, true]).await;
+    let unconsumed = |side: &Side| decided.map(|at| side.bus.unconsumed("pay", saga, at, now()));
+    until("nobody is there", || {
+        unconsumed(&side) == [true, true, true]
+    })
+    .await;
     let partition = partition_of(saga);
-    say("slow", Some(Positions::from([(partition, 1)]))).await;
+    say("slow", Some(ReadPositions::from([(partition, 1)]))).await;
     until("the first is in hand", || {
-        unread(&side) == [false, true, true]
+        unconsumed(&side) == [false, true, true]
     })
     .await;
     say(
         "elsewhere",
-        Some(Positions::from([((partition + 1) % PARTITIONS, 1)])),
+        Some(ReadPositions::from([((partition + 1) % PARTITIONS, 1)])),
     )
     .await;
-    say("slow", Some(Positions::from([(partition, 3)]))).await;
-    until("all are in hand", || unread(&side) == [false, false, false]).await;
+    say("slow", Some(ReadPositions::from([(partition, 3)]))).await;
+    until("all are in hand", || {
+        unconsumed(&side) == [false, false, false]
+    })
+    .await;
     assert_eq!(
         backlog(&side, "pay").unwrap().lag,
         3,
         "and none is answered"
     );
     // Nothing is heard of them for ten seconds.
-    until("they are gone", || unread(&side) == [true, true, true]).await;
+    until("they are gone", || unconsumed(&side) == [true, true, true]).await;
     say("of-another-kind", None).await;
     until("one that does not say may have read all", || {
-        unread(&side) == [false, false, false]
+        unconsumed(&side) == [false, false, false]
     })
     .await;
     side.bus.close().await;

@@ -10,7 +10,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use saga_protocol::Action;
 use saga_protocol::message::{
-    Command, CommandInput, Envelope, Event, EventType, Outcome, Outgoing, Reply,
+    Command, CommandInput, Envelope, Event, EventType, OutboxMessage, Reply, ReplyOutcome,
 };
 use saga_protocol::{Payload, Time};
 use std::sync::Arc;
@@ -341,7 +341,7 @@ pub fn now() -> Time {
     Time::from(chrono::Utc::now())
 }
 
-pub fn command(worker: &str, saga_id: Uuid, decided_at: Time, input: &str) -> Outgoing {
+pub fn command(worker: &str, saga_id: Uuid, decided_at: Time, input: &str) -> OutboxMessage {
     let command = Command {
         saga_id,
         workflow: "order".to_owned(),
@@ -364,10 +364,10 @@ pub fn command(worker: &str, saga_id: Uuid, decided_at: Time, input: &str) -> Ou
         correlation_id: Some("c-1".to_owned()),
         traceparent: Some("00-ab".to_owned()),
     };
-    Outgoing::command(worker, &command, envelope).unwrap()
+    OutboxMessage::command(worker, &command, envelope).unwrap()
 }
 
-pub fn event(saga_id: Uuid) -> Outgoing {
+pub fn event(saga_id: Uuid) -> OutboxMessage {
     let event = Event {
         saga_id,
         workflow: "order".to_owned(),
@@ -381,10 +381,10 @@ pub fn event(saga_id: Uuid) -> Outgoing {
         at: now(),
         data: Payload::empty(),
     };
-    Outgoing::event(&event, Envelope::default()).unwrap()
+    OutboxMessage::event(&event, Envelope::default()).unwrap()
 }
 
-pub fn batch(messages: Vec<Outgoing>) -> Published {
+pub fn batch(messages: Vec<OutboxMessage>) -> Published {
     Published {
         id: Uuid::now_v7(),
         messages: messages.into(),
@@ -398,7 +398,7 @@ pub fn reply(saga_id: Uuid, attempt: u32) -> Reply {
         step: "pay".to_owned(),
         action: Action::Execute,
         attempt,
-        outcome: Outcome::Completed,
+        outcome: ReplyOutcome::Completed,
         output: Some(Payload::empty()),
         empty: false,
         retry_after: None,

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
-use saga_protocol::message::{Envelope, Heartbeat, Outgoing, Reply, Topic, header};
+use saga_protocol::message::{Envelope, Heartbeat, OutboxMessage, Reply, Topic, header};
 use saga_protocol::{Payload, Time};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -155,7 +155,7 @@ impl Out {
         }
     }
 
-    fn of(outgoing: &Outgoing, settings: &KafkaSettings) -> Self {
+    fn of(outgoing: &OutboxMessage, settings: &KafkaSettings) -> Self {
         let mut headers = OwnedHeaders::new_with_capacity(9);
         for (name, value) in outgoing.headers(SOURCE) {
             headers = headers.insert(Header {
@@ -177,7 +177,7 @@ impl ReplySink for KafkaSink {
     async fn send(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
         let at = today();
         let records = replies.iter().map(|(reply, envelope)| {
-            let outgoing = Outgoing::reply(reply, at, envelope.clone());
+            let outgoing = OutboxMessage::reply(reply, at, envelope.clone());
             outgoing.map(|outgoing| Out::of(&outgoing, &self.settings))
         });
         let records = records
@@ -233,8 +233,8 @@ impl ReplySink for KafkaSink {
     }
 }
 
-fn member(member: &str, at: Time, value: Payload) -> Outgoing {
-    Outgoing {
+fn member(member: &str, at: Time, value: Payload) -> OutboxMessage {
+    OutboxMessage {
         topic: Topic::Workers,
         key: member.to_owned(),
         id: format!("{member}:{at}"),

@@ -1,6 +1,6 @@
 //! Which offsets are done, and up to where a partition may be committed: pure bookkeeping, one for each assignment.
 
-use saga_protocol::message::Positions;
+use saga_protocol::message::ReadPositions;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Commands given out and not yet done, in all partitions together: some batches ahead of what is in hand, so that no
@@ -147,7 +147,7 @@ impl Window {
     }
 
     /// How far each partition was given out; none of those of which nothing was.
-    pub fn read(&self) -> Positions {
+    pub fn read(&self) -> ReadPositions {
         self.partitions
             .iter()
             .filter_map(|(partition, ours)| Some((*partition, ours.read?)))
@@ -252,24 +252,24 @@ mod tests {
     fn b7_what_is_in_hand_was_read_and_what_is_read_again_was_not() {
         let mut window = window();
         window.assigned([1]);
-        assert_eq!(window.read(), Positions::new());
+        assert_eq!(window.read(), ReadPositions::new());
         let given: Vec<_> = [5, 6, 9]
             .map(|offset| window.give(0, offset).unwrap())
             .into();
         assert_eq!(
             window.read(),
-            Positions::from([(0, 10)]),
+            ReadPositions::from([(0, 10)]),
             "not done, and read all the same"
         );
         window.dropped(given[1]);
         assert_eq!(window.read_again(), [(0, 5)]);
-        assert_eq!(window.read(), Positions::new());
+        assert_eq!(window.read(), ReadPositions::new());
         window.give(0, 5).unwrap();
-        assert_eq!(window.read(), Positions::from([(0, 6)]));
+        assert_eq!(window.read(), ReadPositions::from([(0, 6)]));
         window.revoked([0]);
         assert_eq!(
             window.read(),
-            Positions::new(),
+            ReadPositions::new(),
             "what is no longer ours is not ours to speak of"
         );
     }

@@ -2,7 +2,7 @@
 
 use saga_protocol::Failure;
 use saga_protocol::Payload;
-use saga_protocol::message::OUTPUT_BYTES;
+use saga_protocol::message::MAX_OUTPUT_BYTES;
 use saga_worker::again::causes;
 use serde::Deserialize;
 use serde_json::Value;
@@ -91,7 +91,7 @@ impl Client {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             bytes.extend_from_slice(&chunk);
-            if bytes.len() > OUTPUT_BYTES {
+            if bytes.len() > MAX_OUTPUT_BYTES {
                 return Ok(Said::Nothing(format!(
                     "the payment gateway answered {status} without end"
                 )));
@@ -118,7 +118,7 @@ fn proved(status: u16, body: Vec<u8>) -> Said {
         } else {
             code
         };
-        Said::No(Failure::last(&code, message))
+        Said::No(Failure::permanent(&code, message))
     } else {
         Said::Nothing(format!("the payment gateway answered {status}: {message}"))
     }

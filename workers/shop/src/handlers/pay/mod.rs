@@ -1,4 +1,4 @@
-//! Worker `pay`: charges the card. Undone: the charge is refunded. Through a gateway, or inside the worker.
+//! Worker `pay`: charges the card. Compensated: the charge is refunded. Through a gateway, or inside the worker.
 
 mod client;
 mod inside;

@@ -4,7 +4,7 @@ pub mod scripted;
 
 use async_trait::async_trait;
 use saga_protocol::Action;
-use saga_protocol::message::{Command, CommandInput, Envelope, Heartbeat, Outcome, Reply};
+use saga_protocol::message::{Command, CommandInput, Envelope, Heartbeat, Reply, ReplyOutcome};
 use saga_protocol::{Payload, Time};
 use saga_worker::bus::{Ack, CommandSource, DeadLetter, Delivered, ReplySink, SendError};
 use saga_worker::ledger::LedgerTarget;
@@ -298,7 +298,7 @@ pub fn with_token(token: &str) -> CommandInput {
 }
 
 /// (outcome, empty, code): what most tests look at.
-pub fn gist(reply: &Reply) -> (Outcome, bool, &str) {
+pub fn gist(reply: &Reply) -> (ReplyOutcome, bool, &str) {
     (
         reply.outcome,
         reply.empty,

@@ -1,7 +1,7 @@
 //! What a schema may hold: few schemas in all, its references written out, and nothing that leads out of it.
 
+use crate::definition::diagnostics::{Found, Place, Rule, quoted};
 use crate::definition::limits;
-use crate::definition::mistakes::{Found, Place, Rule, quoted};
 use crate::definition::tree::{Node, Tree};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -76,8 +76,8 @@ pub(super) fn inspect(node: &Node, what: &str, found: &mut Found) -> Option<Valu
         sound: true,
         found: &mut *found,
     };
-    if bytes > limits::SCHEMA_BYTES {
-        let most = limits::SCHEMA_BYTES;
+    if bytes > limits::MAX_SCHEMA_BYTES {
+        let most = limits::MAX_SCHEMA_BYTES;
         walk.add(
             node.at,
             Rule::SchemaTooLarge,
@@ -93,7 +93,7 @@ pub(super) fn inspect(node: &Node, what: &str, found: &mut Found) -> Option<Valu
         walk.references();
         walk.count(0, &mut BTreeMap::new());
         let (size, depth) = walk.parts[0].size.unwrap_or_default();
-        if size > limits::SCHEMA_PARTS || depth > limits::SCHEMA_DEPTH {
+        if size > limits::SCHEMA_PARTS || depth > limits::MAX_SCHEMA_DEPTH {
             walk.too_large(node.at);
         }
     }
@@ -110,7 +110,7 @@ impl Walk<'_> {
     fn too_large(&mut self, at: Place) {
         let (parts, depth, patterns) = (
             limits::SCHEMA_PARTS,
-            limits::SCHEMA_DEPTH,
+            limits::MAX_SCHEMA_DEPTH,
             limits::SCHEMA_PATTERNS,
         );
         let sentence = format!(

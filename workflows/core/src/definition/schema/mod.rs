@@ -6,8 +6,8 @@
 
 mod inspect;
 
+use super::diagnostics::{Found, Rule};
 use super::limits;
-use super::mistakes::{Found, Rule};
 use super::tree::Node;
 use super::when::on_deep_stack;
 use jsonschema::error::ValidationErrorKind as Kind;
@@ -27,7 +27,7 @@ pub struct Schema {
 
 /// A part of a payload that its schema does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
+pub struct SchemaViolation {
     /// Where it is, as a JSON pointer (RFC 6901); empty for the whole.
     pub pointer: String,
     /// What is wrong, with types and names, and never with values: these may be sensitive.
@@ -73,13 +73,13 @@ impl Schema {
     /// Whether a payload fits.
     ///
     /// # Errors
-    /// The first [`limits::MISFITS`] parts of it that do not.
-    pub fn check(&self, payload: &Payload) -> Result<(), Vec<Misfit>> {
+    /// The first [`limits::MAX_SCHEMA_VIOLATIONS`] parts of it that do not.
+    pub fn check(&self, payload: &Payload) -> Result<(), Vec<SchemaViolation>> {
         let Ok(value) = payload.read::<Value>() else {
             let detail =
                 "is nested too deeply, or has a number that is too large, to be looked into"
                     .to_owned();
-            return Err(vec![Misfit {
+            return Err(vec![SchemaViolation {
                 pointer: String::new(),
                 detail,
             }]);
@@ -89,8 +89,8 @@ impl Schema {
         }
         let errors = self.compiled.iter_errors(&value);
         Err(errors
-            .flat_map(|error| misfits(&error))
-            .take(limits::MISFITS)
+            .flat_map(|error| violations(&error))
+            .take(limits::MAX_SCHEMA_VIOLATIONS)
             .collect())
     }
 }
@@ -109,9 +109,9 @@ fn compile(value: &Value) -> Result<Validator, (String, String)> {
 }
 
 /// What one error says: about each field by itself where it speaks of several.
-fn misfits(error: &ValidationError<'_>) -> Vec<Misfit> {
+fn violations(error: &ValidationError<'_>) -> Vec<SchemaViolation> {
     let at = error.instance_path().as_str();
-    let field = |name: &str, detail: &str| Misfit {
+    let field = |name: &str, detail: &str| SchemaViolation {
         pointer: format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")),
         detail: detail.to_owned(),
     };
@@ -125,7 +125,7 @@ fn misfits(error: &ValidationError<'_>) -> Vec<Misfit> {
                 .map(|name| field(name, "is not known"))
                 .collect()
         }
-        _ => vec![Misfit {
+        _ => vec![SchemaViolation {
             pointer: at.to_owned(),
             detail: cut(&error.masked_with("it").to_string()),
         }],
@@ -135,12 +135,12 @@ fn misfits(error: &ValidationError<'_>) -> Vec<Misfit> {
 /// One line of a bounded length.
 fn cut(text: &str) -> String {
     text.chars()
-        .take(limits::MISFIT_CHARS)
+        .take(limits::MAX_VIOLATION_CHARS)
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for SchemaViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{} {}", self.pointer, self.detail)
     }

@@ -1,6 +1,6 @@
 //! What conditions say, and what they may not.
 
-use crate::definition::{Unfit, When, limits};
+use crate::definition::{ConditionError, When, limits};
 use proptest::prelude::*;
 use saga_protocol::Payload;
 use std::collections::BTreeMap;
@@ -103,32 +103,35 @@ fn what_loops_or_is_not_there_is_refused_by_name() {
         let expected = format!(
             "the macro `{name}` is not available: a condition has no loops; only `has` may be used"
         );
-        assert_eq!(refused, Unfit::Function(expected));
+        assert_eq!(refused, ConditionError::Function(expected));
     }
     let text = When::compile("input.a.matches('(x+x+)+y')")
         .expect_err("regular expressions are refused")
         .to_string();
     assert!(text.starts_with("`matches` is not available"), "{text}");
     assert!(
-        matches!(When::compile("sleep(5)"), Err(Unfit::Function(text)) if text.starts_with("there is no function"))
+        matches!(When::compile("sleep(5)"), Err(ConditionError::Function(text)) if text.starts_with("there is no function"))
     );
     assert!(matches!(
         When::compile("has(input)"),
-        Err(Unfit::Syntax(_) | Unfit::Function(_))
+        Err(ConditionError::Syntax(_) | ConditionError::Function(_))
     ));
     assert!(matches!(
         When::compile("has(input.a, input.b)"),
-        Err(Unfit::Function(_))
+        Err(ConditionError::Function(_))
     ));
     assert!(matches!(
         When::compile("order.total > 1"),
-        Err(Unfit::Syntax(_))
+        Err(ConditionError::Syntax(_))
     ));
     assert!(matches!(
         When::compile("Order{total: 1}.total > 1"),
-        Err(Unfit::Syntax(_))
+        Err(ConditionError::Syntax(_))
     ));
-    assert!(matches!(When::compile("input.?a"), Err(Unfit::Syntax(_))));
+    assert!(matches!(
+        When::compile("input.?a"),
+        Err(ConditionError::Syntax(_))
+    ));
     for text in [
         "",
         " ",
@@ -141,7 +144,7 @@ fn what_loops_or_is_not_there_is_refused_by_name() {
         "input.a ==\n",
     ] {
         assert!(
-            matches!(When::compile(text), Err(Unfit::Syntax(_))),
+            matches!(When::compile(text), Err(ConditionError::Syntax(_))),
             "{text:?}"
         );
     }
@@ -167,15 +170,15 @@ fn an_expression_is_small() {
         "99 nodes, deeper than a thread's own stack would take"
     );
     let nodes = When::compile(&format!("{}1 > 0", "1+".repeat(50)));
-    assert_eq!(nodes, Err(Unfit::Nodes(103)));
+    assert_eq!(nodes, Err(ConditionError::Nodes(103)));
     let tokens = When::compile(&"(".repeat(401));
-    assert_eq!(tokens, Err(Unfit::Tokens(401)));
+    assert_eq!(tokens, Err(ConditionError::Tokens(401)));
     assert!(
         When::compile(&format!("input.a == '{}'", "(".repeat(900))).is_ok(),
         "a text is one token"
     );
-    let bytes = When::compile(&"x".repeat(limits::EXPRESSION_BYTES + 1));
-    assert_eq!(bytes, Err(Unfit::Bytes(1025)));
+    let bytes = When::compile(&"x".repeat(limits::MAX_EXPRESSION_BYTES + 1));
+    assert_eq!(bytes, Err(ConditionError::Bytes(1025)));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The JSON Schema of the format says what the reader says, as far as it can.
 
-use super::{mistakes, valid};
+use super::{diagnostics, valid};
 use crate::definition::tree;
-use crate::definition::{format, shipped};
+use crate::definition::{built_in, format};
 use crate::testing::texts;
 use jsonschema::Validator;
 use proptest::prelude::*;
@@ -44,20 +44,20 @@ fn the_file_is_what_the_reader_s_keys_and_limits_make() {
 #[test]
 fn the_schema_takes_the_shipped_definitions_and_their_canonical_texts() {
     let schema = schema();
-    for shipped in shipped::ALL {
-        for text in [shipped.text, &valid(shipped.text).canonical()] {
+    for built_in in built_in::ALL {
+        for text in [built_in.text, &valid(built_in.text).canonical()] {
             let errors: Vec<_> = schema
                 .iter_errors(&json(text))
                 .map(|error| error.to_string())
                 .collect();
-            assert_eq!(errors, [""; 0], "{}", shipped.file);
+            assert_eq!(errors, [""; 0], "{}", built_in.file);
         }
-        let first = shipped.text.lines().next();
+        let first = built_in.text.lines().next();
         assert_eq!(
             first,
             Some("# yaml-language-server: $schema=workflow.schema.json"),
             "{}",
-            shipped.file
+            built_in.file
         );
     }
 }
@@ -108,7 +108,7 @@ fn the_schema_and_the_reader_refuse_the_same() {
         step("retry: {not_retryable: [5]}"),
     ];
     for text in &broken {
-        assert!(!mistakes(text).is_empty());
+        assert!(!diagnostics(text).is_empty());
         assert!(
             !schema.is_valid(&json(text)),
             "the schema takes what the reader refuses: {text:.200}"

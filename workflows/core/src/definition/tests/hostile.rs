@@ -1,21 +1,21 @@
 //! Texts that want to hang or kill the reader: each is refused, at once.
 
-use super::mistakes;
+use super::diagnostics;
 use crate::definition::{Definition, limits};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
-/// Well under a second as shipped; the interpreter of conditions is ten times slower unoptimised.
+/// Well under a second as built_in; the interpreter of conditions is ten times slower unoptimised.
 const MOST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
 
 /// Refused with that rule, on a stack as small as a worker thread's, in time.
 fn refused(name: &str, rule: &str, text: String) {
     assert!(
-        text.len() > limits::FILE_BYTES || rule != "too-large",
+        text.len() > limits::MAX_FILE_BYTES || rule != "too-large",
         "{name}"
     );
     let begin = Instant::now();
-    let lines = mistakes(&text);
+    let lines = diagnostics(&text);
     let took = begin.elapsed();
     assert!(
         lines[0].contains(&format!(": {rule}: ")),
@@ -71,12 +71,12 @@ fn what_is_too_much_is_refused_at_once() {
     refused(
         "an open bracket a thousandfold",
         "syntax",
-        "[".repeat(limits::FILE_BYTES),
+        "[".repeat(limits::MAX_FILE_BYTES),
     );
     refused(
         "an open map a thousandfold",
         "syntax",
-        "{a: ".repeat(limits::FILE_BYTES / 4),
+        "{a: ".repeat(limits::MAX_FILE_BYTES / 4),
     );
     refused("keys of keys", "too-complex", "? ".repeat(1000) + "x");
     refused("an alias of itself", "syntax", "a: &a [*a]\n".to_owned());
@@ -84,7 +84,7 @@ fn what_is_too_much_is_refused_at_once() {
     refused(
         "many values",
         "too-complex",
-        format!("[{}]", "1,".repeat(limits::FILE_BYTES / 2 - 10)),
+        format!("[{}]", "1,".repeat(limits::MAX_FILE_BYTES / 2 - 10)),
     );
     refused("two documents", "syntax", "a: 1\n---\nb: 2\n".to_owned());
     refused("a NUL", "syntax", "a: \0\n".to_owned());

@@ -10,13 +10,13 @@ use super::*;
 
 /// The definition in a text that has to be right.
 fn valid(text: &str) -> Definition {
-    Definition::parse("test.yaml", text).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    Definition::parse("test.yaml", text).unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
 }
 
-/// The mistakes of a text that has to be wrong, a line each.
-fn mistakes(text: &str) -> Vec<String> {
+/// The diagnostics of a text that has to be wrong, a line each.
+fn diagnostics(text: &str) -> Vec<String> {
     match Definition::parse("f.yaml", text) {
-        Err(mistakes) => mistakes.lines().collect(),
+        Err(diagnostics) => diagnostics.lines().collect(),
         Ok(definition) => panic!("this is valid: {}", definition.canonical()),
     }
 }

@@ -1,31 +1,31 @@
 //! What a valid definition means: defaults, needs, positions, and its identity.
 
 use super::valid;
-use crate::definition::{Definition, Position, shipped};
+use crate::definition::{Definition, Position, built_in};
 use crate::testing;
 use proptest::prelude::*;
-use saga_protocol::retry::Retry;
+use saga_protocol::retry::RetryPolicy;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn the_shipped_definitions_are_valid() {
-    for shipped in shipped::ALL {
-        let definition = Definition::parse(shipped.file, shipped.text)
-            .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    for built_in in built_in::ALL {
+        let definition = Definition::parse(built_in.file, built_in.text)
+            .unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
         assert_eq!(
             Definition::parse("canonical", &definition.canonical()),
             Ok(definition),
             "{}",
-            shipped.file
+            built_in.file
         );
     }
 }
 
 #[test]
 fn the_order_workflow_is_order_pay_store_deliver() {
-    let order = valid(shipped::ORDER.text);
+    let order = valid(built_in::ORDER.text);
     assert_eq!(
         (order.workflow.as_str(), order.version, order.deadline),
         ("order", 1, 7200 * SECOND)
@@ -74,13 +74,13 @@ fn what_is_not_written_has_its_default() {
     assert_eq!((a.worker.as_str(), b.worker.as_str()), ("a", "x"));
     assert_eq!(
         (a.timeout, a.position, &a.retry),
-        (30 * SECOND, Position::Before, &Retry::STEP)
+        (30 * SECOND, Position::Before, &RetryPolicy::STEP)
     );
     assert_eq!(
         b.retry,
-        Retry {
+        RetryPolicy {
             attempts: 3,
-            ..Retry::STEP
+            ..RetryPolicy::STEP
         }
     );
     let compensation = a
@@ -89,7 +89,7 @@ fn what_is_not_written_has_its_default() {
         .expect("a step is compensated unless it says otherwise");
     assert_eq!(
         (compensation.timeout, &compensation.retry),
-        (30 * SECOND, &Retry::COMPENSATION)
+        (30 * SECOND, &RetryPolicy::COMPENSATION)
     );
 }
 
@@ -123,14 +123,20 @@ fn a_compensation_says_only_what_differs() {
     };
     assert_eq!(
         a.retry,
-        Retry {
+        RetryPolicy {
             attempts: 2,
             jitter: 0.0,
-            ..Retry::COMPENSATION
+            ..RetryPolicy::COMPENSATION
         }
     );
-    assert_eq!((b.timeout, &b.retry), (5 * SECOND, &Retry::COMPENSATION));
-    assert_eq!((d.timeout, &d.retry), (30 * SECOND, &Retry::COMPENSATION));
+    assert_eq!(
+        (b.timeout, &b.retry),
+        (5 * SECOND, &RetryPolicy::COMPENSATION)
+    );
+    assert_eq!(
+        (d.timeout, &d.retry),
+        (30 * SECOND, &RetryPolicy::COMPENSATION)
+    );
 }
 
 #[test]
@@ -153,7 +159,7 @@ fn behind_the_pivot_nothing_is_undone_and_a_schedule_may_be_given() {
     assert!(
         definition.steps[2..]
             .iter()
-            .all(|step| step.compensation.is_none() && step.tries_without_end())
+            .all(|step| step.compensation.is_none() && step.retries_without_limit())
     );
 }
 
@@ -224,8 +230,8 @@ proptest! {
     #[test]
     fn a_random_workflow_is_read_and_its_canonical_text_is_itself(definition in testing::definitions()) {
         let canonical = definition.canonical();
-        let again = Definition::parse("canonical", &canonical).map_err(|mistakes| {
-            TestCaseError::fail(format!("{mistakes}\n{canonical}"))
+        let again = Definition::parse("canonical", &canonical).map_err(|diagnostics| {
+            TestCaseError::fail(format!("{diagnostics}\n{canonical}"))
         })?;
         prop_assert_eq!(again.canonical(), canonical);
         prop_assert_eq!(again, definition);

@@ -1,6 +1,6 @@
 //! Each rule, with the exact place and sentence.
 
-use super::mistakes;
+use super::diagnostics;
 use crate::definition::{Definition, Rule, limits};
 
 /// A workflow around these steps; they begin in line 4.
@@ -30,7 +30,7 @@ fn file_rules() -> Vec<(Rule, String, &'static [&'static str])> {
     vec![
         (
             Rule::TooLarge,
-            format!("# {}\n", "x".repeat(limits::FILE_BYTES)),
+            format!("# {}\n", "x".repeat(limits::MAX_FILE_BYTES)),
             &[
                 "f.yaml:1:1: too-large: the file has 262147 bytes; at most 262144 (256 KiB) are read",
             ],
@@ -201,7 +201,7 @@ fn payload_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             Rule::SchemaTooLarge,
             steps(&format!(
                 "  - name: a\n    output_schema: {{ description: {} }}\n",
-                "x".repeat(limits::SCHEMA_BYTES)
+                "x".repeat(limits::MAX_SCHEMA_BYTES)
             )),
             &["f.yaml:5:20: schema-too-large: `output_schema` has 32786 bytes; at most 32768 are read"],
         ),
@@ -305,7 +305,7 @@ fn graph_rules() -> Vec<(Rule, String, &'static [&'static str])> {
 fn each_rule_has_its_place_and_its_sentence() {
     let table = table();
     for (rule, text, expected) in &table {
-        assert_eq!(mistakes(text), *expected, "{rule}\n{text:.500}");
+        assert_eq!(diagnostics(text), *expected, "{rule}\n{text:.500}");
         let mark = format!(": {rule}: ");
         assert!(expected.iter().any(|line| line.contains(&mark)), "{rule}");
     }
@@ -361,7 +361,7 @@ workflow: 5
          the keys of a step are name, worker, needs, timeout, reminder, retry, when, pivot, compensation, output_schema",
         "f.yaml:17:11: wrong-type: `workflow` is the number 5; it is a text: put it in quotes",
     ];
-    assert_eq!(mistakes(text), expected);
+    assert_eq!(diagnostics(text), expected);
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn a_shared_value_is_wrong_once_and_where_it_is_written() {
         "  - {name: a, retry: &r {attempts: 0}}\n  - {name: b, retry: *r}\n  - {name: c, retry: {<<: *r}}\n",
     );
     assert_eq!(
-        mistakes(&text),
+        diagnostics(&text),
         ["f.yaml:4:36: number: `attempts` is the number 0; it is 1 to 1000"]
     );
 }
@@ -378,11 +378,11 @@ fn a_shared_value_is_wrong_once_and_where_it_is_written() {
 #[test]
 fn more_than_a_hundred_mistakes_are_counted() {
     let text = steps("  - name: a\n") + &(0..150).map(|n| format!("k{n}: 1\n")).collect::<String>();
-    let mistakes = Definition::parse("f.yaml", &text).expect_err("it has 150 unknown keys");
-    assert_eq!((mistakes.list.len(), mistakes.more), (100, 50));
+    let diagnostics = Definition::parse("f.yaml", &text).expect_err("it has 150 unknown keys");
+    assert_eq!((diagnostics.list.len(), diagnostics.more), (100, 50));
     assert!(
-        mistakes.to_string().ends_with("\nf.yaml: and 50 more"),
-        "{mistakes}"
+        diagnostics.to_string().ends_with("\nf.yaml: and 50 more"),
+        "{diagnostics}"
     );
 }
 

@@ -1,7 +1,7 @@
 //! What a payload must be like, and what a schema may be.
 
-use super::{mistakes, valid};
-use crate::definition::{Definition, Misfit, Schema, limits};
+use super::{diagnostics, valid};
+use crate::definition::{Definition, Schema, SchemaViolation, limits};
 use saga_protocol::Payload;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ fn schema(schema: &Value) -> Schema {
     valid(&with(schema)).input_schema.unwrap()
 }
 
-fn misfits(of: &Value, payload: &Value) -> Vec<String> {
+fn violations(of: &Value, payload: &Value) -> Vec<String> {
     let found = schema(of)
         .check(&Payload::from(payload.clone()))
         .err()
         .unwrap_or_default();
-    found.iter().map(Misfit::to_string).collect()
+    found.iter().map(SchemaViolation::to_string).collect()
 }
 
 #[test]
@@ -37,14 +37,14 @@ fn each_part_that_does_not_fit_has_its_pointer_and_no_value() {
         "$defs": {"item": {"type": "object", "properties": {"a/b": {"type": "integer", "maximum": 9}}}},
     });
     assert_eq!(
-        misfits(
+        violations(
             &of,
             &json!({"customer": "c", "items": [{"a/b": 9}], "fulfilment": "pickup"})
         ),
         [""; 0]
     );
     let wrong = json!({"items": [{}, {"a/b": 123456}], "fulfilment": "secret", "surplus": 1});
-    let mut found = misfits(&of, &wrong);
+    let mut found = violations(&of, &wrong);
     found.sort();
     let expected = [
         "#/customer is missing",
@@ -56,9 +56,12 @@ fn each_part_that_does_not_fit_has_its_pointer_and_no_value() {
     assert!(
         found
             .iter()
-            .all(|misfit| !misfit.contains("secret") && !misfit.contains("123456"))
+            .all(|violation| !violation.contains("secret") && !violation.contains("123456"))
     );
-    assert_eq!(misfits(&of, &json!(7)), ["# it is not of type \"object\""]);
+    assert_eq!(
+        violations(&of, &json!(7)),
+        ["# it is not of type \"object\""]
+    );
 }
 
 #[test]
@@ -140,7 +143,7 @@ fn no_schema_leads_out_of_itself_or_round_in_a_circle() {
         ("schema", json!([1])),
     ];
     for (rule, schema) in table {
-        let lines = mistakes(&with(&schema));
+        let lines = diagnostics(&with(&schema));
         assert!(
             lines[0].contains(&format!(": {rule}: ")),
             "{schema}: {lines:?}"
@@ -191,7 +194,7 @@ fn what_would_take_long_is_refused_at_once() {
         (
             "many bytes",
             "schema-too-large",
-            json!({"description": "x".repeat(limits::SCHEMA_BYTES)}),
+            json!({"description": "x".repeat(limits::MAX_SCHEMA_BYTES)}),
         ),
         (
             "a large pattern",
@@ -201,7 +204,7 @@ fn what_would_take_long_is_refused_at_once() {
     ];
     for (name, rule, schema) in table {
         let began = Instant::now();
-        let lines = mistakes(&with(&schema));
+        let lines = diagnostics(&with(&schema));
         assert!(
             lines[0].contains(&format!(": {rule}: ")),
             "{name}: {lines:?}"
@@ -218,7 +221,10 @@ fn what_would_take_long_is_refused_at_once() {
 fn the_largest_check_takes_a_bounded_time() {
     let narrow = json!({"type": "array", "items": {"allOf": vec![json!({"minimum": 0}); limits::SCHEMA_PARTS - 2]}});
     let schema = schema(&narrow);
-    let payload = Payload::from(json!(vec![1; saga_protocol::message::OUTPUT_BYTES / 2 - 1]));
+    let payload = Payload::from(json!(vec![
+        1;
+        saga_protocol::message::MAX_OUTPUT_BYTES / 2 - 1
+    ]));
     let began = Instant::now();
     assert_eq!(schema.check(&payload), Ok(()));
     assert!(

@@ -108,7 +108,7 @@ fn b1_a_failed_step_is_compensated_and_shown_as_failed_if_nothing_was_found() {
             ("undo a completed", "compensated | a compensated, b failed"),
         ]);
     assert_eq!(
-        scene.saga().turn.as_ref().unwrap().cause,
+        scene.saga().rollback.as_ref().unwrap().cause,
         Cause::Failure("b".to_owned())
     );
     assert_eq!(scene.saga().cancel, None);
@@ -132,7 +132,7 @@ fn b1_an_empty_compensation_after_a_cancel_is_shown_as_compensated() {
         ("undo a empty", "compensated | a compensated"),
     ]);
     assert!(
-        scene.saga().steps[0].undo.as_ref().unwrap().empty,
+        scene.saga().steps[0].compensation.as_ref().unwrap().empty,
         "I3: it is marked empty"
     );
 }
@@ -218,17 +218,17 @@ fn b1_needs_reach_through_a_skipped_step() {
 }
 
 #[test]
-fn b1_a_step_without_compensation_is_forbidden_while_it_is_out() {
+fn b1_a_step_without_compensation_is_revoked_while_it_is_out() {
     let turned = |inputs: &[&str]| {
         let mut scene = Scene::of("a; b needless")
             .after(&["start", "a completed"])
             .after(inputs);
         scene.does("cancel")
     };
-    let forbids = "compensating | a completed, b compensating | forbid b#1";
-    assert_eq!(turned(&[]), forbids);
-    assert_eq!(turned(&["b failed"]), forbids);
-    assert_eq!(turned(&["b accepted"]), format!("{forbids} happened"));
+    let revokes = "compensating | a completed, b compensating | revoke b#1";
+    assert_eq!(turned(&[]), revokes);
+    assert_eq!(turned(&["b failed"]), revokes);
+    assert_eq!(turned(&["b accepted"]), format!("{revokes} happened"));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn b1_a_step_without_compensation_that_completed_is_left() {
     all.goes_on(&[
         (
             "c failed for good",
-            "compensating | a completed, b completed, c compensating | forbid c#1",
+            "compensating | a completed, b completed, c compensating | revoke c#1",
         ),
         (
             "undo c empty",
@@ -306,7 +306,10 @@ fn b1_the_deadline_turns_like_a_cancel() {
         (cancel.reason.as_str(), cancel.by.as_str()),
         ("deadline", "deadline")
     );
-    assert_eq!(scene.saga().turn.as_ref().unwrap().cause, Cause::Deadline);
+    assert_eq!(
+        scene.saga().rollback.as_ref().unwrap().cause,
+        Cause::Deadline
+    );
     assert_eq!(scene.event().event_type, EventType::SagaCancelling);
     assert!(!scene.saga().past_deadline);
 }

@@ -21,7 +21,7 @@ fn i5_no_forward_command_follows_the_turn() {
     for turn in ["cancel", "b failed for good", "fail b", "undeliverable b"] {
         let mut scene =
             Scene::of("a; b:a; c:a; d:b,c").after(&["start", "a completed", "c failed", turn]);
-        let turned = scene.saga().turn.clone().unwrap().revision;
+        let turned = scene.saga().rollback.clone().unwrap().revision;
         assert_eq!(turned, scene.saga().revision);
         for input in [
             "c completed",
@@ -63,6 +63,6 @@ fn i5_no_compensation_follows_the_pivot() {
                 .all(|command| command.happened.is_none()),
             "{input}"
         );
-        assert!(scene.saga().turn.is_none(), "{input}");
+        assert!(scene.saga().rollback.is_none(), "{input}");
     }
 }

@@ -61,10 +61,10 @@ fn b4_attempts_that_were_never_sent_are_stale() {
             second_attempt().does(&format!("x {outcome} @1")),
             "ignored: unknown_step"
         );
-        let undo = Scene::of("a")
+        let compensation = Scene::of("a")
             .after(&["start", "cancel"])
             .does(&format!("undo a {outcome} @2"));
-        assert_eq!(undo, "ignored: stale");
+        assert_eq!(compensation, "ignored: stale");
     }
 }
 
@@ -190,10 +190,10 @@ fn b4_a_compensation_may_not_be_accepted() {
     let mut scene = Scene::of("a").after(&["start", "cancel"]);
     assert_eq!(scene.does("undo a accepted"), "parked | a compensating");
     let error = scene.saga().steps[0]
-        .undo
+        .compensation
         .as_ref()
         .unwrap()
-        .tries
+        .attempts
         .error
         .clone()
         .unwrap();

@@ -118,10 +118,15 @@ fn b6_resolve_settles_a_parked_compensation() {
         ("resolve b", "ignored: duplicate"),
     ]);
     assert_eq!(
-        scene.saga().steps[1].undo.as_ref().unwrap().note.as_deref(),
+        scene.saga().steps[1]
+            .compensation
+            .as_ref()
+            .unwrap()
+            .note
+            .as_deref(),
         Some("done by hand")
     );
-    assert!(!scene.saga().steps[1].undo.as_ref().unwrap().empty);
+    assert!(!scene.saga().steps[1].compensation.as_ref().unwrap().empty);
     parked_forward().goes_on(&[(
         "resolve c",
         "refused: c is failed; only a parked compensation can be settled",

@@ -1,9 +1,9 @@
 //! C4: a command that Kafka refuses, an output over its limit.
 
 use crate::testing::{ID, Scene};
-use crate::transition::{Decision, Input, PAYLOAD_BYTES, input::Complete};
+use crate::transition::{Decision, Input, MAX_PAYLOAD_BYTES, input::Complete};
 use saga_protocol::Payload;
-use saga_protocol::message::{OUTPUT_BYTES, Outcome, Reply, code};
+use saga_protocol::message::{MAX_OUTPUT_BYTES, Reply, ReplyOutcome, code};
 use saga_protocol::{Action, Failure};
 
 #[test]
@@ -15,7 +15,7 @@ fn c4_a_command_that_kafka_refuses_fails_its_step_for_good() {
             "compensating | a completed, b compensating | undo b#1",
         )]);
     let error = scene.saga().steps[1].execute.error.clone().unwrap();
-    assert_eq!(error, Failure::last(code::UNDELIVERABLE, "too large"));
+    assert_eq!(error, Failure::permanent(code::UNDELIVERABLE, "too large"));
     Scene::of("p pivot; c")
         .after(&["start", "p completed"])
         .goes_on(&[
@@ -73,7 +73,7 @@ fn completed(scene: &Scene, step: &str, action: Action, bytes: usize) -> Decisio
         step: step.to_owned(),
         action,
         attempt: 1,
-        outcome: Outcome::Completed,
+        outcome: ReplyOutcome::Completed,
         output: Some(of_bytes(bytes)),
         empty: false,
         retry_after: None,
@@ -85,11 +85,12 @@ fn completed(scene: &Scene, step: &str, action: Action, bytes: usize) -> Decisio
 #[test]
 fn c4_an_output_over_its_limit_is_a_final_failure() {
     let scene = Scene::of("a; b").after(&["start"]);
-    let Decision::Moved(moved) = completed(&scene, "a", Action::Execute, OUTPUT_BYTES) else {
+    let Decision::Applied(moved) = completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES) else {
         panic!("not moved")
     };
     assert_eq!(moved.saga.steps[0].status.as_str(), "completed");
-    let Decision::Moved(moved) = completed(&scene, "a", Action::Execute, OUTPUT_BYTES + 1) else {
+    let Decision::Applied(moved) = completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES + 1)
+    else {
         panic!("not moved")
     };
     let [a, _] = &moved.saga.steps[..] else {
@@ -101,7 +102,8 @@ fn c4_an_output_over_its_limit_is_a_final_failure() {
     );
     assert_eq!(a.execute.error.as_ref().unwrap().code, code::INVALID_REPLY);
     let behind = Scene::of("p pivot; c").after(&["start", "p completed"]);
-    let Decision::Moved(moved) = completed(&behind, "c", Action::Execute, OUTPUT_BYTES + 1) else {
+    let Decision::Applied(moved) = completed(&behind, "c", Action::Execute, MAX_OUTPUT_BYTES + 1)
+    else {
         panic!("not moved")
     };
     assert_eq!(moved.saga.status.as_str(), "parked");
@@ -109,14 +111,18 @@ fn c4_an_output_over_its_limit_is_a_final_failure() {
 
 #[test]
 fn c4_all_outputs_together_have_a_limit() {
-    let mut scene =
-        Scene::of("a; b").with_input(&format!("\"{}\"", "x".repeat(PAYLOAD_BYTES - OUTPUT_BYTES)));
+    let mut scene = Scene::of("a; b").with_input(&format!(
+        "\"{}\"",
+        "x".repeat(MAX_PAYLOAD_BYTES - MAX_OUTPUT_BYTES)
+    ));
     scene.does("start");
-    let Decision::Moved(moved) = completed(&scene, "a", Action::Execute, OUTPUT_BYTES - 2) else {
+    let Decision::Applied(moved) = completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES - 2)
+    else {
         panic!("not moved")
     };
     assert_eq!(moved.saga.steps[0].status.as_str(), "completed");
-    let Decision::Moved(moved) = completed(&scene, "a", Action::Execute, OUTPUT_BYTES - 1) else {
+    let Decision::Applied(moved) = completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES - 1)
+    else {
         panic!("not moved")
     };
     assert_eq!(moved.saga.steps[0].status.as_str(), "compensating");
@@ -134,17 +140,23 @@ fn c4_an_output_over_its_limit_by_hand_is_refused() {
             by: "someone".to_owned(),
         }))
     };
-    assert!(matches!(complete(OUTPUT_BYTES), Decision::Moved(_)));
-    assert!(matches!(complete(OUTPUT_BYTES + 1), Decision::Refused(_)));
+    assert!(matches!(complete(MAX_OUTPUT_BYTES), Decision::Applied(_)));
+    assert!(matches!(
+        complete(MAX_OUTPUT_BYTES + 1),
+        Decision::Refused(_)
+    ));
 }
 
 #[test]
 fn c4_words_about_a_compensation_do_not_hold_it_up() {
     let scene = Scene::of("a").after(&["start", "cancel"]);
-    let Decision::Moved(moved) = completed(&scene, "a", Action::Compensate, OUTPUT_BYTES + 1)
+    let Decision::Applied(moved) = completed(&scene, "a", Action::Compensate, MAX_OUTPUT_BYTES + 1)
     else {
         panic!("not moved")
     };
     assert_eq!(moved.saga.status.as_str(), "compensated");
-    assert_eq!(moved.saga.steps[0].undo.as_ref().unwrap().output, None);
+    assert_eq!(
+        moved.saga.steps[0].compensation.as_ref().unwrap().output,
+        None
+    );
 }

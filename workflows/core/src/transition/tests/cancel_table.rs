@@ -1,12 +1,12 @@
 //! The table of cancel, row by row.
 
 use crate::testing::Scene;
-use crate::transition::too_late_to_cancel;
+use crate::transition::cancel_refusal_reason;
 use saga_protocol::message::EventType;
 
-/// What a cancel answers, and what `too_late_to_cancel` had said before.
+/// What a cancel answers, and what `cancel_refusal_reason` had said before.
 fn cancel(mut scene: Scene) -> (String, bool) {
-    let told = too_late_to_cancel(&scene.definition, scene.saga());
+    let told = cancel_refusal_reason(&scene.definition, scene.saga());
     let outcome = scene.does("cancel");
     assert_eq!(
         told.is_some(),
@@ -92,8 +92,8 @@ fn compensating_or_parked_while_compensating_after_a_failure() {
         );
         assert_eq!(after.event().event_type, EventType::SagaCancelling);
         assert_eq!(
-            (&after.saga().turn, &after.saga().steps),
-            (&before.turn, &before.steps)
+            (&after.saga().rollback, &after.saga().steps),
+            (&before.rollback, &before.steps)
         );
         assert!(before.cancel.is_none() && after.saga().cancel.is_some());
     }

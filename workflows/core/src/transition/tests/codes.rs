@@ -5,7 +5,7 @@ use crate::testing::{Scene, story};
 fn code(scene: &Scene) -> (String, bool) {
     let step = &scene.saga().steps[0];
     let error = step
-        .under_way()
+        .current_direction()
         .1
         .error
         .clone()

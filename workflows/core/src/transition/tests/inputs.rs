@@ -4,7 +4,7 @@ use crate::transition::Input;
 use crate::transition::input::{
     Applied, Complete, Fail, Reason, Resolve, Start, Timer, Undeliverable,
 };
-use saga_protocol::message::{Command, CommandInput, Outcome, Reply};
+use saga_protocol::message::{Command, CommandInput, Reply, ReplyOutcome};
 use saga_protocol::{Action, Failure, Payload, Time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,17 +71,17 @@ fn the_eleven_inputs_as_the_history_keeps_them() {
         (
             Input::Reply(Reply {
                 output: Some(payload(r#"{"n":12345678901234567890123}"#)),
-                ..Reply::to(&command(Action::Execute), Outcome::Completed)
+                ..Reply::to(&command(Action::Execute), ReplyOutcome::Completed)
             }),
             r#"{"type":"reply","saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"completed","output":{"n":12345678901234567890123}}"#,
         ),
         (Input::Timer(Timer::default()), r#"{"type":"timer"}"#),
         (
             Input::Timer(Timer {
-                unread: true,
+                unconsumed: true,
                 steps: vec![step()],
             }),
-            r#"{"type":"timer","unread":true,"steps":["store"]}"#,
+            r#"{"type":"timer","unconsumed":true,"steps":["store"]}"#,
         ),
         (
             Input::Cancel(asked()),
@@ -99,7 +99,7 @@ fn the_eleven_inputs_as_the_history_keeps_them() {
         (
             Input::Fail(Fail {
                 step: step(),
-                error: Failure::last("closed", "no cook"),
+                error: Failure::permanent("closed", "no cook"),
                 by: by(),
             }),
             r#"{"type":"fail","step":"store","error":{"code":"closed","message":"no cook","retryable":false},"by":"operator-1"}"#,

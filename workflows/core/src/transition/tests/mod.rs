@@ -7,7 +7,7 @@ mod b4_replies;
 mod b5_waiting;
 mod b6_parked;
 mod b6_paused;
-mod b7_unread;
+mod b7_unconsumed;
 mod c4_limits;
 mod c5_wake;
 mod c6_time;

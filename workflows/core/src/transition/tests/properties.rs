@@ -6,11 +6,12 @@ use crate::testing::{BEGINNING, ID, beginning};
 use crate::testing::{check_invariants, check_move, definitions, inputs};
 use crate::transition::input::{Applied, Complete, Fail, Reason, Resolve, Timer, Undeliverable};
 use crate::transition::{
-    Decision, Input, Moved, Subject, apply, start, too_late_to_cancel, waiting_for, wake_at,
+    Decision, Input, SagaContext, Transition, apply, cancel_refusal_reason, next_timer_at, start,
+    waiting_for,
 };
 use proptest::prelude::*;
-use saga_protocol::message::{Command, Outcome, Reply};
-use saga_protocol::retry::Retry;
+use saga_protocol::message::{Command, Reply, ReplyOutcome};
+use saga_protocol::retry::RetryPolicy;
 use saga_protocol::{Action, Failure};
 use saga_protocol::{Payload, Time};
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub struct Seed {
 #[derive(Clone, Debug)]
 enum What {
     Answer {
-        outcome: Outcome,
+        outcome: ReplyOutcome,
         retryable: bool,
         empty: bool,
         attempts_ago: u32,
@@ -40,12 +41,12 @@ enum What {
     },
     WakeUp,
     Timer {
-        unread: bool,
+        unconsumed: bool,
     },
     Cancel,
     Complete,
     Fail,
-    Retry,
+    RetryPolicy,
     Pause,
     Resume,
     Resolve,
@@ -55,10 +56,10 @@ enum What {
 /// Inputs for one run.
 pub fn seeds() -> impl Strategy<Value = Vec<Seed>> {
     let outcome = prop_oneof![
-        6 => Just(Outcome::Completed),
-        2 => Just(Outcome::Accepted),
-        1 => Just(Outcome::Deferred),
-        3 => Just(Outcome::Failed),
+        6 => Just(ReplyOutcome::Completed),
+        2 => Just(ReplyOutcome::Accepted),
+        1 => Just(ReplyOutcome::Deferred),
+        3 => Just(ReplyOutcome::Failed),
     ];
     let attempts_ago = prop_oneof![6 => Just(0_u32), 1 => 1..3_u32, 1 => Just(u32::MAX)];
     let answer = (
@@ -80,11 +81,11 @@ pub fn seeds() -> impl Strategy<Value = Vec<Seed>> {
     let what = prop_oneof![
         30 => answer,
         8 => Just(What::WakeUp),
-        3 => any::<bool>().prop_map(|unread| What::Timer { unread }),
+        3 => any::<bool>().prop_map(|unconsumed| What::Timer { unconsumed }),
         1 => Just(What::Cancel),
         1 => Just(What::Complete),
         1 => Just(What::Fail),
-        2 => Just(What::Retry),
+        2 => Just(What::RetryPolicy),
         1 => Just(What::Pause),
         2 => Just(What::Resume),
         2 => Just(What::Resolve),
@@ -106,7 +107,7 @@ impl Seed {
     /// Which step it is about: mostly one that something is expected of.
     fn step(&self, saga: &Saga) -> usize {
         let waits: Vec<_> = (0..saga.steps.len())
-            .filter(|step| saga.steps[*step].under_way().1.wait.is_some())
+            .filter(|step| saga.steps[*step].current_direction().1.wait.is_some())
             .collect();
         if self.odd || waits.is_empty() {
             self.step % saga.steps.len()
@@ -118,7 +119,7 @@ impl Seed {
     fn input(&self, saga: &Saga) -> Input {
         let step = &saga.steps[self.step(saga)];
         let name = step.name.clone();
-        let (action, tries) = step.under_way();
+        let (action, attempts) = step.current_direction();
         let by = || "someone".to_owned();
         let reason = || Reason {
             reason: "because".to_owned(),
@@ -139,12 +140,12 @@ impl Seed {
                     (true, Action::Execute) => Action::Compensate,
                     (true, Action::Compensate) => Action::Execute,
                 },
-                attempt: tries.attempt.wrapping_sub(*attempts_ago),
+                attempt: attempts.attempt.wrapping_sub(*attempts_ago),
                 outcome: *outcome,
-                output: (*outcome == Outcome::Completed)
+                output: (*outcome == ReplyOutcome::Completed)
                     .then(|| Payload::from(serde_json::json!(self.after_ms))),
                 empty: *empty,
-                retry_after: (*outcome == Outcome::Deferred).then_some(Duration::from_secs(7)),
+                retry_after: (*outcome == ReplyOutcome::Deferred).then_some(Duration::from_secs(7)),
                 error: Some(Failure {
                     code: "c".to_owned(),
                     message: "m".to_owned(),
@@ -152,9 +153,9 @@ impl Seed {
                 }),
             }),
             What::WakeUp => Input::Timer(Timer::default()),
-            What::Timer { unread } => Input::Timer(Timer {
-                unread: *unread,
-                steps: if *unread { vec![name] } else { Vec::new() },
+            What::Timer { unconsumed } => Input::Timer(Timer {
+                unconsumed: *unconsumed,
+                steps: if *unconsumed { vec![name] } else { Vec::new() },
             }),
             What::Cancel => Input::Cancel(reason()),
             What::Complete => Input::Complete(Complete {
@@ -165,10 +166,10 @@ impl Seed {
             }),
             What::Fail => Input::Fail(Fail {
                 step: name,
-                error: Failure::last("c", "m"),
+                error: Failure::permanent("c", "m"),
                 by: by(),
             }),
-            What::Retry => Input::Retry(reason()),
+            What::RetryPolicy => Input::Retry(reason()),
             What::Pause => Input::Pause(reason()),
             What::Resume => Input::Resume(reason()),
             What::Resolve => Input::Resolve(Resolve {
@@ -179,14 +180,14 @@ impl Seed {
             What::Undeliverable => Input::Undeliverable(Undeliverable {
                 step: name,
                 action,
-                attempt: tries.attempt,
+                attempt: attempts.attempt,
                 message: "too large".to_owned(),
             }),
         }
     }
 
     fn at(&self, saga: &Saga, now: Time) -> Time {
-        match (&self.what, wake_at(saga)) {
+        match (&self.what, next_timer_at(saga)) {
             (What::WakeUp, Some(at)) => now.max(at),
             _ => Time::from_micros(now.micros() + self.after_ms * 1000),
         }
@@ -205,12 +206,12 @@ pub struct Run {
 
 /// Applies them one after the other, and checks each saga and each move.
 pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run, TestCaseError> {
-    let subject = Subject {
+    let context = SagaContext {
         definition: &definition,
         input: &input,
     };
     let mut now = BEGINNING;
-    let born = start(subject, &beginning(&input), now);
+    let born = start(context, &beginning(&input), now);
     prop_assert_eq!(check_invariants(&born.saga, &definition), Ok(()));
     let mut commands: Vec<_> = born.commands().cloned().collect();
     let mut states = vec![born.saga];
@@ -222,14 +223,14 @@ pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run
             at: now,
             input: seed.input(saga),
         };
-        let decision = apply(subject, saga, &applied.input, now);
+        let decision = apply(context, saga, &applied.input, now);
         prop_assert_eq!(
             &decision,
-            &apply(subject, saga, &applied.input, now),
+            &apply(context, saga, &applied.input, now),
             "the same twice"
         );
-        if let Decision::Moved(moved) = &decision {
-            let Moved { saga: after, .. } = &**moved;
+        if let Decision::Applied(moved) = &decision {
+            let Transition { saga: after, .. } = &**moved;
             prop_assert_eq!(
                 check_move(saga, moved, &definition),
                 Ok(()),
@@ -247,14 +248,14 @@ pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run
         }
         prop_assert_eq!(
             matches!(applied.input, Input::Cancel(_))
-                && too_late_to_cancel(&definition, saga).is_some(),
+                && cancel_refusal_reason(&definition, saga).is_some(),
             matches!(
                 decision,
                 Decision::Refused(crate::transition::Refusal::TooLate(_))
             )
         );
         let after = match decision {
-            Decision::Moved(moved) => moved.saga,
+            Decision::Applied(moved) => moved.saga,
             Decision::Ignored(_) | Decision::Refused(_) => saga.clone(),
         };
         states.push(after);
@@ -270,8 +271,8 @@ pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run
 }
 
 impl Run {
-    fn subject(&self) -> Subject<'_> {
-        Subject {
+    fn context(&self) -> SagaContext<'_> {
+        SagaContext {
             definition: &self.definition,
             input: &self.input,
         }
@@ -335,22 +336,22 @@ proptest! {
 fn keeps_its_schedule(run: &Run) -> Result<(), TestCaseError> {
     for pair in run.states.windows(2) {
         for (step, defined) in run.definition.steps.iter().enumerate() {
-            let (action, tries) = pair[1].steps[step].under_way();
-            let before = pair[0].steps[step].under_way();
-            let failed = before.0 == action && before.1.failures < tries.failures;
-            let (true, Some(Wait::Retry(at))) = (failed, tries.wait) else {
+            let (action, attempts) = pair[1].steps[step].current_direction();
+            let before = pair[0].steps[step].current_direction();
+            let failed = before.0 == action && before.1.failures < attempts.failures;
+            let (true, Some(Wait::Retry(at))) = (failed, attempts.wait) else {
                 continue;
             };
-            let forbids = Retry::COMPENSATION;
+            let revokes = RetryPolicy::COMPENSATION;
             let retry = match action {
                 Action::Execute => &defined.retry,
                 Action::Compensate => defined
                     .compensation
                     .as_ref()
-                    .map_or(&forbids, |it| &it.retry),
+                    .map_or(&revokes, |it| &it.retry),
             };
             let mut plain = retry.first.as_secs_f64();
-            for _ in 1..tries.failures {
+            for _ in 1..attempts.failures {
                 plain *= retry.factor;
             }
             let plain = plain.min(retry.max.as_secs_f64());
@@ -359,7 +360,7 @@ fn keeps_its_schedule(run: &Run) -> Result<(), TestCaseError> {
             prop_assert!(
                 (waits - plain).abs() <= most,
                 "{waits} s after {} failures of {retry:?}",
-                tries.failures
+                attempts.failures
             );
         }
     }
@@ -367,7 +368,7 @@ fn keeps_its_schedule(run: &Run) -> Result<(), TestCaseError> {
 }
 
 fn keeps_i5(run: &Run) -> Result<(), TestCaseError> {
-    let turned_at = run.last().turn.as_ref().map(|turn| turn.revision);
+    let turned_at = run.last().rollback.as_ref().map(|turn| turn.revision);
     let pivot_at = run.definition.pivot().and_then(|pivot| {
         let over = |saga: &&Saga| {
             matches!(
@@ -397,8 +398,8 @@ fn keeps_i5(run: &Run) -> Result<(), TestCaseError> {
 }
 
 fn replays(run: &Run) -> Result<(), TestCaseError> {
-    let subject = run.subject();
-    let mut replayed = start(subject, &beginning(&run.input), BEGINNING)
+    let context = run.context();
+    let mut replayed = start(context, &beginning(&run.input), BEGINNING)
         .saga
         .to_json()
         .unwrap();
@@ -408,7 +409,7 @@ fn replays(run: &Run) -> Result<(), TestCaseError> {
             serde_json::from_str(&serde_json::to_string(applied).unwrap()).unwrap();
         let saga = Saga::from_json(&replayed).unwrap();
         prop_assert_eq!(&saga.to_json().unwrap(), &replayed);
-        if let Decision::Moved(moved) = apply(subject, &saga, &applied.input, applied.at) {
+        if let Decision::Applied(moved) = apply(context, &saga, &applied.input, applied.at) {
             replayed = moved.saga.to_json().unwrap();
         }
         prop_assert_eq!(&replayed, &state.to_json().unwrap(), "after {:?}", applied);
@@ -417,7 +418,7 @@ fn replays(run: &Run) -> Result<(), TestCaseError> {
 }
 
 fn stays_finished(run: &Run) -> Result<(), TestCaseError> {
-    let ended = run.states.iter().position(|saga| saga.status.finished());
+    let ended = run.states.iter().position(|saga| saga.status.is_finished());
     if let Some(ended) = ended {
         prop_assert!(
             run.states[ended..]
@@ -429,24 +430,24 @@ fn stays_finished(run: &Run) -> Result<(), TestCaseError> {
 }
 
 fn wakes_exactly(run: &Run) -> Result<(), TestCaseError> {
-    let subject = run.subject();
+    let context = run.context();
     let timer = Input::Timer(Timer::default());
     for saga in &run.states {
         let far = Time::from_micros(BEGINNING.micros() + 400 * 86_400_000_000);
-        let Some(at) = wake_at(saga) else {
-            let moves = matches!(apply(subject, saga, &timer, far), Decision::Moved(_));
+        let Some(at) = next_timer_at(saga) else {
+            let moves = matches!(apply(context, saga, &timer, far), Decision::Applied(_));
             prop_assert!(
                 !moves,
                 "nothing wakes it, and yet something comes due: {saga:?}"
             );
             continue;
         };
-        let due = matches!(apply(subject, saga, &timer, at), Decision::Moved(_));
+        let due = matches!(apply(context, saga, &timer, at), Decision::Applied(_));
         prop_assert!(due, "nothing is due at {at}: {saga:?}");
         if at > saga.updated_at {
-            let early = apply(subject, saga, &timer, Time::from_micros(at.micros() - 1));
+            let early = apply(context, saga, &timer, Time::from_micros(at.micros() - 1));
             prop_assert!(
-                !matches!(early, Decision::Moved(_)),
+                !matches!(early, Decision::Applied(_)),
                 "something is due before {at}: {saga:?}"
             );
         }
@@ -458,7 +459,7 @@ fn wakes_exactly(run: &Run) -> Result<(), TestCaseError> {
 fn can_end(run: &Run) -> Result<(), TestCaseError> {
     let mut saga = run.last().clone();
     for _ in 0..4 * run.definition.steps.len() + 4 {
-        if saga.status.finished() {
+        if saga.status.is_finished() {
             break;
         }
         prop_assert!(
@@ -466,12 +467,12 @@ fn can_end(run: &Run) -> Result<(), TestCaseError> {
                 .is_some_and(|text| !text.is_empty())
         );
         for input in helps(&saga) {
-            if let Decision::Moved(moved) = apply(run.subject(), &saga, &input, saga.updated_at) {
+            if let Decision::Applied(moved) = apply(run.context(), &saga, &input, saga.updated_at) {
                 saga = moved.saga;
             }
         }
     }
-    prop_assert!(saga.status.finished(), "{saga:?}");
+    prop_assert!(saga.status.is_finished(), "{saga:?}");
     Ok(())
 }
 
@@ -483,9 +484,9 @@ fn helps(saga: &Saga) -> Vec<Input> {
     };
     let mut inputs = vec![Input::Resume(reason())];
     for step in &saga.steps {
-        let (action, tries) = step.under_way();
+        let (action, attempts) = step.current_direction();
         let by_hand = || "b".to_owned();
-        inputs.push(match tries.wait {
+        inputs.push(match attempts.wait {
             Some(crate::saga::Wait::Operator) if action == Action::Compensate => {
                 Input::Resolve(Resolve {
                     step: step.name.clone(),
@@ -504,8 +505,8 @@ fn helps(saga: &Saga) -> Vec<Input> {
                     saga_id: ID,
                     step: step.name.clone(),
                     action,
-                    attempt: tries.attempt,
-                    outcome: Outcome::Completed,
+                    attempt: attempts.attempt,
+                    outcome: ReplyOutcome::Completed,
                     output: None,
                     empty: false,
                     retry_after: None,

@@ -62,11 +62,14 @@ fn behind_the_pivot_an_output_that_does_not_fit_parks_the_saga() {
 fn by_hand_an_output_that_does_not_fit_is_refused() {
     let mut scene = scene("a").after(&["start", "a accepted"]);
     let (_, decision) = scene.hears("complete a");
-    let Decision::Refused(Refusal::Unfit(misfits)) = decision else {
+    let Decision::Refused(Refusal::SchemaViolation(violations)) = decision else {
         panic!("{decision:?}")
     };
     assert_eq!(
-        misfits.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        violations
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
         ["#/n is missing"]
     );
 }

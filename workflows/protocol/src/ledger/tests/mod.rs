@@ -3,8 +3,11 @@
 mod rules;
 mod table;
 
-use super::{Answer, Call, CallKind, Decision, End, Entry, Site, State, Write, decide};
-use crate::message::{Command, CommandInput, Outcome, Reply};
+use super::{
+    Call, CallKind, CallResult, HandlerKind, LedgerDecision, LedgerEntry, LedgerState,
+    RecordedReply, RowChange, decide,
+};
+use crate::message::{Command, CommandInput, Reply, ReplyOutcome};
 use crate::{Action, Failure};
 use crate::{Payload, Time};
 use std::time::Duration;
@@ -25,39 +28,55 @@ const ROWS: [&str; 13] = [
     "accepted, asked back",
     "accepted, left",
     "failed",
-    "forbidden",
-    "forbidden, lost",
-    "undone",
+    "revoked",
+    "revoked, lost",
+    "compensated",
 ];
 
-fn row(name: &str) -> Entry {
-    let mut entry = Entry::new(Uuid::from_u128(1), "pay", Time::default());
+fn row(name: &str) -> LedgerEntry {
+    let mut entry = LedgerEntry::new(Uuid::from_u128(1), "pay", Time::default());
     let (state, answer) = match name.split(',').next().unwrap() {
         "new" => return entry,
-        "intended" => (State::Intended, None),
-        "done" => (State::Done, Some(Answer::completed(Payload::empty()))),
-        "accepted" => (State::Done, Some(Answer::accepted(Payload::empty()))),
-        "failed" => (
-            State::Failed,
-            Some(Answer::failed(Failure::retryable("busy", ""))),
+        "intended" => (LedgerState::Intended, None),
+        "done" => (
+            LedgerState::Done,
+            Some(RecordedReply::completed(Payload::empty())),
         ),
-        "forbidden" => (State::Forbidden, None),
-        "undone" => (State::Undone, Some(Answer::completed(Payload::empty()))),
+        "accepted" => (
+            LedgerState::Done,
+            Some(RecordedReply::accepted(Payload::empty())),
+        ),
+        "failed" => (
+            LedgerState::Failed,
+            Some(RecordedReply::failed(Failure::retryable("busy", ""))),
+        ),
+        "revoked" => (LedgerState::Revoked, None),
+        "compensated" => (
+            LedgerState::Compensated,
+            Some(RecordedReply::completed(Payload::empty())),
+        ),
         other => panic!("{other} is no row"),
     };
-    (entry.state, entry.attempt, entry.reply) =
-        (state, if state == State::Forbidden { 0 } else { 2 }, answer);
-    entry.undo_reply = match name {
-        "undone" => Some(Answer::completed(Payload::empty())),
-        "forbidden" => Some(Answer::empty()),
-        "forbidden, lost" => Some(Answer::failed(Failure::last("ledger_lost", ""))),
+    (entry.state, entry.attempt, entry.reply) = (
+        state,
+        if state == LedgerState::Revoked { 0 } else { 2 },
+        answer,
+    );
+    entry.compensation_reply = match name {
+        "compensated" => Some(RecordedReply::completed(Payload::empty())),
+        "revoked" => Some(RecordedReply::empty()),
+        "revoked, lost" => Some(RecordedReply::failed(Failure::permanent("ledger_lost", ""))),
         name if name.ends_with("asked back") => {
-            Some(Answer::failed(Failure::retryable("busy", "")))
+            Some(RecordedReply::failed(Failure::retryable("busy", "")))
         }
-        name if name.ends_with("left") => Some(Answer::left()),
+        name if name.ends_with("left") => Some(RecordedReply::left()),
         _ => None,
     };
-    entry.undo_attempt = if entry.undo_reply.is_some() { 2 } else { 0 };
+    entry.compensation_attempt = if entry.compensation_reply.is_some() {
+        2
+    } else {
+        0
+    };
     entry
 }
 
@@ -73,8 +92,8 @@ fn commands() -> Vec<(String, Command)> {
             Some(true),
             false,
         ),
-        ("forbid", Action::Compensate, Some(false), true),
-        ("forbid, happened,", Action::Compensate, Some(true), true),
+        ("revoke", Action::Compensate, Some(false), true),
+        ("revoke, happened,", Action::Compensate, Some(true), true),
     ] {
         for attempt in 1..=3 {
             let command = Command {
@@ -108,84 +127,92 @@ fn command(action: Action) -> Command {
 }
 
 /// Each end that a call can come to.
-fn ends() -> Vec<(&'static str, End)> {
+fn ends() -> Vec<(&'static str, CallResult)> {
     vec![
-        ("completed", End::Completed(Payload::empty())),
-        ("accepted", End::Accepted(Payload::empty(), None)),
+        ("completed", CallResult::Completed(Payload::empty())),
+        ("accepted", CallResult::Accepted(Payload::empty(), None)),
         (
             "accepted for a time",
-            End::Accepted(Payload::empty(), Some(NOW)),
+            CallResult::Accepted(Payload::empty(), Some(NOW)),
         ),
-        ("failed", End::Failed(Failure::retryable("busy", ""))),
+        ("failed", CallResult::Failed(Failure::retryable("busy", ""))),
         (
             "failed for good",
-            End::Failed(Failure::last("declined", "")),
+            CallResult::Failed(Failure::permanent("declined", "")),
         ),
         (
             "later",
-            End::Later {
+            CallResult::Later {
                 reason: String::new(),
                 after: Duration::from_secs(5),
             },
         ),
-        ("unknown", End::Unknown(String::new())),
+        ("unknown", CallResult::Unknown(String::new())),
     ]
 }
 
 /// A reply in a word or two.
 fn said(reply: &Reply) -> String {
     match (&reply.error, reply.outcome) {
-        (Some(error), Outcome::Failed) if !error.retryable => format!("{} for good", error.code),
-        (Some(error), Outcome::Failed) => error.code.clone(),
+        (Some(error), ReplyOutcome::Failed) if !error.retryable => {
+            format!("{} for good", error.code)
+        }
+        (Some(error), ReplyOutcome::Failed) => error.code.clone(),
         (_, outcome) if reply.empty => format!("{} empty", outcome.as_str()),
         (_, outcome) => outcome.as_str().to_owned(),
     }
 }
 
-fn call(decision: &Decision) -> Call {
+fn call(decision: &LedgerDecision) -> Call {
     match decision {
-        Decision::Call(call) => *call,
-        Decision::Answer(reply) => panic!("it is answered {}", said(reply)),
+        LedgerDecision::Call(call) => *call,
+        LedgerDecision::Reply(reply) => panic!("it is answered {}", said(reply)),
     }
 }
 
-fn answer(decision: Decision) -> Reply {
+fn answer(decision: LedgerDecision) -> Reply {
     match decision {
-        Decision::Answer(reply) => reply,
-        Decision::Call(call) => panic!("it is {:?}", call.kind),
+        LedgerDecision::Reply(reply) => reply,
+        LedgerDecision::Call(call) => panic!("it is {:?}", call.kind),
     }
 }
 
 /// What the checks of the table say of a row, in other words; one that is deleted is not looked at.
-fn is_legal(entry: &Entry) -> bool {
-    let Entry {
+fn is_legal(entry: &LedgerEntry) -> bool {
+    let LedgerEntry {
         state,
         attempt,
         reply,
-        undo_attempt,
-        undo_reply,
+        compensation_attempt,
+        compensation_reply,
         due_at,
         ..
     } = entry;
-    let compensated = *undo_attempt > 0;
+    let compensated = *compensation_attempt > 0;
     let own = match state {
-        State::New => *attempt == 0 && reply.is_none() && !compensated,
-        State::Intended => *attempt > 0 && reply.is_none(),
-        State::Done => *attempt > 0 && reply.is_some(),
-        State::Failed => *attempt > 0 && reply.is_some() && !compensated,
-        State::Undone => *attempt > 0 && reply.is_some() && compensated,
-        State::Forbidden => compensated,
+        LedgerState::New => *attempt == 0 && reply.is_none() && !compensated,
+        LedgerState::Intended => *attempt > 0 && reply.is_none(),
+        LedgerState::Done => *attempt > 0 && reply.is_some(),
+        LedgerState::Failed => *attempt > 0 && reply.is_some() && !compensated,
+        LedgerState::Compensated => *attempt > 0 && reply.is_some() && compensated,
+        LedgerState::Revoked => compensated,
     };
-    let due = due_at.is_none() || matches!(state, State::Done | State::Failed);
-    entry.write() == Write::Delete || own && due && compensated == undo_reply.is_some()
+    let due = due_at.is_none() || matches!(state, LedgerState::Done | LedgerState::Failed);
+    entry.write() == RowChange::Delete || own && due && compensated == compensation_reply.is_some()
 }
 
 /// All rows met by all commands, with what was decided.
-fn decided() -> Vec<(&'static str, Command, Site, Entry, Decision)> {
+fn decided() -> Vec<(
+    &'static str,
+    Command,
+    HandlerKind,
+    LedgerEntry,
+    LedgerDecision,
+)> {
     let mut all = Vec::new();
     for name in ROWS {
         for (_, command) in commands() {
-            for site in Site::ALL {
+            for site in HandlerKind::ALL {
                 let mut entry = row(name);
                 let decision = decide(&mut entry, &command, site, NOW);
                 all.push((name, command.clone(), site, entry, decision));
@@ -196,11 +223,11 @@ fn decided() -> Vec<(&'static str, Command, Site, Entry, Decision)> {
 }
 
 /// A call of that kind on the row that it is decided on.
-fn called(kind: CallKind, site: Site) -> (Entry, Command, Call) {
+fn called(kind: CallKind, site: HandlerKind) -> (LedgerEntry, Command, Call) {
     let (name, action) = match kind {
-        CallKind::Act => ("new", Action::Execute),
-        CallKind::Undo => ("done", Action::Compensate),
-        CallKind::MakeKnown => ("intended", Action::Compensate),
+        CallKind::Execute => ("new", Action::Execute),
+        CallKind::Compensate => ("done", Action::Compensate),
+        CallKind::Recover => ("intended", Action::Compensate),
     };
     let (mut entry, command) = (row(name), command(action));
     let call = call(&decide(&mut entry, &command, site, NOW));

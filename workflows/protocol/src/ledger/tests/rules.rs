@@ -6,7 +6,7 @@ use crate::ledger::{COMMAND_LIFE, finish, is_too_old, settle};
 #[test]
 fn a2_an_answer_is_given_again_and_changes_nothing_more() {
     for (name, command, site, mut entry, decision) in decided() {
-        let Decision::Answer(first) = decision else {
+        let LedgerDecision::Reply(first) = decision else {
             continue;
         };
         let known = entry.clone();
@@ -25,13 +25,13 @@ fn a2_the_rules_make_no_row_that_the_table_refuses() {
     let mut seen = 0;
     for (name, command, site, entry, decision) in decided() {
         // Outside, it is committed as it was decided; inside, only once it is settled.
-        let called = matches!(decision, Decision::Call(_));
+        let called = matches!(decision, LedgerDecision::Call(_));
         assert!(
-            site == Site::Inside && called || is_legal(&entry),
+            site == HandlerKind::Transactional && called || is_legal(&entry),
             "{name}, {}: {entry:?}",
             command.id()
         );
-        let Decision::Call(call) = decision else {
+        let LedgerDecision::Call(call) = decision else {
             continue;
         };
         for (end, came) in ends() {
@@ -42,7 +42,7 @@ fn a2_the_rules_make_no_row_that_the_table_refuses() {
                 "{name}, {}, {end}: {entry:?}",
                 command.id()
             );
-            assert!(matches!(further, Decision::Answer(_)) || call.kind == CallKind::MakeKnown);
+            assert!(matches!(further, LedgerDecision::Reply(_)) || call.kind == CallKind::Recover);
             seen += 1;
         }
     }
@@ -51,15 +51,19 @@ fn a2_the_rules_make_no_row_that_the_table_refuses() {
 
 #[test]
 fn a2_an_effect_stands_in_no_row_but_done() {
-    for site in Site::ALL {
-        let effect = |end: &End| matches!(end, End::Completed(_) | End::Accepted(..));
+    for site in HandlerKind::ALL {
+        let effect =
+            |end: &CallResult| matches!(end, CallResult::Completed(_) | CallResult::Accepted(..));
         for (name, came) in ends() {
             let stands = effect(&came);
-            let (mut entry, command, call) = called(CallKind::Act, site);
+            let (mut entry, command, call) = called(CallKind::Execute, site);
             let reply = answer(settle(&mut entry, &command, call, came));
-            assert_eq!(entry.state == State::Done, stands, "{name}, {site:?}");
+            assert_eq!(entry.state == LedgerState::Done, stands, "{name}, {site:?}");
             assert_eq!(
-                matches!(reply.outcome, Outcome::Completed | Outcome::Accepted),
+                matches!(
+                    reply.outcome,
+                    ReplyOutcome::Completed | ReplyOutcome::Accepted
+                ),
                 stands,
                 "{name}, {site:?}"
             );
@@ -79,22 +83,28 @@ fn a2_a_failure_answers_its_own_attempt_and_no_later_one() {
             said(&answer(decide(
                 &mut entry,
                 &ask(attempt),
-                Site::Inside,
+                HandlerKind::Transactional,
                 NOW
             ))),
             "busy"
         );
     }
     assert_eq!(
-        call(&decide(&mut entry, &ask(3), Site::Inside, NOW)).kind,
-        CallKind::Act
+        call(&decide(
+            &mut entry,
+            &ask(3),
+            HandlerKind::Transactional,
+            NOW
+        ))
+        .kind,
+        CallKind::Execute
     );
 }
 
 #[test]
 fn a3_the_intention_is_written_before_the_call_and_only_outside() {
     for name in ["new", "failed"] {
-        for site in Site::ALL {
+        for site in HandlerKind::ALL {
             let mut entry = row(name);
             let command = Command {
                 attempt: 3,
@@ -102,12 +112,12 @@ fn a3_the_intention_is_written_before_the_call_and_only_outside() {
             };
             assert_eq!(
                 call(&decide(&mut entry, &command, site, NOW)).kind,
-                CallKind::Act
+                CallKind::Execute
             );
-            let intended = entry.state == State::Intended
-                && entry.write() == Write::Update
+            let intended = entry.state == LedgerState::Intended
+                && entry.write() == RowChange::Update
                 && entry.attempt == 3;
-            assert_eq!(intended, site == Site::Outside, "{name}, {site:?}");
+            assert_eq!(intended, site == HandlerKind::External, "{name}, {site:?}");
         }
     }
 }
@@ -115,17 +125,17 @@ fn a3_the_intention_is_written_before_the_call_and_only_outside() {
 /// The key of a call in doubt stays, however often it is repeated; a definite failure replaces it.
 #[test]
 fn a3_a_definite_failure_and_nothing_else_replaces_the_key() {
-    for kind in [CallKind::Act, CallKind::Undo] {
+    for kind in [CallKind::Execute, CallKind::Compensate] {
         for (name, came) in ends() {
-            let (mut entry, command, call) = called(kind, Site::Outside);
-            let definite = matches!(came, End::Failed(_));
+            let (mut entry, command, call) = called(kind, HandlerKind::External);
+            let definite = matches!(came, CallResult::Failed(_));
             settle(&mut entry, &command, call, came);
-            let replaced = entry.key_number(command.action) - call.key_n;
+            let replaced = entry.key_number(command.action) - call.key_number;
             assert_eq!(replaced, u32::from(definite), "{kind:?}, {name}");
-            let other = if kind == CallKind::Act {
-                entry.undo_key_n
+            let other = if kind == CallKind::Execute {
+                entry.compensation_key_number
             } else {
-                entry.key_n
+                entry.key_number
             };
             assert_eq!(other, 0, "{kind:?}, {name}");
         }
@@ -134,8 +144,8 @@ fn a3_a_definite_failure_and_nothing_else_replaces_the_key() {
 
 #[test]
 fn a3_an_outcome_is_written_only_over_its_own_intention() {
-    for kind in [CallKind::Act, CallKind::Undo, CallKind::MakeKnown] {
-        let (decided, command, call) = called(kind, Site::Outside);
+    for kind in [CallKind::Execute, CallKind::Compensate, CallKind::Recover] {
+        let (decided, command, call) = called(kind, HandlerKind::External);
         for name in ROWS
             .into_iter()
             .filter(|name| row(name).state != decided.state)
@@ -144,11 +154,13 @@ fn a3_an_outcome_is_written_only_over_its_own_intention() {
                 let mut entry = row(name);
                 let mut asked = entry.clone();
                 answer(settle(&mut entry, &command, call, came));
-                let found = asked.found(&command, Site::Outside);
+                let found = asked.found(&command, HandlerKind::External);
                 // Either the command finds its answer there, as if it had just come; or nothing but that it was asked.
                 match found {
-                    Decision::Answer(_) => assert_eq!(entry, asked, "{kind:?} over {name}, {end}"),
-                    Decision::Call(_) => {
+                    LedgerDecision::Reply(_) => {
+                        assert_eq!(entry, asked, "{kind:?} over {name}, {end}")
+                    }
+                    LedgerDecision::Call(_) => {
                         assert_eq!(
                             (entry.state, &entry.reply),
                             (row(name).state, &row(name).reply),
@@ -163,9 +175,9 @@ fn a3_an_outcome_is_written_only_over_its_own_intention() {
 
 #[test]
 fn a3_an_outcome_under_an_older_key_is_dropped() {
-    for kind in [CallKind::Act, CallKind::Undo, CallKind::MakeKnown] {
+    for kind in [CallKind::Execute, CallKind::Compensate, CallKind::Recover] {
         for (end, came) in ends() {
-            let (mut entry, command, call) = called(kind, Site::Outside);
+            let (mut entry, command, call) = called(kind, HandlerKind::External);
             entry.replace_key(kind.action());
             let before = entry.clone();
             assert_eq!(
@@ -182,24 +194,32 @@ fn a3_an_outcome_under_an_older_key_is_dropped() {
     }
 }
 
-/// What happened after all is undone next, by a call of its own.
+/// What happened after all is compensated next, by a call of its own.
 #[test]
-fn a3_what_is_made_known_to_have_happened_is_undone_next() {
-    let (mut entry, command, call) = called(CallKind::MakeKnown, Site::Outside);
-    let next = settle(&mut entry, &command, call, End::Completed(Payload::empty()));
-    let Decision::Call(undo) = next else {
+fn a3_what_is_made_known_to_have_happened_is_compensated_next() {
+    let (mut entry, command, call) = called(CallKind::Recover, HandlerKind::External);
+    let next = settle(
+        &mut entry,
+        &command,
+        call,
+        CallResult::Completed(Payload::empty()),
+    );
+    let LedgerDecision::Call(undo) = next else {
         panic!("{next:?}")
     };
-    assert_eq!((undo.kind, entry.state), (CallKind::Undo, State::Done));
+    assert_eq!(
+        (undo.kind, entry.state),
+        (CallKind::Compensate, LedgerState::Done)
+    );
     let reply = answer(settle(
         &mut entry,
         &command,
         undo,
-        End::Completed(Payload::empty()),
+        CallResult::Completed(Payload::empty()),
     ));
     assert_eq!(
         (said(&reply).as_str(), entry.state),
-        ("completed", State::Undone)
+        ("completed", LedgerState::Compensated)
     );
 }
 
@@ -216,12 +236,17 @@ fn a4_a_missing_row_is_empty_only_if_nobody_knows_better() {
             ..command(Action::Compensate)
         };
         assert_eq!(
-            said(&answer(decide(&mut entry, &undo, Site::Inside, NOW))),
+            said(&answer(decide(
+                &mut entry,
+                &undo,
+                HandlerKind::Transactional,
+                NOW
+            ))),
             expected
         );
         assert_eq!(
             entry.state,
-            State::Forbidden,
+            LedgerState::Revoked,
             "no old command makes it happen a second time"
         );
         let act = decide(
@@ -230,7 +255,7 @@ fn a4_a_missing_row_is_empty_only_if_nobody_knows_better() {
                 attempt: 9,
                 ..command(Action::Execute)
             },
-            Site::Inside,
+            HandlerKind::Transactional,
             NOW,
         );
         assert_eq!(said(&answer(act)), "revoked for good");
@@ -264,11 +289,11 @@ fn a4_a_row_is_kept_from_the_later_of_now_and_the_deadline() {
             command.deadline + Duration::from_secs(9),
         ),
     ] {
-        let mut entry = Entry {
+        let mut entry = LedgerEntry {
             needed_until: known,
             ..row("done")
         };
-        decide(&mut entry, &command, Site::Inside, now);
+        decide(&mut entry, &command, HandlerKind::Transactional, now);
         assert_eq!(entry.needed_until, kept);
     }
 }
@@ -277,10 +302,10 @@ fn a4_a_row_is_kept_from_the_later_of_now_and_the_deadline() {
 fn b5_what_was_taken_on_ends_once() {
     for name in ROWS {
         for outcome in [
-            Answer::completed(Payload::empty()),
-            Answer::failed(Failure::last("burnt", "")),
+            RecordedReply::completed(Payload::empty()),
+            RecordedReply::failed(Failure::permanent("burnt", "")),
         ] {
-            let (mut entry, failed) = (row(name), outcome.outcome == Outcome::Failed);
+            let (mut entry, failed) = (row(name), outcome.outcome == ReplyOutcome::Failed);
             let waits = name.starts_with("accepted");
             assert_eq!(finish(&mut entry, outcome.clone(), NOW), waits, "{name}");
             if !waits {
@@ -289,10 +314,10 @@ fn b5_what_was_taken_on_ends_once() {
             }
             let asked_back = name != "accepted";
             let expected = match (failed, asked_back) {
-                (false, _) => (State::Done, Some(NOW)),
-                (true, false) => (State::Failed, Some(NOW)),
+                (false, _) => (LedgerState::Done, Some(NOW)),
+                (true, false) => (LedgerState::Failed, Some(NOW)),
                 // Nothing of it stands, and it must not begin again.
-                (true, true) => (State::Forbidden, None),
+                (true, true) => (LedgerState::Revoked, None),
             };
             assert_eq!((entry.state, entry.due_at), expected, "{name}, {outcome:?}");
             assert!(is_legal(&entry), "{name}, {outcome:?}");

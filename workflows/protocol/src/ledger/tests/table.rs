@@ -4,32 +4,36 @@
 //! for a person to read.
 
 use super::{ROWS, called, commands, ends, row, said};
-use crate::ledger::{CallKind, Decision, Entry, Site, State, Write, decide, settle};
+use crate::ledger::{
+    CallKind, HandlerKind, LedgerDecision, LedgerEntry, LedgerState, RowChange, decide, settle,
+};
 use crate::message::Command;
 use std::fmt::Write as _;
 
 /// What was said, and what the row is since.
-fn told(before: &Entry, entry: &Entry, decision: &Decision) -> String {
+fn told(before: &LedgerEntry, entry: &LedgerEntry, decision: &LedgerDecision) -> String {
     let said = match decision {
-        Decision::Answer(reply) => said(reply),
-        Decision::Call(call) => match call.kind {
-            CallKind::Act => "call: act".to_owned(),
-            CallKind::Undo => "call: undo".to_owned(),
-            CallKind::MakeKnown => "call: make known".to_owned(),
+        LedgerDecision::Reply(reply) => said(reply),
+        LedgerDecision::Call(call) => match call.kind {
+            CallKind::Execute => "call: act".to_owned(),
+            CallKind::Compensate => "call: undo".to_owned(),
+            CallKind::Recover => "call: make known".to_owned(),
         },
     };
     let mut since = Vec::new();
     match entry.write() {
-        Write::Nothing => {}
-        Write::Delete => since.push("no row".to_owned()),
-        Write::Update => since.push(entry.state.to_string()),
+        RowChange::Nothing => {}
+        RowChange::Delete => since.push("no row".to_owned()),
+        RowChange::Update => since.push(entry.state.to_string()),
     }
     let keys = (
-        entry.key_n > before.key_n,
-        entry.undo_key_n > before.undo_key_n,
+        entry.key_number > before.key_number,
+        entry.compensation_key_number > before.compensation_key_number,
     );
     since.extend((keys.0 || keys.1).then(|| "a new key".to_owned()));
-    since.extend((entry.state == State::Done && entry.due_at.is_some()).then(|| "due".to_owned()));
+    since.extend(
+        (entry.state == LedgerState::Done && entry.due_at.is_some()).then(|| "due".to_owned()),
+    );
     if since.is_empty() {
         said
     } else {
@@ -42,7 +46,7 @@ fn decisions(text: &mut String) {
         let _ = writeln!(text, "## {name}\n");
         let mut lines: Vec<(String, Vec<String>)> = Vec::new();
         for (what, command) in commands() {
-            let both = Site::ALL.map(|site| decided(name, &command, site));
+            let both = HandlerKind::ALL.map(|site| decided(name, &command, site));
             let [inside, outside] = &both;
             let told = if inside == outside {
                 inside.clone()
@@ -61,7 +65,7 @@ fn decisions(text: &mut String) {
     }
 }
 
-fn decided(name: &str, command: &Command, site: Site) -> String {
+fn decided(name: &str, command: &Command, site: HandlerKind) -> String {
     let before = row(name);
     let mut entry = before.clone();
     let decision = decide(&mut entry, command, site, super::NOW);
@@ -70,11 +74,11 @@ fn decided(name: &str, command: &Command, site: Site) -> String {
 
 fn settlements(text: &mut String) {
     for (kind, site) in [
-        (CallKind::Act, Site::Inside),
-        (CallKind::Undo, Site::Inside),
-        (CallKind::Act, Site::Outside),
-        (CallKind::Undo, Site::Outside),
-        (CallKind::MakeKnown, Site::Outside),
+        (CallKind::Execute, HandlerKind::Transactional),
+        (CallKind::Compensate, HandlerKind::Transactional),
+        (CallKind::Execute, HandlerKind::External),
+        (CallKind::Compensate, HandlerKind::External),
+        (CallKind::Recover, HandlerKind::External),
     ] {
         let _ = writeln!(text, "## {kind:?}, {site:?}\n");
         for (end, came) in ends() {

@@ -1,18 +1,18 @@
-//! The workers shipped, on both databases, driven over a bus in memory.
+//! The workers built_in, on both databases, driven over a bus in memory.
 
 use crate::support::{Home, Running, attempt, compensate, execute, gist, homes, with_token};
 use saga_protocol::Payload;
-use saga_protocol::message::Outcome::{Accepted, Completed, Failed};
+use saga_protocol::message::ReplyOutcome::{Accepted, Completed, Failed};
 use saga_protocol::message::{Command, CommandInput};
 use saga_worker::ledger::{Finish, finish};
 use sqlx::{Connection, Executor};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use workers::gateway::Gateway;
-use workers::handlers::{Auto, HandlerSettings, Payment, shipped};
+use workers::handlers::{Auto, HandlerSettings, Payment, built_in};
 
 async fn run(name: &str, home: &Home, settings: &HandlerSettings) -> Running {
-    Running::start(shipped(name, settings).unwrap(), home).await
+    Running::start(built_in(name, settings).unwrap(), home).await
 }
 
 fn inside() -> HandlerSettings {
@@ -71,7 +71,7 @@ async fn many_at_once_are_one_batch_and_each_is_answered() {
             input: Payload::of("nonsense").unwrap(),
             ..CommandInput::default()
         };
-        let spec = shipped("order", &inside()).unwrap();
+        let spec = built_in("order", &inside()).unwrap();
         let worker =
             Running::start_with(spec, &home, saga_worker::Settings::default(), &commands).await;
         let replies = worker.bus.replies(300).await;
@@ -412,9 +412,10 @@ async fn a_worker_survives_its_database_going_away() {
 
 #[test]
 fn pay_without_a_gateway_says_what_is_missing() {
-    let error = shipped("pay", &HandlerSettings::default()).expect_err("there is nobody to ask");
+    let error = built_in("pay", &HandlerSettings::default()).expect_err("there is nobody to ask");
     assert!(error.to_string().contains("PAYMENT_GATEWAY_URL"), "{error}");
-    let nobody = shipped("cook", &HandlerSettings::default()).expect_err("there is no such worker");
+    let nobody =
+        built_in("cook", &HandlerSettings::default()).expect_err("there is no such worker");
     assert_eq!(
         nobody.to_string(),
         "there is no worker \"cook\"; there are: order, pay, store, deliver"

@@ -68,11 +68,11 @@ async fn b7_workers_away_for_ten_minutes_cost_no_attempt_and_add_nothing_to_the_
         .expect("answered")
         .entries;
     let last: serde_json::Value = serde_json::from_slice(&history[20].entry).expect("JSON");
-    let timer = serde_json::json!({"type": "timer", "unread": true, "steps": ["first"]});
+    let timer = serde_json::json!({"type": "timer", "unconsumed": true, "steps": ["first"]});
     assert_eq!((history.len(), &last["input"]), (21, &timer));
     rig.bus.come_back().await;
     for id in &ids {
-        let saga = rig.until(*id, |saga| saga.status.finished()).await;
+        let saga = rig.until(*id, |saga| saga.status.is_finished()).await;
         assert_eq!(
             (saga.status, saga.steps[0].execute.attempt),
             (Status::Completed, 1)
@@ -116,7 +116,7 @@ async fn b7_a_further_attempt_is_put_off_as_often_as_a_first_one() {
         until_told(&rig, EventType::StepReminder, put_off).await;
     }
     rig.bus.come_back().await;
-    let saga = rig.until(id, |saga| saga.status.finished()).await;
+    let saga = rig.until(id, |saga| saga.status.is_finished()).await;
     assert_eq!(
         (saga.status, saga.steps[0].execute.attempt),
         (Status::Completed, 2)
@@ -145,7 +145,7 @@ async fn b7_while_something_is_left_in_the_outbox_no_timeout_counts() {
         "nothing came through"
     );
     rig.bus.full.store(false, Ordering::Relaxed);
-    let saga = rig.until(id, |saga| saga.status.finished()).await;
+    let saga = rig.until(id, |saga| saga.status.is_finished()).await;
     assert_eq!(
         (saga.status, saga.steps[0].execute.attempt),
         (Status::Completed, 1)

@@ -1,15 +1,15 @@
-//! The shipped workflows, each to both of its ends.
+//! The built_in workflows, each to both of its ends.
 
 use super::scripted::Script;
 use super::*;
-use saga_core::definition::shipped::{EVERYTHING, ORDER, Shipped, TRANSFER, TRIP};
+use saga_core::definition::built_in::{BuiltIn, EVERYTHING, ORDER, TRANSFER, TRIP};
 use saga_core::saga::{Status, StepStatus};
-use saga_protocol::message::{EventType, Outcome, Reply};
+use saga_protocol::message::{EventType, Reply, ReplyOutcome};
 use saga_protocol::{Action, Failure};
 use serde_json::{Value, json};
 
 /// Each workflow, an input that leads through all of its steps, and the step that fails to turn it.
-fn cases() -> [(Shipped, Value, &'static str, &'static str); 4] {
+fn cases() -> [(BuiltIn, Value, &'static str, &'static str); 4] {
     let everything = json!({"card": "c", "large": true, "lines": [{"item": "i"}]});
     let trip = json!({"traveller": "t", "from": "AMS", "to": "LIS", "car": true, "payment": {"token": "p"}});
     let transfer = json!({"from": "a", "to": "b", "amount": 1, "currency": "EUR"});
@@ -29,9 +29,9 @@ fn workers(fails: Option<(&'static str, &'static str)>) -> Script {
         let mut reply = Reply::to(
             command,
             if failing.is_some() {
-                Outcome::Failed
+                ReplyOutcome::Failed
             } else {
-                Outcome::Completed
+                ReplyOutcome::Completed
             },
         );
         reply.output = failing
@@ -39,17 +39,17 @@ fn workers(fails: Option<(&'static str, &'static str)>) -> Script {
             .then(|| json!({"booking": "b", "id": "i"}).into());
         reply.error = failing.map(|(_, code)| Failure {
             retryable: code != "gone",
-            ..Failure::last(code, "no")
+            ..Failure::permanent(code, "no")
         });
         vec![reply]
     })
 }
 
-async fn begin(rig: &Rig, shipped: Shipped, input: &Value) -> Result<Uuid, SubmitError> {
+async fn begin(rig: &Rig, built_in: BuiltIn, input: &Value) -> Result<Uuid, SubmitError> {
     let (known, _) = rig
         .engine
         .definitions()
-        .put(&*rig.db, shipped.file, shipped.text)
+        .put(&*rig.db, built_in.file, built_in.text)
         .await
         .expect("a definition");
     let id = Uuid::now_v7();
@@ -68,17 +68,17 @@ async fn begin(rig: &Rig, shipped: Shipped, input: &Value) -> Result<Uuid, Submi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_shipped_workflow_comes_to_its_end_forward() {
-    for (shipped, input, _, _) in cases() {
+    for (built_in, input, _, _) in cases() {
         let rig = Rig::new(workers(None)).await;
-        let id = begin(&rig, shipped, &input).await.expect("started");
-        let saga = rig.until(id, |saga| saga.status.finished()).await;
-        assert_eq!(saga.status, Status::Completed, "{}", shipped.file);
+        let id = begin(&rig, built_in, &input).await.expect("started");
+        let saga = rig.until(id, |saga| saga.status.is_finished()).await;
+        assert_eq!(saga.status, Status::Completed, "{}", built_in.file);
         assert!(
             saga.steps
                 .iter()
                 .all(|step| step.status == StepStatus::Completed),
             "{}: {saga:?}",
-            shipped.file
+            built_in.file
         );
         rig.end().await;
     }
@@ -86,21 +86,21 @@ async fn each_shipped_workflow_comes_to_its_end_forward() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_shipped_workflow_comes_to_its_end_backward_at_the_first_code_that_is_not_retryable() {
-    for (shipped, input, step, code) in cases() {
+    for (built_in, input, step, code) in cases() {
         let rig = Rig::new(workers(Some((step, code)))).await;
-        let id = begin(&rig, shipped, &input).await.expect("started");
-        let saga = rig.until(id, |saga| saga.status.finished()).await;
-        assert_eq!(saga.status, Status::Compensated, "{}", shipped.file);
+        let id = begin(&rig, built_in, &input).await.expect("started");
+        let saga = rig.until(id, |saga| saga.status.is_finished()).await;
+        assert_eq!(saga.status, Status::Compensated, "{}", built_in.file);
         let failed = saga.step(step).expect("it has that step");
         assert_eq!(
             failed.execute.attempt, 1,
             "{}: {code} is not retried",
-            shipped.file
+            built_in.file
         );
         assert!(
-            saga.steps.iter().all(|step| step.settled()),
+            saga.steps.iter().all(|step| step.is_settled()),
             "{}: {saga:?}",
-            shipped.file
+            built_in.file
         );
         rig.end().await;
     }
@@ -115,13 +115,14 @@ async fn an_input_that_breaks_the_schema_starts_nothing() {
         &json!({"from": "a", "to": "b", "amount": 0, "currency": "EUR"}),
     )
     .await;
-    let Err(SubmitError::Start(crate::engine::StartError::Unfit(misfits))) = refused else {
+    let Err(SubmitError::Start(crate::engine::StartError::SchemaViolation(violations))) = refused
+    else {
         panic!("{refused:?}")
     };
     assert_eq!(
-        misfits
+        violations
             .iter()
-            .map(|misfit| misfit.pointer.as_str())
+            .map(|violation| violation.pointer.as_str())
             .collect::<Vec<_>>(),
         ["/amount"]
     );
@@ -131,12 +132,12 @@ async fn an_input_that_breaks_the_schema_starts_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_step_is_told_of_once_at_its_reminder() {
-    const SLOW: Shipped = Shipped {
+    const SLOW: BuiltIn = BuiltIn {
         file: "slow.yaml",
         text: "workflow: slow\nversion: 1\nsteps:\n  - { name: ask, timeout: 1h, reminder: 20ms }\n",
     };
     let rig = Rig::new(Box::new(|command| {
-        vec![Reply::to(command, Outcome::Accepted)]
+        vec![Reply::to(command, ReplyOutcome::Accepted)]
     }))
     .await;
     let id = begin(&rig, SLOW, &json!({})).await.expect("started");
@@ -153,9 +154,9 @@ async fn a_waiting_step_is_told_of_once_at_its_reminder() {
     };
     assert!(matches!(
         rig.submit(id, Input::Complete(complete)).await,
-        Ok(Answer::Moved(_))
+        Ok(Answer::Transition(_))
     ));
-    rig.until(id, |saga| saga.status.finished()).await;
+    rig.until(id, |saga| saga.status.is_finished()).await;
     let bus = Arc::clone(&rig.bus);
     rig.end().await;
     let events = bus.events.lock().expect("no panic").clone();

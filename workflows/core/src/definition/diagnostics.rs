@@ -1,4 +1,4 @@
-//! What is wrong with a definition: every mistake with its place, its rule, and what would be right.
+//! What is wrong with a definition: every diagnostic with its place, its rule, and what would be right.
 
 use super::limits;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 /// A rule that a definition obeys. Its name is stable: documentation, tests and editors refer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// `too-large`: the file has at most [`limits::FILE_BYTES`].
+    /// `too-large`: the file has at most [`limits::MAX_FILE_BYTES`].
     TooLarge,
     /// `too-complex`: nesting, aliases and the number of values are bounded.
     TooComplex,
@@ -26,7 +26,7 @@ pub enum Rule {
     Number,
     /// `duration`: a number with a unit, 1ms to 365d.
     Duration,
-    /// `error-code`: at most [`limits::NOT_RETRYABLE_CODES`] a schedule, each as a worker can give it.
+    /// `error-code`: at most [`limits::MAX_NOT_RETRYABLE_CODES`] a schedule, each as a worker can give it.
     ErrorCode,
     /// `no-steps`: a workflow has a step.
     NoSteps,
@@ -58,13 +58,13 @@ pub enum Rule {
     Schema,
     /// `schema-reference`: a schema refers to places in itself, and not in a circle.
     SchemaReference,
-    /// `schema-too-large`: at most [`limits::SCHEMA_BYTES`], [`limits::SCHEMA_PARTS`], [`limits::SCHEMA_DEPTH`] and
+    /// `schema-too-large`: at most [`limits::MAX_SCHEMA_BYTES`], [`limits::SCHEMA_PARTS`], [`limits::MAX_SCHEMA_DEPTH`] and
     /// [`limits::SCHEMA_PATTERNS`].
     SchemaTooLarge,
     /// `expression`: CEL over `input` and `steps`.
     Expression,
-    /// `expression-too-large`: at most [`limits::EXPRESSION_BYTES`], [`limits::EXPRESSION_TOKENS`] and
-    /// [`limits::EXPRESSION_NODES`].
+    /// `expression-too-large`: at most [`limits::MAX_EXPRESSION_BYTES`], [`limits::MAX_EXPRESSION_TOKENS`] and
+    /// [`limits::MAX_EXPRESSION_NODES`].
     ExpressionTooLarge,
     /// `expression-function`: neither a macro but `has`, nor `matches`, nor a function that CEL does not have.
     ExpressionFunction,
@@ -162,9 +162,9 @@ impl Place {
     pub const START: Self = Self { line: 1, column: 1 };
 }
 
-/// One mistake.
+/// One diagnostic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
+pub struct Diagnostic {
     /// Where it is.
     pub at: Place,
     /// The rule that is broken.
@@ -173,31 +173,31 @@ pub struct Mistake {
     pub sentence: String,
 }
 
-/// All mistakes of one file, in its order: at least one. Displayed a line each, as `FILE:LINE:COL: rule: sentence`.
+/// All diagnostics of one file, in its order: at least one. Displayed a line each, as `FILE:LINE:COL: rule: sentence`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Mistakes {
+pub struct Diagnostics {
     /// The file's name as it was given.
     pub file: String,
-    /// The first [`limits::MISTAKES`] of them.
-    pub list: Vec<Mistake>,
+    /// The first [`limits::MAX_DIAGNOSTICS`] of them.
+    pub list: Vec<Diagnostic>,
     /// How many more there are.
     pub more: usize,
 }
 
-impl Mistakes {
-    /// Each mistake as `FILE:LINE:COL: rule: sentence`.
+impl Diagnostics {
+    /// Each diagnostic as `FILE:LINE:COL: rule: sentence`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.list.iter().map(|mistake| {
-            let Place { line, column } = mistake.at;
+        self.list.iter().map(|diagnostic| {
+            let Place { line, column } = diagnostic.at;
             format!(
                 "{}:{line}:{column}: {}: {}",
-                self.file, mistake.rule, mistake.sentence
+                self.file, diagnostic.rule, diagnostic.sentence
             )
         })
     }
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, line) in self.lines().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
@@ -213,36 +213,36 @@ impl fmt::Display for Mistakes {
 /// Collects what is found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    list: Vec<Mistake>,
+    list: Vec<Diagnostic>,
     more: usize,
 }
 
 impl Found {
-    /// Notes a mistake. The sentence is made only if it will be kept.
+    /// Notes a diagnostic. The sentence is made only if it will be kept.
     pub(super) fn add(&mut self, at: Place, rule: Rule, sentence: impl FnOnce() -> String) {
-        if self.list.len() == limits::MISTAKES {
+        if self.list.len() == limits::MAX_DIAGNOSTICS {
             self.more += 1;
             return;
         }
-        let mistake = Mistake {
+        let diagnostic = Diagnostic {
             at,
             rule,
             sentence: sentence(),
         };
         // An anchored value that is used twice is wrong once.
-        if !self.list.contains(&mistake) {
-            self.list.push(mistake);
+        if !self.list.contains(&diagnostic) {
+            self.list.push(diagnostic);
         }
     }
 
     /// What was found, if anything was.
-    pub(super) fn into_result(mut self, file: &str) -> Result<(), Mistakes> {
+    pub(super) fn into_result(mut self, file: &str) -> Result<(), Diagnostics> {
         if self.list.is_empty() {
             return Ok(());
         }
-        // Stable: mistakes of one place stay in the order in which they were found.
-        self.list.sort_by_key(|mistake| mistake.at);
-        Err(Mistakes {
+        // Stable: diagnostics of one place stay in the order in which they were found.
+        self.list.sort_by_key(|diagnostic| diagnostic.at);
+        Err(Diagnostics {
             file: file.to_owned(),
             list: self.list,
             more: self.more,

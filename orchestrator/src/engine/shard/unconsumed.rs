@@ -9,7 +9,7 @@ use saga_core::transition::{Input, reply_timeout};
 use saga_protocol::Time;
 use std::borrow::Cow;
 
-/// A timer, with the steps whose due command is unread; any other input as it is.
+/// A timer, with the steps whose due command is unconsumed; any other input as it is.
 pub fn ask<'i>(
     shared: &Shared,
     definition: &Definition,
@@ -22,30 +22,31 @@ pub fn ask<'i>(
     }
     let now = now.max(saga.updated_at);
     let steps = saga.steps.iter().zip(&definition.steps);
-    let unread = steps.filter(|(step, of)| {
+    let unconsumed = steps.filter(|(step, of)| {
         let may_be = |decided_at| {
-            shared.publisher.is_behind() || shared.bus.unread(&of.worker, saga.id, decided_at, now)
+            shared.publisher.is_behind()
+                || shared.bus.unconsumed(&of.worker, saga.id, decided_at, now)
         };
         overdue(step, of, now).is_some_and(may_be)
     });
-    let steps: Vec<_> = unread.map(|(step, _)| step.name.clone()).collect();
+    let steps: Vec<_> = unconsumed.map(|(step, _)| step.name.clone()).collect();
     Cow::Owned(Input::Timer(Timer {
-        unread: !steps.is_empty(),
+        unconsumed: !steps.is_empty(),
         steps,
     }))
 }
 
 /// When the command was decided whose timeout has ended; `None`: none has. What was accepted was read.
 fn overdue(step: &Step, of: &definition::Step, now: Time) -> Option<Time> {
-    let (action, tries) = step.under_way();
-    let Some(Wait::Reply(until)) = tries.wait else {
+    let (action, attempts) = step.current_direction();
+    let Some(Wait::Reply(until)) = attempts.wait else {
         return None;
     };
-    if until > now || (step.status == StepStatus::Waiting && !step.asked) {
+    if until > now || (step.status == StepStatus::Waiting && !step.confirming) {
         return None;
     }
     Some(
-        tries
+        attempts
             .decided_at
             .unwrap_or_else(|| until - reply_timeout(step, of, action)),
     )

@@ -2,24 +2,24 @@
 
 /// A definition's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shipped {
-    /// Its name, for mistakes.
+pub struct BuiltIn {
+    /// Its name, for diagnostics.
     pub file: &'static str,
     /// Its text.
     pub text: &'static str,
 }
 
-macro_rules! shipped {
+macro_rules! built_in {
     ($($(#[$doc:meta])* $name:ident = $file:literal,)*) => {
-        $($(#[$doc])* pub const $name: Shipped =
-            Shipped { file: $file, text: include_str!(concat!("../../../definitions/", $file)) };)*
+        $($(#[$doc])* pub const $name: BuiltIn =
+            BuiltIn { file: $file, text: include_str!(concat!("../../../definitions/", $file)) };)*
 
         /// All of them.
-        pub const ALL: &[Shipped] = &[$($name,)*];
+        pub const ALL: &[BuiltIn] = &[$($name,)*];
     };
 }
 
-shipped! {
+built_in! {
     /// order → pay → store → deliver.
     ORDER = "order.yaml",
     /// flight, hotel and car → payment → tickets.
@@ -30,6 +30,6 @@ shipped! {
     EVERYTHING = "everything.yaml",
 }
 
-/// Those that an orchestrator takes in by itself. The others have no workers that are shipped: a saga of theirs would
+/// Those that an orchestrator takes in by itself. The others have no workers that are built_in: a saga of theirs would
 /// wait for an answer that nobody gives.
-pub const AT_START: &[Shipped] = &[ORDER];
+pub const AT_START: &[BuiltIn] = &[ORDER];

@@ -3,15 +3,15 @@
 use super::auto::Auto;
 use super::{Deliver, GatewayUrlError, Order, Pay, PayInside, Store};
 use crate::tables;
-use saga_protocol::message::Serves;
+use saga_protocol::message::ServedStep;
 use saga_worker::Work;
 use saga_worker::runtime::WorkerSpec;
 use std::sync::Arc;
 
-/// The workers shipped.
+/// The workers built_in.
 pub const NAMES: [&str; 4] = ["order", "pay", "store", "deliver"];
 
-/// What the shipped workers need to know.
+/// What the built_in workers need to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HandlerSettings {
     /// When `store` and `deliver` answer (`AUTO`).
@@ -50,7 +50,7 @@ pub enum ShippedError {
 ///
 /// # Errors
 /// If there is none, or if it lacks a setting.
-pub fn shipped(name: &str, settings: &HandlerSettings) -> Result<WorkerSpec, ShippedError> {
+pub fn built_in(name: &str, settings: &HandlerSettings) -> Result<WorkerSpec, ShippedError> {
     let (work, script) = match name {
         "order" => (Work::Inside(Arc::new(Order)), tables::order::SCRIPT),
         "pay" => (pay(settings)?, tables::pay::SCRIPT),
@@ -68,7 +68,7 @@ pub fn shipped(name: &str, settings: &HandlerSettings) -> Result<WorkerSpec, Shi
         ),
         _ => return Err(ShippedError::Unknown(name.to_owned())),
     };
-    let serves = vec![Serves {
+    let serves = vec![ServedStep {
         workflow: "*".to_owned(),
         step: name.to_owned(),
     }];
