@@ -1,6 +1,6 @@
 -- The engine's tables, in the schema `saga` (the migrator makes it, and keeps its own table in it).
 --
--- Only orchestrator/src/db reads and writes them. There are no foreign keys: sagas, history, wake-ups and outbox are
+-- Only orchestrator/src/db reads and writes them. There are no foreign keys: sagas, history, timers and outbox are
 -- written by one statement, so that none can be without the other, and a check for each row would cost as much as the row.
 -- Payloads and state are bytea, never jsonb: nobody looks into them here, and jsonb costs half as much again.
 -- Texts that are searched or compared are in collation "C": the cheapest, and an index on them serves prefixes.
@@ -93,18 +93,18 @@ create table saga.history (
 );
 
 -- When to look at a saga again: at most one row each. In a table of its own, since in an index of sagas these times would
--- end HOT updates; and rewritten only when the new time is earlier, since a wake-up may come early but never late.
-create table saga.wake_ups (
+-- end HOT updates; and rewritten only when the new time is earlier, since a timer may come early but never late.
+create table saga.timers (
     saga_id uuid        not null,
     wake_at timestamptz not null,
 
-    constraint wake_ups_pkey primary key (saga_id)
+    constraint timers_pkey primary key (saga_id)
 ) with (
     -- A queue: many rows go each second, and scans begin where they went.
     autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000
 );
 -- The due ones first.
-create index wake_ups_due on saga.wake_ups (wake_at);
+create index timers_due on saga.timers (wake_at);
 
 -- The keys that starts were sent with, and what was answered.
 create table saga.idempotency (

@@ -67,13 +67,13 @@ create table history (
     constraint history_numbers check (revision >= 0 and n >= 0)
 ) strict;
 
-create table wake_ups (
+create table timers (
     saga_id blob    not null,
     wake_at integer not null,
 
-    constraint wake_ups_pkey primary key (saga_id)
+    constraint timers_pkey primary key (saga_id)
 ) strict, without rowid;
-create index wake_ups_due on wake_ups (wake_at);
+create index timers_due on timers (wake_at);
 
 create table idempotency (
     scope     text    not null,

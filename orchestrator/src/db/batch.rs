@@ -23,7 +23,7 @@ pub struct Batch {
     pub history: Vec<HistoryRow>,
     /// Keys that starts take, sorted.
     pub idempotency: Vec<IdempotencyRow>,
-    /// Wake-ups to set, sorted by saga, at most one each.
+    /// Timers to set, sorted by saga, at most one each.
     pub wakes: Vec<Wake>,
     /// All messages as one value: a JSON array of [`saga_protocol::message::OutboxMessage`]. `[]` if there are none: the row is
     /// written all the same, since its key tells whether the batch was committed.
@@ -125,7 +125,7 @@ pub struct IdempotencyRow {
     pub at: Time,
 }
 
-/// A wake-up to set.
+/// A timer to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wake {
     /// The saga.
@@ -147,7 +147,7 @@ pub struct Loaded {
     pub input: Vec<u8>,
     /// How many inputs were ignored.
     pub ignored: u32,
-    /// Its wake-up.
+    /// Its timer.
     pub next_timer_at: Option<Time>,
     /// The number of the stored form.
     pub format: u16,

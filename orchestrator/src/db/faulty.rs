@@ -45,7 +45,7 @@ impl Faulty {
         let micros = i64::try_from(time.as_micros()).expect("a test's span");
         self.ahead.fetch_add(micros, SeqCst);
         self.inner
-            .wake_ups_come_earlier(micros)
+            .timers_come_earlier(micros)
             .await
             .expect("the file is there");
     }
@@ -88,8 +88,8 @@ macro_rules! all_else_is_handed_on {
                 Err(WriteError::Unclear(sqlx::Error::PoolTimedOut))
             }
 
-            async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError> {
-                let Claimed { due, next, now } = self.inner.claim_wake_ups(limit).await?;
+            async fn claim_timers(&self, limit: u32) -> Result<Claimed, DbError> {
+                let Claimed { due, next, now } = self.inner.claim_timers(limit).await?;
                 Ok(Claimed { due, next: next.map(|next| self.shifted(next)), now: self.shifted(now) })
             }
 

@@ -63,11 +63,11 @@ pub trait Db: Send + Sync + 'static {
     /// all or nothing.
     async fn write(&self, batch: &Batch) -> Result<Written, WriteError>;
 
-    // Wake-ups.
+    // Timers.
 
-    /// Takes up to `limit` due wake-ups by moving each 10 s ahead, skipping those that others hold; deletes the due
+    /// Takes up to `limit` due timers by moving each 10 s ahead, skipping those that others hold; deletes the due
     /// ones of finished sagas in bulk. Holds nothing.
-    async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError>;
+    async fn claim_timers(&self, limit: u32) -> Result<Claimed, DbError>;
 
     // Leases and the outbox (rule D1).
 
@@ -120,14 +120,14 @@ pub trait Db: Send + Sync + 'static {
     /// How many unfinished sagas run on each version.
     async fn version_use(&self) -> Result<Vec<VersionUse>, DbError>;
     /// I12 over the tables: unfinished sagas, neither parked nor paused, without an outbox row that names them and
-    /// without a wake-up.
+    /// without a timer.
     async fn forgotten(&self, limit: u32) -> Result<Vec<Uuid>, DbError>;
 }
 
 /// How long a replica's lease lasts unless renewed: long enough for a slow commit, short enough that a dead replica's
 /// messages wait no longer.
 pub const LEASE: std::time::Duration = std::time::Duration::from_secs(5);
-/// How far a claimed wake-up is moved: were its claimer to die, it comes due again.
+/// How far a claimed timer is moved: were its claimer to die, it comes due again.
 pub const CLAIM: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The keys that one start would take.
@@ -148,10 +148,10 @@ pub struct FoundStarts {
     pub idempotency: Vec<IdempotencyRow>,
 }
 
-/// Wake-ups taken.
+/// Timers taken.
 #[derive(Clone, Debug, Default)]
 pub struct Claimed {
-    /// The sagas whose wake-up came due.
+    /// The sagas whose timer came due.
     pub due: Vec<Uuid>,
     /// When the next one comes due, as far as is known.
     pub next: Option<Time>,

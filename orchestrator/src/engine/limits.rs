@@ -25,8 +25,8 @@ pub struct Limits {
     pub cached_bytes: usize,
     /// Batches whose messages are on their way; past it they stay in the outbox until there is room.
     pub in_flight: usize,
-    /// Wake-ups claimed at once.
-    pub wake_ups: u32,
+    /// Timers claimed at once.
+    pub timers: u32,
     /// How long a caller waits for durability before it is told that this is not known yet.
     pub answer: Duration,
 }
@@ -43,7 +43,7 @@ impl Default for Limits {
             cached: 4_096,
             cached_bytes: 12 * 1024 * 1024,
             in_flight: 256,
-            wake_ups: 1_000,
+            timers: 1_000,
             answer: Duration::from_secs(10),
         }
     }

@@ -2,9 +2,10 @@
 //! further in one transaction a batch, and what that asked for is published once it is durable.
 //!
 //! Recovery is no module: a restarted replica just runs its loops. Every unfinished saga has a message in the outbox or
-//! a wake-up time, so the sweep of the outbox and the claim of wake-ups find it.
+//! a timer time, so the sweep of the outbox and the claim of timers find it.
 
 mod clock;
+mod coverage;
 mod definitions;
 mod door;
 mod heart;
@@ -13,17 +14,16 @@ mod limits;
 mod publisher;
 mod replies;
 mod run;
-mod served;
 mod shard;
 mod submit;
 mod timers;
 mod waiters;
 
 pub use clock::Clock;
+pub use coverage::{Unhandled, unhandled};
 pub use definitions::{Definitions, Known, PutError};
 pub use limits::Limits;
 pub use run::{Engine, Parts};
-pub use served::{Unserved, unserved};
 pub use submit::{
     Answer, Door, Ear, Found, Idempotency, Reached, StartDetails, StartError, Submission,
     SubmitError,

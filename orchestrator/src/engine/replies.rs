@@ -53,10 +53,10 @@ impl Router {
         &self.queues[self.bus.lane(saga_id) % self.queues.len()]
     }
 
-    /// A wake-up came due; waits for room.
+    /// A timer came due; waits for room.
     pub async fn timer(&self, saga_id: Uuid) {
         let item = Item::new(saga_id, Input::Timer(Timer::default()), Done::Nobody);
-        // A closed queue: the engine is leaving, and the wake-up comes due again.
+        // A closed queue: the engine is leaving, and the timer comes due again.
         let _leaving = self.shard(saga_id).replies.send(item).await;
     }
 

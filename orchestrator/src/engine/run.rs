@@ -1,13 +1,13 @@
 //! Puts the engine's loops together, starts them, and brings them to their end.
 
 use super::clock::Clock;
+use super::coverage;
 use super::definitions::Definitions;
 use super::heart::Heart;
 use super::lease::{Lease, Upkeep};
 use super::limits::Limits;
 use super::publisher::Publisher;
 use super::replies::Router;
-use super::served;
 use super::shard::{Shard, Shared, queues};
 use super::submit::SubmitError;
 use super::timers::Alarm;
@@ -185,7 +185,7 @@ fn spawn(
             Shard::new(Arc::clone(&shared), heart.beat(format!("shard {index}"))).run(receivers),
         );
     }
-    let watched = served::watch(
+    let watched = coverage::watch(
         Arc::clone(&shared.definitions),
         Arc::clone(&bus),
         heart.beat("served"),
@@ -200,13 +200,13 @@ fn spawn(
     );
     let (db, clock) = (Arc::clone(&shared.db), Arc::clone(&shared.clock));
     let alarm = Arc::clone(&shared.alarm);
-    let most = shared.limits.wake_ups;
+    let most = shared.limits.timers;
     feeders.spawn(alarm.ring(
         Arc::clone(&db),
         clock,
         router.clone(),
         most,
-        heart.beat("wake-ups"),
+        heart.beat("timers"),
         stop.clone(),
     ));
     let waiters = Arc::clone(&shared.waiters);

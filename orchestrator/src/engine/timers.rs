@@ -1,4 +1,4 @@
-//! Wake-ups: claimed from the database when due, and submitted by the door, where the state says what is due.
+//! Timers: claimed from the database when due, and submitted by the door, where the state says what is due.
 
 use super::clock::Clock;
 use super::heart::Beat;
@@ -12,12 +12,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Other replicas set wake-ups too: however far the next known one is, look at least this often.
+/// Other replicas set timers too: however far the next known one is, look at least this often.
 const LOOK: Duration = Duration::from_secs(1);
 /// And at most this often, so that timers a millisecond apart are claimed together.
 const REST: Duration = Duration::from_millis(5);
 
-/// When this replica looks for due wake-ups next.
+/// When this replica looks for due timers next.
 pub struct Alarm {
     next: AtomicI64,
     earlier: Notify,
@@ -31,7 +31,7 @@ impl Alarm {
         }
     }
 
-    /// A wake-up was set.
+    /// A timer was set.
     pub fn set(&self, at: Time) {
         if self.next.fetch_min(at.micros(), Ordering::AcqRel) > at.micros() {
             self.earlier.notify_one();
@@ -55,7 +55,7 @@ impl Alarm {
         {
             // Cleared before the look, so that one set meanwhile is not lost.
             self.next.store(i64::MAX, Ordering::Release);
-            match beat.wait(db.claim_wake_ups(most)).await {
+            match beat.wait(db.claim_timers(most)).await {
                 Ok(claimed) => {
                     if stop
                         .run_until_cancelled(beat.wait(self.submit(claimed, &router, most)))
@@ -66,7 +66,7 @@ impl Alarm {
                     }
                 }
                 Err(error) => {
-                    warn!("due wake-ups cannot be claimed yet: {error}");
+                    warn!("due timers cannot be claimed yet: {error}");
                     beat.wait(tokio::time::sleep(LOOK)).await;
                 }
             }

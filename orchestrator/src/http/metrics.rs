@@ -143,7 +143,8 @@ fn backlogs(app: &App, seen: &mut Seen) {
         let count = |of: fn(&workers::WorkerView) -> u64| number(is.map_or(0, of));
         gauge!("saga_worker_backlog", "worker" => name.clone()).set(count(|worker| worker.lag));
         gauge!("saga_worker_queued", "worker" => name.clone()).set(count(|worker| worker.queued));
-        gauge!("saga_worker_in_hand", "worker" => name.clone()).set(count(|worker| worker.in_hand));
+        gauge!("saga_worker_in_flight", "worker" => name.clone())
+            .set(count(|worker| worker.in_flight));
         gauge!("saga_worker_members", "worker" => name.clone())
             .set(count(|worker| worker.members.len() as u64));
         gauge!("saga_worker_oldest_age_seconds", "worker" => name.clone())
@@ -182,7 +183,7 @@ pub(super) fn describe() {
             "saga_worker_queued",
             "Commands that no member has taken yet"
         );
-        metrics::describe_gauge!("saga_worker_in_hand", "Commands that members work on");
+        metrics::describe_gauge!("saga_worker_in_flight", "Commands that members work on");
         metrics::describe_gauge!("saga_worker_members", "Members heard within 10 s");
         metrics::describe_gauge!(
             "saga_worker_oldest_age_seconds",

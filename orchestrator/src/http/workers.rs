@@ -39,25 +39,25 @@ pub struct WorkerView {
     pub queued: u64,
     /// Of these, taken by members heard within 10 s.
     #[schema(example = 8)]
-    pub in_hand: u64,
+    pub in_flight: u64,
     /// How long the oldest of them has waited.
     #[schema(example = 0.25)]
     pub oldest_age_seconds: f64,
     /// Members heard within 10 s.
     #[schema(value_type = Vec<Object>, example = json!([{
-        "worker": "pay", "member": "pay-1", "at": "2026-01-31T12:00:00.000000Z", "in_hand": 8, "limit": 64,
+        "worker": "pay", "member": "pay-1", "at": "2026-01-31T12:00:00.000000Z", "in_flight": 8, "limit": 64,
         "build": "0.1.0", "serves": [{"workflow": "order", "step": "pay"}], "breakers": {"gateway": "closed"}}]))]
     pub members: Vec<Value>,
 }
 
 impl WorkerView {
     fn of(backlog: &WorkerBacklog) -> Self {
-        let in_hand = backlog.members.iter().map(|member| member.in_hand).sum();
+        let in_flight = backlog.members.iter().map(|member| member.in_flight).sum();
         Self {
             worker: backlog.worker.clone(),
             lag: backlog.lag,
-            queued: backlog.lag.saturating_sub(in_hand),
-            in_hand,
+            queued: backlog.lag.saturating_sub(in_flight),
+            in_flight,
             oldest_age_seconds: backlog.oldest_age_seconds,
             members: backlog
                 .members
@@ -72,7 +72,7 @@ impl WorkerView {
             worker,
             lag: 0,
             queued: 0,
-            in_hand: 0,
+            in_flight: 0,
             oldest_age_seconds: 0.0,
             members: Vec::new(),
         }

@@ -6,7 +6,7 @@ use super::body::{is_json, media_type, read_bytes};
 use super::problem::{FieldMistake, Kind, Problem, Result};
 use super::query::Parameters;
 use crate::bus::WorkerBacklog;
-use crate::engine::{Known, PutError, Unserved, unserved};
+use crate::engine::{Known, PutError, Unhandled, unhandled};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -57,7 +57,7 @@ pub struct WorkflowView {
     pub unfinished: Option<u64>,
     /// The steps that nobody can do at this moment: no member of their worker is there, or none of them serves them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unserved: Option<Vec<UnservedView>>,
+    pub unhandled: Option<Vec<UnservedView>>,
     /// What it says, defaults filled in.
     #[schema(value_type = Object)]
     pub definition: Value,
@@ -90,7 +90,7 @@ impl WorkflowView {
             version: known.definition.version,
             digest: known.digest.clone(),
             unfinished: None,
-            unserved: None,
+            unhandled: None,
             definition: serde_json::from_str(&known.definition.canonical()).unwrap_or_default(),
             source: None,
             versions: Vec::new(),
@@ -99,7 +99,7 @@ impl WorkflowView {
 
     /// With who serves its steps.
     fn served(known: &Known, workers: &[WorkerBacklog]) -> Self {
-        let view = |Unserved {
+        let view = |Unhandled {
                         step,
                         worker,
                         members,
@@ -108,12 +108,12 @@ impl WorkflowView {
             worker,
             members,
         };
-        let unserved = unserved(&known.definition, workers)
+        let unhandled = unhandled(&known.definition, workers)
             .into_iter()
             .map(view)
             .collect();
         Self {
-            unserved: Some(unserved),
+            unhandled: Some(unhandled),
             ..Self::of(known)
         }
     }

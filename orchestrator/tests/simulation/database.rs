@@ -194,7 +194,7 @@ impl Db for Connection {
         }
     }
 
-    async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError> {
+    async fn claim_timers(&self, limit: u32) -> Result<Claimed, DbError> {
         self.asks(|state| {
             let now = state.db_now();
             state.tables.claim(now, limit)

@@ -10,7 +10,7 @@ use saga_protocol::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Of so many sagas whose wake-up never fired, that of one is looked at after each write.
+/// Of so many sagas whose timer never fired, that of one is looked at after each write.
 const LOOKED_AT: u8 = 16;
 
 /// A saga's row, and its history.
@@ -38,7 +38,7 @@ pub struct Tables {
     pub idempotency: BTreeMap<(String, String), IdempotencyRow>,
     wakes: BTreeMap<Uuid, Time>,
     due: BTreeSet<(Time, Uuid)>,
-    /// Sagas whose wake-up was claimed once, and whether it still stands where the claim moved it.
+    /// Sagas whose timer was claimed once, and whether it still stands where the claim moved it.
     claimed: BTreeMap<Uuid, bool>,
     outbox: BTreeMap<Uuid, Outbox>,
     leases: BTreeMap<Uuid, Time>,
@@ -265,8 +265,8 @@ impl Tables {
         !at_rest && !self.wakes.contains_key(&id)
     }
 
-    /// C5: its wake-up stands later than what comes due next, and is in nobody's hands. For that its state has to be
-    /// read, so it is asked only where a wake-up has fired, and of some others.
+    /// C5: its timer stands later than what comes due next, and is in nobody's hands. For that its state has to be
+    /// read, so it is asked only where a timer has fired, and of some others.
     pub fn wakes_late(&self, id: Uuid) -> bool {
         let claimed = self.claimed.get(&id);
         if claimed == Some(&true)

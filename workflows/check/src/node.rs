@@ -10,7 +10,7 @@ use std::rc::Rc;
 pub(super) struct Node {
     pub saga: Rc<Short>,
     pub locals: Box<[Local]>,
-    /// Its wake-up is not in the table, so no time-out comes. Only diagnostics lead here.
+    /// Its timer is not in the table, so no time-out comes. Only diagnostics lead here.
     pub asleep: bool,
 }
 

@@ -270,14 +270,14 @@ pub(super) fn step_breaks(
     }
 }
 
-/// I12, of a saga whose wake-up is missing: whether nothing is on its way either.
+/// I12, of a saga whose timer is missing: whether nothing is on its way either.
 pub(super) fn sleeps(saga: &Short, status: Status) -> Option<String> {
     let out = saga
         .parts
         .iter()
         .any(|part| part.current_direction().1.wait == Waits::Reply);
     let must_wake = matches!(status, Status::Running | Status::Compensating) && !saga.paused;
-    (must_wake && !out).then(|| "I12: neither a message nor a wake-up moves it on".to_owned())
+    (must_wake && !out).then(|| "I12: neither a message nor a timer moves it on".to_owned())
 }
 
 /// I4, in the world: what needs the step must not stand, nor come to stand, when it is undone.

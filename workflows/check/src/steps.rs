@@ -45,7 +45,7 @@ pub(super) struct Step {
 pub(super) enum Accident {
     /// It dies when it has published, before the commit.
     Published,
-    /// It dies when it has committed, before the wake-up is written.
+    /// It dies when it has committed, before the timer is written.
     Asleep,
     /// A replica that has not seen the move writes over it what that word makes of the saga as it was.
     Overwritten(Word),

@@ -91,7 +91,7 @@ fn sentence(search: &Search, step: &Step, names: &mut Vec<String>) -> String {
             "the orchestrator dies when it has published that, before it commits".to_owned()
         }
         Accident::Asleep => {
-            "the orchestrator dies when it has committed, before it writes the wake-up".to_owned()
+            "the orchestrator dies when it has committed, before it writes the timer".to_owned()
         }
         Accident::Overwritten(word) => {
             format!(

@@ -59,14 +59,14 @@ struct State {
 struct Queue {
     waiting: VecDeque<Held>,
     /// When those in hand were decided, by the number that each was taken under.
-    in_hand: BTreeMap<u64, Time>,
+    in_flight: BTreeMap<u64, Time>,
     taken: u64,
     arrived: Arc<Notify>,
 }
 
 impl Queue {
     fn len(&self) -> usize {
-        self.waiting.len() + self.in_hand.len()
+        self.waiting.len() + self.in_flight.len()
     }
 }
 
@@ -188,7 +188,7 @@ impl Queues {
     }
 
     /// Takes what waits, at most so many. `None`: closed.
-    pub fn take(self: &Arc<Self>, reader: &Reader, most: usize) -> Option<Vec<(Held, InHand)>> {
+    pub fn take(self: &Arc<Self>, reader: &Reader, most: usize) -> Option<Vec<(Held, InFlight)>> {
         let mut state = self.state();
         if state.closed {
             return None;
@@ -198,14 +198,14 @@ impl Queues {
         let held: Vec<_> = queue.waiting.drain(..count).collect();
         let take = |held: Held| {
             queue.taken += 1;
-            queue.in_hand.insert(queue.taken, held.message().at);
-            let in_hand = InHand {
+            queue.in_flight.insert(queue.taken, held.message().at);
+            let in_flight = InFlight {
                 queues: Arc::clone(self),
                 reader: reader.clone(),
                 number: queue.taken,
                 held: Some(held.clone()),
             };
-            (held, in_hand)
+            (held, in_flight)
         };
         Some(held.into_iter().map(take).collect())
     }
@@ -231,7 +231,7 @@ impl Queues {
             };
             let waiting = queue.waiting.front().map(|held| held.message().at);
             let oldest = queue
-                .in_hand
+                .in_flight
                 .values()
                 .next()
                 .copied()
@@ -286,7 +286,7 @@ impl Queues {
     fn done(&self, reader: &Reader, number: u64, held: &Held, refused: Option<String>) {
         let mut state = self.state();
         if let Some(queue) = state.queues.get_mut(reader) {
-            queue.in_hand.remove(&number);
+            queue.in_flight.remove(&number);
         }
         let mut open = held
             .flight
@@ -304,7 +304,7 @@ impl Queues {
     fn put_back(&self, reader: &Reader, number: u64, held: Held) {
         let mut state = self.state();
         if let Some(queue) = state.queues.get_mut(reader) {
-            queue.in_hand.remove(&number);
+            queue.in_flight.remove(&number);
             queue.waiting.push_front(held);
             queue.arrived.notify_waiters();
         }
@@ -321,14 +321,14 @@ impl Queues {
 }
 
 /// A message that was taken. Dropped before it is done with, it is delivered again.
-pub(super) struct InHand {
+pub(super) struct InFlight {
     queues: Arc<Queues>,
     reader: Reader,
     number: u64,
     held: Option<Held>,
 }
 
-impl InHand {
+impl InFlight {
     /// It is done with.
     pub fn done(mut self) {
         if let Some(held) = self.held.take() {
@@ -345,7 +345,7 @@ impl InHand {
     }
 }
 
-impl Drop for InHand {
+impl Drop for InFlight {
     fn drop(&mut self) {
         let Some(held) = self.held.take() else { return };
         let (queues, reader, number) = (Arc::clone(&self.queues), self.reader.clone(), self.number);

@@ -20,16 +20,16 @@ impl CommandSource for Source {
         loop {
             let taken = take(&self.queues, &self.reader, most).await?;
             let mut delivered = Vec::with_capacity(taken.len());
-            for (held, in_hand) in taken {
+            for (held, in_flight) in taken {
                 let message = held.message();
                 match message.value.read::<Command>() {
                     Ok(command) => {
-                        let ack = Ack::new(move || in_hand.done());
+                        let ack = Ack::new(move || in_flight.done());
                         delivered.push(Delivered::new(command, message.envelope.clone(), ack));
                     }
                     Err(error) => {
                         tracing::error!(saga.id = %message.key, "command {} cannot be read: {error}", message.id);
-                        in_hand.refused(format!("the command cannot be read: {error}"));
+                        in_flight.refused(format!("the command cannot be read: {error}"));
                     }
                 }
             }
@@ -53,10 +53,10 @@ impl EventReader {
     /// Safe to drop at any await.
     pub async fn take(&mut self, most: usize) -> Option<Vec<(OutboxMessage, bus::Ack)>> {
         let taken = take(&self.queues, &self.reader, most).await?;
-        let event = |(held, in_hand): (super::queues::Held, super::queues::InHand)| {
+        let event = |(held, in_flight): (super::queues::Held, super::queues::InFlight)| {
             (
                 held.message().clone(),
-                bus::Ack::new(move || in_hand.done()),
+                bus::Ack::new(move || in_flight.done()),
             )
         };
         Some(taken.into_iter().map(event).collect())
@@ -67,7 +67,7 @@ async fn take(
     queues: &Arc<Queues>,
     reader: &Reader,
     most: usize,
-) -> Option<Vec<(super::queues::Held, super::queues::InHand)>> {
+) -> Option<Vec<(super::queues::Held, super::queues::InFlight)>> {
     let arrived = queues.arrived(reader);
     loop {
         let mut notified = pin!(arrived.notified());

@@ -353,7 +353,7 @@ async fn members_are_those_heard_of_lately() {
             worker: "pay".to_owned(),
             member: member.to_owned(),
             at: now(),
-            in_hand: 0,
+            in_flight: 0,
             limit: 8,
             build: "test".to_owned(),
             serves: Vec::new(),

@@ -127,7 +127,7 @@ pub(super) fn moving(ids: &[Uuid], from: u64) -> Batch {
     }
 }
 
-/// A wake-up.
+/// A timer.
 pub(super) fn wake(saga_id: Uuid, at: Time, exact: bool) -> Wake {
     Wake { saga_id, at, exact }
 }

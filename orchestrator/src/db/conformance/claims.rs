@@ -1,4 +1,4 @@
-//! Wake-ups come early or on time, never late, and to one claimer only.
+//! Timers come early or on time, never late, and to one claimer only.
 
 use super::Fresh;
 use super::batches::*;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 on_both! {
-    a_wake_up_is_only_ever_moved_earlier_unless_exactly,
-    a_due_wake_up_is_claimed_once_and_moved_ahead,
-    a_wake_up_that_is_not_due_is_told_of,
+    a_timer_is_only_ever_moved_earlier_unless_exactly,
+    a_due_timer_is_claimed_once_and_moved_ahead,
+    a_timer_that_is_not_due_is_told_of,
     the_earliest_come_first_and_more_are_told_of,
-    wake_ups_of_finished_sagas_go_in_bulk,
+    timers_of_finished_sagas_go_in_bulk,
     two_claimers_never_share,
 }
 
@@ -36,7 +36,7 @@ async fn start_waking(db: &dyn Db, wakes: &[Time]) -> Vec<Uuid> {
     ids
 }
 
-async fn a_wake_up_is_only_ever_moved_earlier_unless_exactly(fresh: &Fresh) {
+async fn a_timer_is_only_ever_moved_earlier_unless_exactly(fresh: &Fresh) {
     let db = &*fresh.db;
     let ids = start_waking(db, &[at(100)]).await;
     for (revision, seconds, exact, expected) in [
@@ -57,28 +57,28 @@ async fn a_wake_up_is_only_ever_moved_earlier_unless_exactly(fresh: &Fresh) {
     }
 }
 
-async fn a_due_wake_up_is_claimed_once_and_moved_ahead(fresh: &Fresh) {
+async fn a_due_timer_is_claimed_once_and_moved_ahead(fresh: &Fresh) {
     let db = &*fresh.db;
     let ids = start_waking(db, &[at(1)]).await;
-    let claimed = db.claim_wake_ups(10).await.expect("a claim");
+    let claimed = db.claim_timers(10).await.expect("a claim");
     assert_eq!(claimed.due, ids);
     let moved = next_timer_at(db, ids[0]).await.expect("it is still there");
     assert_eq!(
         (claimed.next, moved),
         (Some(claimed.now + CLAIM), claimed.now + CLAIM)
     );
-    let again = db.claim_wake_ups(10).await.expect("a claim");
+    let again = db.claim_timers(10).await.expect("a claim");
     assert!(again.due.is_empty() && again.now >= claimed.now);
     assert_eq!(again.next, Some(moved));
 }
 
-async fn a_wake_up_that_is_not_due_is_told_of(fresh: &Fresh) {
+async fn a_timer_that_is_not_due_is_told_of(fresh: &Fresh) {
     let db = &*fresh.db;
-    let none = db.claim_wake_ups(10).await.expect("a claim");
+    let none = db.claim_timers(10).await.expect("a claim");
     assert!(none.due.is_empty() && none.next.is_none());
     let soon = none.now + Duration::from_secs(3600);
     start_waking(db, &[soon + Duration::from_secs(1), soon]).await;
-    let claimed = db.claim_wake_ups(10).await.expect("a claim");
+    let claimed = db.claim_timers(10).await.expect("a claim");
     assert!(claimed.due.is_empty());
     assert_eq!(claimed.next, Some(soon));
 }
@@ -86,7 +86,7 @@ async fn a_wake_up_that_is_not_due_is_told_of(fresh: &Fresh) {
 async fn the_earliest_come_first_and_more_are_told_of(fresh: &Fresh) {
     let db = &*fresh.db;
     let ids = start_waking(db, &[at(3), at(1), at(2)]).await;
-    let first = db.claim_wake_ups(2).await.expect("a claim");
+    let first = db.claim_timers(2).await.expect("a claim");
     assert_eq!(
         BTreeSet::from_iter(first.due),
         BTreeSet::from([ids[1], ids[2]])
@@ -95,10 +95,10 @@ async fn the_earliest_come_first_and_more_are_told_of(fresh: &Fresh) {
         first.next.is_some_and(|next| next <= first.now),
         "there is one more due now"
     );
-    assert_eq!(db.claim_wake_ups(2).await.expect("a claim").due, [ids[0]]);
+    assert_eq!(db.claim_timers(2).await.expect("a claim").due, [ids[0]]);
 }
 
-async fn wake_ups_of_finished_sagas_go_in_bulk(fresh: &Fresh) {
+async fn timers_of_finished_sagas_go_in_bulk(fresh: &Fresh) {
     let db = &*fresh.db;
     let ids = start_waking(db, &[at(1); 20]).await;
     let mut ending = moving(&ids[..19], 1);
@@ -108,7 +108,7 @@ async fn wake_ups_of_finished_sagas_go_in_bulk(fresh: &Fresh) {
         .map(|row| ended(row, Status::Compensated))
         .collect();
     db.write(&ending).await.expect("they can end");
-    let claimed = db.claim_wake_ups(5).await.expect("a claim");
+    let claimed = db.claim_timers(5).await.expect("a claim");
     assert_eq!(claimed.due, [ids[19]]);
     for id in &ids[..19] {
         assert_eq!(next_timer_at(db, *id).await, None);
@@ -122,7 +122,7 @@ async fn two_claimers_never_share(fresh: &Fresh) {
         tokio::spawn(async move {
             let mut all = Vec::new();
             loop {
-                let claimed = db.claim_wake_ups(13).await.expect("a claim");
+                let claimed = db.claim_timers(13).await.expect("a claim");
                 if claimed.due.is_empty() && claimed.next.is_none_or(|next| next > claimed.now) {
                     return all;
                 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 const LOAD: &str = "
 select s.id, s.state, s.input, s.ignored, s.format, w.next_timer_at
-from saga.sagas s left join saga.wake_ups w on w.saga_id = s.id
+from saga.sagas s left join saga.timers w on w.saga_id = s.id
 where s.id = any ($1::uuid[])";
 
 #[derive(FromRow)]

@@ -8,7 +8,7 @@ mod migrate;
 mod outbox;
 mod reads;
 mod sessions;
-mod wake_ups;
+mod timers;
 mod write;
 
 use super::{
@@ -76,8 +76,8 @@ impl Db for Postgres {
         write::write(&self.engine, batch).await
     }
 
-    async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError> {
-        wake_ups::claim(&self.engine, limit).await
+    async fn claim_timers(&self, limit: u32) -> Result<Claimed, DbError> {
+        timers::claim(&self.engine, limit).await
     }
 
     async fn begin_incarnation(&self, incarnation: Uuid, replica: &str) -> Result<(), DbError> {

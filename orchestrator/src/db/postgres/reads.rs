@@ -183,13 +183,13 @@ pub(super) async fn version_use(readers: &Sessions) -> Result<Vec<VersionUse>, D
     session.settle(rows)?.into_iter().map(version_use).collect()
 }
 
-/// Sagas that the engine has to push, and that no wake-up will bring to mind.
+/// Sagas that the engine has to push, and that no timer will bring to mind.
 const WITHOUT_WAKE_UP: &str = concat!(
     of_unfinished!(
         "s.id",
         "s.id",
         "and s.status <> 'parked' and not s.paused
-         and not exists (select from saga.wake_ups a where a.saga_id = s.id)
+         and not exists (select from saga.timers a where a.saga_id = s.id)
          limit $1"
     ),
     "limit $1"
@@ -200,7 +200,7 @@ const OUTBOX_PAGE: i64 = 50;
 /// Most sagas looked at: this is for tests and a metric, and more than that is as alarming.
 const CANDIDATES: i64 = 10_000;
 
-/// Sagas that neither a wake-up nor an outbox row will bring to mind, of one moment: in one snapshot.
+/// Sagas that neither a timer nor an outbox row will bring to mind, of one moment: in one snapshot.
 pub(super) async fn forgotten(readers: &Sessions, limit: u32) -> Result<Vec<Uuid>, DbError> {
     let mut session = readers.take().await?;
     let found = answer(without_outbox_row(&mut session)).await;

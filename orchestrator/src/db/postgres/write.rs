@@ -19,7 +19,7 @@ const WRITE: &str = concat!(
     include_str!("write/3_moves.sql"),
     include_str!("write/4_ends_of_all.sql"),
     include_str!("write/5_history.sql"),
-    include_str!("write/6_wake_ups.sql"),
+    include_str!("write/6_timers.sql"),
     include_str!("write/7_outbox.sql"),
 );
 
@@ -46,7 +46,7 @@ const START: &str = concat!(
     include_str!("write/1_checked.sql"),
     include_str!("write/2_starts.sql"),
     include_str!("write/5_history.sql"),
-    include_str!("write/6_wake_ups.sql"),
+    include_str!("write/6_timers.sql"),
     include_str!("write/7_outbox.sql"),
 );
 

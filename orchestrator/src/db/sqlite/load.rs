@@ -26,7 +26,7 @@ pub(super) async fn load(readers: &SqlitePool, ids: &[Uuid]) -> Result<Vec<Loade
     for ids in ids.chunks(MOST) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "select s.id, s.state, s.input, s.ignored, s.format, w.next_timer_at
-            from sagas s left join wake_ups w on w.saga_id = s.id where s.id in (",
+            from sagas s left join timers w on w.saga_id = s.id where s.id in (",
         );
         let mut list = query.separated(",");
         for id in ids {

@@ -8,7 +8,7 @@ mod migrate;
 mod outbox;
 mod reads;
 mod rows;
-mod wake_ups;
+mod timers;
 mod write;
 mod writer;
 
@@ -58,11 +58,11 @@ impl Sqlite {
         Ok(Self { writer, readers })
     }
 
-    /// As if that many microseconds had gone by since all wake-ups were set.
+    /// As if that many microseconds had gone by since all timers were set.
     #[cfg(test)]
-    pub(super) async fn wake_ups_come_earlier(&self, micros: i64) -> Result<(), sqlx::Error> {
+    pub(super) async fn timers_come_earlier(&self, micros: i64) -> Result<(), sqlx::Error> {
         let earlier =
-            sqlx::query("update wake_ups set next_timer_at = next_timer_at - ?").bind(micros);
+            sqlx::query("update timers set next_timer_at = next_timer_at - ?").bind(micros);
         earlier
             .execute(&mut *self.writer.take().await)
             .await
@@ -105,8 +105,8 @@ impl Db for Sqlite {
         write::write(&self.writer, batch).await
     }
 
-    async fn claim_wake_ups(&self, limit: u32) -> Result<Claimed, DbError> {
-        wake_ups::claim(&self.writer, limit).await
+    async fn claim_timers(&self, limit: u32) -> Result<Claimed, DbError> {
+        timers::claim(&self.writer, limit).await
     }
 
     async fn begin_incarnation(&self, incarnation: Uuid, replica: &str) -> Result<(), DbError> {

@@ -124,13 +124,13 @@ const OUTBOX_PAGE: u32 = 50;
 /// Most sagas looked at.
 const CANDIDATES: u32 = 10_000;
 
-/// Sagas that neither a wake-up nor an outbox row will bring to mind, of one moment: in one snapshot.
+/// Sagas that neither a timer nor an outbox row will bring to mind, of one moment: in one snapshot.
 pub(super) async fn forgotten(readers: &SqlitePool, limit: u32) -> Result<Vec<Uuid>, DbError> {
     let mut snapshot = readers.begin().await.map_err(DbError::of)?;
     let candidates = sqlx::query_scalar(
         "select s.id from sagas s
         where s.workflow in (select distinct workflow from sagas) and s.status in ('running', 'compensating')
-          and not s.paused and not exists (select 1 from wake_ups w where w.saga_id = s.id)
+          and not s.paused and not exists (select 1 from timers w where w.saga_id = s.id)
         limit ?",
     );
     let candidates = candidates

@@ -134,12 +134,12 @@ const HISTORY: Into = (
     "",
 );
 const WAKES_EXACTLY: Into = (
-    "insert into wake_ups (saga_id, next_timer_at)",
+    "insert into timers (saga_id, next_timer_at)",
     2,
     "on conflict (saga_id) do update set next_timer_at = excluded.next_timer_at",
 );
 const WAKES_EARLIER: Into = (
-    "insert into wake_ups (saga_id, next_timer_at)",
+    "insert into timers (saga_id, next_timer_at)",
     2,
     "on conflict (saga_id) do update set next_timer_at = excluded.next_timer_at where excluded.next_timer_at < next_timer_at",
 );

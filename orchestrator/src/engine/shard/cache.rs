@@ -15,7 +15,7 @@ pub struct Cached {
     pub input: Payload,
     pub definition: Arc<Definition>,
     pub ignored: u32,
-    /// Its wake-up as far as is known here.
+    /// Its timer as far as is known here.
     pub wake: Option<Time>,
     /// About what it takes in memory.
     pub bytes: usize,

@@ -259,7 +259,7 @@ impl Making<'_> {
                     OutboxMessage::command(&worker, &command, envelope.clone())
                 }
                 Effect::Publish(event) => OutboxMessage::event(&event, envelope.clone()),
-                // Which wake-up is needed follows from the saga's last state in this batch.
+                // Which timer is needed follows from the saga's last state in this batch.
                 Effect::SetTimer(_) => continue,
             };
             self.messages

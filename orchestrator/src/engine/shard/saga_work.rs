@@ -10,9 +10,9 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A wake-up that comes due this soon may have been taken by another replica already: it is set again, to be sure.
+/// A timer that comes due this soon may have been taken by another replica already: it is set again, to be sure.
 const MAY_HAVE_FIRED: Duration = Duration::from_secs(2);
-/// Where a fired wake-up goes when nothing is due ever again unless an input comes.
+/// Where a fired timer goes when nothing is due ever again unless an input comes.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A saga in the hands of a batch.
@@ -21,7 +21,7 @@ pub struct SagaWork {
     /// As it was found; `None`: it begins in this batch.
     found: Option<Check>,
     moved: bool,
-    /// A timer was applied: its wake-up stands 10 s ahead, and is set anew.
+    /// A timer was applied: its timer stands 10 s ahead, and is set anew.
     fired: bool,
     pub history: Vec<HistoryRow>,
 }
@@ -78,7 +78,7 @@ impl SagaWork {
         self.fired |= matches!(input, Input::Timer(_));
     }
 
-    /// The input changed nothing. A wake-up that found nothing due is no event in a saga's life, and not kept; but it
+    /// The input changed nothing. A timer that found nothing due is no event in a saga's life, and not kept; but it
     /// is counted, so that a replica that still relies on it as it stood before finds its own write outdated (rule C5).
     pub fn ignored(&mut self, input: &Input, reason: Reason, at: Time) {
         let timer = matches!(input, Input::Timer(_));
@@ -121,7 +121,7 @@ impl SagaWork {
         self.found.is_none()
     }
 
-    /// The wake-up to set, if it must be (rule C5): a fired one anew, another only if it is earlier than what stands.
+    /// The timer to set, if it must be (rule C5): a fired one anew, another only if it is earlier than what stands.
     pub fn wake(&mut self, now: Time) -> Option<Wake> {
         let saga_id = self.now.saga.id;
         let needed = transition::next_timer_at(&self.now.saga);

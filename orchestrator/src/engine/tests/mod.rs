@@ -4,8 +4,8 @@ mod built_in;
 mod faults;
 mod scripted;
 mod story;
+mod timers;
 mod unconsumed;
-mod wake_ups;
 
 use super::{
     Answer, Definitions, Door, Engine, Limits, Parts, StartDetails, Submission, SubmitError,

@@ -4,7 +4,7 @@ use super::counts::{Chip, Item, attention, chips};
 use super::frame::{Frame, Refused, page};
 use super::rows::List;
 use super::words::{Moment, span};
-use crate::engine::unserved;
+use crate::engine::unhandled;
 use crate::http::problem::Result;
 use crate::http::query::Parameters;
 use crate::http::{App, workers};
@@ -26,14 +26,14 @@ struct Overview {
     attention: Vec<Item>,
     workers: Vec<Worker>,
     /// Steps of which members are there, and none serves them.
-    unserved: Vec<String>,
+    unhandled: Vec<String>,
     list: List,
 }
 
 struct Worker {
     name: String,
     queued: u64,
-    in_hand: u64,
+    in_flight: u64,
     oldest: String,
     members: usize,
 }
@@ -56,7 +56,7 @@ async fn read(app: &App, parameters: &Parameters) -> Result<Overview> {
         },
         name: worker.worker,
         queued: worker.queued,
-        in_hand: worker.in_hand,
+        in_flight: worker.in_flight,
         members: worker.members.len(),
     };
     Ok(Overview {
@@ -65,7 +65,7 @@ async fn read(app: &App, parameters: &Parameters) -> Result<Overview> {
         counts: chips(&counts),
         attention: attention(app, now).await?,
         workers: workers::all(app).into_iter().map(worker).collect(),
-        unserved: unserved_steps(app),
+        unhandled: unserved_steps(app),
         list: List::read(app, "/", parameters, ROWS).await?,
     })
 }
@@ -77,7 +77,7 @@ fn unserved_steps(app: &App) -> Vec<String> {
         let Definition {
             workflow, version, ..
         } = &*known.definition;
-        let able = unserved(&known.definition, &workers)
+        let able = unhandled(&known.definition, &workers)
             .into_iter()
             .filter(|step| step.members > 0);
         able.map(move |one| {

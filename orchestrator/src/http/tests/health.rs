@@ -82,11 +82,11 @@ async fn the_heartbeat_stops_on_request_only_where_faults_are_allowed() {
 #[tokio::test]
 async fn workers_are_shown_with_what_waits_for_them() {
     let fixture = Fixture::new().await;
-    let member = |name: &str, in_hand| Heartbeat {
+    let member = |name: &str, in_flight| Heartbeat {
         worker: "pay".to_owned(),
         member: name.to_owned(),
         at: Time::from_micros(0),
-        in_hand,
+        in_flight,
         limit: 64,
         build: "b".to_owned(),
         serves: Vec::new(),
@@ -114,7 +114,7 @@ async fn workers_are_shown_with_what_waits_for_them() {
     );
     let pay = &workers["workers"][5];
     assert_eq!(
-        (&pay["lag"], &pay["in_hand"], &pay["queued"]),
+        (&pay["lag"], &pay["in_flight"], &pay["queued"]),
         (&json!(10), &json!(7), &json!(3))
     );
     assert_eq!(
@@ -123,6 +123,6 @@ async fn workers_are_shown_with_what_waits_for_them() {
     );
     assert_eq!(
         workers["workers"][0],
-        json!({"worker": "car", "lag": 0, "queued": 0, "in_hand": 0, "oldest_age_seconds": 0.0, "members": []})
+        json!({"worker": "car", "lag": 0, "queued": 0, "in_flight": 0, "oldest_age_seconds": 0.0, "members": []})
     );
 }

@@ -277,7 +277,7 @@ async fn steps_that_nobody_serves_are_shown() {
     )
     .await;
     put(&fixture, "/workflows", BOAT, "application/yaml").await;
-    let unserved = async || {
+    let unhandled = async || {
         let all = fixture.get("/workflows").await.json();
         let boats = all["workflows"]
             .as_array()
@@ -285,13 +285,13 @@ async fn steps_that_nobody_serves_are_shown() {
             .iter()
             .filter(|known| known["workflow"] == "boat");
         boats
-            .map(|known| known["unserved"].clone())
+            .map(|known| known["unhandled"].clone())
             .collect::<Vec<_>>()
     };
     let none =
         |step: &str, members: usize| json!([{"step": step, "worker": "row", "members": members}]);
     assert_eq!(
-        unserved().await,
+        unhandled().await,
         [none("row", 0), none("sail", 0)],
         "nobody is there"
     );
@@ -304,7 +304,7 @@ async fn steps_that_nobody_serves_are_shown() {
         worker: "row".to_owned(),
         member: "row-1".to_owned(),
         at: Time::from_micros(0),
-        in_hand: 0,
+        in_flight: 0,
         limit: 1,
         build: "b".to_owned(),
         serves: vec![ServedStep {
@@ -321,9 +321,9 @@ async fn steps_that_nobody_serves_are_shown() {
         members: vec![member],
     };
     *fixture.bus.workers.lock().unwrap() = vec![backlog];
-    assert_eq!(unserved().await, [json!([]), none("sail", 1)]);
+    assert_eq!(unhandled().await, [json!([]), none("sail", 1)]);
     assert_eq!(
-        fixture.get("/workflows/boat").await.json()["unserved"],
+        fixture.get("/workflows/boat").await.json()["unhandled"],
         none("sail", 1)
     );
     let page = fixture.get("/").await.text();

@@ -1,6 +1,6 @@
 //! What all batches of a worker share, and what is the same for each of them.
 
-use super::hold::{Hold, InHand};
+use super::hold::{Hold, InFlight};
 use super::settings::Settings;
 use crate::again::{again, causes};
 use crate::bus::{DeadLetter, ReplySink};
@@ -66,7 +66,7 @@ impl Context {
     }
 
     /// Takes commands that are too old out of a batch, and puts them away.
-    pub async fn put_old_away(&self, batch: Vec<InHand>) -> Vec<InHand> {
+    pub async fn put_old_away(&self, batch: Vec<InFlight>) -> Vec<InFlight> {
         let now = today();
         let (old, batch): (Vec<_>, Vec<_>) = batch
             .into_iter()
@@ -83,7 +83,7 @@ impl Context {
     }
 
     /// Puts a command away that nobody can act on. If the shutdown comes first, it is delivered again.
-    pub async fn dead_letter(&self, one: InHand, reason: String) {
+    pub async fn dead_letter(&self, one: InFlight, reason: String) {
         let command = &one.command;
         let (saga, step) = (command.saga_id, command.step.as_str());
         tracing::warn!(saga.id = %saga, step, "command {} becomes a dead letter: {reason}", command.id());
@@ -105,7 +105,7 @@ impl Context {
         }
     }
 
-    fn letter(&self, one: &InHand, reason: String) -> Result<DeadLetter, serde_json::Error> {
+    fn letter(&self, one: &InFlight, reason: String) -> Result<DeadLetter, serde_json::Error> {
         let topic = Topic::Commands(self.name.clone());
         let outgoing = OutboxMessage::command(&self.name, &one.command, one.envelope.clone())?;
         let headers = outgoing.headers("orchestrator").into_iter();
@@ -126,7 +126,7 @@ impl Context {
 
     /// Sends the replies until they are acknowledged, then says of each command that it is done for good. If the
     /// shutdown comes first, they are delivered again.
-    pub async fn answer(&self, batch: Vec<(InHand, Reply)>) {
+    pub async fn answer(&self, batch: Vec<(InFlight, Reply)>) {
         if batch.is_empty() {
             return;
         }
@@ -153,9 +153,9 @@ impl Context {
     /// each with what came of it; what the shutdown left undone is delivered again.
     pub async fn in_pieces<W: InLedger>(
         &self,
-        batch: Vec<InHand>,
+        batch: Vec<InFlight>,
         work: &W,
-    ) -> Vec<(Vec<InHand>, W::Made)> {
+    ) -> Vec<(Vec<InFlight>, W::Made)> {
         let doing = format!("write the ledger of worker {}", self.name);
         let mut pieces = vec![batch];
         let mut done = Vec::new();

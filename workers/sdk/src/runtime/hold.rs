@@ -22,7 +22,7 @@ struct Inner {
 
 /// A command in a batch. While it lives, no other command of its saga is in one.
 #[derive(Debug)]
-pub struct InHand {
+pub struct InFlight {
     /// What is to be done.
     pub command: Command,
     /// Handed on with the reply.
@@ -33,7 +33,7 @@ pub struct InHand {
     busy: Busy,
 }
 
-impl InHand {
+impl InFlight {
     /// Done for good.
     pub fn done(self) {
         self.ack.done();
@@ -67,13 +67,13 @@ impl Hold {
     }
 
     /// How many commands are taken and not yet answered.
-    pub fn in_hand(&self) -> usize {
+    pub fn in_flight(&self) -> usize {
         let inner = self.lock();
         inner.busy.len() + inner.waiting.len()
     }
 
     /// The next batch: at most `most` commands, of sagas that are in no batch, one of each, in the order they came.
-    pub fn next(self: &Arc<Self>, most: usize) -> Vec<InHand> {
+    pub fn next(self: &Arc<Self>, most: usize) -> Vec<InFlight> {
         let mut inner = self.lock();
         let mut batch = Vec::new();
         let mut later = VecDeque::new();
@@ -86,7 +86,7 @@ impl Hold {
                     ack,
                     origin,
                 } = delivered;
-                batch.push(InHand {
+                batch.push(InFlight {
                     command,
                     envelope,
                     origin,
@@ -140,7 +140,7 @@ mod tests {
             .collect();
         assert_eq!(attempts, [(1, 1), (2, 1)]);
         assert!(hold.next(10).is_empty());
-        assert_eq!(hold.in_hand(), 4);
+        assert_eq!(hold.in_flight(), 4);
         drop(first);
         let second = hold.next(10);
         assert_eq!(second.len(), 1);

@@ -1,7 +1,7 @@
 //! A batch whose effects are in the worker's own database: rows, handlers and outcomes in one transaction.
 
 use super::context::{Context, InLedger, today};
-use super::hold::InHand;
+use super::hold::InFlight;
 use super::run_handlers::{Ran, Task, one, together};
 use super::steps::{Step, decide, keys};
 use crate::handler::Handler;
@@ -17,10 +17,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Does a batch: commit, then replies, then acknowledgements.
-pub async fn run(context: &Context, handler: &Arc<dyn Handler>, batch: Vec<InHand>) {
+pub async fn run(context: &Context, handler: &Arc<dyn Handler>, batch: Vec<InFlight>) {
     let batch = context.put_old_away(batch).await;
     for (piece, mut replies) in context.in_pieces(batch, &Inside(handler)).await {
-        let reply = |one: InHand| {
+        let reply = |one: InFlight| {
             replies
                 .remove(&one.command.saga_id)
                 .map(|reply| (one, reply))

@@ -2,7 +2,7 @@
 //! transaction open, then what became of them is committed, in the order in which it becomes known.
 
 use super::context::{Context, InLedger, today};
-use super::hold::InHand;
+use super::hold::InFlight;
 use super::run_handlers::said;
 use super::steps::{decide, keys};
 use crate::handler::{CallKey, ExternalHandler};
@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// Does a batch.
-pub async fn run(context: &Arc<Context>, handler: &Arc<dyn ExternalHandler>, batch: Vec<InHand>) {
+pub async fn run(context: &Arc<Context>, handler: &Arc<dyn ExternalHandler>, batch: Vec<InFlight>) {
     let batch = context.put_old_away(batch).await;
     let mut calls = JoinSet::new();
     let pieces = context.in_pieces(batch, &Plan).await;
@@ -34,7 +34,7 @@ pub async fn run(context: &Arc<Context>, handler: &Arc<dyn ExternalHandler>, bat
             known.extend(next);
         }
         let mut outcomes = Outcomes(HashMap::new());
-        let mut batch: Vec<InHand> = Vec::with_capacity(known.len());
+        let mut batch: Vec<InFlight> = Vec::with_capacity(known.len());
         for (one, known) in known {
             outcomes.0.insert(one.command.saga_id, known);
             batch.push(one);
@@ -68,8 +68,8 @@ type Nexts = HashMap<Uuid, Next>;
 async fn send_out(
     context: &Arc<Context>,
     handler: &Arc<dyn ExternalHandler>,
-    calls: &mut JoinSet<(InHand, Known)>,
-    pieces: Vec<(Vec<InHand>, Nexts)>,
+    calls: &mut JoinSet<(InFlight, Known)>,
+    pieces: Vec<(Vec<InFlight>, Nexts)>,
 ) {
     for (piece, mut nexts) in pieces {
         let mut answers = Vec::new();

@@ -125,7 +125,7 @@ impl Worker {
         tracing::info!(
             member,
             "worker {name} has left, with {} commands in hand",
-            context.hold.in_hand()
+            context.hold.in_flight()
         );
     }
 }
@@ -176,7 +176,7 @@ async fn take_commands(context: &Arc<Context>, source: &mut impl CommandSource) 
         if !open && batches.is_empty() {
             return;
         }
-        let room = limit.saturating_sub(context.hold.in_hand());
+        let room = limit.saturating_sub(context.hold.in_flight());
         // Taking two or three while a thousand are in hand would make batches of two or three for ever.
         let worth_it = room >= limit.div_ceil(16);
         tokio::select! {
@@ -194,7 +194,7 @@ async fn take_commands(context: &Arc<Context>, source: &mut impl CommandSource) 
     }
 }
 
-async fn run_batch(context: Arc<Context>, batch: Vec<crate::runtime::hold::InHand>) {
+async fn run_batch(context: Arc<Context>, batch: Vec<crate::runtime::hold::InFlight>) {
     match &context.work {
         Work::Inside(handler) => inside::run(&context, handler, batch).await,
         Work::Outside(handler) => outside::run(&context, handler, batch).await,

@@ -10,7 +10,7 @@
 //! | `a completed @1` | the same, of attempt 1 instead of the last one |
 //! | `cancel`, `retry`, `pause`, `resume`, `complete a`, `fail a`, `resolve a` | what people ask for |
 //! | `undeliverable a`, `undeliverable undo a` | Kafka refuses the last command |
-//! | `timer`, `timer unconsumed a,b` | a wake-up, with the steps whose command is unconsumed |
+//! | `timer`, `timer unconsumed a,b` | a timer, with the steps whose command is unconsumed |
 //! | `+30s timer` | any of them, 30 s later |
 //!
 //! An outcome: `compensating late paused | a completed, b failed | execute c#1, undo b#2 happened, revoke d#1`, or
@@ -279,7 +279,7 @@ impl Scene {
         reply
     }
 
-    /// The saga's wake-up, from now.
+    /// The saga's timer, from now.
     pub fn wakes_in(&self) -> Option<Duration> {
         crate::transition::next_timer_at(self.saga()).map(|at| at.since(self.now))
     }

@@ -50,7 +50,7 @@ pub struct Start {
     pub by: String,
 }
 
-/// A wake-up came due.
+/// A timer came due.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timer {
     /// Some due command is still unconsumed in its worker's partition; `steps` says which.

@@ -74,7 +74,7 @@ impl fmt::Display for StatusChange {
 pub enum Reason {
     /// The same has been done before.
     Duplicate,
-    /// It speaks of an attempt, or a direction, that no longer counts; or a wake-up that found nothing due.
+    /// It speaks of an attempt, or a direction, that no longer counts; or a timer that found nothing due.
     Stale,
     /// A forward reply after the turn.
     Late,

@@ -1,4 +1,4 @@
-//! A wake-up: the deadline, reminders, time-outs of attempts, and attempts that are to go out. The state says what is
+//! A timer: the deadline, reminders, time-outs of attempts, and attempts that are to go out. The state says what is
 //! due.
 
 use super::deadline::no_way_back;

@@ -214,7 +214,7 @@ fn a_heartbeat() {
             worker: "pay".to_owned(),
             member: "pay-7".to_owned(),
             at: AT,
-            in_hand: 3,
+            in_flight: 3,
             limit: 16,
             build: "0.1.0".to_owned(),
             serves: vec![ServedStep {
@@ -224,13 +224,13 @@ fn a_heartbeat() {
             breakers: BTreeMap::from([("gateway".to_owned(), BreakerState::HalfOpen)]),
             read: Some(BTreeMap::from([(0, 17), (11, 0)])),
         },
-        r#"{"worker":"pay","member":"pay-7","at":"2026-01-01T00:00:00.000001Z","in_hand":3,"limit":16,"build":"0.1.0","serves":[{"workflow":"order","step":"pay"}],"breakers":{"gateway":"half_open"},"read":{"0":17,"11":0}}"#,
+        r#"{"worker":"pay","member":"pay-7","at":"2026-01-01T00:00:00.000001Z","in_flight":3,"limit":16,"build":"0.1.0","serves":[{"workflow":"order","step":"pay"}],"breakers":{"gateway":"half_open"},"read":{"0":17,"11":0}}"#,
     );
 }
 
 #[test]
 fn a_heartbeat_of_a_member_that_does_not_say_what_it_has_read() {
-    let older = r#"{"worker":"pay","member":"pay-7","at":"2026-01-01T00:00:00.000001Z","in_hand":3,"limit":16,"build":"0.1.0","serves":[]}"#;
+    let older = r#"{"worker":"pay","member":"pay-7","at":"2026-01-01T00:00:00.000001Z","in_flight":3,"limit":16,"build":"0.1.0","serves":[]}"#;
     assert_eq!(serde_json::from_str::<Heartbeat>(older).unwrap().read, None);
 }
 

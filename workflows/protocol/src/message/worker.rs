@@ -15,7 +15,7 @@ pub struct Heartbeat {
     /// When this was said.
     pub at: Time,
     /// Commands taken and not yet answered.
-    pub in_hand: u64,
+    pub in_flight: u64,
     /// How many it takes at once.
     pub limit: u64,
     /// The build it runs.

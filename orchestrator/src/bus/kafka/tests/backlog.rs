@@ -146,7 +146,7 @@ async fn members_come_and_go_and_old_ones_are_not_shown() {
         worker: "pay".to_owned(),
         member: member.to_owned(),
         at: now(),
-        in_hand: 3,
+        in_flight: 3,
         limit: 8,
         build: "test".to_owned(),
         serves: Vec::new(),
@@ -173,7 +173,7 @@ async fn members_come_and_go_and_old_ones_are_not_shown() {
         members(&second) == ["a", "b"]
     })
     .await;
-    assert_eq!(backlog(&second, "pay").unwrap().members[0].in_hand, 3);
+    assert_eq!(backlog(&second, "pay").unwrap().members[0].in_flight, 3);
     say("a", None, this_moment).await;
     until("one has left", || members(&second) == ["b"]).await;
     // A host whose clock is wrong is there all the same.
@@ -237,7 +237,7 @@ async fn b7_a_command_is_unconsumed_until_a_member_that_is_there_has_read_it() {
             worker: "pay".to_owned(),
             member: member.to_owned(),
             at: now(),
-            in_hand: 1,
+            in_flight: 1,
             limit: 8,
             build: "test".to_owned(),
             serves: Vec::new(),

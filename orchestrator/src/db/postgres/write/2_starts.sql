@@ -1,5 +1,5 @@
 -- Locks are taken in one order by everybody: sagas by id, idempotency keys, business keys (`inserted` waits for `taken`),
--- wake-ups, outbox.
+-- timers, outbox.
 , taken as (
     insert into saga.idempotency (scope, key, body_hash, saga_id, answer, at)
     select * from unnest($8::text[], $9::text[], $10::bytea[], $11::uuid[], $12::bytea[], $13::timestamptz[])

@@ -1,4 +1,4 @@
-//! C5: a wake-up may come early, never late; the state says what is due.
+//! C5: a timer may come early, never late; the state says what is due.
 
 use crate::testing::Scene;
 
@@ -69,7 +69,7 @@ fn c5_a_paused_saga_wakes_for_timeouts_and_its_deadline() {
 }
 
 #[test]
-fn c5_an_early_wake_up_finds_nothing_due() {
+fn c5_an_early_timer_finds_nothing_due() {
     Scene::of("a").after(&["start"]).goes_on(&[
         ("timer", "ignored: stale"),
         ("+29s timer", "ignored: stale"),
@@ -83,7 +83,7 @@ fn c5_an_early_wake_up_finds_nothing_due() {
 }
 
 #[test]
-fn c5_a_late_wake_up_does_all_that_is_due_at_once() {
+fn c5_a_late_timer_does_all_that_is_due_at_once() {
     Scene::of("a:-; b:-; c:-").after(&["start", "a failed", "b deferred 1s"]).goes_on(&[
         ("+2s timer", "running | a running, b running, c running | execute a#2, execute b#2"),
         ("+31s timer", "compensating | a compensating, b compensating, c compensating | undo a#1, undo b#1, undo c#1"),

@@ -39,7 +39,7 @@ enum What {
         attempts_ago: u32,
         other_way: bool,
     },
-    WakeUp,
+    TimerDue,
     Timer {
         unconsumed: bool,
     },
@@ -80,7 +80,7 @@ pub fn seeds() -> impl Strategy<Value = Vec<Seed>> {
         );
     let what = prop_oneof![
         30 => answer,
-        8 => Just(What::WakeUp),
+        8 => Just(What::TimerDue),
         3 => any::<bool>().prop_map(|unconsumed| What::Timer { unconsumed }),
         1 => Just(What::Cancel),
         1 => Just(What::Complete),
@@ -152,7 +152,7 @@ impl Seed {
                     retryable: *retryable,
                 }),
             }),
-            What::WakeUp => Input::Timer(Timer::default()),
+            What::TimerDue => Input::Timer(Timer::default()),
             What::Timer { unconsumed } => Input::Timer(Timer {
                 unconsumed: *unconsumed,
                 steps: if *unconsumed { vec![name] } else { Vec::new() },
@@ -188,7 +188,7 @@ impl Seed {
 
     fn at(&self, saga: &Saga, now: Time) -> Time {
         match (&self.what, next_timer_at(saga)) {
-            (What::WakeUp, Some(at)) => now.max(at),
+            (What::TimerDue, Some(at)) => now.max(at),
             _ => Time::from_micros(now.micros() + self.after_ms * 1000),
         }
     }
@@ -317,7 +317,7 @@ proptest! {
     }
 
     #[test]
-    fn c5_a_wake_up_is_exact(definition in definitions(), input in inputs(), seeds in seeds()) {
+    fn c5_a_timer_is_exact(definition in definitions(), input in inputs(), seeds in seeds()) {
         wakes_exactly(&run(definition, input, &seeds)?)?;
     }
 

@@ -1,4 +1,4 @@
-//! Wake-ups: claimed by a short statement that moves them ahead and holds nothing.
+//! Timers: claimed by a short statement that moves them ahead and holds nothing.
 
 use super::sessions::{Sessions, answer};
 use crate::db::{CLAIM, Claimed, DbError};
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-/// Most wake-ups looked at for each that is asked for: nearly all sagas finish before theirs comes due, and what is
+/// Most timers looked at for each that is asked for: nearly all sagas finish before theirs comes due, and what is
 /// left of them is swept here.
 const LOOK: i64 = 8;
 
@@ -18,7 +18,7 @@ with clock as materialized (
 ),
 seen as materialized (
     select w.saga_id
-    from saga.wake_ups w
+    from saga.timers w
     where w.next_timer_at <= (select now from clock)
     order by w.next_timer_at
     limit $2
@@ -29,10 +29,10 @@ judged as materialized (
     from seen left join saga.sagas s on s.id = seen.saga_id
 ),
 swept as (
-    delete from saga.wake_ups w using judged j where w.saga_id = j.saga_id and j.over
+    delete from saga.timers w using judged j where w.saga_id = j.saga_id and j.over
 ),
 claimed as (
-    update saga.wake_ups w
+    update saga.timers w
     set next_timer_at = (select now from clock) + $3
     from (select saga_id from judged where not over limit $1) j
     where w.saga_id = j.saga_id
@@ -42,7 +42,7 @@ select
     (select now from clock) as now,
     coalesce((select array_agg(saga_id) from claimed), '{}') as due,
     (select count(*) from seen) = $2 or (select count(*) from judged where not over) > $1 as more,
-    (select w.next_timer_at from saga.wake_ups w
+    (select w.next_timer_at from saga.timers w
      where w.next_timer_at > (select now from clock) order by w.next_timer_at limit 1) as later";
 
 #[derive(FromRow)]
@@ -53,7 +53,7 @@ struct ClaimRow {
     later: Option<DateTime<Utc>>,
 }
 
-/// Takes due wake-ups.
+/// Takes due timers.
 pub(super) async fn claim(engine: &Sessions, limit: u32) -> Result<Claimed, DbError> {
     let query = sqlx::query_as(CLAIM_WAKE_UPS)
         .bind(i64::from(limit))

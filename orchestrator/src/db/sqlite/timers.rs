@@ -1,4 +1,4 @@
-//! Wake-ups, claimed in one transaction.
+//! Timers, claimed in one transaction.
 
 use super::writer::{Writer, begin};
 use crate::db::{CLAIM, Claimed, DbError};
@@ -7,7 +7,7 @@ use sqlx::Error;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-/// Takes due wake-ups: those of finished sagas go first, all of them, then up to `limit` of the others are moved ahead.
+/// Takes due timers: those of finished sagas go first, all of them, then up to `limit` of the others are moved ahead.
 pub(super) async fn claim(writer: &Writer, limit: u32) -> Result<Claimed, DbError> {
     let now = super::now();
     let mut writing = writer.take().await;
@@ -33,8 +33,8 @@ pub(super) async fn claim(writer: &Writer, limit: u32) -> Result<Claimed, DbErro
 
 async fn sweep(connection: &mut SqliteConnection, now: Time) -> Result<(), Error> {
     let query = sqlx::query(
-        "delete from wake_ups where saga_id in (
-            select w.saga_id from wake_ups w left join sagas s on s.id = w.saga_id
+        "delete from timers where saga_id in (
+            select w.saga_id from timers w left join sagas s on s.id = w.saga_id
             where w.next_timer_at <= ? and (s.id is null or s.finished_at is not null) limit 10000)",
     );
     query.bind(now.micros()).execute(connection).await.map(drop)
@@ -46,9 +46,9 @@ async fn move_ahead(
     limit: u32,
 ) -> Result<Vec<Uuid>, Error> {
     let query = sqlx::query_scalar(
-        "update wake_ups set next_timer_at = ?
+        "update timers set next_timer_at = ?
         where saga_id in (
-            select w.saga_id from wake_ups w join sagas s on s.id = w.saga_id
+            select w.saga_id from timers w join sagas s on s.id = w.saga_id
             where w.next_timer_at <= ? and s.finished_at is null order by w.next_timer_at limit ?)
         returning saga_id",
     );
@@ -61,7 +61,7 @@ async fn move_ahead(
 }
 
 async fn earliest(connection: &mut SqliteConnection) -> Result<Option<Time>, Error> {
-    let query = sqlx::query_scalar("select min(next_timer_at) from wake_ups");
+    let query = sqlx::query_scalar("select min(next_timer_at) from timers");
     let earliest: Option<i64> = query.fetch_one(connection).await?;
     Ok(earliest.map(Time::from_micros))
 }

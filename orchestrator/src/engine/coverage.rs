@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// A step that no member serves that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unserved {
+pub struct Unhandled {
     /// The step.
     pub step: String,
     /// Its worker.
@@ -27,7 +27,7 @@ pub struct Unserved {
 }
 
 /// The steps of a version that no member serves.
-pub fn unserved(definition: &Definition, workers: &[WorkerBacklog]) -> Vec<Unserved> {
+pub fn unhandled(definition: &Definition, workers: &[WorkerBacklog]) -> Vec<Unhandled> {
     let without = |step: &Step| {
         let worker = workers.iter().find(|worker| worker.worker == step.worker);
         let members = worker.map_or(&[][..], |worker| &worker.members);
@@ -35,7 +35,7 @@ pub fn unserved(definition: &Definition, workers: &[WorkerBacklog]) -> Vec<Unser
             .iter()
             .any(|member| serves(member, &definition.workflow, &step.name));
         let (name, worker) = (step.name.clone(), step.worker.clone());
-        (!served).then_some(Unserved {
+        (!served).then_some(Unhandled {
             step: name,
             worker,
             members: members.len(),
@@ -68,11 +68,11 @@ impl Warned {
             let Definition {
                 workflow, version, ..
             } = &*known.definition;
-            for Unserved {
+            for Unhandled {
                 step,
                 worker,
                 members,
-            } in unserved(&known.definition, workers)
+            } in unhandled(&known.definition, workers)
             {
                 let about = (workflow.clone(), *version, step.clone());
                 if members > 0 && !self.0.contains(&about) {
@@ -127,7 +127,7 @@ mod tests {
             worker: name.to_owned(),
             member: "m".to_owned(),
             at: Time::default(),
-            in_hand: 0,
+            in_flight: 0,
             limit: 1,
             build: "test".to_owned(),
             serves: serves.iter().map(said).collect(),

@@ -1,4 +1,4 @@
-//! C5: two replicas, and a wake-up that one of them counts on and the other has taken.
+//! C5: two replicas, and a timer that one of them counts on and the other has taken.
 
 use super::*;
 use saga_core::transition::next_timer_at;
@@ -18,13 +18,13 @@ steps:
 ";
 
 impl Rig {
-    async fn stored_wake_up(&self, id: Uuid) -> Time {
+    async fn stored_timer(&self, id: Uuid) -> Time {
         let loaded = self.db.load(&[id]).await.expect("answered");
-        loaded[0].next_timer_at.expect("it has a wake-up")
+        loaded[0].next_timer_at.expect("it has a timer")
     }
 
     async fn until_woken_otherwise(&self, id: Uuid, than: Time) {
-        while self.stored_wake_up(id).await == than {
+        while self.stored_timer(id).await == than {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -49,7 +49,7 @@ impl Rig {
     }
 }
 
-/// Carries a saga to its third step, while another replica finds nothing due at the wake-up that the first step left
+/// Carries a saga to its third step, while another replica finds nothing due at the timer that the first step left
 /// behind: when it is woken, and when something comes due.
 async fn woken_and_due() -> (Time, Time) {
     let here = Rig::new(Box::new(|_| vec![])).await;
@@ -70,21 +70,21 @@ async fn woken_and_due() -> (Time, Time) {
     here.engine.submit(submission).await.expect("started");
     here.does(1).await;
     here.until(id, |saga| saga.revision == 2).await;
-    let early = here.stored_wake_up(id).await;
+    let early = here.stored_timer(id).await;
     there.engine.router().expect("it is there").timer(id).await;
     tokio::time::timeout(SOON, here.until_woken_otherwise(id, early))
         .await
         .expect("it is set anew");
     here.does(2).await;
     let saga = here.until(id, |saga| saga.revision == 3).await;
-    let woken = here.stored_wake_up(id).await;
+    let woken = here.stored_timer(id).await;
     there.engine.stop().await;
     here.engine.stop().await;
     (woken, next_timer_at(&saga).expect("it has a timeout"))
 }
 
 #[tokio::test]
-async fn c5_a_wake_up_that_another_replica_has_taken_is_counted_on_by_nobody() {
+async fn c5_a_timer_that_another_replica_has_taken_is_counted_on_by_nobody() {
     let (woken, due) = woken_and_due().await;
     assert_eq!(woken, due, "the third step's timeout wakes it");
 }
