@@ -7,5 +7,4 @@ pub mod config;
 pub mod db;
 pub mod engine;
 pub mod http;
-mod reconnect;
 pub mod telemetry;

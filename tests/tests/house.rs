@@ -160,24 +160,14 @@ fn rdkafka_stands_in_the_two_buses() {
 }
 
 #[test]
-fn one_file_a_crate_knows_how_to_back_off() {
-    let sources = sources();
-    let uses = |name: &str| -> Vec<String> {
-        let own = sources
-            .iter()
-            .filter(|source| source.path.starts_with(&format!("{name}/src/")));
-        own.filter(|source| !source.lines_with("backoff::").is_empty())
-            .map(|source| source.path.clone())
-            .collect()
-    };
-    let twice = ["workflows", "orchestrator", "workers"]
-        .map(uses)
+fn backoff_is_used_by_saga_retry_only() {
+    let found = sources()
         .into_iter()
-        .filter(|files| files.len() > 1);
-    none(
-        "files that each back off in their own way",
-        twice.flatten().collect(),
-    );
+        .filter(|source| !source.path.starts_with("workers/retry/src/"))
+        .filter(|source| !source.lines_with("backoff::").is_empty())
+        .map(|source| source.path)
+        .collect();
+    none("files outside saga-retry that use backoff", found);
 }
 
 #[test]

@@ -8,9 +8,9 @@ use crate::config::{Database, Migrate};
 use crate::db::{Db, DbError, Postgres};
 use crate::engine::{Definitions, Engine, Limits, Parts, PutError};
 use crate::http::{self, HttpSettings, HttpState, Readiness};
-use crate::reconnect::Reconnect;
 use axum::Router;
 use saga_core::definition::built_in;
+use saga_retry::Backoff;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -283,7 +283,7 @@ where
     F: Future<Output = Result<T, E>>,
     E: Into<RoomsError>,
 {
-    let mut waits = Reconnect::default();
+    let mut waits = Backoff::default();
     loop {
         match attempt().await.map_err(Into::into) {
             Err(
@@ -291,7 +291,7 @@ where
                 | RoomsError::BuiltIn(PutError::Db(DbError::Unavailable(error))),
             ) => {
                 news.tell(format!("{doing}: {error}"));
-                tokio::time::sleep(waits.next_wait()).await;
+                tokio::time::sleep(waits.next_delay()).await;
             }
             done => return done,
         }

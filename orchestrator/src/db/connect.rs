@@ -1,7 +1,7 @@
 //! Connects to the database that the settings name, and goes on trying while it does not answer.
 
 use super::{Db, DbError, Postgres, Sqlite};
-use crate::reconnect::Reconnect;
+use saga_retry::Backoff;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,11 +31,11 @@ pub enum Target {
 /// up.
 pub async fn connect(target: &Target, at_most: Duration) -> Result<Arc<dyn Db>, DbError> {
     let began = Instant::now();
-    let mut pauses = Reconnect::default();
+    let mut pauses = Backoff::default();
     loop {
         match once(target).await {
             Err(DbError::Unavailable(error)) => {
-                let pause = pauses.next_wait();
+                let pause = pauses.next_delay();
                 if began.elapsed().saturating_add(pause) > at_most {
                     return Err(DbError::Unavailable(error));
                 }

@@ -1,7 +1,6 @@
 //! SDK for workers: a command comes in, a handler executes or compensates the step, the ledger records it in the same
 //! transaction, a reply goes out.
 
-pub mod again;
 pub mod bus;
 pub mod handler;
 pub mod ledger;

@@ -199,6 +199,6 @@ impl Trouble {
 
     /// What the command is answered.
     pub(crate) fn into_outcome(self) -> Outcome {
-        Outcome::retry(crate::again::causes(self.0.as_ref()))
+        Outcome::retry(saga_retry::error_chain(self.0.as_ref()))
     }
 }

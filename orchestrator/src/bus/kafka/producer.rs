@@ -7,11 +7,11 @@ use super::letters::{Letter, Letters};
 use super::settings::{MESSAGE_BYTES, PRODUCER_MESSAGES, Settings};
 use super::topics::Topics;
 use crate::bus::Published;
-use crate::reconnect::Reconnect;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseRecord, Producer as _};
 use saga_protocol::message::{OutboxMessage, Topic};
+use saga_retry::Backoff;
 use saga_worker::bus::kafka::PolledProducer;
 use saga_worker::bus::kafka::link::Link;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -236,7 +236,7 @@ impl Producer {
 
     /// Replaces the producer whenever it is broken, for as long as the process runs.
     pub async fn watch_over(self: Arc<Self>) {
-        let mut reconnect = Reconnect::default();
+        let mut backoff = Backoff::default();
         loop {
             self.context.fatal.changed.notified().await;
             while self.context.fatal.struck.load(Ordering::Acquire) {
@@ -247,11 +247,11 @@ impl Producer {
                         self.say_broken(Some(format!(
                             "the Kafka producer is broken and cannot be replaced: {error}"
                         )));
-                        tokio::time::sleep(reconnect.next_wait()).await;
+                        tokio::time::sleep(backoff.next_delay()).await;
                     }
                 }
             }
-            reconnect.answered();
+            backoff.reset();
         }
     }
 

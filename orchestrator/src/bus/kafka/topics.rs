@@ -2,10 +2,10 @@
 
 use super::control::Control;
 use super::settings::{MESSAGE_BYTES, Settings};
-use crate::reconnect::Reconnect;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use saga_protocol::message::Topic;
+use saga_retry::Backoff;
 use saga_worker::bus::kafka::link::{Client, Link};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,7 +128,7 @@ impl Topics {
 
     /// Makes what is wanted, for as long as the process runs.
     pub async fn run(self: Arc<Self>, admin: AdminClient<Client>) {
-        let mut reconnect = Reconnect::default();
+        let mut backoff = Backoff::default();
         loop {
             let wanted: Vec<_> = self.wanted().keys().cloned().collect();
             if wanted.is_empty() {
@@ -143,7 +143,7 @@ impl Topics {
             match &problem {
                 None => {
                     self.made.store(true, Ordering::Release);
-                    reconnect.answered();
+                    backoff.reset();
                 }
                 Some(problem) if self.state().err().as_ref() != Some(problem) => {
                     tracing::warn!("{problem}; trying on");
@@ -153,7 +153,7 @@ impl Topics {
             let failed = problem.is_some();
             *self.problem.lock().expect("no holder of this lock panics") = problem;
             if failed {
-                tokio::time::sleep(reconnect.next_wait()).await;
+                tokio::time::sleep(backoff.next_delay()).await;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Opening a ledger: the schema or file of one worker, its migrations, its connections.
 
 use super::tx::Tx;
-use crate::again::again;
+use saga_retry::retry;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -241,7 +241,7 @@ async fn migrate_postgres(
     };
     let doing = format!("reach the database of worker {name}");
     loop {
-        let done = again(&doing, shutdown, is_outage, || async {
+        let done = retry(&doing, shutdown, is_outage, || async {
             let mut connection = PgConnection::connect_with(options).await?;
             let missing = match migrations {
                 Migrations::Run => migrator

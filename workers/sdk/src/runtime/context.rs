@@ -2,7 +2,6 @@
 
 use super::hold::{Hold, InFlight};
 use super::settings::Settings;
-use crate::again::{again, causes};
 use crate::bus::{DeadLetter, ReplySink};
 use crate::handler::Work;
 use crate::ledger::{Ledger, is_no_commands_fault};
@@ -10,6 +9,7 @@ use async_trait::async_trait;
 use saga_protocol::Time;
 use saga_protocol::ledger::{COMMAND_LIFE, is_too_old};
 use saga_protocol::message::{Command, Envelope, OutboxMessage, Reply, Topic};
+use saga_retry::{error_chain, retry};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -93,7 +93,7 @@ impl Context {
                 return tracing::error!(saga.id = %saga, step, "command {} has no JSON form: {error}", command.id());
             }
         };
-        let sent = again(
+        let sent = retry(
             "send a dead letter",
             &self.shutdown,
             |_| true,
@@ -134,7 +134,7 @@ impl Context {
             .iter()
             .map(|(one, reply)| (reply.clone(), one.envelope.clone()))
             .collect();
-        let sent = again(
+        let sent = retry(
             "send replies",
             &self.shutdown,
             |_| true,
@@ -164,7 +164,7 @@ impl Context {
                 continue;
             }
             let commands: Vec<&Command> = piece.iter().map(|one| &one.command).collect();
-            match again(&doing, &self.shutdown, is_no_commands_fault, || {
+            match retry(&doing, &self.shutdown, is_no_commands_fault, || {
                 work.attempt(self, &commands)
             })
             .await
@@ -173,8 +173,11 @@ impl Context {
                 Ok(None) => {}
                 Err(error) if piece.len() == 1 => {
                     for one in piece {
-                        self.dead_letter(one, format!("the ledger refuses it: {}", causes(&error)))
-                            .await;
+                        self.dead_letter(
+                            one,
+                            format!("the ledger refuses it: {}", error_chain(&error)),
+                        )
+                        .await;
                     }
                 }
                 Err(_) => {

@@ -3,12 +3,12 @@
 
 use super::context::Context;
 use super::run_handlers::{Ran, caught};
-use crate::again::causes;
 use crate::handler::{Due, Handler, Work};
 use crate::ledger::{Finish, Key, Tx, due, is_outage, lock, told, write};
 use saga_protocol::Time;
 use saga_protocol::ledger::{self, LedgerEntry};
 use saga_protocol::message::{Envelope, Reply};
+use saga_retry::error_chain;
 use std::time::Duration;
 
 /// How often the ledger is looked at. Somebody waits for the kitchen, but not for this.
@@ -25,13 +25,13 @@ pub async fn run(context: &Context) {
             Ok(CHUNK) => continue,
             Ok(_) => {}
             Err(error) if is_outage(&error) => {
-                tracing::debug!("worker {}: {}", context.name, causes(&error))
+                tracing::debug!("worker {}: {}", context.name, error_chain(&error))
             }
             Err(error) => {
                 tracing::warn!(
                     "worker {} could not look at what is due: {}",
                     context.name,
-                    causes(&error)
+                    error_chain(&error)
                 );
             }
         }
@@ -78,7 +78,7 @@ async fn tell(context: &Context, entries: &[LedgerEntry]) -> Result<(), sqlx::Er
         tracing::warn!(
             "worker {} could not tell how steps ended, and will again: {}",
             context.name,
-            causes(&error)
+            error_chain(&error)
         );
         return Ok(());
     }

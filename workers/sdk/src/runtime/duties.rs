@@ -1,9 +1,9 @@
 //! What a worker does beside its commands: it says that it is there, and forgets what nobody can need.
 
 use super::context::{Context, today};
-use crate::again::causes;
 use crate::bus::HowFar;
 use saga_protocol::message::{Heartbeat, ServedStep};
+use saga_retry::error_chain;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub async fn heartbeats(context: &Context, member: &str, serves: &[ServedStep], 
             tracing::debug!(
                 "worker {} could not say that it is there: {}",
                 context.name,
-                causes(&error)
+                error_chain(&error)
             );
         }
     }
@@ -61,7 +61,7 @@ pub async fn pruning(context: &Context) {
             Err(error) => tracing::debug!(
                 "worker {} could not prune its ledger: {}",
                 context.name,
-                causes(&error)
+                error_chain(&error)
             ),
         }
         tokio::select! {

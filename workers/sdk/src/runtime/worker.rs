@@ -3,11 +3,11 @@
 use super::context::Context;
 use super::settings::Settings;
 use super::{due, duties, inside, outside};
-use crate::again::causes;
 use crate::bus::{CommandSource, ReplySink};
 use crate::handler::Work;
 use crate::ledger::{Ledger, LedgerTarget, OpenError, Script};
 use saga_protocol::message::ServedStep;
+use saga_retry::error_chain;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -118,7 +118,7 @@ impl Worker {
             tracing::warn!(
                 member,
                 "worker {name} could not say that it leaves: {}",
-                causes(&error)
+                error_chain(&error)
             );
         }
         context.ledger.close().await;

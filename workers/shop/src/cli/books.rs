@@ -4,7 +4,7 @@ use super::settings::DatabaseArgs;
 use crate::books::{
     Effects, ReadError, check as check_books, read_gateway, read_workers, status_of,
 };
-use saga_worker::again::causes;
+use saga_retry::error_chain;
 use saga_worker::ledger::LedgerTarget;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ pub async fn check(args: &CheckArgs) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: the books cannot be read: {}", causes(&error));
+            eprintln!("error: the books cannot be read: {}", error_chain(&error));
             ExitCode::FAILURE
         }
     }

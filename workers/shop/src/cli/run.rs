@@ -3,7 +3,7 @@
 use super::health::{self, Health};
 use super::settings::{DatabaseArgs, RunArgs, RunSettings};
 use crate::handlers::{HandlerSettings, Payment, built_in};
-use saga_worker::again::causes;
+use saga_retry::error_chain;
 use saga_worker::bus::kafka::{KafkaSink, KafkaSource, make_topics};
 use saga_worker::ledger::{Ledger, LedgerTarget, Migrations};
 use saga_worker::runtime::Worker;
@@ -27,7 +27,7 @@ pub async fn run(args: RunArgs, shutdown: CancellationToken) -> ExitCode {
         // Asked to stop before it began: that is no failure.
         Err(_) if shutdown.is_cancelled() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", causes(error.as_ref()));
+            eprintln!("error: {}", error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -134,7 +134,7 @@ pub async fn migrate(
                 ledger.close().await;
             }
             Err(error) => {
-                eprintln!("error: {}", causes(&error));
+                eprintln!("error: {}", error_chain(&error));
                 return ExitCode::FAILURE;
             }
         }

@@ -5,10 +5,10 @@ use super::settings::KafkaSettings;
 use super::shared::Shared;
 use super::sink::KafkaSink;
 use super::window::WINDOW;
-use crate::again::again;
 use crate::bus::{CommandSource, Delivered, HowFar, ReplySink};
 use async_trait::async_trait;
 use rdkafka::error::KafkaError;
+use saga_retry::retry;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -70,7 +70,7 @@ impl KafkaSource {
             return true;
         };
         let sink = &self.sink;
-        let put = again(
+        let put = retry(
             "send a dead letter",
             &self.shutdown,
             |_| true,

@@ -2,11 +2,11 @@
 
 use super::link::Client;
 use super::settings::KafkaSettings;
-use crate::again::again;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use saga_protocol::message::Topic;
+use saga_retry::retry;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ pub async fn make_topics(
         &settings.client("worker"),
         Client(Arc::clone(&settings.link)),
     )?;
-    let made = again(
+    let made = retry(
         "make the topics",
         shutdown,
         |_| true,

@@ -3,7 +3,7 @@
 use saga_protocol::Failure;
 use saga_protocol::Payload;
 use saga_protocol::message::MAX_OUTPUT_BYTES;
-use saga_worker::again::causes;
+use saga_retry::error_chain;
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl Client {
             Ok(said) => said,
             Err(error) => Said::Nothing(format!(
                 "no answer from the payment gateway: {}",
-                causes(&error)
+                error_chain(&error)
             )),
         }
     }
