@@ -1,23 +1,22 @@
-//! What a client of the orchestrator does.
+//! HTTP client of the orchestrator.
 
-use crate::SOON;
+use crate::WAIT_TIMEOUT;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Between two looks at a saga. The one place where these tests wait by the clock: what they wait for is another
-/// process.
-const LOOK: Duration = Duration::from_millis(15);
+/// Pause between two polls. The only place where these tests sleep: the awaited state is in another process.
+const POLL_INTERVAL: Duration = Duration::from_millis(15);
 
-/// One orchestrator, over HTTP.
+/// Client of one orchestrator.
 #[derive(Clone)]
-pub struct Api {
+pub struct ApiClient {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
     http: reqwest::Client,
 }
 
-/// A valid order; the token says how its payment goes.
+/// A valid order. The token selects how the simulated gateway answers.
 pub fn order(token: &str) -> Value {
     json!({
         "customer": "c-1", "store": "s-1", "fulfilment": "delivery",
@@ -26,11 +25,11 @@ pub fn order(token: &str) -> Value {
     })
 }
 
-impl Api {
-    /// The orchestrator at that port.
+impl ApiClient {
+    /// A client for the orchestrator at a port.
     ///
     /// # Panics
-    /// If no HTTP client can be made.
+    /// If the HTTP client cannot be built.
     pub fn new(port: u16) -> Self {
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(40))
@@ -42,68 +41,68 @@ impl Api {
         }
     }
 
-    /// Waits until it answers that it is ready.
+    /// Waits until `/readyz` succeeds.
     ///
     /// # Panics
-    /// If it is not within [`SOON`].
-    pub async fn ready(&self) {
-        let began = Instant::now();
+    /// If that takes longer than [`WAIT_TIMEOUT`].
+    pub async fn wait_until_ready(&self) {
+        let started_at = Instant::now();
         loop {
             if self
                 .get("/readyz")
                 .await
-                .is_ok_and(|answer| answer.status().is_success())
+                .is_ok_and(|response| response.status().is_success())
             {
                 return;
             }
             assert!(
-                began.elapsed() < SOON,
-                "{} is not ready within {SOON:?}",
+                started_at.elapsed() < WAIT_TIMEOUT,
+                "{} is not ready after {WAIT_TIMEOUT:?}",
                 self.url
             );
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Waits until so many members of workers are there.
+    /// Waits until `/workers` lists that many members.
     ///
     /// # Panics
-    /// If they are not within [`SOON`].
-    pub async fn members(&self, count: usize) {
-        let began = Instant::now();
+    /// If that takes longer than [`WAIT_TIMEOUT`].
+    pub async fn wait_for_members(&self, count: usize) {
+        let started_at = Instant::now();
         loop {
-            let mut there = 0;
-            if let Ok(answer) = self.get("/workers").await
-                && let Ok(workers) = answer.json::<Value>().await
+            let mut count_seen = 0;
+            if let Ok(response) = self.get("/workers").await
+                && let Ok(workers) = response.json::<Value>().await
             {
                 let members = |worker: &Value| worker["members"].as_array().map_or(0, Vec::len);
-                there = workers["workers"]
+                count_seen = workers["workers"]
                     .as_array()
                     .map_or(0, |workers| workers.iter().map(members).sum());
             }
-            if there >= count {
+            if count_seen >= count {
                 return;
             }
             assert!(
-                began.elapsed() < SOON,
-                "{there} members of {count} are there within {SOON:?}"
+                started_at.elapsed() < WAIT_TIMEOUT,
+                "{count_seen} of {count} members after {WAIT_TIMEOUT:?}"
             );
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// GET.
+    /// Sends a GET.
     ///
     /// # Errors
-    /// If there is no answer.
+    /// If the server does not respond.
     pub async fn get(&self, path: &str) -> reqwest::Result<Response> {
         self.http.get(format!("{}{path}", self.url)).send().await
     }
 
-    /// POST with JSON and headers.
+    /// Sends a POST with a JSON body.
     ///
     /// # Errors
-    /// If there is no answer.
+    /// If the server does not respond.
     pub async fn post(
         &self,
         path: &str,
@@ -117,30 +116,30 @@ impl Api {
         request.send().await
     }
 
-    /// Places an order, and says its id.
+    /// Places an order and returns its id.
     ///
     /// # Panics
-    /// If it is not accepted.
-    pub async fn place(&self, token: &str) -> String {
-        let answer = self
+    /// If the order is not accepted.
+    pub async fn place_order(&self, token: &str) -> String {
+        let response = self
             .post("/orders", &order(token), &[])
             .await
-            .expect("an answer");
+            .expect("the server responds");
         assert_eq!(
-            answer.status(),
+            response.status(),
             StatusCode::ACCEPTED,
             "{:?}",
-            answer.text().await
+            response.text().await
         );
-        let body: Value = answer.json().await.expect("an order");
+        let body: Value = response.json().await.expect("an order");
         body["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Cancels an order: the status of the answer.
+    /// Cancels an order and returns the HTTP status.
     ///
     /// # Errors
-    /// If there is no answer.
-    pub async fn cancel(&self, id: &str) -> reqwest::Result<StatusCode> {
+    /// If the server does not respond.
+    pub async fn cancel_order(&self, id: &str) -> reqwest::Result<StatusCode> {
         let body = json!({"reason": "the customer changed their mind"});
         Ok(self
             .post(&format!("/orders/{id}/cancel"), &body, &[])
@@ -148,52 +147,57 @@ impl Api {
             .status())
     }
 
-    /// The saga, if there is an answer.
+    /// The saga, if the server responds.
     pub async fn saga(&self, id: &str) -> Option<Value> {
-        let answer = self.get(&format!("/sagas/{id}")).await.ok()?;
-        if answer.status() == StatusCode::OK {
-            answer.json().await.ok()
+        let response = self.get(&format!("/sagas/{id}")).await.ok()?;
+        if response.status() == StatusCode::OK {
+            response.json().await.ok()
         } else {
             None
         }
     }
 
-    /// Waits until the saga is where `reached` says; through restarts of the orchestrator.
+    /// Waits until the saga satisfies `reached`, across restarts of the orchestrator.
     ///
     /// # Panics
-    /// If it is not within [`SOON`].
-    pub async fn until(&self, id: &str, what: &str, reached: impl Fn(&Value) -> bool) -> Value {
-        let began = Instant::now();
+    /// If that takes longer than [`WAIT_TIMEOUT`].
+    pub async fn wait_for(
+        &self,
+        id: &str,
+        description: &str,
+        reached: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let started_at = Instant::now();
         loop {
             let saga = self.saga(id).await;
             if let Some(saga) = saga.as_ref().filter(|saga| reached(saga)) {
                 return saga.clone();
             }
             assert!(
-                began.elapsed() < SOON,
-                "saga {id} is not {what} within {SOON:?}: {saga:#?}"
+                started_at.elapsed() < WAIT_TIMEOUT,
+                "saga {id} is not {description} after {WAIT_TIMEOUT:?}: {saga:#?}"
             );
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     /// Waits until the saga has that status.
-    pub async fn until_status(&self, id: &str, status: &str) -> Value {
-        self.until(id, status, |saga| saga["status"] == status)
+    pub async fn wait_for_status(&self, id: &str, status: &str) -> Value {
+        self.wait_for(id, status, |saga| saga["status"] == status)
             .await
     }
 
     /// Waits until the saga is completed or compensated.
-    pub async fn until_finished(&self, id: &str) -> Value {
-        self.until(id, "finished", |saga| {
+    pub async fn wait_until_finished(&self, id: &str) -> Value {
+        self.wait_for(id, "finished", |saga| {
             saga["status"] == "completed" || saga["status"] == "compensated"
         })
         .await
     }
 
     /// Waits until a step has that status.
-    pub async fn until_step(&self, id: &str, step: &str, status: &str) -> Value {
-        self.until(id, &format!("{status} at {step}"), |saga| {
+    pub async fn wait_for_step(&self, id: &str, step: &str, status: &str) -> Value {
+        self.wait_for(id, &format!("{status} at {step}"), |saga| {
             step_status(saga, step) == status
         })
         .await

@@ -1,10 +1,10 @@
-//! Separate processes on PostgreSQL and Kafka: a payment gateway, workers, orchestrators; a database and topics of its
-//! own.
+//! A cluster of separate processes on PostgreSQL and Kafka: payment gateway, workers and orchestrators, with its own
+//! database and topic prefix.
 
-use crate::api::Api;
-use crate::invariants::{Ends, Records, check};
-use crate::process::{Held, Process, free_port};
-use crate::skip::need;
+use crate::api::ApiClient;
+use crate::invariants::{DataSources, FinalCounts, check_invariants};
+use crate::process::{FreezeGuard, Process, free_port};
+use crate::require::require_env;
 use orchestrator::db::Target;
 use saga_worker::ledger::LedgerTarget;
 use sqlx::{Connection, PgConnection};
@@ -12,101 +12,101 @@ use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use uuid::Uuid;
 
-/// The workers of an order.
+/// The workers of the order workflow.
 pub const WORKERS: [&str; 4] = ["order", "pay", "store", "deliver"];
 
-/// How a cluster is set up.
-pub struct Setup {
-    /// How many orchestrators.
+/// What a test asks of its cluster.
+pub struct ClusterConfig {
+    /// Number of orchestrator processes.
     pub orchestrators: usize,
-    /// How many members each worker has, each a process of its own.
+    /// Number of processes per worker.
     pub members: usize,
-    /// The workers' `AUTO`.
+    /// `AUTO` of the workers.
     pub auto: &'static str,
-    /// No other cluster runs beside it: it is going to break PostgreSQL or Kafka, which all of them share.
-    pub alone: bool,
+    /// Runs while no other cluster does: the test breaks PostgreSQL or Kafka, which all clusters share.
+    pub exclusive: bool,
 }
 
-/// Who may use PostgreSQL and Kafka: many at once, or one that breaks them.
+/// Access to PostgreSQL and Kafka: shared by most tests, exclusive for one that breaks them.
 static SERVICES: RwLock<()> = RwLock::const_new(());
 
-/// Held as long as a cluster runs.
-enum Share {
-    Many(#[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'static, ()>),
-    Alone(#[expect(dead_code, reason = "held, not read")] RwLockWriteGuard<'static, ()>),
+/// The lock that a cluster holds while it runs.
+enum ServiceAccess {
+    Shared(#[expect(dead_code, reason = "held for its drop")] RwLockReadGuard<'static, ()>),
+    Exclusive(#[expect(dead_code, reason = "held for its drop")] RwLockWriteGuard<'static, ()>),
 }
 
-impl Default for Setup {
+impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
             orchestrators: 1,
             members: 1,
             auto: "0s",
-            alone: false,
+            exclusive: false,
         }
     }
 }
 
-/// Everything that a test has running.
+/// The processes of one test.
 pub struct Cluster {
-    /// By number; several where several were asked for.
+    /// The orchestrators, in start order.
     pub orchestrators: Vec<Orchestrator>,
-    /// Each worker's members, in the order of [`WORKERS`].
+    /// The members of each worker, in the order of [`WORKERS`].
     pub workers: Vec<Vec<Process>>,
     /// The payment gateway.
     pub gateway: Process,
-    /// Where its books are.
+    /// Base URL of the payment gateway.
     pub gateway_url: String,
-    /// This test's database.
+    /// URL of this test's database.
     pub database_url: String,
-    /// What all this test's topics begin with.
+    /// Topic prefix of this test.
     pub prefix: String,
-    /// The brokers.
+    /// Kafka bootstrap servers.
     pub brokers: String,
     auto: &'static str,
     admin_url: String,
     database: String,
     folder: TempDir,
-    _share: Share,
+    _access: ServiceAccess,
 }
 
 /// One orchestrator process.
 pub struct Orchestrator {
     /// The process.
     pub process: Process,
-    /// Its HTTP side.
-    pub api: Api,
+    /// Client of its HTTP API.
+    pub api: ApiClient,
     port: u16,
 }
 
 impl Cluster {
-    /// Starts all processes and waits until every orchestrator is ready. `None`: a real part is missing, and was said
-    /// so.
+    /// Starts all processes and waits until every orchestrator is ready. Returns `None` if PostgreSQL or Kafka is
+    /// not configured; the skip is then printed.
     ///
     /// # Panics
-    /// If a part does not come up.
-    pub async fn start(test: &str, setup: Setup) -> Option<Self> {
-        let admin_url = need("DATABASE_URL", test)?;
-        let brokers = need("KAFKA_BROKERS", test)?;
-        let share = if setup.alone {
-            Share::Alone(SERVICES.write().await)
+    /// If a process does not become ready.
+    pub async fn start(test: &str, config: ClusterConfig) -> Option<Self> {
+        let admin_url = require_env("DATABASE_URL", test)?;
+        let brokers = require_env("KAFKA_BROKERS", test)?;
+        let access = if config.exclusive {
+            ServiceAccess::Exclusive(SERVICES.write().await)
         } else {
-            Share::Many(SERVICES.read().await)
+            ServiceAccess::Shared(SERVICES.read().await)
         };
         let database = format!("t_{}", Uuid::now_v7().simple());
         let mut connection = PgConnection::connect(&admin_url)
             .await
-            .expect("PostgreSQL answers");
+            .expect("PostgreSQL responses");
         let create = sqlx::AssertSqlSafe(format!("create database {database}"));
         sqlx::raw_sql(create)
             .execute(&mut connection)
             .await
-            .expect("a database of its own");
+            .expect("the database is created");
         let database_url = format!(
             "{}/{database}",
             admin_url.rsplit_once('/').expect("a URL with a database").0
         );
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let gateway_port = free_port();
         let listen = format!("127.0.0.1:{gateway_port}");
         let gateway = Process::start(
@@ -124,31 +124,35 @@ impl Cluster {
             database_url,
             prefix: format!("{database}."),
             brokers,
-            auto: setup.auto,
+            auto: config.auto,
             admin_url,
             database,
             folder,
-            _share: share,
+            _access: access,
         };
-        for _ in 0..setup.orchestrators {
+        for _ in 0..config.orchestrators {
             cluster.add_orchestrator();
         }
         for worker in WORKERS {
-            let members = (0..setup.members)
+            let members = (0..config.members)
                 .map(|_| cluster.start_worker(worker))
                 .collect();
             cluster.workers.push(members);
         }
         for orchestrator in &cluster.orchestrators {
-            orchestrator.api.ready().await;
+            orchestrator.api.wait_until_ready().await;
         }
-        // One that was stopped amid its migrations would hold the lock that all the others wait for.
-        cluster.api().members(WORKERS.len() * setup.members).await;
+        // Wait for the members as well: a worker killed during its migrations would keep holding the migration lock
+        // that all others wait for.
+        cluster
+            .api()
+            .wait_for_members(WORKERS.len() * config.members)
+            .await;
         Some(cluster)
     }
 
-    /// The first orchestrator's HTTP side.
-    pub fn api(&self) -> &Api {
+    /// Client of the first orchestrator.
+    pub fn api(&self) -> &ApiClient {
         &self.orchestrators[0].api
     }
 
@@ -160,17 +164,17 @@ impl Cluster {
         &mut self.workers[index_of(worker)]
     }
 
-    /// The first member of that worker stands still until this is dropped.
+    /// Freezes the first member of a worker until the guard is dropped.
     ///
     /// # Panics
     /// If there is no such worker.
-    pub fn hold(&self, worker: &str) -> Held<'_> {
-        self.workers[index_of(worker)][0].hold()
+    pub fn freeze_scoped(&self, worker: &str) -> FreezeGuard<'_> {
+        self.workers[index_of(worker)][0].freeze_scoped()
     }
 
-    /// Where it is written what it has done.
-    pub fn records(&self) -> Records {
-        Records {
+    /// Where the invariants are read from.
+    pub fn data_sources(&self) -> DataSources {
+        DataSources {
             engine: Target::Postgres {
                 url: self.database_url.clone(),
                 shards: 1,
@@ -182,18 +186,18 @@ impl Cluster {
         }
     }
 
-    /// One more orchestrator.
+    /// Starts one more orchestrator.
     pub fn add_orchestrator(&mut self) {
         let port = free_port();
         let process = self.start_orchestrator(port);
         self.orchestrators.push(Orchestrator {
             process,
-            api: Api::new(port),
+            api: ApiClient::new(port),
             port,
         });
     }
 
-    /// The same orchestrator again, after it was killed.
+    /// Starts an orchestrator again after it was killed, on the same port.
     pub fn restart_orchestrator(&mut self, index: usize) {
         let process = self.start_orchestrator(self.orchestrators[index].port);
         self.orchestrators[index].process = process;
@@ -212,7 +216,7 @@ impl Cluster {
         )
     }
 
-    /// One more member of a worker.
+    /// Starts one more member of a worker.
     pub fn start_worker(&self, worker: &str) -> Process {
         let mut variables = self.variables();
         variables.extend([
@@ -238,32 +242,31 @@ impl Cluster {
         ]
     }
 
-    /// Once all is quiet: checks what must hold and that so many sagas came to each end, ends everything in good order,
-    /// and drops the database.
+    /// Checks the invariants and the number of sagas per final status, stops every process and drops the database.
     ///
     /// # Panics
-    /// If an invariant does not hold, or a process does not leave with 0.
-    pub async fn end(mut self, ends: Ends) {
-        assert_eq!(check(&self.records()).await, ends);
+    /// If an invariant is violated, or a process does not exit with 0.
+    pub async fn stop(mut self, counts: FinalCounts) {
+        assert_eq!(check_invariants(&self.data_sources()).await, counts);
         for orchestrator in &mut self.orchestrators {
             assert_eq!(
-                orchestrator.process.end(),
+                orchestrator.process.stop(),
                 Some(0),
-                "an orchestrator leaves in good order"
+                "orchestrator exits cleanly"
             );
         }
         for member in self.workers.iter_mut().flatten() {
             assert_eq!(
-                member.end(),
+                member.stop(),
                 Some(0),
-                "a worker leaves in good order: {}",
+                "worker exits cleanly: {}",
                 member.tail()
             );
         }
-        self.gateway.end();
+        self.gateway.stop();
         let mut connection = PgConnection::connect(&self.admin_url)
             .await
-            .expect("PostgreSQL answers");
+            .expect("PostgreSQL responses");
         let drop = sqlx::AssertSqlSafe(format!("drop database {} with (force)", self.database));
         sqlx::raw_sql(drop)
             .execute(&mut connection)

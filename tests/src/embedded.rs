@@ -1,72 +1,72 @@
-//! The orchestrator alone, as a newcomer starts it: SQLite, all workers and the gateway in one process.
+//! The embedded orchestrator: SQLite, all workers and the payment gateway in one process.
 
-use crate::api::Api;
-use crate::invariants::{Ends, Records, check};
+use crate::api::ApiClient;
+use crate::invariants::{DataSources, FinalCounts, check_invariants};
 use crate::process::{Process, free_port};
 use orchestrator::db::Target;
 use saga_worker::ledger::{Ledger, LedgerTarget, Tx};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// What stands in the log before the gateway's address.
+/// The log text in front of the gateway's address.
 const GATEWAY: &str = "the payment gateway's simulator is at ";
 
 /// One embedded orchestrator.
 pub struct Embedded {
     /// The process.
     pub process: Process,
-    /// Its HTTP side.
-    pub api: Api,
+    /// Client of its HTTP API.
+    pub api: ApiClient,
     folder: TempDir,
     port: u16,
     auto: &'static str,
 }
 
 impl Embedded {
-    /// Starts it in a folder of its own.
+    /// Starts it with a temporary data folder.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If it does not become ready.
     pub async fn start(auto: &'static str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
         let process = run(&folder, port, auto);
         let embedded = Self {
             process,
-            api: Api::new(port),
+            api: ApiClient::new(port),
             folder,
             port,
             auto,
         };
-        embedded.api.ready().await;
+        embedded.api.wait_until_ready().await;
         embedded
     }
 
-    /// `kill -9`, and again on the same data.
+    /// Kills the process with SIGKILL and starts it again on the same data.
     pub async fn kill_and_restart(&mut self) {
         self.process.kill();
         self.process = run(&self.folder, self.port, self.auto);
-        self.api.ready().await;
+        self.api.wait_until_ready().await;
     }
 
-    /// Where the gateway of this process is: it says so when it starts.
+    /// URL of the embedded payment gateway, read from the log.
     ///
     /// # Panics
-    /// If it has not said so.
+    /// If the log does not contain it.
     pub fn gateway_url(&self) -> String {
-        let said = self.process.said();
+        let said = self.process.log();
         let (_, rest) = said
             .rsplit_once(GATEWAY)
-            .expect("it says where its gateway is");
+            .expect("the log contains the gateway address");
         rest.split_whitespace()
             .next()
             .expect("an address")
             .to_owned()
     }
 
-    /// Where it is written what it has done.
-    pub fn records(&self) -> Records {
-        Records {
+    /// Where the invariants are read from.
+    pub fn data_sources(&self) -> DataSources {
+        DataSources {
             engine: Target::Sqlite {
                 path: self.data().join("saga.db"),
             },
@@ -75,31 +75,31 @@ impl Embedded {
         }
     }
 
-    /// That worker stands still until this is dropped: another has its ledger's file for itself, as a backup would.
+    /// Blocks a worker until the transaction is dropped, by locking its ledger file for writing.
     ///
     /// # Panics
-    /// If the file is not there.
-    pub async fn hold(&self, worker: &str) -> Tx {
+    /// If the ledger does not exist.
+    pub async fn freeze_scoped(&self, worker: &str) -> Tx {
         let ledger = Ledger::open_existing(worker, &self.ledgers())
             .await
-            .expect("it can be opened");
+            .expect("the ledger opens");
         ledger
-            .expect("every worker has one")
+            .expect("every worker has a ledger")
             .begin()
             .await
-            .expect("it is lent for a moment")
+            .expect("the ledger file is locked")
     }
 
-    /// Once all is quiet: checks what must hold and that so many sagas came to each end, and ends it in good order.
+    /// Once all is quiet: checks what must hold and that so many sagas came to each end, and counts it in good order.
     ///
     /// # Panics
-    /// If an invariant does not hold, or it does not leave with 0.
-    pub async fn end(mut self, ends: Ends) {
-        assert_eq!(check(&self.records()).await, ends);
+    /// If an invariant is violated, or the process does not exit with 0.
+    pub async fn stop(mut self, counts: FinalCounts) {
+        assert_eq!(check_invariants(&self.data_sources()).await, counts);
         assert_eq!(
-            self.process.end(),
+            self.process.stop(),
             Some(0),
-            "it leaves in good order: {}",
+            "the process exits cleanly: {}",
             self.process.tail()
         );
     }

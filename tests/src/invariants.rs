@@ -1,82 +1,82 @@
-//! What must hold once all is quiet (I1, I2, I3, I8, I10, I12), whatever a system is made of: counted by those who had
-//! the effects, the workers' own tables and the gateway's books, against what the orchestrator keeps of each saga.
+//! The invariants that hold once a system is idle (I1, I2, I3, I8, I10, I12). Effects are counted where they happened,
+//! in the workers' tables and the gateway's charges, and compared with the orchestrator's sagas.
 
-mod verdict;
+mod rules;
 
-use crate::SOON;
+use crate::WAIT_TIMEOUT;
 use orchestrator::db::{Db, ListFilter, Target, connect};
+use rules::find_violations;
 use saga_core::saga::{Saga, Status};
 use saga_worker::ledger::LedgerTarget;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-use verdict::verdict;
 use workers::books::{Effects, read_gateway, read_workers};
 
-/// Sagas of one page of a list.
+/// Page size when listing sagas.
 const PAGE: u32 = 500;
 
-/// Where it is written what a system has done.
-pub struct Records {
-    /// The orchestrator's tables.
+/// The stores that together say what a system has done.
+pub struct DataSources {
+    /// The orchestrator's database.
     pub engine: Target,
-    /// The workers' ledgers and tables.
+    /// The workers' databases.
     pub workers: LedgerTarget,
-    /// The payment gateway, which is asked for its books.
+    /// Base URL of the payment gateway, whose charges are read.
     pub gateway: String,
 }
 
-/// How many sagas came to which end.
+/// The number of sagas per final status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ends {
-    /// All done.
+pub struct FinalCounts {
+    /// Completed sagas.
     pub completed: usize,
-    /// All undone.
+    /// Compensated sagas.
     pub compensated: usize,
 }
 
-/// Checks all sagas of a system, and says how they ended.
+/// Checks the invariants over all sagas of a system and counts their final statuses.
 ///
 /// # Panics
-/// If an invariant does not hold.
-pub async fn check(records: &Records) -> Ends {
-    let db = connect(&records.engine, SOON)
+/// If an invariant is violated.
+pub async fn check_invariants(records: &DataSources) -> FinalCounts {
+    let db = connect(&records.engine, WAIT_TIMEOUT)
         .await
-        .expect("the orchestrator's database answers");
+        .expect("the orchestrator's database responses");
     outbox_drains(&*db).await;
     assert_eq!(
-        db.forgotten(10).await.expect("answered"),
+        db.forgotten(10).await.expect("the database responds"),
         Vec::<Uuid>::new(),
-        "I12: a saga that nothing will move"
+        "I12: unfinished sagas without a message or a timer"
     );
     let sagas = sagas(&*db).await;
     let mut effects = Effects::default();
     read_workers(&records.workers, &mut effects)
         .await
-        .expect("the workers' books can be read");
+        .expect("the workers' databases are readable");
     read_gateway(&records.gateway, &mut effects)
         .await
-        .expect("the gateway shows its books");
-    let violations = verdict(&sagas, effects);
+        .expect("the gateway lists its charges");
+    let violations = find_violations(&sagas, effects);
     assert!(violations.is_empty(), "{}", violations.join("\n"));
-    let ended = |end| sagas.values().filter(|status| **status == end).count();
-    Ends {
-        completed: ended(Status::Completed),
-        compensated: ended(Status::Compensated),
+    let count = |wanted| sagas.values().filter(|status| **status == wanted).count();
+    FinalCounts {
+        completed: count(Status::Completed),
+        compensated: count(Status::Compensated),
     }
 }
 
-/// Within bounded time nothing is left to publish (I10).
+/// Waits until nothing is left to publish (I10).
 async fn outbox_drains(db: &dyn Db) {
-    let began = Instant::now();
+    let started_at = Instant::now();
     loop {
-        let (pending, _) = db.outbox_backlog().await.expect("answered");
+        let (pending, _) = db.outbox_backlog().await.expect("the database responds");
         if pending == 0 {
             return;
         }
         assert!(
-            began.elapsed() < SOON,
-            "I10: {pending} rows are still in the outbox"
+            started_at.elapsed() < WAIT_TIMEOUT,
+            "I10: {pending} outbox rows are still unpublished"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -90,9 +90,9 @@ async fn sagas(db: &dyn Db) -> BTreeMap<Uuid, Status> {
         ..ListFilter::default()
     };
     loop {
-        let page = db.list(&filter).await.expect("answered");
+        let page = db.list(&filter).await.expect("the database responds");
         for state in page.states {
-            let saga = Saga::from_json(&state).expect("a stored saga can be read");
+            let saga = Saga::from_json(&state).expect("the stored saga parses");
             sagas.insert(saga.id, saga.status);
         }
         filter.before = page.next;

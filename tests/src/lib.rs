@@ -1,13 +1,14 @@
-//! Real processes on a real PostgreSQL and a real Kafka: started, broken, and checked.
+//! Harness of the end-to-end tests: processes on a real PostgreSQL and Kafka are started, broken and checked.
 
 pub mod api;
 pub mod cluster;
 pub mod embedded;
 pub mod invariants;
 pub mod process;
-pub mod skip;
+pub mod require;
 
 use std::time::Duration;
 
-/// Longer than anything here takes on a busy machine with two cores; tests wait for states, not for time.
-pub const SOON: Duration = Duration::from_secs(90);
+/// The limit of every wait. Tests wait for states, and this is longer than any of them takes on a busy machine
+/// with two cores.
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(90);

@@ -1,4 +1,4 @@
-//! A process of ours: started with its own environment, logged to a file, ended with the test.
+//! A process under test: started with its own environment, logged to a file, killed with the test.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -8,16 +8,16 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// A process that stands still as long as this is held.
-pub struct Held<'a>(&'a Process);
+/// Keeps a process frozen until it is dropped.
+pub struct FreezeGuard<'a>(&'a Process);
 
-impl Drop for Held<'_> {
+impl Drop for FreezeGuard<'_> {
     fn drop(&mut self) {
-        self.0.thaw();
+        self.0.resume();
     }
 }
 
-/// One running program.
+/// A running program.
 pub struct Process {
     child: Child,
     name: String,
@@ -25,10 +25,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program` (of this workspace) with these arguments and variables; its output goes to `folder/name.log`.
+    /// Starts a program of this workspace. Its output goes to `folder/name.log`.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// If the program does not start.
     pub fn start(
         program: &str,
         name: &str,
@@ -42,7 +42,7 @@ impl Process {
             .append(true)
             .open(&log)
             .expect("a log file");
-        let child = Command::new(binary(program))
+        let child = Command::new(program_folder().join(program))
             .args(arguments)
             .env_remove("DATABASE_URL")
             .env_remove("KAFKA_BROKERS")
@@ -65,47 +65,47 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has said so far.
-    pub fn said(&self) -> String {
+    /// The log so far.
+    pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// `kill -9`: it gets no word in.
+    /// Sends SIGKILL and waits for the exit.
     pub fn kill(&mut self) {
         self.signal("KILL");
         let _status = self.child.wait();
     }
 
-    /// SIGSTOP: it stays, and does nothing.
+    /// Sends SIGSTOP.
     pub fn freeze(&self) {
         self.signal("STOP");
     }
 
-    /// SIGCONT.
-    pub fn thaw(&self) {
+    /// Sends SIGCONT.
+    pub fn resume(&self) {
         self.signal("CONT");
     }
 
-    /// Frozen until the answer is dropped.
-    pub fn hold(&self) -> Held<'_> {
+    /// Freezes the process until the guard is dropped.
+    pub fn freeze_scoped(&self) -> FreezeGuard<'_> {
         self.freeze();
-        Held(self)
+        FreezeGuard(self)
     }
 
-    /// SIGTERM, and its exit code once it has left.
+    /// Sends SIGTERM and returns the exit code.
     ///
     /// # Panics
-    /// If it has not left after half a minute.
-    pub fn end(&mut self) -> Option<i32> {
+    /// If the process has not exited after 30 s.
+    pub fn stop(&mut self) -> Option<i32> {
         self.signal("TERM");
-        let began = Instant::now();
+        let started_at = Instant::now();
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return status.code();
             }
             assert!(
-                began.elapsed() < Duration::from_secs(30),
-                "{} does not leave: {}",
+                started_at.elapsed() < Duration::from_secs(30),
+                "{} does not exit: {}",
                 self.name,
                 self.tail()
             );
@@ -113,15 +113,15 @@ impl Process {
         }
     }
 
-    /// Whether it has ended by itself.
-    pub fn ended(&mut self) -> bool {
+    /// Whether the process has exited.
+    pub fn has_exited(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
-    /// The last lines it said.
+    /// The last lines of the log.
     pub fn tail(&self) -> String {
-        let said = self.said();
-        let lines: Vec<_> = said.lines().collect();
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
     }
 
@@ -131,56 +131,72 @@ impl Process {
             .args(["-s", signal, &pid])
             .stderr(Stdio::null())
             .status();
-        assert!(sent.is_ok(), "kill is part of every system");
+        assert!(sent.is_ok(), "kill is installed");
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.ended() {
+        if !self.has_exited() {
             self.kill();
         }
         if std::thread::panicking() {
-            eprintln!("--- {} said last:\n{}", self.name, self.tail());
+            eprintln!("--- last log lines of {}:\n{}", self.name, self.tail());
         }
     }
 }
 
-/// The built program. Built once a test run, so that a test never meets a stale one.
-fn binary(program: &str) -> PathBuf {
+/// The folder of the built programs. They are built once per test run, so that a test never runs a stale one.
+///
+/// # Panics
+/// If the programs do not build.
+pub fn program_folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
+    FOLDER.get_or_init(|| {
+        let executable = std::env::current_exe().expect("the test has a path");
+        // target/PROFILE/deps/TEST
+        let folder = executable
+            .ancestors()
+            .nth(2)
+            .expect("the test is in a profile's folder");
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(profile) => profile,
+        };
+
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        // As `cargo test --workspace` has built them: for a part of it, dependencies would be built anew, with other
-        // features.
+        // The same packages as `cargo test --workspace`: building a part of the workspace would select other
+        // features and compile the dependencies again.
         let built = Command::new(cargo)
-            .args(["build", "-q", "--workspace", "--tests"])
+            .args([
+                "build",
+                "-q",
+                "--workspace",
+                "--tests",
+                "--profile",
+                profile,
+            ])
             .status();
         assert!(
             built.is_ok_and(|status| status.success()),
             "the programs do not build"
         );
-        let own = std::env::current_exe().expect("a test has a path");
-        own.ancestors()
-            .nth(2)
-            .expect("it is in target/debug/deps")
-            .to_owned()
-    });
-    folder.join(program)
+        folder.to_owned()
+    })
 }
 
-/// A port that was free a moment ago, and that nobody gets by chance: below those that systems lend to clients.
+/// A port that was free a moment ago, below the range that operating systems assign to clients.
 ///
 /// # Panics
-/// If the machine has none left.
+/// If no port is free.
 pub fn free_port() -> u16 {
-    static ASKED: AtomicU32 = AtomicU32::new(0);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 20_000;
     const COUNT: u32 = 8_000;
     let free = (0..COUNT).find_map(|_| {
         let number = std::process::id()
             .wrapping_mul(97)
-            .wrapping_add(ASKED.fetch_add(1, Relaxed))
+            .wrapping_add(NEXT.fetch_add(1, Relaxed))
             % COUNT;
         let port = u16::try_from(FIRST + number).ok()?;
         TcpListener::bind(("127.0.0.1", port))

@@ -1,71 +1,69 @@
-//! The same embedded: SQLite, all in one process.
+//! The scenarios on the embedded orchestrator: SQLite, all in one process.
 
-use crate::scenes::{
-    self, a_refund_is_retried_and_one_that_is_refused_is_parked_and_settled as refund,
-};
+use crate::scenarios::{self, refund_is_retried_then_parked_then_settled as refund};
 use tests::embedded::Embedded;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn delivered_declined_and_cancelled_after_the_end() {
+async fn orders_are_delivered_or_declined() {
     let embedded = Embedded::start("0s").await;
-    let ends = scenes::delivered_declined_and_cancelled_after_the_end(&embedded.api).await;
-    embedded.end(ends).await;
+    let counts = scenarios::orders_are_delivered_or_declined(&embedded.api).await;
+    embedded.stop(counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelled_while_each_step_is_queued() {
+async fn cancel_while_a_step_is_queued_compensates() {
     let embedded = Embedded::start("0s").await;
-    let hold = async |worker: &'static str| embedded.hold(worker).await;
-    let ends = scenes::cancelled_while_each_step_is_queued(&embedded.api, hold).await;
-    embedded.end(ends).await;
+    let hold = async |worker: &'static str| embedded.freeze_scoped(worker).await;
+    let counts = scenarios::cancel_while_a_step_is_queued_compensates(&embedded.api, hold).await;
+    embedded.stop(counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelled_between_the_steps_and_while_they_wait() {
+async fn cancel_between_steps_compensates() {
     let embedded = Embedded::start("5s").await;
-    let ends = scenes::cancelled_between_the_steps_and_while_they_wait(&embedded.api).await;
-    embedded.end(ends).await;
+    let counts = scenarios::cancel_between_steps_compensates(&embedded.api).await;
+    embedded.stop(counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_is_retried_and_one_that_is_refused_for_ever_is_parked_and_settled_by_a_retry() {
+async fn refund_is_retried_then_parked_then_settled() {
     let embedded = Embedded::start("off").await;
-    let ends = refund(&embedded.api, &embedded.gateway_url()).await;
-    embedded.end(ends).await;
+    let counts = refund(&embedded.api, &embedded.gateway_url()).await;
+    embedded.stop(counts).await;
 }
 
-/// Workers and gateway die with it.
+/// The workers and the gateway are in the same process, so they are killed too.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_moment_and_started_again_every_order_comes_to_its_end() {
+async fn embedded_process_killed_loses_no_order() {
     let mut embedded = Embedded::start("1s").await;
     let api = embedded.api.clone();
-    let ends = scenes::killed_amid_work_and_started_again(&api, async || {
+    let counts = scenarios::killed_under_load_and_restarted(&api, async || {
         embedded.kill_and_restart().await
     })
     .await;
-    embedded.end(ends).await;
+    embedded.stop(counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancels_race_completions_hundreds_of_times() {
+async fn cancel_racing_completion_keeps_its_answer() {
     let embedded = Embedded::start("0s").await;
-    let ends =
-        scenes::cancels_race_completions_hundreds_of_times(&embedded.api, &embedded.api).await;
-    embedded.end(ends).await;
+    let counts =
+        scenarios::cancel_racing_completion_keeps_its_answer(&embedded.api, &embedded.api).await;
+    embedded.stop(counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_start_with_one_key_at_once_makes_one_order() {
+async fn concurrent_starts_with_one_key_make_one_order() {
     let embedded = Embedded::start("0s").await;
-    let ends =
-        scenes::the_same_start_with_one_key_at_once_makes_one_order(&embedded.api, &embedded.api)
+    let counts =
+        scenarios::concurrent_starts_with_one_key_make_one_order(&embedded.api, &embedded.api)
             .await;
-    embedded.end(ends).await;
+    embedded.stop(counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c4_a_nul_in_a_key_is_refused_and_its_batch_goes_on() {
+async fn c4_nul_in_a_key_is_rejected_alone() {
     let embedded = Embedded::start("0s").await;
-    let ends = scenes::a_nul_in_a_key_is_refused(&embedded.api).await;
-    embedded.end(ends).await;
+    let counts = scenarios::nul_in_a_key_is_rejected(&embedded.api).await;
+    embedded.stop(counts).await;
 }

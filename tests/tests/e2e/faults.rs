@@ -1,57 +1,57 @@
-//! What breaks: processes killed and frozen amid work, several of each kind; and what holds through it.
+//! Processes are killed and frozen under load, one and several of each kind; services restart.
 
-use crate::scenes::{in_flight, killed_amid_work_and_started_again, place_many};
+use crate::scenarios::{count_in_flight, killed_under_load_and_restarted, place_orders};
 use std::time::Duration;
-use tests::api::Api;
-use tests::cluster::{Cluster, Setup};
-use tests::invariants::{Ends, check};
+use tests::api::ApiClient;
+use tests::cluster::{Cluster, ClusterConfig};
+use tests::invariants::{FinalCounts, check_invariants};
 
-async fn all_completed(api: &Api, ids: &[String]) {
+async fn all_completed(api: &ApiClient, ids: &[String]) {
     for id in ids {
-        assert_eq!(api.until_finished(id).await["status"], "completed");
+        assert_eq!(api.wait_until_finished(id).await["status"], "completed");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_orchestrator_killed_amid_work_and_started_again() {
-    let setup = Setup {
+async fn orchestrator_killed_under_load_loses_no_order() {
+    let config = ClusterConfig {
         auto: "1s",
-        ..Setup::default()
+        ..ClusterConfig::default()
     };
-    let Some(mut cluster) = Cluster::start("orchestrator_killed", setup).await else {
+    let Some(mut cluster) = Cluster::start("orchestrator_killed", config).await else {
         return;
     };
     let api = cluster.api().clone();
-    let ends = killed_amid_work_and_started_again(&api, async || {
+    let counts = killed_under_load_and_restarted(&api, async || {
         cluster.orchestrators[0].process.kill();
         cluster.restart_orchestrator(0);
-        api.ready().await;
+        api.wait_until_ready().await;
     });
-    let ends = ends.await;
-    cluster.end(ends).await;
+    let counts = counts.await;
+    cluster.stop(counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_killed_amid_work_and_started_again() {
-    let Some(mut cluster) = Cluster::start("workers_killed", Setup::default()).await else {
+async fn workers_killed_under_load_lose_no_order() {
+    let Some(mut cluster) = Cluster::start("workers_killed", ClusterConfig::default()).await else {
         return;
     };
     let api = cluster.api().clone();
     let mut ids = Vec::new();
     for worker in ["pay", "store", "order", "deliver"] {
         cluster.members(worker)[0].freeze();
-        ids.extend(place_many(&api, 25).await);
-        let last = ids.last().expect("some were placed").clone();
-        api.until_step(&last, worker, "running").await;
-        // Thawed and killed: somewhere between its records, its ledger, its replies and its offsets.
-        cluster.members(worker)[0].thaw();
+        ids.extend(place_orders(&api, 25).await);
+        let last = ids.last().expect("orders were placed").clone();
+        api.wait_for_step(&last, worker, "running").await;
+        // Resumed and killed at once: somewhere between consuming, ledger, reply and offset.
+        cluster.members(worker)[0].resume();
         cluster.members(worker)[0].kill();
-        let again = cluster.start_worker(worker);
-        cluster.members(worker)[0] = again;
+        let restarted = cluster.start_worker(worker);
+        cluster.members(worker)[0] = restarted;
         all_completed(&api, &ids).await;
     }
     cluster
-        .end(Ends {
+        .stop(FinalCounts {
             completed: 100,
             compensated: 0,
         })
@@ -59,56 +59,56 @@ async fn workers_killed_amid_work_and_started_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_orchestrators_and_two_of_each_worker_share_the_work_and_one_of_each_dies() {
-    let setup = Setup {
+async fn survivors_take_over_from_killed_processes() {
+    let config = ClusterConfig {
         orchestrators: 2,
         members: 2,
         auto: "1s",
-        ..Setup::default()
+        ..ClusterConfig::default()
     };
-    let Some(mut cluster) = Cluster::start("two_of_each", setup).await else {
+    let Some(mut cluster) = Cluster::start("two_of_each", config).await else {
         return;
     };
     let (first, second) = (
         cluster.orchestrators[0].api.clone(),
         cluster.orchestrators[1].api.clone(),
     );
-    let mut ids = place_many(&first, 60).await;
-    ids.extend(place_many(&second, 60).await);
+    let mut ids = place_orders(&first, 60).await;
+    ids.extend(place_orders(&second, 60).await);
     assert!(
-        in_flight(&second).await > 0,
-        "the fault must find work in flight"
+        count_in_flight(&second).await > 0,
+        "work is in flight when the fault strikes"
     );
     cluster.orchestrators[0].process.kill();
     for worker in tests::cluster::WORKERS {
         cluster.members(worker)[0].kill();
     }
-    ids.extend(place_many(&second, 30).await);
+    ids.extend(place_orders(&second, 30).await);
     all_completed(&second, &ids).await;
     cluster.restart_orchestrator(0);
     for worker in tests::cluster::WORKERS {
-        let again = cluster.start_worker(worker);
-        cluster.members(worker)[0] = again;
+        let restarted = cluster.start_worker(worker);
+        cluster.members(worker)[0] = restarted;
     }
-    first.ready().await;
+    first.wait_until_ready().await;
     cluster
-        .end(Ends {
+        .stop(FinalCounts {
             completed: 150,
             compensated: 0,
         })
         .await;
 }
 
-/// I7: one that slept past its turn never writes over newer state. It is frozen while its batches are under way, the
-/// other carries its sagas on, and then it wakes up with all it had in memory.
+/// A replica is frozen with batches in flight, the other replica takes over its sagas, and then the first resumes with
+/// its outdated memory.
 #[tokio::test(flavor = "multi_thread")]
-async fn i7_a_replica_frozen_amid_its_batches_writes_nothing_over_newer_state() {
-    let setup = Setup {
+async fn i7_resumed_replica_never_overwrites_newer_state() {
+    let config = ClusterConfig {
         orchestrators: 2,
         auto: "1s",
-        ..Setup::default()
+        ..ClusterConfig::default()
     };
-    let Some(cluster) = Cluster::start("frozen", setup).await else {
+    let Some(cluster) = Cluster::start("frozen", config).await else {
         return;
     };
     let (first, second) = (
@@ -119,11 +119,11 @@ async fn i7_a_replica_frozen_amid_its_batches_writes_nothing_over_newer_state() 
     let flood = tokio::spawn(async move {
         let mut placed = Vec::new();
         for _ in 0..400 {
-            let answer = placing
+            let response = placing
                 .post("/orders", &tests::api::order("tok_visa"), &[])
                 .await;
-            let Ok(answer) = answer else { break };
-            if let Ok(body) = answer.json::<serde_json::Value>().await {
+            let Ok(response) = response else { break };
+            if let Ok(body) = response.json::<serde_json::Value>().await {
                 placed.extend(body["id"].as_str().map(str::to_owned));
             }
         }
@@ -132,38 +132,39 @@ async fn i7_a_replica_frozen_amid_its_batches_writes_nothing_over_newer_state() 
     tokio::time::sleep(Duration::from_millis(400)).await;
     cluster.orchestrators[0].process.freeze();
     assert!(
-        in_flight(&second).await > 0,
-        "the fault must find work in flight"
+        count_in_flight(&second).await > 0,
+        "work is in flight when the fault strikes"
     );
-    // Longer than the lease, every statement time-out and the consumer group's patience: the other has taken all over.
-    let more = place_many(&second, 40).await;
+    // Longer than the lease, every statement timeout and the session timeout of the consumer group: the other
+    // replica has taken over everything.
+    let more = place_orders(&second, 40).await;
     tokio::time::sleep(Duration::from_secs(12)).await;
-    cluster.orchestrators[0].process.thaw();
+    cluster.orchestrators[0].process.resume();
     all_completed(&second, &more).await;
-    let placed = flood.await.expect("it does not panic");
+    let placed = flood.await.expect("the task does not panic");
     all_completed(&second, &placed).await;
-    // Of one that was placed while it froze, the answer may have been lost.
-    let ends = check(&cluster.records()).await;
+    // The response to an order placed during the freeze may be lost, so there may be more sagas than responses.
+    let counts = check_invariants(&cluster.data_sources()).await;
     assert!(
-        ends.completed >= placed.len() + more.len() && ends.compensated == 0,
-        "{ends:?}"
+        counts.completed >= placed.len() + more.len() && counts.compensated == 0,
+        "{counts:?}"
     );
-    cluster.end(ends).await;
+    cluster.stop(counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_kafka_and_of_postgresql_is_waited_for() {
+async fn outage_of_kafka_and_postgresql_is_survived() {
     let (Ok(services), Ok(folder)) = (std::env::var("SERVICES"), std::env::var("SERVICES_DIR"))
     else {
-        tests::skip::need("SERVICES_DIR", "outages");
+        tests::require::require_env("SERVICES_DIR", "outages");
         return;
     };
     let Some(cluster) = Cluster::start(
         "outages",
-        Setup {
+        ClusterConfig {
             auto: "1s",
-            alone: true,
-            ..Setup::default()
+            exclusive: true,
+            ..ClusterConfig::default()
         },
     )
     .await
@@ -172,31 +173,35 @@ async fn an_outage_of_kafka_and_of_postgresql_is_waited_for() {
     };
     let api = cluster.api().clone();
     let mut ids = Vec::new();
-    for part in ["restart-kafka", "restart-postgres"] {
-        ids.extend(place_many(&api, 40).await);
+    for command in ["restart-kafka", "restart-postgres"] {
+        ids.extend(place_orders(&api, 40).await);
         assert!(
-            in_flight(&api).await > 0,
-            "the fault must find work in flight"
+            count_in_flight(&api).await > 0,
+            "work is in flight when the fault strikes"
         );
-        let done = tokio::process::Command::new(&services)
-            .args([part, &folder])
+        let output = tokio::process::Command::new(&services)
+            .args([command, &folder])
             .output()
             .await
-            .expect("it runs");
+            .expect("the script runs");
         assert!(
-            done.status.success(),
-            "{part}: {}",
-            String::from_utf8_lossy(&done.stderr)
+            output.status.success(),
+            "{command}: {}",
+            String::from_utf8_lossy(&output.stderr)
         );
     }
     all_completed(&api, &ids).await;
-    let livez = api.get("/livez").await.expect("an answer").status();
+    let livez = api
+        .get("/livez")
+        .await
+        .expect("the server responds")
+        .status();
     assert!(
         livez.is_success(),
-        "an outage of others must not restart this process"
+        "an outage of a dependency must not fail liveness"
     );
     cluster
-        .end(Ends {
+        .stop(FinalCounts {
             completed: 80,
             compensated: 0,
         })

@@ -1,9 +1,9 @@
-//! One order each way, faults, and races, against real processes.
+//! End-to-end tests against real processes: orders, faults and races.
 
-mod away;
+mod absent_workers;
 mod bad_input;
 mod embedded;
 mod faults;
+mod orders;
 mod races;
-mod scenes;
-mod ways;
+mod scenarios;

@@ -1,30 +1,30 @@
-//! Cancels that race completions, and starts that race each other, each half at another replica.
+//! Cancels race completions and starts race each other, half of them at each replica.
 
-use crate::scenes;
-use tests::cluster::{Cluster, Setup};
+use crate::scenarios;
+use tests::cluster::{Cluster, ClusterConfig};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancels_race_completions_hundreds_of_times() {
-    let setup = Setup {
+async fn cancel_racing_completion_keeps_its_answer() {
+    let config = ClusterConfig {
         orchestrators: 2,
         members: 2,
-        ..Setup::default()
+        ..ClusterConfig::default()
     };
-    let Some(cluster) = Cluster::start("cancels_race", setup).await else {
+    let Some(cluster) = Cluster::start("cancels_race", config).await else {
         return;
     };
     let [first, second] = [0, 1].map(|replica| &cluster.orchestrators[replica].api);
-    let ends = scenes::cancels_race_completions_hundreds_of_times(first, second).await;
-    cluster.end(ends).await;
+    let counts = scenarios::cancel_racing_completion_keeps_its_answer(first, second).await;
+    cluster.stop(counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_start_with_one_key_at_once_makes_one_order() {
+async fn concurrent_starts_with_one_key_make_one_order() {
     let Some(cluster) = Cluster::start(
         "same_key",
-        Setup {
+        ClusterConfig {
             orchestrators: 2,
-            ..Setup::default()
+            ..ClusterConfig::default()
         },
     )
     .await
@@ -32,6 +32,6 @@ async fn the_same_start_with_one_key_at_once_makes_one_order() {
         return;
     };
     let [first, second] = [0, 1].map(|replica| &cluster.orchestrators[replica].api);
-    let ends = scenes::the_same_start_with_one_key_at_once_makes_one_order(first, second).await;
-    cluster.end(ends).await;
+    let counts = scenarios::concurrent_starts_with_one_key_make_one_order(first, second).await;
+    cluster.stop(counts).await;
 }

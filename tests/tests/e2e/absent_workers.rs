@@ -1,15 +1,15 @@
-//! Workers that are away: B7, a timeout counts only from when its command could have been taken.
+//! B7: a timeout counts only from the moment at which a worker could have consumed the command.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tests::api::{order, step_status};
-use tests::cluster::{Cluster, Setup, WORKERS};
-use tests::invariants::Ends;
+use tests::cluster::{Cluster, ClusterConfig, WORKERS};
+use tests::invariants::FinalCounts;
 
-/// How long nobody is there: several times what all attempts of the first step last. A minute where there is time
-/// (`LONG`, set by `.ci/run`).
-fn away() -> Duration {
+/// How long no worker runs: several times the duration of all attempts of the first step. A minute under `LONG`,
+/// which `.ci/run` sets.
+fn absence() -> Duration {
     Duration::from_secs(if std::env::var_os("LONG").is_some() {
         60
     } else {
@@ -18,13 +18,13 @@ fn away() -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b7_orders_wait_for_workers_that_are_away_and_none_fails() {
+async fn b7_absent_workers_cost_no_attempt() {
     const ORDERS: usize = 10;
     let Some(mut cluster) = Cluster::start(
-        "away",
-        Setup {
+        "absent_workers",
+        ClusterConfig {
             members: 0,
-            ..Setup::default()
+            ..ClusterConfig::default()
         },
     )
     .await
@@ -40,23 +40,26 @@ async fn b7_orders_wait_for_workers_that_are_away_and_none_fails() {
         .post(format!("{}/workflows", api.url))
         .header("content-type", "application/yaml");
     let put = put
-        .body(include_str!("away.yaml"))
+        .body(include_str!("short_timeouts.yaml"))
         .send()
         .await
-        .expect("an answer");
+        .expect("the server responds");
     assert_eq!(put.status(), StatusCode::CREATED);
     let mut ids = Vec::new();
     for _ in 0..ORDERS {
-        let body = json!({"workflow": "hasty", "input": order("tok_visa")});
-        let answer = api.post("/sagas", &body, &[]).await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::ACCEPTED);
-        let saga: Value = answer.json().await.expect("a saga");
+        let body = json!({"workflow": "short_timeouts", "input": order("tok_visa")});
+        let response = api
+            .post("/sagas", &body, &[])
+            .await
+            .expect("the server responds");
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+        let saga: Value = response.json().await.expect("a saga");
         ids.push(saga["id"].as_str().expect("an id").to_owned());
     }
-    // The fault lasts.
-    tokio::time::sleep(away()).await;
+    // The fault: nobody consumes the commands for that long.
+    tokio::time::sleep(absence()).await;
     for id in &ids {
-        let saga = api.saga(id).await.expect("an answer");
+        let saga = api.saga(id).await.expect("the server responds");
         assert_eq!(
             (saga["status"].as_str(), step_status(&saga, "order")),
             (Some("running"), "running"),
@@ -64,34 +67,34 @@ async fn b7_orders_wait_for_workers_that_are_away_and_none_fails() {
         );
         assert_eq!(
             saga["steps"][0]["attempt"], 1,
-            "no attempt is spent: {saga}"
+            "no attempt is used up: {saga}"
         );
         assert!(
             saga["revision"]
                 .as_u64()
                 .is_some_and(|revision| revision > 3),
-            "it was put off: {saga}"
+            "its timeout was postponed: {saga}"
         );
     }
     let workers: Value = api
         .get("/workers")
         .await
-        .expect("an answer")
+        .expect("the server responds")
         .json()
         .await
         .expect("workers");
     let queued = workers["workers"]
         .as_array()
-        .and_then(|all| all.iter().find(|one| one["worker"] == "order"));
+        .and_then(|all| all.iter().find(|worker| worker["worker"] == "order"));
     assert_eq!(
-        queued.expect("it is known")["lag"],
+        queued.expect("the worker is listed")["lag"],
         ORDERS,
-        "each command went out once"
+        "each command was sent once"
     );
     let metrics = api
         .get("/metrics")
         .await
-        .expect("an answer")
+        .expect("the server responds")
         .text()
         .await
         .expect("text");
@@ -103,7 +106,7 @@ async fn b7_orders_wait_for_workers_that_are_away_and_none_fails() {
         .map(|worker| vec![cluster.start_worker(worker)])
         .into();
     for id in &ids {
-        let saga = api.until_finished(id).await;
+        let saga = api.wait_until_finished(id).await;
         assert_eq!(
             (saga["status"].as_str(), &saga["steps"][0]["attempt"]),
             (Some("completed"), &json!(1)),
@@ -111,7 +114,7 @@ async fn b7_orders_wait_for_workers_that_are_away_and_none_fails() {
         );
     }
     cluster
-        .end(Ends {
+        .stop(FinalCounts {
             completed: ORDERS,
             compensated: 0,
         })

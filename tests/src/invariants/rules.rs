@@ -1,4 +1,4 @@
-//! The rules: how a saga ended, against what its workers and the gateway did for it.
+//! The invariants: the final status of each saga compared with the effects at its workers and the gateway.
 
 use crate::cluster::WORKERS;
 use saga_core::saga::Status;
@@ -7,26 +7,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 use workers::books::{Effects, Side, check as check_books};
 
-/// All that breaks an invariant, each in a sentence.
-pub fn verdict(sagas: &BTreeMap<Uuid, Status>, mut effects: Effects) -> Vec<String> {
+/// Every violation, as a sentence that starts with the invariant.
+pub fn find_violations(sagas: &BTreeMap<Uuid, Status>, mut effects: Effects) -> Vec<String> {
     let mut violations = Vec::new();
     let nothing = BTreeMap::new();
     let all: BTreeMap<Uuid, &BTreeMap<String, Side>> = effects.iter().collect();
     for (id, status) in sagas {
         let steps = all.get(id).copied().unwrap_or(&nothing);
-        violations
-            .extend(ended(*status, steps).map(|what| format!("{what}: saga {id}, {steps:?}")));
         violations.extend(
-            never_happened(steps)
-                .map(|step| format!("I3: {step} is revoked, yet was done: saga {id}")),
+            status_violation(*status, steps)
+                .map(|violation| format!("{violation}: saga {id}, {steps:?}")),
+        );
+        violations.extend(
+            revoked_but_executed(steps)
+                .map(|step| format!("I3: {step} was executed although it is revoked: saga {id}")),
         );
     }
     violations.extend(
         all.keys()
             .filter(|id| !sagas.contains_key(id))
-            .map(|id| format!("effects of no saga: {id}")),
+            .map(|id| format!("effects without a saga: {id}")),
     );
-    // Half done is what one that is parked in plain sight is.
+    // A parked saga is half done by definition.
     let parked = sagas
         .iter()
         .filter(|(_, status)| **status == Status::Parked)
@@ -36,23 +38,23 @@ pub fn verdict(sagas: &BTreeMap<Uuid, Status>, mut effects: Effects) -> Vec<Stri
     violations
 }
 
-/// What is wrong with that end, seeing what was done.
-fn ended(status: Status, steps: &BTreeMap<String, Side>) -> Option<&'static str> {
+/// The violation of a final status, given the effects.
+fn status_violation(status: Status, steps: &BTreeMap<String, Side>) -> Option<&'static str> {
     let stands = |step: &str| steps.get(step).map_or(0, Side::standing);
     match status {
         Status::Completed if WORKERS.iter().any(|step| stands(step) != 1) => {
-            Some("I2: it is completed, and not every step stands once")
+            Some("I2: completed, but a step does not have exactly one effect")
         }
         Status::Compensated if steps.keys().any(|step| stands(step) != 0) => {
-            Some("I2: it is compensated, and something stands")
+            Some("I2: compensated, but an effect remains")
         }
-        Status::Running | Status::Compensating => Some("I1: neither at an end nor parked"),
+        Status::Running | Status::Compensating => Some("I1: neither finished nor parked"),
         Status::Completed | Status::Compensated | Status::Parked => None,
     }
 }
 
-/// The steps that were compensated before they happened, and happened all the same, be it only to be undone.
-fn never_happened(steps: &BTreeMap<String, Side>) -> impl Iterator<Item = &String> {
+/// Steps that were revoked before they executed and executed nevertheless, even if only to be compensated.
+fn revoked_but_executed(steps: &BTreeMap<String, Side>) -> impl Iterator<Item = &String> {
     let broken = |side: &Side| {
         side.state == Some(LedgerState::Revoked) && (side.happened, side.undone) != (0, 0)
     };
@@ -68,8 +70,8 @@ mod tests {
 
     const SAGA: Uuid = Uuid::from_u128(1);
 
-    /// The invariants that are broken, by how a saga ended, and by what the ledger says of each step, how often it
-    /// happened and how often it was undone.
+    /// The violated invariants, given a saga's status and, for each step, its ledger state, executions and
+    /// compensations.
     fn broken(status: Status, sides: &[(&str, LedgerState, u32, u32)]) -> Vec<String> {
         broken_with(&BTreeMap::from([(SAGA, status)]), sides)
     }
@@ -87,9 +89,9 @@ mod tests {
                 undone: *undone,
             };
         }
-        let mut names: Vec<_> = verdict(sagas, effects)
+        let mut names: Vec<_> = find_violations(sagas, effects)
             .iter()
-            .map(|what| what[..2].to_owned())
+            .map(|violation| violation[..2].to_owned())
             .collect();
         names.dedup();
         names
@@ -108,7 +110,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_fits_breaks_nothing() {
+    fn consistent_effects_violate_nothing() {
         assert!(broken(Status::Completed, &ALL_DONE).is_empty());
         assert!(broken(Status::Compensated, &UNDONE).is_empty());
         assert!(broken(Status::Compensated, &[]).is_empty());
@@ -118,12 +120,12 @@ mod tests {
         ];
         assert!(
             broken(Status::Parked, &half).is_empty(),
-            "parked in plain sight"
+            "parked sagas are exempt"
         );
     }
 
     #[test]
-    fn what_does_not_fit_is_told_by_its_invariant() {
+    fn inconsistent_effects_name_their_invariant() {
         assert_eq!(broken(Status::Running, &[]), ["I1"]);
         assert_eq!(broken(Status::Compensating, &UNDONE), ["I1"]);
         assert_eq!(
@@ -147,7 +149,7 @@ mod tests {
         assert_eq!(
             broken_with(&BTreeMap::new(), &UNDONE),
             ["ef"],
-            "effects of no saga"
+            "effects without a saga"
         );
     }
 }

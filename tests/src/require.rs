@@ -1,10 +1,10 @@
-//! No silent skip: a test whose real part is missing says so, and fails where all parts are required.
+//! Skipping without silence: a test whose service is not configured prints so, and fails under `REQUIRE=all`.
 
-/// The variable's value; `None`, with a line that says so, if it is not set. With `REQUIRE=all` that fails the test.
+/// The value of a variable, or `None` after printing `SKIPPED test: reason`.
 ///
 /// # Panics
-/// If it is not set and `REQUIRE=all`.
-pub fn need(variable: &str, test: &str) -> Option<String> {
+/// If the variable is not set and `REQUIRE=all`.
+pub fn require_env(variable: &str, test: &str) -> Option<String> {
     match std::env::var(variable) {
         Ok(value) if !value.is_empty() => Some(value),
         _ if std::env::var("REQUIRE").as_deref() == Ok("all") => panic!("{test} needs {variable}"),
