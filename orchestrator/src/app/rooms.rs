@@ -233,7 +233,7 @@ fn limits(config: &Config) -> Limits {
 /// Knows all workflows that are stored, and stores those that come with the program.
 pub(super) async fn know(definitions: &Definitions, db: &dyn Db) -> Result<(), RoomsError> {
     definitions.refresh(db).await?;
-    for built_in in built_in::AT_START {
+    for built_in in built_in::REGISTERED_AT_START {
         definitions.put(db, built_in.file, built_in.text).await?;
     }
     Ok(())

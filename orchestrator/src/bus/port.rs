@@ -1,7 +1,7 @@
 //! What the engine needs of a bus: one trait, and the channels between them.
 
 use saga_protocol::Time;
-use saga_protocol::message::{Envelope, Heartbeat, OutboxMessage, Reply};
+use saga_protocol::message::{Envelope, OutboxMessage, Reply, WorkerHeartbeat};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,5 +169,5 @@ pub struct WorkerBacklog {
     /// How long the oldest of them has waited, in seconds.
     pub oldest_age_seconds: f64,
     /// Members heard within 10 s.
-    pub members: Vec<Heartbeat>,
+    pub members: Vec<WorkerHeartbeat>,
 }

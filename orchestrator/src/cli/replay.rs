@@ -5,7 +5,7 @@ use super::output::print;
 use crate::http::sagas::SagaView;
 use clap::Args;
 use saga_core::definition::{Definition, MASK};
-use saga_core::replay::{Entry, replay};
+use saga_core::replay::{HistoryEntry, replay};
 use saga_core::saga::Saga;
 use saga_core::transition::Input;
 use saga_protocol::Payload;
@@ -53,7 +53,7 @@ impl Replay {
             .map_err(|error| unconsumedable(format!("is no history of a saga: {error}")))?;
         let definition = self.definition(&file)?;
         let read = |(index, entry): (usize, &RawValue)| {
-            let read = serde_json::from_str::<Entry>(entry.get());
+            let read = serde_json::from_str::<HistoryEntry>(entry.get());
             read.map_err(|error| {
                 unconsumedable(format!(
                     "has no history: entry {index} cannot be read: {error}"
@@ -138,7 +138,7 @@ fn text(path: &Path) -> Result<String, Failure> {
 }
 
 /// Compares the saga as it was shown with what the history leads to at its revision.
-fn compare(definition: &Definition, entries: &[Entry], shown: &Value) -> Result<(), String> {
+fn compare(definition: &Definition, entries: &[HistoryEntry], shown: &Value) -> Result<(), String> {
     let revision = shown["revision"].as_u64().unwrap_or(0);
     let until = entries.partition_point(|entry| entry.revision <= revision);
     let saga =

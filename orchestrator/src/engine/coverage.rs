@@ -5,7 +5,7 @@ use super::definitions::Definitions;
 use super::heart::Beat;
 use crate::bus::{Bus, WorkerBacklog};
 use saga_core::definition::{Definition, Step};
-use saga_protocol::message::Heartbeat;
+use saga_protocol::message::WorkerHeartbeat;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub fn unhandled(definition: &Definition, workers: &[WorkerBacklog]) -> Vec<Unha
 }
 
 /// A member that lists nothing does not say what it serves, and is not blamed.
-fn serves(member: &Heartbeat, workflow: &str, step: &str) -> bool {
+fn serves(member: &WorkerHeartbeat, workflow: &str, step: &str) -> bool {
     let fits = |said: &str, name: &str| said == "*" || said == name;
     let said = &member.serves;
     said.is_empty()
@@ -123,7 +123,7 @@ mod tests {
             workflow: (*workflow).into(),
             step: (*step).into(),
         };
-        let member = |serves: &&[(&str, &str)]| Heartbeat {
+        let member = |serves: &&[(&str, &str)]| WorkerHeartbeat {
             worker: name.to_owned(),
             member: "m".to_owned(),
             at: Time::default(),

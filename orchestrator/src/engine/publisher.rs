@@ -221,7 +221,7 @@ impl Publisher {
             if !matches!(outgoing.topic, Topic::Commands(_)) {
                 continue;
             }
-            let Ok(command) = outgoing.value.read::<Command>() else {
+            let Ok(command) = outgoing.value.decode::<Command>() else {
                 continue;
             };
             let Command {

@@ -4,7 +4,7 @@ use super::Definitions;
 use async_trait::async_trait;
 use saga_core::definition::{Definition, SchemaViolation};
 use saga_core::saga::Saga;
-use saga_core::transition::{Input, Reason, Refusal};
+use saga_core::transition::{IgnoredReason, Input, Rejection};
 use saga_protocol::{Payload, Time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,9 +53,9 @@ pub enum Answer {
     /// It moved the saga; this is its new state, durable.
     Transition(Arc<Saga>),
     /// It changed nothing, for that reason; this is the state.
-    Ignored(Reason, Arc<Saga>),
+    Ignored(IgnoredReason, Arc<Saga>),
     /// It can't be done now; this is the state.
-    Refused(Refusal, Arc<Saga>),
+    Refused(Rejection, Arc<Saga>),
     /// A start with an Idempotency-Key that has started a saga already: what was answered then.
     Repeated {
         /// That saga.

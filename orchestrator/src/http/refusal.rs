@@ -6,7 +6,7 @@ use super::problem::{FieldMistake, Kind, Problem};
 use crate::db::DbError;
 use crate::engine::{StartError, SubmitError};
 use saga_core::definition::SchemaViolation;
-use saga_core::transition::Refusal;
+use saga_core::transition::Rejection;
 use std::time::Duration;
 
 /// When to come again if the database does not answer: it is polled again by then.
@@ -71,14 +71,14 @@ impl From<DbError> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<Rejection> for Problem {
+    fn from(refusal: Rejection) -> Self {
         let said = refusal.to_string();
         match refusal {
-            Refusal::TooLate(_) => Self::new(Kind::TooLate, said),
-            Refusal::UnknownStep(_) => Self::not_found(said),
-            Refusal::SchemaViolation(violations) => unfit("#/output", &violations),
-            Refusal::NotNow(_) => Self::new(Kind::Conflict, said),
+            Rejection::CancelTooLate(_) => Self::new(Kind::TooLate, said),
+            Rejection::UnknownStep(_) => Self::not_found(said),
+            Rejection::SchemaViolation(violations) => unfit("#/output", &violations),
+            Rejection::InvalidState(_) => Self::new(Kind::Conflict, said),
         }
     }
 }

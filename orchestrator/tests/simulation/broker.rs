@@ -259,7 +259,7 @@ impl State {
             revision,
             status,
             at,
-        }) = value.read()
+        }) = value.decode()
         else {
             return self.breaks(format!("an event cannot be read: {value:?}"));
         };

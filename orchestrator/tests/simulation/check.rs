@@ -6,10 +6,10 @@ use crate::tables::Stored;
 use crate::world::State;
 use orchestrator::engine::Definitions;
 use saga_core::definition::Definition;
-use saga_core::replay::{Entry, replay};
+use saga_core::replay::{HistoryEntry, replay};
 use saga_core::saga::{Saga, Status, StepStatus};
-use saga_core::testing::{check_invariants, check_move};
-use saga_core::transition::{Decision, Input, Reason, SagaContext, StatusChange, apply};
+use saga_core::testing::{check_invariants, check_transition};
+use saga_core::transition::{Decision, IgnoredReason, Input, SagaContext, StatusChange, apply};
 use serde::Deserialize;
 use std::hash::{DefaultHasher, Hasher};
 use uuid::Uuid;
@@ -128,10 +128,10 @@ struct Body {
     #[serde(default)]
     moved: Option<Vec<StatusChange>>,
     #[serde(default)]
-    ignored: Option<Reason>,
+    ignored: Option<IgnoredReason>,
 }
 
-fn history(stored: &Stored) -> Result<Vec<Entry>, String> {
+fn history(stored: &Stored) -> Result<Vec<HistoryEntry>, String> {
     let read = |row: &orchestrator::db::HistoryRow| {
         let body: Body =
             serde_json::from_slice(&row.entry).map_err(|error| format!("I6: an entry: {error}"))?;
@@ -140,7 +140,7 @@ fn history(stored: &Stored) -> Result<Vec<Entry>, String> {
             moved,
             ignored,
         } = body;
-        Ok(Entry {
+        Ok(HistoryEntry {
             revision: row.revision,
             at: row.at,
             input,
@@ -153,9 +153,9 @@ fn history(stored: &Stored) -> Result<Vec<Entry>, String> {
 }
 
 /// I4 and I5, and what else holds of every state and every move.
-fn walk(definition: &Definition, history: &[Entry]) -> Result<(), String> {
+fn walk(definition: &Definition, history: &[HistoryEntry]) -> Result<(), String> {
     let Some((
-        Entry {
+        HistoryEntry {
             input: Input::Start(start),
             at,
             ..
@@ -172,7 +172,8 @@ fn walk(definition: &Definition, history: &[Entry]) -> Result<(), String> {
     let mut saga = saga_core::transition::start(subject, start, *at).saga;
     for entry in rest {
         if let Decision::Applied(moved) = apply(subject, &saga, &entry.input, entry.at) {
-            check_move(&saga, &moved, definition).map_err(|sentences| sentences.join("; "))?;
+            check_transition(&saga, &moved, definition)
+                .map_err(|sentences| sentences.join("; "))?;
             saga = moved.saga;
             check_invariants(&saga, definition).map_err(|sentences| sentences.join("; "))?;
         }

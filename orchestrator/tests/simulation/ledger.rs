@@ -47,7 +47,7 @@ impl Ledgers {
 
     /// Steps that were taken on and have not ended.
     pub fn waiting(&self) -> Vec<(Uuid, String)> {
-        let waits = |row: &Row| row.entry.as_ref().is_some_and(LedgerEntry::waiting);
+        let waits = |row: &Row| row.entry.as_ref().is_some_and(LedgerEntry::is_waiting);
         let all = self
             .rows
             .iter()
@@ -105,7 +105,7 @@ fn site(command: &Command) -> HandlerKind {
 
 impl State {
     pub fn command_arrives(&mut self, value: &Payload) {
-        let Ok(command) = value.read::<Command>() else {
+        let Ok(command) = value.decode::<Command>() else {
             return self.breaks(format!("a command cannot be read: {value:?}"));
         };
         let again = || Happening::Command(value.clone());
@@ -172,17 +172,17 @@ impl State {
 
     /// What a handler does when it is called, and says of it. Nothing: the worker was killed.
     fn call(&mut self, command: &Command, call: Call, row: &mut Row) -> Option<CallResult> {
-        match (call.kind, call.site) {
+        match (call.kind, call.handler) {
             (CallKind::Execute, HandlerKind::Transactional) => Some(self.act(command, row)),
             (CallKind::Execute, HandlerKind::External) => {
-                self.act_outside(command, call.key_number, row)
+                self.act_outside(command, call.key_generation, row)
             }
             (CallKind::Compensate, _) => Some(self.compensate(row)),
-            (CallKind::Recover, _) if row.landed.contains(&call.key_number) => {
+            (CallKind::Recover, _) if row.landed.contains(&call.key_generation) => {
                 Some(CallResult::Completed(output(command)))
             }
             (CallKind::Recover, _) => {
-                row.refused.insert(call.key_number);
+                row.refused.insert(call.key_generation);
                 Some(CallResult::Failed(Failure::permanent(
                     "refused",
                     "the gateway refuses this key",
@@ -194,9 +194,9 @@ impl State {
     /// A handler whose effect is in its own database.
     fn act(&mut self, command: &Command, row: &mut Row) -> CallResult {
         if self.strikes(Fault::Deferred) {
-            return CallResult::Later {
+            return CallResult::Deferred {
                 reason: "not now".to_owned(),
-                after: Duration::from_secs(self.dice.between(1, 10)),
+                retry_after: Duration::from_secs(self.dice.between(1, 10)),
             };
         }
         if let Some(failure) = self.failure() {
@@ -268,10 +268,10 @@ impl State {
         let ended = row
             .entry
             .as_mut()
-            .filter(|entry| entry.waiting())
+            .filter(|entry| entry.is_waiting())
             .and_then(|entry| {
                 let ended = ledger::finish(entry, answer, now);
-                entry.news().filter(|_| ended)
+                entry.outcome_reply().filter(|_| ended)
             });
         if ended.is_some() && fails {
             self.ledgers.undone(&mut row);

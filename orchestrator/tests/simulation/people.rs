@@ -9,7 +9,7 @@ use orchestrator::engine::{
 };
 use saga_core::saga::{Saga, Status, Step};
 use saga_core::transition::Input;
-use saga_core::transition::input::{Complete, Fail, Reason, Resolve, Start};
+use saga_core::transition::input::{Complete, Fail, OperatorRequest, Resolve, Start};
 use saga_protocol::Failure;
 use saga_protocol::Payload;
 use saga_protocol::message::code;
@@ -53,8 +53,8 @@ pub struct Customers {
     pub by_hand: BTreeSet<(Uuid, String)>,
 }
 
-fn reason() -> Reason {
-    Reason {
+fn reason() -> OperatorRequest {
+    OperatorRequest {
         reason: "because".to_owned(),
         by: "somebody".to_owned(),
     }

@@ -20,7 +20,7 @@ struct Greet;
 #[async_trait]
 impl Handler for Greet {
     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, Trouble> {
-        let input: serde_json::Value = command.input.input.read()?;
+        let input: serde_json::Value = command.input.input.decode()?;
         let Some(name) = input["name"].as_str() else {
             return Ok(Outcome::failed("no_name", "whom shall I greet?"));
         };

@@ -42,7 +42,7 @@ const ERROR: &str = "error";
 impl Outcome {
     /// Done, with that output: whatever serde can write as JSON, at most 64 KiB.
     pub fn done(output: impl Serialize) -> Self {
-        match Payload::of(&output) {
+        match Payload::encode(&output) {
             Ok(output) => Self::Done(output),
             Err(error) => Self::Failed(Failure::permanent(code::INVALID_REPLY, error.to_string())),
         }
@@ -131,7 +131,7 @@ impl Called {
     /// Done, with that output: whatever serde can write as JSON, at most 64 KiB. One over that is cut to null, since
     /// what has happened has happened.
     pub fn done(output: impl Serialize) -> Self {
-        let output = Payload::of(&output).unwrap_or_default();
+        let output = Payload::encode(&output).unwrap_or_default();
         Self::Done(if over_limit(&output).is_some() {
             Payload::null()
         } else {

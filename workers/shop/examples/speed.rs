@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use saga_protocol::Action;
 use saga_protocol::Time;
-use saga_protocol::message::{Command, CommandInput, Envelope, Heartbeat, Reply};
+use saga_protocol::message::{Command, CommandInput, Envelope, Reply, WorkerHeartbeat};
 use saga_worker::bus::{Ack, CommandSource, DeadLetter, Delivered, ReplySink, SendError};
 use saga_worker::ledger::LedgerTarget;
 use saga_worker::{Settings, Worker};
@@ -43,7 +43,7 @@ impl ReplySink for Count {
         Ok(())
     }
 
-    async fn heartbeat(&self, _: &Heartbeat) -> Result<(), SendError> {
+    async fn heartbeat(&self, _: &WorkerHeartbeat) -> Result<(), SendError> {
         Ok(())
     }
 

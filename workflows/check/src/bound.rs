@@ -2,7 +2,7 @@
 
 use saga_core::definition::Definition;
 use saga_core::saga::{Status, StepStatus};
-use saga_core::transition::Reason;
+use saga_core::transition::IgnoredReason;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -180,7 +180,7 @@ pub enum Did {
     /// It moved the saga, to that status.
     Transition(Status),
     /// It was ignored, for that reason.
-    Ignored(Reason),
+    Ignored(IgnoredReason),
     /// It was refused: there is no way back.
     TooLate,
     /// It was refused.

@@ -12,7 +12,7 @@ use super::steps::{From, Step};
 use super::story;
 use super::twins;
 use saga_core::definition::Definition;
-use saga_core::invariants::behind;
+use saga_core::invariants::transitive_dependents;
 use std::rc::Rc;
 
 /// What a state takes beside its steps: its places in two tables.
@@ -90,7 +90,7 @@ impl Search {
             twins: twins::of(definition),
             workers: loss::workers(definition),
             behind: (0..definition.steps.len())
-                .map(|step| behind(definition, step))
+                .map(|step| transitive_dependents(definition, step))
                 .collect(),
             bound,
             sagas: Sagas::default(),

@@ -271,7 +271,7 @@ impl Row {
             asked_back: entry.compensation_attempt > 0,
             undo_landed: self.undo_landed
                 && entry.state == Known::Done
-                && entry.compensation_key_number == 0,
+                && entry.compensation_key_generation == 0,
             ..*self
         }
     }

@@ -3,12 +3,12 @@
 use super::bound::Bound;
 use super::state::{DEADLINE, Due, NOW, Short};
 use super::word::Word;
-use saga_core::definition::{Definition, Schema, When};
-use saga_core::invariants::{check_invariants, check_move};
+use saga_core::definition::{Condition, Definition, Schema};
+use saga_core::invariants::{check_invariants, check_transition};
 use saga_core::saga::{Saga, Status, StepStatus};
 use saga_core::transition::input::Start;
 use saga_core::transition::{
-    self, Decision, Input, Refusal, SagaContext, Transition, apply, start,
+    self, Decision, Input, Rejection, SagaContext, Transition, apply, start,
 };
 use saga_protocol::Action;
 use saga_protocol::Payload;
@@ -18,11 +18,11 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 /// What each condition that was asked has said.
-pub(super) type Said = Vec<(usize, Condition)>;
+pub(super) type Said = Vec<(usize, ConditionResult)>;
 
 /// What a condition can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
+pub(super) enum ConditionResult {
     True,
     False,
     /// It cannot be evaluated.
@@ -33,7 +33,7 @@ pub(super) enum Condition {
 #[derive(Clone, Debug)]
 pub(super) enum Came {
     Transition(Rc<Change>),
-    Ignored(transition::Reason),
+    Ignored(transition::IgnoredReason),
     Refused { too_late: bool },
 }
 
@@ -115,7 +115,8 @@ impl Model {
             step.output_schema = step.output_schema.take().map(|_| Schema::any_object());
             if step.when.is_some() {
                 step.when = Some(
-                    When::compile(&format!("input.s{index}")).expect("a field is an expression"),
+                    Condition::compile(&format!("input.s{index}"))
+                        .expect("a field is an expression"),
                 );
             }
         }
@@ -188,9 +189,9 @@ impl Model {
                     came.push(Came::Ignored(reason));
                     continue;
                 }
-                Decision::Refused(refusal) => {
+                Decision::Rejected(refusal) => {
                     came.push(Came::Refused {
-                        too_late: matches!(refusal, Refusal::TooLate(_)),
+                        too_late: matches!(refusal, Rejection::CancelTooLate(_)),
                     });
                     continue;
                 }
@@ -204,7 +205,12 @@ impl Model {
             self.cut.set(self.cut.get() || many && confirming.is_some());
             match confirming.filter(|_| !many) {
                 Some(step) => open.extend(
-                    [Condition::Fails, Condition::False, Condition::True].map(|condition| {
+                    [
+                        ConditionResult::Fails,
+                        ConditionResult::False,
+                        ConditionResult::True,
+                    ]
+                    .map(|condition| {
                         let mut said = said.clone();
                         said.push((step, condition));
                         said
@@ -240,9 +246,9 @@ impl Model {
             let known = said
                 .iter()
                 .find(|(known, _)| *known == step)
-                .map_or(Condition::True, |(_, says)| *says);
-            if defined.when.is_some() && known != Condition::Fails {
-                fields.insert(format!("s{step}"), (known == Condition::True).into());
+                .map_or(ConditionResult::True, |(_, says)| *says);
+            if defined.when.is_some() && known != ConditionResult::Fails {
+                fields.insert(format!("s{step}"), (known == ConditionResult::True).into());
             }
         }
         Payload::from(serde_json::Value::Object(fields))
@@ -261,7 +267,7 @@ impl Model {
         let mut broken = Vec::new();
         if let Some(from) = from {
             broken.extend(
-                check_move(from, moved, &self.definition)
+                check_transition(from, moved, &self.definition)
                     .err()
                     .unwrap_or_default(),
             );

@@ -6,7 +6,7 @@ use super::state::{Part, Short, Turned, Waits, can_come_due};
 use super::word::{Due8, Word};
 use saga_core::definition::{Definition, Position, Step};
 use saga_core::saga::{Status, StepStatus};
-use saga_core::transition::Reason;
+use saga_core::transition::IgnoredReason;
 use saga_protocol::Action;
 
 /// Whether an answer must move the saga: B4, B5 and B6 once more, in other words than those of `apply`.
@@ -90,7 +90,7 @@ pub(super) fn judge(
                 Came::Ignored(_) | Came::Refused { .. } if counts => {
                     "B4: an answer that counts is ignored"
                 }
-                Came::Ignored(why) if late && *why != Reason::Late => {
+                Came::Ignored(why) if late && *why != IgnoredReason::Late => {
                     "B4: a late answer is not called late"
                 }
                 _ => return None,

@@ -1,8 +1,9 @@
 //! A saga without times, revisions and payloads: what tells one state from another.
 
-use saga_core::invariants::status_of_steps;
+use saga_core::invariants::derived_status;
 use saga_core::saga::{
-    AttemptState, Cancel, Cause, CompensationState, Rollback, Saga, Step, StepStatus, Wait,
+    AttemptState, Cancellation, CompensationState, Rollback, RollbackCause, Saga, Step, StepStatus,
+    Wait,
 };
 use saga_protocol::Payload;
 use saga_protocol::Time;
@@ -149,7 +150,7 @@ impl Short {
     pub fn of(saga: &Saga) -> Self {
         let cause = match &saga.rollback {
             Some(Rollback {
-                cause: Cause::Failure(step),
+                cause: RollbackCause::Failure(step),
                 ..
             }) => Some(step.as_str()),
             Some(_) | None => None,
@@ -159,9 +160,9 @@ impl Short {
             past_deadline: saga.past_deadline,
             cancelled: saga.cancel.is_some(),
             turned: saga.rollback.as_ref().map(|turn| match turn.cause {
-                Cause::Cancel => Turned::Cancel,
-                Cause::Deadline => Turned::Deadline,
-                Cause::Failure(_) => Turned::Failure,
+                RollbackCause::Cancel => Turned::Cancel,
+                RollbackCause::Deadline => Turned::Deadline,
+                RollbackCause::Failure(_) => Turned::Failure,
             }),
             parts: saga
                 .steps
@@ -197,7 +198,7 @@ impl Short {
         saga.revision = 9;
         saga.updated_at = NOW;
         let word = String::new;
-        saga.cancel = self.cancelled.then(|| Cancel {
+        saga.cancel = self.cancelled.then(|| Cancellation {
             reason: word(),
             by: word(),
             at: NOW,
@@ -210,9 +211,9 @@ impl Short {
         saga.rollback = self.turned.map(|turned| Rollback {
             revision: 5,
             cause: match turned {
-                Turned::Cancel => Cause::Cancel,
-                Turned::Deadline => Cause::Deadline,
-                Turned::Failure => Cause::Failure(cause.unwrap_or_default()),
+                Turned::Cancel => RollbackCause::Cancel,
+                Turned::Deadline => RollbackCause::Deadline,
+                Turned::Failure => RollbackCause::Failure(cause.unwrap_or_default()),
             },
         });
         let reminded = match due {
@@ -231,7 +232,7 @@ impl Short {
                 .reminder
                 .then(|| if remind { NOW } else { NOW + LATER });
         }
-        saga.status = status_of_steps(&saga);
+        saga.status = derived_status(&saga);
         saga.finished_at = saga.status.is_finished().then_some(NOW);
         saga
     }

@@ -2,7 +2,7 @@
 
 use super::explore::Search;
 use super::ledger::{Answer, Command};
-use super::model::Condition;
+use super::model::ConditionResult;
 use super::node::Node;
 use super::state::Due;
 use super::steps::{Accident, From, Step};
@@ -74,9 +74,9 @@ fn sentence(search: &Search, step: &Step, names: &mut Vec<String>) -> String {
     let change = step.change.as_deref();
     for (at, says) in change.iter().flat_map(|change| &change.said) {
         let says = match says {
-            Condition::True => "is true",
-            Condition::False => "is false",
-            Condition::Fails => "cannot be evaluated",
+            ConditionResult::True => "is true",
+            ConditionResult::False => "is false",
+            ConditionResult::Fails => "cannot be evaluated",
         };
         parts.push(format!("the condition of {} {says}", names[*at]));
     }

@@ -49,7 +49,7 @@ fn diamonds_of_six_steps_are_explored_to_the_end() {
         "a reminder=10s; b:a; c:a reminder=10s; d:b,c; e pivot; f reminder=10s",
         "a; b:a; c:a; d:a; e:a; f:b,c,d,e",
         "a; b:a; c:a; d:b,c; e pivot; f",
-        "a; b:a when; c:a needless; d:b,c; e pivot when; f",
+        "a; b:a when; c:a keep; d:b,c; e pivot when; f",
     ] {
         println!("{line}");
         let definition = flow(line);
@@ -68,9 +68,9 @@ fn nothing_is_lost_by_moving_workers_only_when_it_matters() {
         "a; b",
         "a schema; b",
         "a reminder=10s",
-        "a needless; b when",
+        "a keep; b when",
         "a; p pivot; c",
-        "p pivot needless when; c",
+        "p pivot keep when; c",
         "a:-; b:-",
     ] {
         let definition = flow(line);

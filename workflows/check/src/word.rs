@@ -5,7 +5,9 @@ use super::state::{Due, NO_WORDS};
 use saga_core::definition::Definition;
 use saga_core::saga::Status;
 use saga_core::transition::Input;
-use saga_core::transition::input::{Complete, Fail, Reason, Resolve, Timer, Undeliverable};
+use saga_core::transition::input::{
+    Complete, Fail, OperatorRequest, Resolve, Timer, Undeliverable,
+};
 use saga_protocol::Action;
 use saga_protocol::Payload;
 use saga_protocol::message::{Reply, ReplyOutcome};
@@ -89,7 +91,7 @@ impl Word {
     pub fn input(self, definition: &Definition) -> Input {
         let name = |step: u8| definition.steps[usize::from(step)].name.clone();
         let w = String::new;
-        let reason = || Reason {
+        let reason = || OperatorRequest {
             reason: w(),
             by: w(),
         };

@@ -85,7 +85,7 @@ pub(super) fn by_itself(row: Row, schema: bool, deeds: &mut Vec<Deed>) {
     {
         let mut entry = row.entry();
         if ledger::finish(&mut entry, answer, NOW) {
-            let news = entry.news().map(|news| said(&news));
+            let news = entry.outcome_reply().map(|news| said(&news));
             deeds.push(Deed {
                 row: Row {
                     standing,
@@ -132,7 +132,7 @@ impl Taking<'_> {
             }
             LedgerDecision::Call(call) => call,
         };
-        if call.site == HandlerKind::External {
+        if call.handler == HandlerKind::External {
             // It is committed, and the worker dies before the call, or behind it.
             self.add(world.become_of(&entry), None);
             self.add(self.after(world, call).become_of(&entry), None);
@@ -168,7 +168,7 @@ impl Taking<'_> {
 
     /// Whether a call with that key took effect before.
     fn has_landed(&self, world: Row, call: Call) -> bool {
-        let in_doubt = self.row.state == State::Intended && call.key_number == 0;
+        let in_doubt = self.row.state == State::Intended && call.key_generation == 0;
         match call.kind {
             CallKind::Execute | CallKind::Recover => in_doubt && world.standing > 0,
             CallKind::Compensate => world.undo_landed,
@@ -179,15 +179,15 @@ impl Taking<'_> {
     fn ends(&self, call: Call, landed: bool) -> Vec<CallResult> {
         let mut ends = vec![
             CallResult::Completed(fit()),
-            CallResult::Later {
+            CallResult::Deferred {
                 reason: String::new(),
-                after: Duration::ZERO,
+                retry_after: Duration::ZERO,
             },
         ];
         if call.kind == CallKind::Execute {
             ends.extend(self.schema.then(|| CallResult::Completed(unfit())));
             ends.extend(
-                (call.site == HandlerKind::Transactional)
+                (call.handler == HandlerKind::Transactional)
                     .then(|| CallResult::Accepted(fit(), None)),
             );
         }
@@ -195,7 +195,7 @@ impl Taking<'_> {
             ends.extend([true, false].map(|retryable| CallResult::Failed(failure(retryable))));
         }
         ends.extend(
-            (call.site == HandlerKind::External).then(|| CallResult::Unknown(String::new())),
+            (call.handler == HandlerKind::External).then(|| CallResult::Unknown(String::new())),
         );
         ends
     }
@@ -215,14 +215,14 @@ impl Taking<'_> {
             };
             let call = Call {
                 kind: *kind,
-                site: HandlerKind::External,
-                key_number: 0,
+                handler: HandlerKind::External,
+                key_generation: 0,
             };
             let mut entry = self.row.entry();
             let current = entry.state == made_for;
             // Of the key that it has now what comes is no news; the one before it was replaced for this answer.
             let older = u32::from(current);
-            (entry.key_number, entry.compensation_key_number) = (older, older);
+            (entry.key_generation, entry.compensation_key_generation) = (older, older);
             let definite = |end: &CallResult| matches!(end, CallResult::Failed(_));
             for end in self
                 .ends(call, false)
@@ -231,9 +231,9 @@ impl Taking<'_> {
             {
                 let mut entry = entry.clone();
                 let decision = ledger::settle(&mut entry, &self.full, call, end);
-                (entry.key_number, entry.compensation_key_number) = (
-                    entry.key_number - older,
-                    entry.compensation_key_number - older,
+                (entry.key_generation, entry.compensation_key_generation) = (
+                    entry.key_generation - older,
+                    entry.compensation_key_generation - older,
                 );
                 if let LedgerDecision::Reply(reply) = decision {
                     self.add(self.row.become_of(&entry), Some(said(&reply)));

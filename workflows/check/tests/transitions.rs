@@ -4,7 +4,7 @@ use saga_check::{Bound, Did, Messages, Taken, explore};
 use saga_core::saga::{Status, StepStatus};
 use saga_core::testing::flow;
 use saga_core::testing::situations::{INPUTS, SITUATIONS, scene};
-use saga_core::transition::{Decision, Refusal};
+use saga_core::transition::{Decision, Rejection};
 use std::collections::BTreeSet;
 
 /// What the exploration leaves out on purpose: what turned a saga is forgotten once it makes no difference any more,
@@ -20,9 +20,9 @@ fn is_forgotten(taken: &Taken) -> bool {
 fn the_exploration_takes_every_transition_of_the_table() {
     let workflows = [
         "a; b; c",
-        "a; b when; c needless",
+        "a; b when; c keep",
         "a; p pivot; c; d",
-        "a; p pivot needless; c when",
+        "a; p pivot keep; c when",
         "p pivot; c:p; d:p",
         "a:-; b:-",
     ];
@@ -41,12 +41,12 @@ fn the_exploration_takes_every_transition_of_the_table() {
     for (_, line, happened) in SITUATIONS {
         for input in INPUTS {
             let mut scene = scene(line, happened);
-            let (said, decision) = scene.hears(input);
+            let (said, decision) = scene.decide_line(input);
             let outcome = match decision {
                 Decision::Applied(moved) => Did::Transition(moved.saga.status),
                 Decision::Ignored(reason) => Did::Ignored(reason),
-                Decision::Refused(Refusal::TooLate(_)) => Did::TooLate,
-                Decision::Refused(_) => Did::Refused,
+                Decision::Rejected(Rejection::CancelTooLate(_)) => Did::TooLate,
+                Decision::Rejected(_) => Did::Refused,
             };
             missing.push(Taken::of(scene.saga(), &said, outcome));
         }

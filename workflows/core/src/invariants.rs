@@ -1,9 +1,9 @@
 //! What holds for every saga at every revision.
 
-pub use crate::move_invariants::check_move;
+pub use crate::move_invariants::check_transition;
 
 use crate::definition::{self, Definition, Position};
-use crate::saga::{AttemptState, Cause, Saga, Status, Step, StepStatus, Wait};
+use crate::saga::{AttemptState, RollbackCause, Saga, Status, Step, StepStatus, Wait};
 use crate::transition::next_timer_at;
 use saga_protocol::Action;
 
@@ -54,7 +54,7 @@ pub fn check_invariants(saga: &Saga, definition: &Definition) -> Result<(), Vec<
 }
 
 /// The saga's status as its steps have it.
-pub fn status_of_steps(saga: &Saga) -> Status {
+pub fn derived_status(saga: &Saga) -> Status {
     let done = |step: &Step| matches!(step.status, StepStatus::Completed | StepStatus::Skipped);
     if saga.steps.iter().any(Step::needs_operator) {
         Status::Parked
@@ -72,7 +72,7 @@ pub fn status_of_steps(saga: &Saga) -> Status {
 }
 
 fn whole(broken: &mut Broken, saga: &Saga, definition: &Definition) {
-    let derived = status_of_steps(saga);
+    let derived = derived_status(saga);
     let finished = saga.status.is_finished();
     broken.unless(saga.status == derived, || {
         format!("it is {}, its steps make it {derived}", saga.status)
@@ -122,12 +122,12 @@ fn turn(broken: &mut Broken, saga: &Saga, definition: &Definition) {
         "it went backwards, and is shown as past its deadline".to_owned()
     });
     match &turn.cause {
-        Cause::Cancel | Cause::Deadline => {
+        RollbackCause::Cancel | RollbackCause::Deadline => {
             broken.unless(saga.cancel.is_some(), || {
                 "it turned by a cancel that it does not have".to_owned()
             });
         }
-        Cause::Failure(step) => {
+        RollbackCause::Failure(step) => {
             broken.unless(saga.step(step).is_some(), || {
                 format!("it turned by {step}, which it does not have")
             });
@@ -294,7 +294,7 @@ fn order(broken: &mut Broken, saga: &Saga, definition: &Definition, index: usize
         });
     }
     if saga.status == Status::Compensating && step.compensation.is_none() && !step.is_settled() {
-        let ready = behind(definition, index)
+        let ready = transitive_dependents(definition, index)
             .into_iter()
             .all(|later| saga.steps[later].is_settled());
         broken.unless(!ready, || {
@@ -311,7 +311,7 @@ fn order(broken: &mut Broken, saga: &Saga, definition: &Definition, index: usize
         }
     }
     if step.compensation.is_some() || step.status == StepStatus::Compensated {
-        for later in behind(definition, index) {
+        for later in transitive_dependents(definition, index) {
             let later = &saga.steps[later];
             broken.unless(later.is_settled(), || {
                 format!("I4: it is undone before {}, which needs it", later.name)
@@ -321,7 +321,7 @@ fn order(broken: &mut Broken, saga: &Saga, definition: &Definition, index: usize
 }
 
 /// All that need the step, directly or through others.
-pub fn behind(definition: &Definition, step: usize) -> Vec<usize> {
+pub fn transitive_dependents(definition: &Definition, step: usize) -> Vec<usize> {
     let mut found = vec![false; definition.steps.len()];
     let mut open = vec![step];
     while let Some(step) = open.pop() {

@@ -10,7 +10,7 @@ use saga_protocol::Action;
 ///
 /// # Errors
 /// Each sentence says what does not hold.
-pub fn check_move(
+pub fn check_transition(
     before: &Saga,
     moved: &Transition,
     definition: &Definition,

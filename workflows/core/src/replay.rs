@@ -2,16 +2,16 @@
 
 use crate::definition::Definition;
 use crate::saga::Saga;
-use crate::transition::{self, Decision, Input, Reason, SagaContext, StatusChange};
+use crate::transition::{self, Decision, IgnoredReason, Input, SagaContext, StatusChange};
 use saga_protocol::{Payload, Time};
 use serde::{Deserialize, Serialize};
 
 /// One entry of a history, as it is stored and shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// The revision it made, or was ignored at.
     pub revision: u64,
-    /// When.
+    /// Condition.
     pub at: Time,
     /// The input.
     pub input: Input,
@@ -20,7 +20,7 @@ pub struct Entry {
     pub moved: Option<Vec<StatusChange>>,
     /// Why it changed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ignored: Option<Reason>,
+    pub ignored: Option<IgnoredReason>,
     /// Who gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
@@ -28,7 +28,7 @@ pub struct Entry {
 
 /// Where a history and the rules differ.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Difference {
+pub enum ReplayError {
     /// There is nothing to replay.
     #[error("the history is empty")]
     Empty,
@@ -58,11 +58,11 @@ pub enum Difference {
 /// Applies a whole history, oldest first, and says what saga it leads to.
 ///
 /// # Errors
-/// [`Difference`] says where the history and the rules part.
-pub fn replay(definition: &Definition, history: &[Entry]) -> Result<Saga, Difference> {
-    let (first, rest) = history.split_first().ok_or(Difference::Empty)?;
+/// [`ReplayError`] says where the history and the rules part.
+pub fn replay(definition: &Definition, history: &[HistoryEntry]) -> Result<Saga, ReplayError> {
+    let (first, rest) = history.split_first().ok_or(ReplayError::Empty)?;
     let Input::Start(start) = &first.input else {
-        return Err(Difference::NoStart(first.input.as_str()));
+        return Err(ReplayError::NoStart(first.input.as_str()));
     };
     let input: Payload = start.input.clone();
     let context = SagaContext {
@@ -80,7 +80,7 @@ pub fn replay(definition: &Definition, history: &[Entry]) -> Result<Saga, Differ
                 saga = moved.saga;
             }
             Decision::Ignored(reason) => compare(index, entry, saga.revision, None, Some(reason))?,
-            Decision::Refused(refusal) => {
+            Decision::Rejected(refusal) => {
                 return Err(differs(index, entry, format!("refused: {refusal}")));
             }
         }
@@ -90,19 +90,19 @@ pub fn replay(definition: &Definition, history: &[Entry]) -> Result<Saga, Differ
 
 fn compare(
     index: usize,
-    entry: &Entry,
+    entry: &HistoryEntry,
     revision: u64,
     moved: Option<&Vec<StatusChange>>,
-    ignored: Option<Reason>,
-) -> Result<(), Difference> {
+    ignored: Option<IgnoredReason>,
+) -> Result<(), ReplayError> {
     if entry.revision == revision && entry.moved.as_ref() == moved && entry.ignored == ignored {
         return Ok(());
     }
     Err(differs(index, entry, told(revision, moved, ignored)))
 }
 
-fn differs(index: usize, entry: &Entry, found: String) -> Difference {
-    let Entry {
+fn differs(index: usize, entry: &HistoryEntry, found: String) -> ReplayError {
+    let HistoryEntry {
         revision,
         at,
         input,
@@ -111,7 +111,7 @@ fn differs(index: usize, entry: &Entry, found: String) -> Difference {
         ..
     } = entry;
     let said = told(*revision, moved.as_ref(), *ignored);
-    Difference::Entry {
+    ReplayError::Entry {
         index,
         revision: *revision,
         input: input.as_str(),
@@ -121,7 +121,11 @@ fn differs(index: usize, entry: &Entry, found: String) -> Difference {
     }
 }
 
-fn told(revision: u64, moved: Option<&Vec<StatusChange>>, ignored: Option<Reason>) -> String {
+fn told(
+    revision: u64,
+    moved: Option<&Vec<StatusChange>>,
+    ignored: Option<IgnoredReason>,
+) -> String {
     match (moved, ignored) {
         (Some(moves), _) => {
             let moves: Vec<_> = moves.iter().map(ToString::to_string).collect();

@@ -17,7 +17,7 @@ impl Payload {
     ///
     /// # Errors
     /// If the value has no JSON form (a map whose keys are not strings).
-    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+    pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::value::to_raw_value(value).map(|raw| Self(raw.into()))
     }
 
@@ -33,7 +33,7 @@ impl Payload {
     ///
     /// # Errors
     /// If it does not have the shape of a `T`.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.get())
     }
 

@@ -61,7 +61,7 @@ impl RetryPolicy {
     }
 
     /// The delay after the `failures`th failure (from 1), without jitter.
-    pub fn plain_delay(&self, failures: u32) -> Duration {
+    pub fn base_delay(&self, failures: u32) -> Duration {
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let micros = as_f64(self.first) * self.factor.powi(exponent);
         if micros >= as_f64(self.max) {
@@ -73,7 +73,7 @@ impl RetryPolicy {
 
     /// The delay after the `failures`th failure, with the jitter of that attempt.
     pub fn delay(&self, failures: u32, of: &Attempt<'_>) -> Duration {
-        let plain = self.plain_delay(failures);
+        let plain = self.base_delay(failures);
         let share = 1.0 + self.jitter * of.jitter();
         from_f64(as_f64(plain) * share)
     }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn delays_double_up_to_the_maximum() {
         let delays: Vec<_> = (1..=9)
-            .map(|n| RetryPolicy::STEP.plain_delay(n).as_millis())
+            .map(|n| RetryPolicy::STEP.base_delay(n).as_millis())
             .collect();
         assert_eq!(
             delays,
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_compensation_is_tried_for_about_an_hour() {
         let total: u64 = (1..20)
-            .map(|n| RetryPolicy::COMPENSATION.plain_delay(n).as_secs())
+            .map(|n| RetryPolicy::COMPENSATION.base_delay(n).as_secs())
             .sum();
         assert_eq!(total, 3511);
     }
@@ -188,7 +188,7 @@ mod tests {
             let retry = RetryPolicy { factor, ..RetryPolicy::STEP };
             let delay = retry.delay(n, &attempt(saga, n));
             prop_assert_eq!(delay, retry.delay(n, &attempt(saga, n)));
-            let plain = retry.plain_delay(n);
+            let plain = retry.base_delay(n);
             prop_assert!(delay >= plain.mul_f64(0.799) && delay <= plain.mul_f64(1.201));
         }
     }

@@ -1,6 +1,6 @@
 //! Who is there, in this process.
 
-use saga_protocol::message::Heartbeat;
+use saga_protocol::message::WorkerHeartbeat;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,11 +12,11 @@ const HEARD: Duration = Duration::from_secs(10);
 /// The members heard of lately. Each belongs to a worker of this process, so they are few.
 #[derive(Default)]
 pub(super) struct Members {
-    heard: Mutex<HashMap<String, (Heartbeat, Instant)>>,
+    heard: Mutex<HashMap<String, (WorkerHeartbeat, Instant)>>,
 }
 
 impl Members {
-    pub fn heard(&self, heartbeat: &Heartbeat) {
+    pub fn heard(&self, heartbeat: &WorkerHeartbeat) {
         self.all_heard().insert(
             heartbeat.member.clone(),
             (heartbeat.clone(), Instant::now()),
@@ -28,7 +28,7 @@ impl Members {
     }
 
     /// By worker and member.
-    pub fn all(&self) -> Vec<Heartbeat> {
+    pub fn all(&self) -> Vec<WorkerHeartbeat> {
         let mut heard = self.all_heard();
         heard.retain(|_, (_, at)| at.elapsed() <= HEARD);
         let mut all: Vec<_> = heard
@@ -40,7 +40,7 @@ impl Members {
         all
     }
 
-    fn all_heard(&self) -> MutexGuard<'_, HashMap<String, (Heartbeat, Instant)>> {
+    fn all_heard(&self) -> MutexGuard<'_, HashMap<String, (WorkerHeartbeat, Instant)>> {
         self.heard.lock().expect("no holder of this lock panics")
     }
 }

@@ -5,7 +5,7 @@ use super::queues::REDELIVER_AFTER;
 use crate::bus::{Ack, Incoming, Settle};
 use async_trait::async_trait;
 use saga_protocol::Time;
-use saga_protocol::message::{Envelope, Heartbeat, OutboxMessage, Reply, Topic};
+use saga_protocol::message::{Envelope, OutboxMessage, Reply, Topic, WorkerHeartbeat};
 use saga_worker::bus::{DeadLetter, ReplySink, SendError};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -61,7 +61,7 @@ impl ReplySink for Sink {
         sent.unwrap_or_else(|| Err(SendError::new("replies", "the bus is closed")))
     }
 
-    async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), SendError> {
+    async fn heartbeat(&self, heartbeat: &WorkerHeartbeat) -> Result<(), SendError> {
         self.members.heard(heartbeat);
         Ok(())
     }

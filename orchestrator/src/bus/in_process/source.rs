@@ -22,7 +22,7 @@ impl CommandSource for Source {
             let mut delivered = Vec::with_capacity(taken.len());
             for (held, in_flight) in taken {
                 let message = held.message();
-                match message.value.read::<Command>() {
+                match message.value.decode::<Command>() {
                     Ok(command) => {
                         let ack = Ack::new(move || in_flight.done());
                         delivered.push(Delivered::new(command, message.envelope.clone(), ack));

@@ -3,7 +3,7 @@ use super::*;
 use crate::bus::{Bus, Channels, Delivery, Incoming, OUT_OF_ORDER, Published};
 use saga_protocol::Action;
 use saga_protocol::message::{
-    Command, CommandInput, Envelope, Heartbeat, OutboxMessage, Reply, ReplyOutcome, Topic,
+    Command, CommandInput, Envelope, OutboxMessage, Reply, ReplyOutcome, Topic, WorkerHeartbeat,
 };
 use saga_protocol::{Payload, Time};
 use saga_worker::bus::{CommandSource, ReplySink};
@@ -82,9 +82,9 @@ fn commands(worker: &str, count: usize) -> Published {
 }
 
 fn reply(attempt: u32) -> (Reply, Envelope) {
-    let command: Command = command("pay", attempt).value.read().unwrap();
+    let command: Command = command("pay", attempt).value.decode().unwrap();
     (
-        Reply::to(&command, ReplyOutcome::Completed),
+        Reply::new(&command, ReplyOutcome::Completed),
         Envelope::default(),
     )
 }
@@ -254,7 +254,7 @@ async fn full_channels_hold_nobody_for_ever() {
             while let Some(taken) = source.take(7).await {
                 let answers = taken.iter().map(|d| {
                     (
-                        Reply::to(&d.command, ReplyOutcome::Completed),
+                        Reply::new(&d.command, ReplyOutcome::Completed),
                         d.envelope.clone(),
                     )
                 });
@@ -349,7 +349,7 @@ async fn members_are_those_heard_of_lately() {
     let scene = scene();
     let sink = scene.bus.sink();
     for member in ["a", "b"] {
-        let heartbeat = Heartbeat {
+        let heartbeat = WorkerHeartbeat {
             worker: "pay".to_owned(),
             member: member.to_owned(),
             at: now(),

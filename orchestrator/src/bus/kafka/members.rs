@@ -5,7 +5,7 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Offset, TopicPartitionList};
-use saga_protocol::message::{Heartbeat, ReadPositions};
+use saga_protocol::message::{ReadPositions, WorkerHeartbeat};
 use saga_worker::bus::kafka::link::Client;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -27,7 +27,7 @@ pub(super) struct Members {
 }
 
 struct Heard {
-    heartbeat: Heartbeat,
+    heartbeat: WorkerHeartbeat,
     at: Instant,
 }
 
@@ -46,7 +46,7 @@ impl HaveRead {
 
 impl Members {
     /// Each member heard within [`HEARD`], by worker and member.
-    pub fn all(&self) -> Vec<Heartbeat> {
+    pub fn all(&self) -> Vec<WorkerHeartbeat> {
         let mut heard = self.heard();
         heard.retain(|_, heard| heard.at.elapsed() <= HEARD);
         let mut all: Vec<_> = heard
@@ -112,7 +112,7 @@ impl Members {
         let Some(at) = Instant::now().checked_sub(age).filter(|_| age <= HEARD) else {
             return;
         };
-        match serde_json::from_slice::<Heartbeat>(value) {
+        match serde_json::from_slice::<WorkerHeartbeat>(value) {
             Ok(heartbeat) => {
                 let mut heard = self.heard();
                 if heard.len() < MEMBERS || heard.contains_key(member) {

@@ -164,7 +164,7 @@ impl Topics {
             .iter()
             .map(|topic| self.settings.topic(topic))
             .collect();
-        let settings: Vec<_> = wanted.iter().map(Topic::settings).collect();
+        let settings: Vec<_> = wanted.iter().map(Topic::config).collect();
         let new = names
             .iter()
             .zip(wanted)

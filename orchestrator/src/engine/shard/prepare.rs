@@ -118,7 +118,7 @@ impl Making<'_> {
                 work.ignored(&input, reason, self.now);
                 Ok(Answer::Ignored(reason, saga))
             }
-            Decision::Refused(refusal) => Ok(Answer::Refused(refusal, saga)),
+            Decision::Rejected(refusal) => Ok(Answer::Refused(refusal, saga)),
         }
     }
 
@@ -323,7 +323,7 @@ fn count(input: &Input, verdict: &Verdict) {
     let reason = match verdict {
         Ok(Answer::Ignored(reason, _)) => reason.as_str(),
         Err(SubmitError::UnknownSaga(_)) if matches!(input, Input::Reply(_)) => {
-            transition::Reason::UnknownSaga.as_str()
+            transition::IgnoredReason::UnknownSaga.as_str()
         }
         _ => return,
     };

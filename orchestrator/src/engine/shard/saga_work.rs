@@ -4,7 +4,7 @@ use super::cache::Cached;
 use crate::db::{Check, HistoryRow, SagaInsert, SagaRow, Wake};
 use crate::engine::limits::IGNORED_KEPT;
 use saga_core::saga::{Saga, Status, StepStatus};
-use saga_core::transition::{self, Input, Reason, StatusChange};
+use saga_core::transition::{self, IgnoredReason, Input, StatusChange};
 use saga_protocol::Time;
 use serde::Serialize;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ struct Entry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     moved: Option<&'a [StatusChange]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ignored: Option<Reason>,
+    ignored: Option<IgnoredReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<&'a str>,
 }
@@ -80,7 +80,7 @@ impl SagaWork {
 
     /// The input changed nothing. A timer that found nothing due is no event in a saga's life, and not kept; but it
     /// is counted, so that a replica that still relies on it as it stood before finds its own write outdated (rule C5).
-    pub fn ignored(&mut self, input: &Input, reason: Reason, at: Time) {
+    pub fn ignored(&mut self, input: &Input, reason: IgnoredReason, at: Time) {
         let timer = matches!(input, Input::Timer(_));
         self.fired |= timer;
         self.now.ignored = self.now.ignored.saturating_add(1);

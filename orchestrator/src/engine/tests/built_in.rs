@@ -26,7 +26,7 @@ fn workers(fails: Option<(&'static str, &'static str)>) -> Script {
     Box::new(move |command| {
         let failing =
             fails.filter(|(step, _)| command.step == *step && command.action == Action::Execute);
-        let mut reply = Reply::to(
+        let mut reply = Reply::new(
             command,
             if failing.is_some() {
                 ReplyOutcome::Failed
@@ -137,7 +137,7 @@ async fn a_waiting_step_is_told_of_once_at_its_reminder() {
         text: "workflow: slow\nversion: 1\nsteps:\n  - { name: ask, timeout: 1h, reminder: 20ms }\n",
     };
     let rig = Rig::new(Box::new(|command| {
-        vec![Reply::to(command, ReplyOutcome::Accepted)]
+        vec![Reply::new(command, ReplyOutcome::Accepted)]
     }))
     .await;
     let id = begin(&rig, SLOW, &json!({})).await.expect("started");

@@ -53,7 +53,7 @@ async fn recovery_is_nothing_but_the_loops_starting_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn c4_a_nul_in_a_reply_is_cut_out_and_holds_up_nothing() {
     let rig = Rig::new(Box::new(|command| {
-        let mut reply = Reply::to(command, ReplyOutcome::Failed);
+        let mut reply = Reply::new(command, ReplyOutcome::Failed);
         reply.error = Some(Failure {
             code: "nul\0".to_owned(),
             message: "a\0b".to_owned(),
@@ -62,7 +62,7 @@ async fn c4_a_nul_in_a_reply_is_cut_out_and_holds_up_nothing() {
         if command.step == "second" && command.action == Action::Execute {
             vec![reply]
         } else {
-            vec![Reply::to(command, ReplyOutcome::Completed)]
+            vec![Reply::new(command, ReplyOutcome::Completed)]
         }
     }))
     .await;

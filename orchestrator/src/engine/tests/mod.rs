@@ -14,7 +14,7 @@ use crate::bus::Channels;
 use crate::db::{Db, Faulty, Sqlite};
 use saga_core::saga::Saga;
 use saga_core::transition::Input;
-use saga_core::transition::input::{Reason, Start};
+use saga_core::transition::input::{OperatorRequest, Start};
 use saga_protocol::Payload;
 use scripted::{Script, Scripted};
 use std::sync::Arc;
@@ -150,7 +150,7 @@ impl Rig {
                 serde_json::from_slice(&entry.entry).expect("an entry is JSON");
             value["revision"] = entry.revision.into();
             value["at"] = entry.at.to_string().into();
-            serde_json::from_value::<saga_core::replay::Entry>(value).expect("an entry")
+            serde_json::from_value::<saga_core::replay::HistoryEntry>(value).expect("an entry")
         };
         let entries: Vec<_> = entries.into_iter().map(read).collect();
         let stored = self
@@ -206,8 +206,8 @@ fn start(saga_id: Uuid, key: String) -> Submission {
     }
 }
 
-fn reason() -> Reason {
-    Reason {
+fn reason() -> OperatorRequest {
+    OperatorRequest {
         reason: "changed my mind".to_owned(),
         by: "test".to_owned(),
     }

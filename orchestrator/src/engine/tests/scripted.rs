@@ -86,7 +86,7 @@ impl Scripted {
         let mut answers = Vec::new();
         for message in messages {
             if let Topic::Commands(_) = message.topic {
-                let command: Command = message.value.read().expect("a command was published");
+                let command: Command = message.value.decode().expect("a command was published");
                 if self.away.load(Ordering::Relaxed) {
                     self.unconsumed
                         .lock()
@@ -100,7 +100,7 @@ impl Scripted {
                 self.events
                     .lock()
                     .expect("no panic")
-                    .push(message.value.read().expect("an event was published"));
+                    .push(message.value.decode().expect("an event was published"));
             }
         }
         answers
@@ -156,5 +156,5 @@ impl Bus for Scripted {
 
 /// Does everything it is told.
 pub fn obedient() -> Script {
-    Box::new(|command| vec![Reply::to(command, ReplyOutcome::Completed)])
+    Box::new(|command| vec![Reply::new(command, ReplyOutcome::Completed)])
 }

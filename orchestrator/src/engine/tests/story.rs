@@ -41,7 +41,7 @@ async fn a_cancel_undoes_what_is_done_in_reverse_order() {
         if silent {
             vec![]
         } else {
-            vec![Reply::to(command, ReplyOutcome::Completed)]
+            vec![Reply::new(command, ReplyOutcome::Completed)]
         }
     }))
     .await;
@@ -72,7 +72,7 @@ async fn a_timer_turns_a_saga_whose_worker_keeps_silent() {
         if silent {
             vec![]
         } else {
-            vec![Reply::to(command, ReplyOutcome::Completed)]
+            vec![Reply::new(command, ReplyOutcome::Completed)]
         }
     }))
     .await;
@@ -94,7 +94,7 @@ async fn a_timer_turns_a_saga_whose_worker_keeps_silent() {
 async fn a_failed_attempt_is_followed_by_another() {
     let rig = Rig::new(Box::new(|command| {
         let fails = command.step == "first" && command.attempt < 3;
-        let mut reply = Reply::to(
+        let mut reply = Reply::new(
             command,
             if fails {
                 ReplyOutcome::Failed
@@ -122,7 +122,7 @@ async fn b6_a_compensation_that_gives_up_parks_and_a_retry_moves_it_on() {
         let stuck = command.step == "second"
             && command.action == Action::Compensate
             && command.attempt <= 2;
-        let mut reply = Reply::to(
+        let mut reply = Reply::new(
             command,
             if never || stuck {
                 ReplyOutcome::Failed

@@ -43,7 +43,7 @@ impl Rig {
             .await
             .expect("it is sent");
         self.bus
-            .say(Reply::to(&command, ReplyOutcome::Completed))
+            .say(Reply::new(&command, ReplyOutcome::Completed))
             .await
             .expect("the engine listens");
     }

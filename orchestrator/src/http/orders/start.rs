@@ -69,7 +69,7 @@ async fn place(
     let input = body
         .read(NewOrder::read)?
         .into_input(id, &app.settings.currency);
-    let input = Payload::of(&input).expect("an order has a JSON form");
+    let input = Payload::encode(&input).expect("an order has a JSON form");
     let starting = Starting {
         saga_id: id,
         workflow: WORKFLOW.to_owned(),

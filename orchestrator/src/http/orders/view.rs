@@ -1,7 +1,7 @@
 //! An order as it is shown.
 
 use super::new::{Item, OrderInput};
-use saga_core::saga::{Cause, Saga, Status, Step, StepStatus};
+use saga_core::saga::{RollbackCause, Saga, Status, Step, StepStatus};
 use saga_protocol::Payload;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -56,7 +56,7 @@ impl OrderStatus {
 pub fn payment_failed(saga: &Saga) -> bool {
     saga.rollback
         .as_ref()
-        .is_some_and(|turn| turn.cause == Cause::Failure("pay".to_owned()))
+        .is_some_and(|turn| turn.cause == RollbackCause::Failure("pay".to_owned()))
 }
 
 fn cancelled(saga: &Saga) -> bool {
@@ -64,7 +64,7 @@ fn cancelled(saga: &Saga) -> bool {
         || saga
             .rollback
             .as_ref()
-            .is_some_and(|turn| turn.cause == Cause::Deadline)
+            .is_some_and(|turn| turn.cause == RollbackCause::Deadline)
 }
 
 /// An order with its saga.
@@ -147,7 +147,7 @@ impl OrderView {
     /// The order of that saga.
     pub fn of(saga: &Saga, input: &Payload) -> Self {
         let id = saga.id;
-        let input: OrderInput = input.read().unwrap_or_default();
+        let input: OrderInput = input.decode().unwrap_or_default();
         let step = |step: &Step| OrderStep {
             name: step.name.clone(),
             status: step.status,

@@ -120,7 +120,7 @@ async fn do_action(
         "" => "unspecified".to_owned(),
         reason => reason.to_owned(),
     };
-    let by = || input::Reason {
+    let by = || input::OperatorRequest {
         reason: reason(),
         by: caller.name().to_owned(),
     };

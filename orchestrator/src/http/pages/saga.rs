@@ -14,7 +14,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use saga_core::definition::{Root, redact};
+use saga_core::definition::{PayloadSource, redact};
 use uuid::Uuid;
 
 const ENTRIES: u32 = 100;
@@ -69,7 +69,7 @@ async fn read(app: &App, id: Uuid, parameters: &Parameters) -> Result<SagaPage> 
         actions: actions(&definition, &saga),
         steps: steps(&definition, &saga, now),
         settle: settle(&saga),
-        input: pretty(&redact(&definition, Root::Input, &input)),
+        input: pretty(&redact(&definition, PayloadSource::Input, &input)),
         saga: head(&definition, &saga, now),
         history: entries(&history.history, saga.started_at),
         first_page: after.map(|_| format!("/ui/sagas/{id}")),

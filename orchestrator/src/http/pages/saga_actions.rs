@@ -2,7 +2,7 @@
 
 use saga_core::definition::Definition;
 use saga_core::saga::{Saga, StepStatus, Wait};
-use saga_core::transition::cancel_refusal_reason;
+use saga_core::transition::cancel_rejection;
 
 /// An action on the saga.
 pub(super) struct Action {
@@ -54,7 +54,7 @@ fn cancel_off(definition: &Definition, saga: &Saga) -> Option<String> {
     if let Some(cancel) = &saga.cancel {
         return Some(format!("It was cancelled by {}.", cancel.by));
     }
-    cancel_refusal_reason(definition, saga).map(|why| format!("Too late: {why}."))
+    cancel_rejection(definition, saga).map(|why| format!("Too late: {why}."))
 }
 
 /// Which steps a cancel undoes, in which order.

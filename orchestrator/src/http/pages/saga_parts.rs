@@ -2,7 +2,7 @@
 
 use super::words::{Moment, icon, pretty, pretty_value, span};
 use crate::http::sagas::HistoryEntryView;
-use saga_core::definition::{Definition, Root, redact};
+use saga_core::definition::{Definition, PayloadSource, redact};
 use saga_core::saga::{CompensationState, Saga, Step, StepStatus};
 use saga_core::transition::waiting_for;
 use saga_protocol::Action;
@@ -122,7 +122,11 @@ pub(super) fn steps(definition: &Definition, saga: &Saga, now: Time) -> Vec<Step
             .flat_map(|step| &step.needs)
             .map(|need| definition.steps[*need].name.as_str());
         let shown = |payload: &saga_protocol::Payload| {
-            pretty(&redact(definition, Root::Output(&step.name), payload))
+            pretty(&redact(
+                definition,
+                PayloadSource::Output(&step.name),
+                payload,
+            ))
         };
         StepRow {
             name: step.name.clone(),

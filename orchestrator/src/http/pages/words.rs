@@ -75,7 +75,7 @@ pub(super) fn icon(status: &str) -> &'static str {
 
 /// JSON over several lines.
 pub(super) fn pretty(payload: &Payload) -> String {
-    let value: Result<serde_json::Value, _> = payload.read();
+    let value: Result<serde_json::Value, _> = payload.decode();
     value.map_or_else(|_| payload.get().to_owned(), |value| pretty_value(&value))
 }
 

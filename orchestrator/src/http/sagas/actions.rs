@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use saga_core::saga::Saga;
-use saga_core::transition::{Input, Reason, input};
+use saga_core::transition::{IgnoredReason, Input, input};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -44,8 +44,8 @@ impl ReasonBody {
         })
     }
 
-    fn by(self, caller: &Caller) -> input::Reason {
-        input::Reason {
+    fn by(self, caller: &Caller) -> input::OperatorRequest {
+        input::OperatorRequest {
             reason: self.reason,
             by: caller.name().to_owned(),
         }
@@ -99,16 +99,18 @@ pub async fn cancel_saga(
 /// 404 for an unknown step, 409 if it cannot be done now.
 pub fn changed(answer: Answer) -> Result<Arc<Saga>> {
     match answer {
-        Answer::Transition(saga) | Answer::Ignored(Reason::Duplicate | Reason::Stale, saga) => {
-            Ok(saga)
+        Answer::Transition(saga)
+        | Answer::Ignored(IgnoredReason::Duplicate | IgnoredReason::Stale, saga) => Ok(saga),
+        Answer::Ignored(
+            reason @ (IgnoredReason::UnknownSaga | IgnoredReason::UnknownStep),
+            saga,
+        ) => Err(Problem::not_found(format!("saga {}: {reason}", saga.id))),
+        Answer::Ignored(reason @ (IgnoredReason::Late | IgnoredReason::AlreadyEnded), saga) => {
+            Err(Problem::new(
+                Kind::Conflict,
+                format!("the saga is {} ({reason})", saga.status),
+            ))
         }
-        Answer::Ignored(reason @ (Reason::UnknownSaga | Reason::UnknownStep), saga) => {
-            Err(Problem::not_found(format!("saga {}: {reason}", saga.id)))
-        }
-        Answer::Ignored(reason @ (Reason::Late | Reason::AlreadyEnded), saga) => Err(Problem::new(
-            Kind::Conflict,
-            format!("the saga is {} ({reason})", saga.status),
-        )),
         Answer::Refused(refusal, _) => Err(refusal.into()),
         Answer::Repeated { .. } => Err(not_an_action()),
     }

@@ -10,7 +10,7 @@ use crate::http::{App, cursor};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use saga_core::definition::{Definition, Root, redact};
+use saga_core::definition::{Definition, PayloadSource, redact};
 use saga_protocol::{Payload, Time};
 use serde::Serialize;
 use serde_json::Value;
@@ -141,12 +141,12 @@ fn hide(definition: &Definition, input: &mut Value) {
         return;
     }
     let step = input["step"].as_str().unwrap_or_default().to_owned();
-    let mut field = |name: &str, root: Root<'_>| {
+    let mut field = |name: &str, source: PayloadSource<'_>| {
         if let Some(payload) = input.get_mut(name).filter(|payload| !payload.is_null()) {
-            let shown = redact(definition, root, &Payload::from(payload.take()));
-            *payload = shown.read().unwrap_or_default();
+            let shown = redact(definition, source, &Payload::from(payload.take()));
+            *payload = shown.decode().unwrap_or_default();
         }
     };
-    field("input", Root::Input);
-    field("output", Root::Output(&step));
+    field("input", PayloadSource::Input);
+    field("output", PayloadSource::Output(&step));
 }

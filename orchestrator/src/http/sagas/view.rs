@@ -1,7 +1,7 @@
 //! A saga as it is shown. Sensitive values are hidden.
 
-use saga_core::definition::{Definition, Root, redact};
-use saga_core::saga::{Cancel, Saga, Status, Step, StepStatus};
+use saga_core::definition::{Definition, PayloadSource, redact};
+use saga_core::saga::{Cancellation, Saga, Status, Step, StepStatus};
 use saga_core::transition::waiting_for;
 use saga_protocol::Failure;
 use saga_protocol::{Payload, Time};
@@ -178,10 +178,10 @@ impl SagaView {
     /// The whole saga.
     pub fn of(definition: &Definition, saga: &Saga, input: &Payload, now: Time) -> Self {
         let mut view = Self::listed(definition, saga, now);
-        view.input = Some(redact(definition, Root::Input, input));
+        view.input = Some(redact(definition, PayloadSource::Input, input));
         for (shown, step) in view.steps.iter_mut().zip(&saga.steps) {
             let output = |payload: Option<&Payload>| {
-                payload.map(|output| redact(definition, Root::Output(&step.name), output))
+                payload.map(|output| redact(definition, PayloadSource::Output(&step.name), output))
             };
             shown.output = Some(output(step.output.as_ref()));
             shown.compensation.output = Some(output(
@@ -195,7 +195,7 @@ impl SagaView {
 }
 
 impl CancelView {
-    fn of(cancel: &Cancel) -> Self {
+    fn of(cancel: &Cancellation) -> Self {
         Self {
             reason: cancel.reason.clone(),
             by: cancel.by.clone(),

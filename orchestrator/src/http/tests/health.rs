@@ -4,7 +4,7 @@ use crate::engine::Door;
 use crate::http::HttpSettings;
 use axum::http::Method;
 use saga_protocol::Time;
-use saga_protocol::message::Heartbeat;
+use saga_protocol::message::WorkerHeartbeat;
 use serde_json::json;
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn the_heartbeat_stops_on_request_only_where_faults_are_allowed() {
 #[tokio::test]
 async fn workers_are_shown_with_what_waits_for_them() {
     let fixture = Fixture::new().await;
-    let member = |name: &str, in_flight| Heartbeat {
+    let member = |name: &str, in_flight| WorkerHeartbeat {
         worker: "pay".to_owned(),
         member: name.to_owned(),
         at: Time::from_micros(0),

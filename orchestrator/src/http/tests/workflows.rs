@@ -4,7 +4,7 @@ use crate::http::HttpSettings;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use saga_protocol::Time;
-use saga_protocol::message::{Heartbeat, ServedStep};
+use saga_protocol::message::{ServedStep, WorkerHeartbeat};
 use serde_json::json;
 use std::time::Duration;
 
@@ -300,7 +300,7 @@ async fn steps_that_nobody_serves_are_shown() {
         !page.contains("Steps that nobody serves"),
         "who is not there is told as such"
     );
-    let member = Heartbeat {
+    let member = WorkerHeartbeat {
         worker: "row".to_owned(),
         member: "row-1".to_owned(),
         at: Time::from_micros(0),

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use saga_protocol::Time;
-use saga_protocol::message::{Command, Envelope, Heartbeat, ReadPositions, Reply};
+use saga_protocol::message::{Command, Envelope, ReadPositions, Reply, WorkerHeartbeat};
 use std::fmt;
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ pub trait ReplySink: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the bus did not take it within its time.
-    async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), SendError>;
+    async fn heartbeat(&self, heartbeat: &WorkerHeartbeat) -> Result<(), SendError>;
 
     /// The member is gone: a tombstone on `saga.workers`.
     ///

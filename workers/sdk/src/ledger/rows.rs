@@ -121,7 +121,7 @@ async fn update(tx: &mut Tx, entries: &[&LedgerEntry]) -> Result<(), sqlx::Error
         )
         .ints(
             "key_number",
-            entries.iter().map(|entry| entry.key_number.into()),
+            entries.iter().map(|entry| entry.key_generation.into()),
         )
         .ints(
             "compensation_attempt",
@@ -142,7 +142,7 @@ async fn update(tx: &mut Tx, entries: &[&LedgerEntry]) -> Result<(), sqlx::Error
             "compensation_key_number",
             entries
                 .iter()
-                .map(|entry| entry.compensation_key_number.into()),
+                .map(|entry| entry.compensation_key_generation.into()),
         )
         .maybe_times("due_at", entries.iter().map(|entry| entry.due_at))
         .maybe_times(
@@ -241,10 +241,10 @@ fn entry(row: &Row) -> Result<LedgerEntry, sqlx::Error> {
     entry.state = state;
     entry.attempt = number(row, 3)?;
     entry.reply = answer(row, 4)?;
-    entry.key_number = number(row, 5)?;
+    entry.key_generation = number(row, 5)?;
     entry.compensation_attempt = number(row, 6)?;
     entry.compensation_reply = answer(row, 7)?;
-    entry.compensation_key_number = number(row, 8)?;
+    entry.compensation_key_generation = number(row, 8)?;
     entry.due_at = row.maybe_time(9)?;
     Ok(entry)
 }

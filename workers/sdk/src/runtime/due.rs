@@ -59,7 +59,7 @@ async fn end_what_is_due(context: &Context) -> Result<usize, sqlx::Error> {
     }
     write(&mut tx, &entries).await?;
     tx.commit().await?;
-    entries.retain(|entry| !entry.waiting());
+    entries.retain(|entry| !entry.is_waiting());
     tell(context, &entries).await?;
     Ok(looked_at)
 }
@@ -68,7 +68,7 @@ async fn end_what_is_due(context: &Context) -> Result<usize, sqlx::Error> {
 async fn tell(context: &Context, entries: &[LedgerEntry]) -> Result<(), sqlx::Error> {
     let news: Vec<(Reply, Envelope)> = entries
         .iter()
-        .filter_map(LedgerEntry::news)
+        .filter_map(LedgerEntry::outcome_reply)
         .map(|reply| (reply, Envelope::default()))
         .collect();
     if news.is_empty() {
@@ -100,8 +100,10 @@ async fn end(
     now: Time,
     tx: &mut Tx,
 ) -> Result<(), sqlx::Error> {
-    let mut waiting: Vec<&mut LedgerEntry> =
-        entries.iter_mut().filter(|entry| entry.waiting()).collect();
+    let mut waiting: Vec<&mut LedgerEntry> = entries
+        .iter_mut()
+        .filter(|entry| entry.is_waiting())
+        .collect();
     if waiting.is_empty() || finish(handler, &mut waiting, now, tx).await?.is_none() {
         return Ok(());
     }
@@ -111,7 +113,7 @@ async fn end(
         };
         let (saga, step) = (entry.saga_id, entry.step.as_str());
         tracing::warn!(saga.id = %saga, step, "worker {} could not end {saga}:{step}: {why}", context.name);
-        entry.put_back(now + POSTPONE);
+        entry.reschedule(now + POSTPONE);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::context::{Context, today};
 use crate::bus::HowFar;
-use saga_protocol::message::{Heartbeat, ServedStep};
+use saga_protocol::message::{ServedStep, WorkerHeartbeat};
 use saga_retry::error_chain;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub async fn heartbeats(context: &Context, member: &str, serves: &[ServedStep], 
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beat.tick().await;
-        let heartbeat = Heartbeat {
+        let heartbeat = WorkerHeartbeat {
             worker: context.name.clone(),
             member: member.to_owned(),
             at: today(),

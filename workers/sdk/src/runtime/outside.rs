@@ -153,7 +153,7 @@ fn next(entry: &LedgerEntry, decision: LedgerDecision) -> Next {
             let key = CallKey {
                 text: entry.key(action),
                 action,
-                n: call.key_number,
+                n: call.key_generation,
             };
             Next::Call(Planned {
                 call,
@@ -204,7 +204,10 @@ fn end(called: Called) -> CallResult {
         }
         Called::Done(output) => CallResult::Completed(output),
         Called::Failed(failure) | Called::Again(failure) => CallResult::Failed(failure.truncated()),
-        Called::Later { reason, after } => CallResult::Later { reason, after },
+        Called::Later { reason, after } => CallResult::Deferred {
+            reason,
+            retry_after: after,
+        },
         Called::Unknown(reason) => CallResult::Unknown(reason),
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::ledger::Migrations;
 use saga_protocol::ledger::COMMAND_LIFE;
-use saga_protocol::message::RETENTION;
+use saga_protocol::message::MESSAGE_RETENTION;
 use std::time::Duration;
 
 /// A row of the ledger must outlive every command that could still ask for it (A4).
 pub const LEDGER_LIFE_LEAST: Duration = COMMAND_LIFE
-    .saturating_add(RETENTION)
+    .saturating_add(MESSAGE_RETENTION)
     .saturating_add(days(1));
 
 const fn days(days: u64) -> Duration {

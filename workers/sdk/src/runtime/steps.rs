@@ -87,7 +87,10 @@ fn end(outcome: Outcome, now: Time) -> CallResult {
         Outcome::Failed(failure) | Outcome::Retry(failure) => {
             CallResult::Failed(failure.truncated())
         }
-        Outcome::Later { reason, after } => CallResult::Later { reason, after },
+        Outcome::Later { reason, after } => CallResult::Deferred {
+            reason,
+            retry_after: after,
+        },
     }
 }
 

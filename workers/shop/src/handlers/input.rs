@@ -74,7 +74,7 @@ impl OrderInput {
         let order: Self = command
             .input
             .input
-            .read()
+            .decode()
             .map_err(|error| invalid(error.to_string()))?;
         if order.items.is_empty() || order.items.len() > ITEMS {
             return Err(invalid(format!(
@@ -133,7 +133,7 @@ impl OrderInput {
             .input
             .steps
             .get("order")
-            .and_then(|output| output.read::<OrderOutput>().ok());
+            .and_then(|output| output.decode::<OrderOutput>().ok());
         match output {
             Some(OrderOutput { amount, currency }) => (amount, currency),
             None => (self.sum(), self.currency().to_owned()),
@@ -146,7 +146,7 @@ pub fn items(command: &Command) -> String {
     command
         .input
         .input
-        .read::<Items>()
+        .decode::<Items>()
         .map_or_else(|_| "[]".to_owned(), |items| items.items.get().to_owned())
 }
 

@@ -68,7 +68,7 @@ async fn many_at_once_are_one_batch_and_each_is_answered() {
         let mut commands: Vec<Command> = (0..300).map(|_| execute("order")).collect();
         commands[17].input = priced("north", 1);
         commands[18].input = CommandInput {
-            input: Payload::of("nonsense").unwrap(),
+            input: Payload::encode("nonsense").unwrap(),
             ..CommandInput::default()
         };
         let spec = built_in("order", &inside()).unwrap();
@@ -88,7 +88,7 @@ async fn many_at_once_are_one_batch_and_each_is_answered() {
 }
 
 fn priced(store: &str, price: i64) -> CommandInput {
-    let mut input: serde_json::Value = crate::support::order().read().unwrap();
+    let mut input: serde_json::Value = crate::support::order().decode().unwrap();
     input["store"] = store.into();
     input["items"][0]["price"] = price.into();
     CommandInput {
@@ -114,7 +114,7 @@ async fn an_item_on_the_menu_costs_what_the_menu_says() {
             let reply = worker.bus.ask(command.clone()).await;
             assert_eq!(gist(&reply).2, code, "{store} {price}");
             if code.is_empty() {
-                let output: serde_json::Value = reply.output.unwrap().read().unwrap();
+                let output: serde_json::Value = reply.output.unwrap().decode().unwrap();
                 let expected = serde_json::json!({ "order_id": command.key, "amount": 2 * price, "currency": "EUR" });
                 assert_eq!(output, expected);
             }

@@ -8,7 +8,7 @@ use rdkafka::message::{Headers, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use saga_protocol::message::{
-    Command, Heartbeat, OutboxMessage, Reply, ReplyOutcome, Topic, header,
+    Command, OutboxMessage, Reply, ReplyOutcome, Topic, WorkerHeartbeat, header,
 };
 use saga_worker::bus::kafka::{KafkaSettings, KafkaSink, KafkaSource, group_id, make_topics};
 use saga_worker::bus::{CommandSource, ReplySink};
@@ -242,7 +242,7 @@ async fn commands_become_replies_and_nonsense_a_dead_letter() {
         read.last().is_some_and(|last| last.payload().is_none())
     })
     .await;
-    let heartbeat: Heartbeat = serde_json::from_slice(said[0].payload().unwrap()).unwrap();
+    let heartbeat: WorkerHeartbeat = serde_json::from_slice(said[0].payload().unwrap()).unwrap();
     assert_eq!(said[0].key(), Some(heartbeat.member.as_bytes()));
     assert_eq!(
         said.last().unwrap().key(),

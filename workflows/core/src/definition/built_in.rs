@@ -32,4 +32,4 @@ built_in! {
 
 /// Those that an orchestrator takes in by itself. The others have no workers that are built_in: a saga of theirs would
 /// wait for an answer that nobody gives.
-pub const AT_START: &[BuiltIn] = &[ORDER];
+pub const REGISTERED_AT_START: &[BuiltIn] = &[ORDER];

@@ -18,9 +18,9 @@ mod when;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Place, Rule};
 pub use expression::ConditionError;
-pub use redact::{MASK, Root, redact};
+pub use redact::{MASK, PayloadSource, redact};
 pub use schema::{Schema, SchemaViolation};
-pub use when::When;
+pub use when::Condition;
 
 use saga_protocol::retry::RetryPolicy;
 use serde::Serialize;
@@ -65,10 +65,10 @@ pub struct Step {
         skip_serializing_if = "Option::is_none"
     )]
     pub reminder: Option<Duration>,
-    /// When a failed attempt is followed by another. Behind the pivot `attempts` is not looked at.
+    /// Condition a failed attempt is followed by another. Behind the pivot `attempts` is not looked at.
     pub retry: RetryPolicy,
     /// The step is skipped if it is false.
-    pub when: Option<When>,
+    pub when: Option<Condition>,
     /// What its action may put out; `None`: anything. Other outputs are a final failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Schema>,

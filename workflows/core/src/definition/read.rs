@@ -5,7 +5,7 @@ use super::fields::{self, Fields};
 use super::schedules::{compensation, reminder, retry, timeout};
 use super::schema::Schema;
 use super::tree::Node;
-use super::when::When;
+use super::when::Condition;
 use super::{CompensationPolicy, limits};
 use saga_protocol::retry::RetryPolicy;
 use std::collections::BTreeSet;
@@ -59,7 +59,7 @@ pub(super) struct DraftStep {
     pub(super) retry: RetryPolicy,
     /// Where `attempts` is written.
     pub(super) attempts_at: Option<Place>,
-    pub(super) when: Option<When>,
+    pub(super) when: Option<Condition>,
     pub(super) output_schema: Option<Schema>,
     /// Where `pivot: true` is written.
     pub(super) pivot_at: Option<Place>,
@@ -244,9 +244,9 @@ fn needs(node: &Node, found: &mut Found) -> Needs {
     Needs::Written(written)
 }
 
-fn when(node: &Node, found: &mut Found) -> Option<When> {
+fn when(node: &Node, found: &mut Found) -> Option<Condition> {
     let text = fields::text(node, "`when`", found)?;
-    match When::compile(text) {
+    match Condition::compile(text) {
         Ok(when) => Some(when),
         Err(unfit) => {
             found.add(node.at, unfit.rule(), || unfit.to_string());

@@ -11,7 +11,7 @@ pub const MASK: &str = "•••";
 
 /// Which payload it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Root<'a> {
+pub enum PayloadSource<'a> {
     /// What the saga was started with.
     Input,
     /// The output of the step with that name: of its action, or of its compensation.
@@ -20,11 +20,11 @@ pub enum Root<'a> {
 
 /// The payload as it may be shown: what the definition's sensitive paths name is masked, whatever it is, within arrays
 /// in every element. Everything else keeps its bytes and its order.
-pub fn redact(definition: &Definition, root: Root<'_>, payload: &Payload) -> Payload {
+pub fn redact(definition: &Definition, source: PayloadSource<'_>, payload: &Payload) -> Payload {
     let paths: Vec<Vec<&str>> = definition
         .sensitive
         .iter()
-        .filter_map(|path| beneath(path, root))
+        .filter_map(|path| beneath(path, source))
         .collect();
     if paths.is_empty() {
         return payload.clone();
@@ -36,11 +36,13 @@ pub fn redact(definition: &Definition, root: Root<'_>, payload: &Payload) -> Pay
 }
 
 /// The fields of a path within that payload, if the path is about it.
-fn beneath<'p>(path: &'p str, root: Root<'_>) -> Option<Vec<&'p str>> {
+fn beneath<'p>(path: &'p str, source: PayloadSource<'_>) -> Option<Vec<&'p str>> {
     let mut segments = path.split('.');
-    let about = match root {
-        Root::Input => segments.next() == Some("input"),
-        Root::Output(step) => segments.next() == Some("steps") && segments.next() == Some(step),
+    let about = match source {
+        PayloadSource::Input => segments.next() == Some("input"),
+        PayloadSource::Output(step) => {
+            segments.next() == Some("steps") && segments.next() == Some(step)
+        }
     };
     about.then(|| segments.collect())
 }

@@ -22,12 +22,12 @@ const SHALLOW_LEVELS: usize = 8;
 
 /// A compiled condition. It is equal to another, and written, as its text.
 #[derive(Clone)]
-pub struct When {
+pub struct Condition {
     text: Arc<str>,
     compiled: Arc<Compiled>,
 }
 
-impl When {
+impl Condition {
     /// Compiles an expression.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ fn value(payload: &Payload) -> Result<Value, String> {
         }
     }
     payload
-        .read()
+        .decode()
         .map(of)
         .map_err(|_| "a payload is nested too deeply to be looked into".to_owned())
 }
@@ -187,27 +187,27 @@ fn sentence(error: &ExecutionError) -> String {
     }
 }
 
-impl fmt::Debug for When {
+impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.text)
     }
 }
 
-impl fmt::Display for When {
+impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl PartialEq for When {
+impl PartialEq for Condition {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
 }
 
-impl Eq for When {}
+impl Eq for Condition {}
 
-impl Serialize for When {
+impl Serialize for Condition {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
     }

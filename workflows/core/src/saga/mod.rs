@@ -49,7 +49,7 @@ pub struct Saga {
     pub paused: bool,
     /// The first cancel, whether it turned the saga or found it turned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cancel: Option<Cancel>,
+    pub cancel: Option<Cancellation>,
     /// Set from the moment the saga goes backwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
@@ -59,12 +59,12 @@ pub struct Saga {
 
 /// Who cancelled, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cancel {
+pub struct Cancellation {
     /// At most 500 characters.
     pub reason: String,
     /// The caller's name, or `deadline`.
     pub by: String,
-    /// When.
+    /// Condition.
     pub at: Time,
 }
 
@@ -74,13 +74,13 @@ pub struct Rollback {
     /// No forward command is decided at a higher revision.
     pub revision: u64,
     /// What turned it.
-    pub cause: Cause,
+    pub cause: RollbackCause,
 }
 
 /// What turned a saga.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub enum RollbackCause {
     /// A caller's cancel.
     Cancel,
     /// Its deadline.
@@ -105,13 +105,13 @@ pub struct Step {
     /// A waiting step's timeout has ended once, and its ledger was asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confirming: bool,
-    /// When the world is reminded of it, while it waits; gone once that has happened.
+    /// Condition the world is reminded of it, while it waits; gone once that has happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remind_at: Option<Time>,
-    /// When its first execute was decided.
+    /// Condition its first execute was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// When its action, or its compensation, came to an end.
+    /// Condition its action, or its compensation, came to an end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
     /// What its action answered.
@@ -160,7 +160,7 @@ pub struct AttemptState {
     /// What the next move is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Wait>,
-    /// When the command that is out was decided; kept once its timeout was put off, before which the timeout tells it.
+    /// Condition the command that is out was decided; kept once its timeout was put off, before which the timeout tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_at: Option<Time>,
     /// Why the last attempt failed, or was put off.
@@ -222,7 +222,7 @@ impl Saga {
 
     /// The failure that turned it, if it was one that did, and the step that it was of.
     pub fn failure(&self) -> Option<(&str, &Failure)> {
-        let Cause::Failure(name) = &self.rollback.as_ref()?.cause else {
+        let RollbackCause::Failure(name) = &self.rollback.as_ref()?.cause else {
             return None;
         };
         Some((name, self.step(name)?.execute.error.as_ref()?))

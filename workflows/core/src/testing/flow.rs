@@ -1,4 +1,4 @@
-//! Definitions in a line: `a; b:a when; c:a needless; d:b,c pivot; e`.
+//! Definitions in a line: `a; b:a when; c:a keep; d:b,c pivot; e`.
 //!
 //! A step is its name, the steps it needs behind a colon (without one: the step before it; `b:-`: none), and words:
 //! `pivot`, `when` (a condition that reads `input.<name>`), `needless` (no compensation), `schema` (an output must be
@@ -40,7 +40,7 @@ pub fn flow(line: &str) -> Definition {
         for word in words {
             match word.split_once('=') {
                 None if word == "pivot" => yaml.push_str("    pivot: true\n"),
-                None if word == "needless" => needless = true,
+                None if word == "keep" => needless = true,
                 None if word == "schema" => yaml.push_str("    output_schema: { type: object }\n"),
                 None if word == "when" => {
                     let _ = writeln!(yaml, "    when: input.{name}");

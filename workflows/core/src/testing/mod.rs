@@ -5,7 +5,7 @@ mod scene;
 pub mod situations;
 mod strategies;
 
-pub use crate::invariants::{check_invariants, check_move};
+pub use crate::invariants::{check_invariants, check_transition};
 pub use flow::flow;
 pub use scene::{BEGINNING, ID, Scene, beginning, story};
 pub use strategies::{FLAGS, STEPS, definitions, inputs, texts};

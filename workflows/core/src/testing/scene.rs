@@ -19,8 +19,10 @@
 use crate::definition::Definition;
 use crate::saga::{Saga, StepStatus};
 use crate::testing::flow;
-use crate::testing::{check_invariants, check_move};
-use crate::transition::input::{Complete, Fail, Reason, Resolve, Start, Timer, Undeliverable};
+use crate::testing::{check_invariants, check_transition};
+use crate::transition::input::{
+    Complete, Fail, OperatorRequest, Resolve, Start, Timer, Undeliverable,
+};
 use crate::transition::{Decision, Effect, Input, SagaContext, Transition, apply, start};
 use saga_protocol::message::{Command, Event, Reply, ReplyOutcome};
 use saga_protocol::{Action, Failure};
@@ -104,15 +106,15 @@ impl Scene {
             let moved = start(self.context(), &beginning(&self.input), self.now);
             return self.moved(moved);
         }
-        match self.hears(line).1 {
+        match self.decide_line(line).1 {
             Decision::Applied(moved) => self.moved(*moved),
             Decision::Ignored(reason) => format!("ignored: {reason}"),
-            Decision::Refused(refusal) => format!("refused: {refusal}"),
+            Decision::Rejected(refusal) => format!("refused: {refusal}"),
         }
     }
 
     /// Moves the clock, and says what the input would do.
-    pub fn hears(&mut self, line: &str) -> (Input, Decision) {
+    pub fn decide_line(&mut self, line: &str) -> (Input, Decision) {
         let mut line = line;
         if let Some((by, rest)) = line.strip_prefix('+').and_then(|line| line.split_once(' ')) {
             self.now = self.now + humantime::parse_duration(by).unwrap();
@@ -134,7 +136,7 @@ impl Scene {
         );
         if let Decision::Applied(moved) = &decision {
             assert_eq!(
-                check_move(self.saga(), moved, &self.definition),
+                check_transition(self.saga(), moved, &self.definition),
                 Ok(()),
                 "by {input:?}"
             );
@@ -173,7 +175,7 @@ impl Scene {
 
     pub fn input_of(&self, line: &str) -> Input {
         let words: Vec<_> = line.split(' ').collect();
-        let asked = || Reason {
+        let asked = || OperatorRequest {
             reason: "because".to_owned(),
             by: "someone".to_owned(),
         };

@@ -35,7 +35,7 @@ pub const SITUATIONS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "running, s is a pivot without compensation that is out",
-        "a; s pivot needless; z",
+        "a; s pivot keep; z",
         &["start", "a completed"],
     ),
     (
@@ -117,7 +117,7 @@ pub const SITUATIONS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "compensating, s is being revoked",
-        "a; s needless",
+        "a; s keep",
         &["start", "a completed", "cancel"],
     ),
     (

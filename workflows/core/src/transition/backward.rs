@@ -3,7 +3,7 @@
 
 use super::machine::{Data, Machine};
 use crate::definition::CompensationPolicy;
-use crate::saga::{Cause, CompensationState, Rollback, StepStatus, Wait};
+use crate::saga::{CompensationState, Rollback, RollbackCause, StepStatus, Wait};
 use saga_protocol::message::EventType;
 use saga_protocol::retry::RetryPolicy;
 use saga_protocol::{Action, Failure};
@@ -16,10 +16,10 @@ static REVOKE: CompensationPolicy = CompensationPolicy {
 
 impl Machine<'_> {
     /// From here on the saga goes backwards. No forward reply is waited for any longer.
-    pub(super) fn rollback(&mut self, cause: Cause, data: Data) {
+    pub(super) fn rollback(&mut self, cause: RollbackCause, data: Data) {
         let event_type = match cause {
-            Cause::Cancel | Cause::Deadline => EventType::SagaCancelling,
-            Cause::Failure(_) => EventType::SagaCompensating,
+            RollbackCause::Cancel | RollbackCause::Deadline => EventType::SagaCancelling,
+            RollbackCause::Failure(_) => EventType::SagaCompensating,
         };
         self.tell_above_all(event_type, data);
         self.saga.rollback = Some(Rollback {
@@ -145,8 +145,8 @@ impl Machine<'_> {
         let now = self.now;
         let cause = self.saga.rollback.as_ref().map(|turn| &turn.cause);
         // The step whose failure turned the saga, and of which nothing was found, is shown as failed.
-        let failed =
-            compensation.empty && cause == Some(&Cause::Failure(self.step(step).name.clone()));
+        let failed = compensation.empty
+            && cause == Some(&RollbackCause::Failure(self.step(step).name.clone()));
         let state = self.step_mut(step);
         state.status = if failed {
             StepStatus::Failed

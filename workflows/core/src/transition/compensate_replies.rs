@@ -2,7 +2,7 @@
 
 use super::execute_replies::failure_of;
 use super::machine::Machine;
-use super::{Decision, Reason, Verdict};
+use super::{Decision, IgnoredReason, Verdict};
 use crate::saga::{CompensationState, StepStatus};
 use saga_protocol::message::{MAX_OUTPUT_BYTES, Reply, ReplyOutcome, code};
 use saga_protocol::{Action, Failure};
@@ -11,23 +11,23 @@ impl Machine<'_> {
     pub(super) fn compensate_reply(&mut self, step: usize, reply: &Reply) -> Verdict {
         let state = self.step(step);
         let Some(compensation) = &state.compensation else {
-            return Err(Decision::Ignored(Reason::Stale));
+            return Err(Decision::Ignored(IgnoredReason::Stale));
         };
         if compensation.settled {
-            return Err(Decision::Ignored(Reason::Duplicate));
+            return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
         if state.status != StepStatus::Compensating
             || reply.attempt == 0
             || reply.attempt > compensation.attempts.attempt
         {
-            return Err(Decision::Ignored(Reason::Stale));
+            return Err(Decision::Ignored(IgnoredReason::Stale));
         }
         if reply.outcome == ReplyOutcome::Completed {
             self.compensate_completed(step, reply);
             return Ok(());
         }
         if !self.is_out(step, Action::Compensate, reply.attempt) {
-            return Err(Decision::Ignored(Reason::Stale));
+            return Err(Decision::Ignored(IgnoredReason::Stale));
         }
         match reply.outcome {
             ReplyOutcome::Failed => self.compensation_failed(step, failure_of(reply)),

@@ -23,7 +23,7 @@ pub(super) fn no_way_back(definition: &Definition, saga: &Saga) -> Option<String
 }
 
 /// Why a cancel would be refused; `None`: it would be taken, or has been.
-pub fn cancel_refusal_reason(definition: &Definition, saga: &Saga) -> Option<String> {
+pub fn cancel_rejection(definition: &Definition, saga: &Saga) -> Option<String> {
     if saga.cancel.is_some() {
         return None;
     }

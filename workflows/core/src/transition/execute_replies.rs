@@ -2,7 +2,7 @@
 //! one that is out; all else is stale.
 
 use super::machine::{Data, Machine};
-use super::{Decision, MAX_DEFERRAL, MAX_PAYLOAD_BYTES, MIN_DEFERRAL, Reason, Verdict};
+use super::{Decision, IgnoredReason, MAX_DEFERRAL, MAX_PAYLOAD_BYTES, MIN_DEFERRAL, Verdict};
 use crate::saga::{StepStatus, Wait};
 use saga_protocol::message::{EventType, MAX_OUTPUT_BYTES, Reply, ReplyOutcome, code};
 use saga_protocol::{Action, Failure};
@@ -13,7 +13,7 @@ const MISFITS_TOLD: usize = 3;
 impl Machine<'_> {
     pub(super) fn execute_reply(&mut self, step: usize, reply: &Reply) -> Verdict {
         if reply.attempt == 0 || reply.attempt > self.step(step).execute.attempt {
-            return Err(Decision::Ignored(Reason::Stale));
+            return Err(Decision::Ignored(IgnoredReason::Stale));
         }
         match reply.outcome {
             ReplyOutcome::Completed => self.execute_completed(step, reply),
@@ -34,11 +34,11 @@ impl Machine<'_> {
                 }
                 Ok(())
             }
-            StepStatus::Completed => Err(Decision::Ignored(Reason::Duplicate)),
+            StepStatus::Completed => Err(Decision::Ignored(IgnoredReason::Duplicate)),
             StepStatus::Pending
             | StepStatus::Skipped
             | StepStatus::Compensating
-            | StepStatus::Compensated => Err(Decision::Ignored(Reason::Stale)),
+            | StepStatus::Compensated => Err(Decision::Ignored(IgnoredReason::Stale)),
         }
     }
 
@@ -118,14 +118,14 @@ impl Machine<'_> {
                 Ok(())
             }
             StepStatus::Waiting | StepStatus::Completed => {
-                Err(Decision::Ignored(Reason::Duplicate))
+                Err(Decision::Ignored(IgnoredReason::Duplicate))
             }
             StepStatus::Pending
             | StepStatus::Running
             | StepStatus::Failed
             | StepStatus::Skipped
             | StepStatus::Compensating
-            | StepStatus::Compensated => Err(Decision::Ignored(Reason::Stale)),
+            | StepStatus::Compensated => Err(Decision::Ignored(IgnoredReason::Stale)),
         }
     }
 
@@ -133,7 +133,7 @@ impl Machine<'_> {
         let state = self.step(step);
         if state.status != StepStatus::Running || !self.is_out(step, Action::Execute, reply.attempt)
         {
-            return Err(Decision::Ignored(Reason::Stale));
+            return Err(Decision::Ignored(IgnoredReason::Stale));
         }
         self.deferred(step, reply);
         Ok(())
@@ -164,7 +164,7 @@ impl Machine<'_> {
             | StepStatus::Failed
             | StepStatus::Skipped
             | StepStatus::Compensating
-            | StepStatus::Compensated => return Err(Decision::Ignored(Reason::Stale)),
+            | StepStatus::Compensated => return Err(Decision::Ignored(IgnoredReason::Stale)),
         }
         Ok(())
     }

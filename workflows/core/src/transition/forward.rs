@@ -1,7 +1,7 @@
 //! The way forward: which steps go out, and what a failure leads to.
 
 use super::machine::{Data, Machine};
-use crate::saga::{Cause, StepStatus, Wait};
+use crate::saga::{RollbackCause, StepStatus, Wait};
 use saga_protocol::Time;
 use saga_protocol::message::{CommandInput, EventType, code};
 use saga_protocol::{Action, Failure};
@@ -148,7 +148,7 @@ impl Machine<'_> {
         if no_way_back {
             self.tell(EventType::StepFailed, Some(step), data);
         } else {
-            self.rollback(Cause::Failure(self.step(step).name.clone()), data);
+            self.rollback(RollbackCause::Failure(self.step(step).name.clone()), data);
         }
     }
 

@@ -18,17 +18,17 @@ pub enum Input {
     /// A moment came that the saga had asked to be woken at.
     Timer(Timer),
     /// A caller wants it undone.
-    Cancel(Reason),
+    Cancel(OperatorRequest),
     /// A step was finished from outside.
     Complete(Complete),
     /// A step failed, said from outside.
     Fail(Fail),
     /// What waits for its next attempt, or is parked, is tried now.
-    Retry(Reason),
+    Retry(OperatorRequest),
     /// Withhold forward commands.
-    Pause(Reason),
+    Pause(OperatorRequest),
     /// Withhold them no longer.
-    Resume(Reason),
+    Resume(OperatorRequest),
     /// A parked compensation was settled by hand.
     Resolve(Resolve),
     /// Kafka refuses a command for good.
@@ -63,7 +63,7 @@ pub struct Timer {
 
 /// Who, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reason {
+pub struct OperatorRequest {
     /// At most 500 characters.
     pub reason: String,
     /// The caller.
@@ -128,7 +128,7 @@ impl<'de> Deserialize<'de> for Input {
             name: String,
         }
         fn read<T: DeserializeOwned, E: de::Error>(text: &Payload) -> Result<T, E> {
-            text.read().map_err(E::custom)
+            text.decode().map_err(E::custom)
         }
         let text = Payload::deserialize(deserializer)?;
         let Tag { name } = read(&text)?;
@@ -185,7 +185,7 @@ impl Input {
 
 /// An input with the moment it was applied at: what the history keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Applied {
+pub struct RecordedInput {
     /// The moment.
     pub at: Time,
     /// The input.

@@ -180,7 +180,7 @@ impl<'a> Machine<'a> {
         self.context.input.get().len() + outputs.map(|output| output.get().len()).sum::<usize>()
     }
 
-    /// When the attempt after this failure goes out.
+    /// Condition the attempt after this failure goes out.
     pub fn retry_at(
         &self,
         step: usize,
@@ -297,7 +297,7 @@ pub(super) fn event(saga: &Saga, event_type: EventType, step: Option<usize>, dat
         steps: saga.step_statuses(),
         step: step.map(|step| saga.steps[step].name.clone()),
         at: saga.updated_at,
-        data: Payload::of(data).unwrap_or_default(),
+        data: Payload::encode(data).unwrap_or_default(),
     }
 }
 

@@ -20,10 +20,10 @@ mod tests;
 mod timer;
 mod wake;
 
-pub use deadline::cancel_refusal_reason;
+pub use deadline::cancel_rejection;
 pub use explain::waiting_for;
 pub use input::Input;
-pub use outcome::{Decision, Effect, Reason, Refusal, StatusChange, Transition};
+pub use outcome::{Decision, Effect, IgnoredReason, Rejection, StatusChange, Transition};
 pub use start::start;
 pub use wake::next_timer_at;
 
@@ -81,7 +81,7 @@ pub fn apply(context: SagaContext<'_>, saga: &Saga, input: &Input, now: Time) ->
     }
     let mut machine = Machine::new(context, saga, now.max(saga.updated_at));
     let verdict = match input {
-        Input::Start(_) => Err(Decision::Ignored(Reason::Duplicate)),
+        Input::Start(_) => Err(Decision::Ignored(IgnoredReason::Duplicate)),
         Input::Reply(reply) => take_reply(&mut machine, reply),
         Input::Timer(timer) => machine.timer(timer),
         Input::Cancel(reason) => machine.cancel(reason),
@@ -101,13 +101,13 @@ pub fn apply(context: SagaContext<'_>, saga: &Saga, input: &Input, now: Time) ->
 
 /// Why a reply changes nothing, whatever it says: told apart first, since late ones are many after a cancel, and a
 /// saga is copied before it moves.
-fn cannot_count(saga: &Saga, reply: &Reply) -> Option<Reason> {
+fn cannot_count(saga: &Saga, reply: &Reply) -> Option<IgnoredReason> {
     if saga.index(&reply.step).is_none() {
-        Some(Reason::UnknownStep)
+        Some(IgnoredReason::UnknownStep)
     } else if saga.status.is_finished() {
-        Some(Reason::AlreadyEnded)
+        Some(IgnoredReason::AlreadyEnded)
     } else if reply.action == Action::Execute && saga.is_rolling_back() {
-        Some(Reason::Late)
+        Some(IgnoredReason::Late)
     } else {
         None
     }
@@ -115,7 +115,7 @@ fn cannot_count(saga: &Saga, reply: &Reply) -> Option<Reason> {
 
 fn take_reply(machine: &mut Machine<'_>, reply: &Reply) -> Verdict {
     let Some(step) = machine.saga.index(&reply.step) else {
-        return Err(Decision::Ignored(Reason::UnknownStep));
+        return Err(Decision::Ignored(IgnoredReason::UnknownStep));
     };
     match reply.action {
         Action::Execute => machine.execute_reply(step, reply),

@@ -2,16 +2,16 @@
 
 use super::input::{self, Resolve};
 use super::machine::{Data, Machine};
-use super::{Decision, Reason, Refusal, Verdict, cancel_refusal_reason};
-use crate::saga::{Cancel, Cause, CompensationState, Status, StepStatus, Wait};
+use super::{Decision, IgnoredReason, Rejection, Verdict, cancel_rejection};
+use crate::saga::{Cancellation, CompensationState, RollbackCause, Status, StepStatus, Wait};
 use saga_protocol::Action;
 use saga_protocol::message::EventType;
 
 pub(super) fn not_now(sentence: impl Into<String>) -> Decision {
-    Decision::Refused(Refusal::NotNow(sentence.into()))
+    Decision::Rejected(Rejection::InvalidState(sentence.into()))
 }
 
-fn data_of(reason: &input::Reason) -> Data {
+fn data_of(reason: &input::OperatorRequest) -> Data {
     Data {
         reason: Some(reason.reason.clone()),
         by: Some(reason.by.clone()),
@@ -20,14 +20,14 @@ fn data_of(reason: &input::Reason) -> Data {
 }
 
 impl Machine<'_> {
-    pub(super) fn cancel(&mut self, reason: &input::Reason) -> Verdict {
+    pub(super) fn cancel(&mut self, reason: &input::OperatorRequest) -> Verdict {
         if self.saga.cancel.is_some() {
-            return Err(Decision::Ignored(Reason::Duplicate));
+            return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
-        if let Some(why) = cancel_refusal_reason(self.definition(), &self.saga) {
-            return Err(Decision::Refused(Refusal::TooLate(why)));
+        if let Some(why) = cancel_rejection(self.definition(), &self.saga) {
+            return Err(Decision::Rejected(Rejection::CancelTooLate(why)));
         }
-        let cancel = Cancel {
+        let cancel = Cancellation {
             reason: reason.reason.clone(),
             by: reason.by.clone(),
             at: self.now,
@@ -37,13 +37,13 @@ impl Machine<'_> {
             // It goes backwards already, after a failure: the wish is kept, nothing else changes.
             self.tell(EventType::SagaCancelling, None, data_of(reason));
         } else {
-            self.rollback(Cause::Cancel, data_of(reason));
+            self.rollback(RollbackCause::Cancel, data_of(reason));
         }
         Ok(())
     }
 
     /// What is parked gets a new round of attempts; what waits for its next attempt gets it now.
-    pub(super) fn retry(&mut self, _reason: &input::Reason) -> Verdict {
+    pub(super) fn retry(&mut self, _reason: &input::OperatorRequest) -> Verdict {
         self.refuse_if_finished()?;
         let now = self.now;
         let turned = self.saga.is_rolling_back();
@@ -92,7 +92,7 @@ impl Machine<'_> {
         }
     }
 
-    pub(super) fn pause(&mut self, reason: &input::Reason) -> Verdict {
+    pub(super) fn pause(&mut self, reason: &input::OperatorRequest) -> Verdict {
         self.refuse_if_finished()?;
         if self.saga.is_rolling_back() {
             return Err(not_now(
@@ -100,16 +100,16 @@ impl Machine<'_> {
             ));
         }
         if self.saga.paused {
-            return Err(Decision::Ignored(Reason::Duplicate));
+            return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
         self.saga.paused = true;
         self.tell(EventType::SagaPaused, None, data_of(reason));
         Ok(())
     }
 
-    pub(super) fn resume(&mut self, reason: &input::Reason) -> Verdict {
+    pub(super) fn resume(&mut self, reason: &input::OperatorRequest) -> Verdict {
         if !self.saga.paused {
-            return Err(Decision::Ignored(Reason::Duplicate));
+            return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
         self.saga.paused = false;
         self.tell(EventType::SagaResumed, None, data_of(reason));
@@ -127,7 +127,7 @@ impl Machine<'_> {
             )));
         };
         if compensation.settled {
-            return Err(Decision::Ignored(Reason::Duplicate));
+            return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
         if !state.needs_operator() {
             return Err(not_now(format!(
@@ -153,7 +153,7 @@ impl Machine<'_> {
     pub(super) fn known_step(&self, name: &str) -> Result<usize, Decision> {
         self.saga
             .index(name)
-            .ok_or_else(|| Decision::Refused(Refusal::UnknownStep(name.to_owned())))
+            .ok_or_else(|| Decision::Rejected(Rejection::UnknownStep(name.to_owned())))
     }
 
     fn refuse_if_finished(&self) -> Verdict {

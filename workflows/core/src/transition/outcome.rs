@@ -13,9 +13,9 @@ pub enum Decision {
     /// The saga moves.
     Applied(Box<Transition>),
     /// Nothing changes, for that reason.
-    Ignored(Reason),
+    Ignored(IgnoredReason),
     /// It can't be done, and who asked is to be told.
-    Refused(Refusal),
+    Rejected(Rejection),
 }
 
 /// A saga's new state, and what it asks for.
@@ -71,7 +71,7 @@ impl fmt::Display for StatusChange {
 /// Why an input changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reason {
+pub enum IgnoredReason {
     /// The same has been done before.
     Duplicate,
     /// It speaks of an attempt, or a direction, that no longer counts; or a timer that found nothing due.
@@ -86,7 +86,7 @@ pub enum Reason {
     AlreadyEnded,
 }
 
-impl Reason {
+impl IgnoredReason {
     /// As it is written everywhere.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -100,7 +100,7 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for IgnoredReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -108,10 +108,10 @@ impl fmt::Display for Reason {
 
 /// Why something that was asked for can't be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum Rejection {
     /// There is no way back from here.
     #[error("it is too late to cancel: {0}")]
-    TooLate(String),
+    CancelTooLate(String),
     /// The saga has no such step.
     #[error("the saga has no step {0:?}")]
     UnknownStep(String),
@@ -120,5 +120,5 @@ pub enum Refusal {
     SchemaViolation(Vec<SchemaViolation>),
     /// The saga, or the step, is not where this could be done.
     #[error("{0}")]
-    NotNow(String),
+    InvalidState(String),
 }

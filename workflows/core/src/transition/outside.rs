@@ -3,8 +3,8 @@
 use super::input::{Complete, Fail, Undeliverable};
 use super::machine::Machine;
 use super::operator::not_now;
-use super::{Decision, MAX_PAYLOAD_BYTES, Reason, Refusal, Verdict};
-use crate::saga::{Cause, StepStatus};
+use super::{Decision, IgnoredReason, MAX_PAYLOAD_BYTES, Rejection, Verdict};
+use crate::saga::{RollbackCause, StepStatus};
 use saga_protocol::message::{MAX_OUTPUT_BYTES, code};
 use saga_protocol::{Action, Failure};
 
@@ -28,7 +28,7 @@ impl Machine<'_> {
                 }
                 if let Some(schema) = &self.step_definition(step).output_schema {
                     schema.check(&complete.output).map_err(|violations| {
-                        Decision::Refused(Refusal::SchemaViolation(violations))
+                        Decision::Rejected(Rejection::SchemaViolation(violations))
                     })?;
                 }
                 // A4: whoever undoes it is not to take a missing row for "never happened".
@@ -36,7 +36,7 @@ impl Machine<'_> {
                 self.complete_step(step, Some(complete.output.clone()));
                 Ok(())
             }
-            StepStatus::Completed => Err(Decision::Ignored(Reason::Duplicate)),
+            StepStatus::Completed => Err(Decision::Ignored(IgnoredReason::Duplicate)),
             StepStatus::Pending
             | StepStatus::Skipped
             | StepStatus::Compensating
@@ -50,8 +50,8 @@ impl Machine<'_> {
     pub(super) fn fail(&mut self, fail: &Fail) -> Verdict {
         let step = self.known_step(&fail.step)?;
         if let Some(turn) = &self.saga.rollback {
-            let same = turn.cause == Cause::Failure(fail.step.clone());
-            let again = Decision::Ignored(Reason::Duplicate);
+            let same = turn.cause == RollbackCause::Failure(fail.step.clone());
+            let again = Decision::Ignored(IgnoredReason::Duplicate);
             return Err(if same {
                 again
             } else {
@@ -68,7 +68,7 @@ impl Machine<'_> {
                 self.fail_finally(step, failure);
                 Ok(())
             }
-            StepStatus::Failed => Err(Decision::Ignored(Reason::Duplicate)),
+            StepStatus::Failed => Err(Decision::Ignored(IgnoredReason::Duplicate)),
             StepStatus::Pending
             | StepStatus::Completed
             | StepStatus::Skipped
@@ -83,15 +83,15 @@ impl Machine<'_> {
     /// No repeat gets this command through: its step fails for good, or its saga is parked.
     pub(super) fn undeliverable(&mut self, undeliverable: &Undeliverable) -> Verdict {
         let Some(step) = self.saga.index(&undeliverable.step) else {
-            return Err(Decision::Ignored(Reason::UnknownStep));
+            return Err(Decision::Ignored(IgnoredReason::UnknownStep));
         };
         if self.saga.status.is_finished() {
-            return Err(Decision::Ignored(Reason::AlreadyEnded));
+            return Err(Decision::Ignored(IgnoredReason::AlreadyEnded));
         }
         let state = self.step(step);
         let accepted = state.status == StepStatus::Waiting && !state.confirming;
         if accepted || !self.is_out(step, undeliverable.action, undeliverable.attempt) {
-            return Err(Decision::Ignored(Reason::Stale));
+            return Err(Decision::Ignored(IgnoredReason::Stale));
         }
         let failure = Failure::permanent(code::UNDELIVERABLE, undeliverable.message.clone());
         match undeliverable.action {

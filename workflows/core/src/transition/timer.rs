@@ -4,8 +4,8 @@
 use super::deadline::no_way_back;
 use super::input::Timer;
 use super::machine::{Data, Machine};
-use super::{Decision, Reason, Verdict};
-use crate::saga::{Cancel, Cause, Status, Step, StepStatus, Wait};
+use super::{Decision, IgnoredReason, Verdict};
+use crate::saga::{Cancellation, RollbackCause, Status, Step, StepStatus, Wait};
 use saga_protocol::Time;
 use saga_protocol::message::{EventType, code};
 use saga_protocol::{Action, Failure};
@@ -13,7 +13,7 @@ use saga_protocol::{Action, Failure};
 impl Machine<'_> {
     pub(super) fn timer(&mut self, timer: &Timer) -> Verdict {
         if self.saga.status.is_finished() {
-            return Err(Decision::Ignored(Reason::AlreadyEnded));
+            return Err(Decision::Ignored(IgnoredReason::AlreadyEnded));
         }
         let mut due = self.deadline();
         let parked = self.saga.status == Status::Parked;
@@ -29,7 +29,7 @@ impl Machine<'_> {
         if due {
             Ok(())
         } else {
-            Err(Decision::Ignored(Reason::Stale))
+            Err(Decision::Ignored(IgnoredReason::Stale))
         }
     }
 
@@ -51,13 +51,13 @@ impl Machine<'_> {
             return true;
         }
         let reason = "deadline".to_owned();
-        self.saga.cancel = Some(Cancel {
+        self.saga.cancel = Some(Cancellation {
             reason: reason.clone(),
             by: reason.clone(),
             at: self.now,
         });
         self.rollback(
-            Cause::Deadline,
+            RollbackCause::Deadline,
             Data {
                 reason: Some(reason),
                 ..Data::default()

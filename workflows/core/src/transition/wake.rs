@@ -1,4 +1,4 @@
-//! When a saga must be looked at again although nothing has come in.
+//! Condition a saga must be looked at again although nothing has come in.
 
 use crate::saga::{Saga, Status, Step, Wait};
 use saga_protocol::Action;

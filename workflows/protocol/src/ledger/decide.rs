@@ -38,9 +38,9 @@ pub struct Call {
     /// What for.
     pub kind: CallKind,
     /// Where its effect is.
-    pub site: HandlerKind,
+    pub handler: HandlerKind,
     /// How often its idempotency key was replaced when it was decided.
-    pub key_number: u32,
+    pub key_generation: u32,
 }
 
 /// What a handler is called for.
@@ -70,18 +70,18 @@ impl CallKind {
 pub fn decide(
     entry: &mut LedgerEntry,
     command: &Command,
-    site: HandlerKind,
+    handler: HandlerKind,
     now: Time,
 ) -> LedgerDecision {
     entry.needed_until = entry.needed_until.max(command.deadline).max(now);
-    match entry.found(command, site) {
+    match entry.found(command, handler) {
         LedgerDecision::Call(Call {
             kind: CallKind::Execute,
-            site: HandlerKind::External,
+            handler: HandlerKind::External,
             ..
         }) => {
             entry.intend(command);
-            entry.call(CallKind::Execute, site)
+            entry.call(CallKind::Execute, handler)
         }
         decision => decision,
     }
@@ -89,29 +89,29 @@ pub fn decide(
 
 impl LedgerEntry {
     /// What a command finds here.
-    pub(super) fn found(&mut self, command: &Command, site: HandlerKind) -> LedgerDecision {
+    pub(super) fn found(&mut self, command: &Command, handler: HandlerKind) -> LedgerDecision {
         match command.action {
-            Action::Execute => self.found_by_execute(command, site),
+            Action::Execute => self.found_by_execute(command, handler),
             Action::Compensate if command.revoke_only => {
                 LedgerDecision::Reply(self.found_by_revoke(command))
             }
-            Action::Compensate => self.found_by_compensate(command, site),
+            Action::Compensate => self.found_by_compensate(command, handler),
         }
     }
 
-    fn found_by_execute(&self, command: &Command, site: HandlerKind) -> LedgerDecision {
+    fn found_by_execute(&self, command: &Command, handler: HandlerKind) -> LedgerDecision {
         match self.state {
-            LedgerState::New => self.call(CallKind::Execute, site),
+            LedgerState::New => self.call(CallKind::Execute, handler),
             // Its compensation has begun: the call must not be pushed on from here.
             LedgerState::Intended if self.compensation_attempt > 0 => {
                 LedgerDecision::Reply(revoked(command))
             }
-            LedgerState::Intended if site == HandlerKind::Transactional => {
+            LedgerState::Intended if handler == HandlerKind::Transactional => {
                 LedgerDecision::Reply(not_known(UNABLE_TO_ASK).to(command))
             }
-            LedgerState::Intended => self.call(CallKind::Execute, site),
+            LedgerState::Intended => self.call(CallKind::Execute, handler),
             LedgerState::Failed if self.attempt < command.attempt => {
-                self.call(CallKind::Execute, site)
+                self.call(CallKind::Execute, handler)
             }
             LedgerState::Failed | LedgerState::Done => {
                 LedgerDecision::Reply(from_row(self.reply.as_ref(), command))
@@ -136,7 +136,7 @@ impl LedgerEntry {
         }
     }
 
-    fn found_by_compensate(&mut self, command: &Command, site: HandlerKind) -> LedgerDecision {
+    fn found_by_compensate(&mut self, command: &Command, handler: HandlerKind) -> LedgerDecision {
         let answered = self.compensation_attempt >= command.attempt;
         let happened = command.happened == Some(true);
         LedgerDecision::Reply(match self.state {
@@ -150,20 +150,20 @@ impl LedgerEntry {
             LedgerState::Done | LedgerState::Intended if answered => {
                 from_row(self.compensation_reply.as_ref(), command)
             }
-            LedgerState::Done => return self.call(CallKind::Compensate, site),
-            LedgerState::Intended if site == HandlerKind::Transactional => {
+            LedgerState::Done => return self.call(CallKind::Compensate, handler),
+            LedgerState::Intended if handler == HandlerKind::Transactional => {
                 self.unknown(command, UNABLE_TO_ASK)
             }
-            LedgerState::Intended => return self.call(CallKind::Recover, site),
+            LedgerState::Intended => return self.call(CallKind::Recover, handler),
         })
     }
 
     /// A call that is to be made as the row stands.
-    pub(super) const fn call(&self, kind: CallKind, site: HandlerKind) -> LedgerDecision {
+    pub(super) const fn call(&self, kind: CallKind, handler: HandlerKind) -> LedgerDecision {
         LedgerDecision::Call(Call {
             kind,
-            site,
-            key_number: self.key_number(kind.action()),
+            handler,
+            key_generation: self.key_generation(kind.action()),
         })
     }
 
@@ -206,9 +206,10 @@ impl LedgerEntry {
     /// The direction's next call goes out under a new key: this one's answer is definite, and was no effect (A3).
     pub(super) fn replace_key(&mut self, action: Action) {
         match action {
-            Action::Execute => self.key_number = self.key_number.saturating_add(1),
+            Action::Execute => self.key_generation = self.key_generation.saturating_add(1),
             Action::Compensate => {
-                self.compensation_key_number = self.compensation_key_number.saturating_add(1)
+                self.compensation_key_generation =
+                    self.compensation_key_generation.saturating_add(1)
             }
         }
         self.write = RowChange::Update;

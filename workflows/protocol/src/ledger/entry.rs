@@ -80,13 +80,13 @@ pub struct LedgerEntry {
     /// What that attempt was answered.
     pub reply: Option<RecordedReply>,
     /// How often the action's idempotency key was replaced.
-    pub key_number: u32,
+    pub key_generation: u32,
     /// The attempt of the compensation that `compensation_reply` answers.
     pub compensation_attempt: u32,
     /// What that attempt was answered.
     pub compensation_reply: Option<RecordedReply>,
     /// How often the compensation's idempotency key was replaced.
-    pub compensation_key_number: u32,
+    pub compensation_key_generation: u32,
     /// When the runtime looks at it again.
     pub due_at: Option<Time>,
     /// The row is kept for LEDGER_LIFE from here (A4).
@@ -183,7 +183,7 @@ impl RecordedReply {
             output,
             empty,
             error,
-            ..Reply::to(command, outcome)
+            ..Reply::new(command, outcome)
         }
     }
 
@@ -202,10 +202,10 @@ impl LedgerEntry {
             state: LedgerState::New,
             attempt: 0,
             reply: None,
-            key_number: 0,
+            key_generation: 0,
             compensation_attempt: 0,
             compensation_reply: None,
-            compensation_key_number: 0,
+            compensation_key_generation: 0,
             due_at: None,
             needed_until,
             write: RowChange::Nothing,
@@ -218,7 +218,7 @@ impl LedgerEntry {
     }
 
     /// Whether it was taken on and has not ended.
-    pub fn waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         self.state == LedgerState::Done
             && self
                 .reply
@@ -237,22 +237,22 @@ impl LedgerEntry {
     /// The idempotency key of that direction (A3): `saga:step:action`, and `:n` once it was replaced.
     pub fn key(&self, action: Action) -> String {
         let Self { saga_id, step, .. } = self;
-        match self.key_number(action) {
+        match self.key_generation(action) {
             0 => format!("{saga_id}:{step}:{action}"),
             n => format!("{saga_id}:{step}:{action}:{n}"),
         }
     }
 
     /// How often the key of that direction was replaced.
-    pub const fn key_number(&self, action: Action) -> u32 {
+    pub const fn key_generation(&self, action: Action) -> u32 {
         match action {
-            Action::Execute => self.key_number,
-            Action::Compensate => self.compensation_key_number,
+            Action::Execute => self.key_generation,
+            Action::Compensate => self.compensation_key_generation,
         }
     }
 
     /// What tells the orchestrator how a step ended that was taken on (B5).
-    pub fn news(&self) -> Option<Reply> {
+    pub fn outcome_reply(&self) -> Option<Reply> {
         let RecordedReply {
             outcome,
             output,
@@ -274,7 +274,7 @@ impl LedgerEntry {
     }
 
     /// What was due could not be ended: it is looked at again at `due_at`.
-    pub fn put_back(&mut self, due_at: Time) {
+    pub fn reschedule(&mut self, due_at: Time) {
         self.due_at = Some(due_at);
         self.write = RowChange::Update;
     }

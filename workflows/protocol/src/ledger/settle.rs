@@ -17,11 +17,11 @@ pub enum CallResult {
     /// It had no effect; and, outside the database, it never will have one under this key.
     Failed(Failure),
     /// Not now; it had no effect yet. It does not count as an attempt.
-    Later {
+    Deferred {
         /// What it waits for, for people.
         reason: String,
         /// When to ask again.
-        after: Duration,
+        retry_after: Duration,
     },
     /// Nobody knows.
     Unknown(String),
@@ -35,20 +35,20 @@ pub fn settle(
     call: Call,
     end: CallResult,
 ) -> LedgerDecision {
-    if call.site == HandlerKind::External && entry.is_past(call) {
-        return entry.outcome_dropped(command, call.site);
+    if call.handler == HandlerKind::External && entry.is_past(call) {
+        return entry.outcome_dropped(command, call.handler);
     }
     match call.kind {
-        CallKind::Recover => entry.made_known(command, call.site, end),
+        CallKind::Recover => entry.made_known(command, call.handler, end),
         CallKind::Execute | CallKind::Compensate => {
-            LedgerDecision::Reply(entry.made(command, call.site, end))
+            LedgerDecision::Reply(entry.made(command, call.handler, end))
         }
     }
 }
 
 /// B5: a step that was taken on has ended, once. Says whether it was waiting at all.
 pub fn finish(entry: &mut LedgerEntry, answer: RecordedReply, now: Time) -> bool {
-    if !entry.waiting() {
+    if !entry.is_waiting() {
         return false;
     }
     entry.due_at = Some(now);
@@ -73,13 +73,13 @@ impl LedgerEntry {
             CallKind::Execute | CallKind::Recover => self.state == LedgerState::Intended,
             CallKind::Compensate => self.state == LedgerState::Done,
         };
-        let key = self.key_number(call.kind.action()) == call.key_number;
+        let key = self.key_generation(call.kind.action()) == call.key_generation;
         !state || !key
     }
 
     /// The command is answered by what the row has become since.
-    fn outcome_dropped(&mut self, command: &Command, site: HandlerKind) -> LedgerDecision {
-        LedgerDecision::Reply(match self.found(command, site) {
+    fn outcome_dropped(&mut self, command: &Command, handler: HandlerKind) -> LedgerDecision {
+        LedgerDecision::Reply(match self.found(command, handler) {
             LedgerDecision::Reply(reply) => reply,
             LedgerDecision::Call(_) => {
                 self.unknown(command, "somebody else has made the call meanwhile")
@@ -91,7 +91,7 @@ impl LedgerEntry {
     fn made_known(
         &mut self,
         command: &Command,
-        site: HandlerKind,
+        handler: HandlerKind,
         end: CallResult,
     ) -> LedgerDecision {
         LedgerDecision::Reply(match end {
@@ -99,16 +99,16 @@ impl LedgerEntry {
                 self.state = LedgerState::Done;
                 self.reply = Some(RecordedReply::completed(output));
                 self.write = RowChange::Update;
-                return self.call(CallKind::Compensate, site);
+                return self.call(CallKind::Compensate, handler);
             }
             CallResult::Failed(_) => self.revoke(command, RecordedReply::empty()),
-            CallResult::Later { reason, .. } | CallResult::Unknown(reason) => {
+            CallResult::Deferred { reason, .. } | CallResult::Unknown(reason) => {
                 self.unknown(command, &reason)
             }
         })
     }
 
-    fn made(&mut self, command: &Command, site: HandlerKind, end: CallResult) -> Reply {
+    fn made(&mut self, command: &Command, handler: HandlerKind, end: CallResult) -> Reply {
         let answer = match end {
             CallResult::Completed(output) => RecordedReply::completed(output),
             CallResult::Accepted(..) if command.action == Action::Compensate => {
@@ -123,12 +123,15 @@ impl LedgerEntry {
                 return reply;
             }
             CallResult::Failed(error) => {
-                if site == HandlerKind::External {
+                if handler == HandlerKind::External {
                     self.replace_key(command.action);
                 }
                 RecordedReply::failed(error)
             }
-            CallResult::Later { reason, after } => return self.put_off(command, reason, after),
+            CallResult::Deferred {
+                reason,
+                retry_after,
+            } => return self.put_off(command, reason, retry_after),
             CallResult::Unknown(reason) => return self.unknown(command, &reason),
         };
         match command.action {
@@ -168,7 +171,7 @@ impl LedgerEntry {
         Reply {
             retry_after: Some(after),
             error,
-            ..Reply::to(command, ReplyOutcome::Deferred)
+            ..Reply::new(command, ReplyOutcome::Deferred)
         }
     }
 }

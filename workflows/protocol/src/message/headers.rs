@@ -111,7 +111,7 @@ impl OutboxMessage {
             message_type: Cow::Borrowed("saga.command"),
             at: command.decided_at,
             envelope,
-            value: Payload::of(command)?,
+            value: Payload::encode(command)?,
         })
     }
 
@@ -127,7 +127,7 @@ impl OutboxMessage {
             message_type: Cow::Borrowed("saga.reply"),
             at,
             envelope,
-            value: Payload::of(reply)?,
+            value: Payload::encode(reply)?,
         })
     }
 
@@ -143,7 +143,7 @@ impl OutboxMessage {
             message_type: Cow::Borrowed(event.event_type.as_str()),
             at: event.at,
             envelope,
-            value: Payload::of(event)?,
+            value: Payload::encode(event)?,
         })
     }
 

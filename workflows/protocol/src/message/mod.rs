@@ -13,8 +13,8 @@ pub use command::{Command, CommandInput};
 pub use event::{Event, EventType};
 pub use headers::{Envelope, OutboxMessage, Topic, header};
 pub use reply::{Reply, ReplyOutcome, code};
-pub use shape::{DEAD_LETTER_RETENTION, MAX_DEAD_LETTER_BYTES, RETENTION};
-pub use worker::{BreakerState, Heartbeat, ReadPositions, ServedStep};
+pub use shape::{DEAD_LETTER_RETENTION, MAX_DEAD_LETTER_BYTES, MESSAGE_RETENTION};
+pub use worker::{BreakerState, ReadPositions, ServedStep, WorkerHeartbeat};
 
 /// Largest output of a step. A command carries the outputs of all the steps before it, so that
 /// [`MAX_COMMAND_BYTES`] bounds their sum too.

@@ -92,7 +92,7 @@ pub mod code {
 
 impl Reply {
     /// The reply to that command, without output or error yet.
-    pub fn to(command: &Command, outcome: ReplyOutcome) -> Self {
+    pub fn new(command: &Command, outcome: ReplyOutcome) -> Self {
         Self {
             saga_id: command.saga_id,
             step: command.step.clone(),

@@ -4,7 +4,7 @@ use super::Topic;
 use std::time::Duration;
 
 /// Commands and replies are kept for so long; a row of a worker's ledger outlives every command that could ask for it.
-pub const RETENTION: Duration = Duration::from_hours(7 * 24);
+pub const MESSAGE_RETENTION: Duration = Duration::from_hours(7 * 24);
 /// Dead letters wait for a person.
 pub const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(28 * 24);
 /// Largest dead letter: a record as large as a topic takes, and the headers that say why it is one.
@@ -22,10 +22,10 @@ impl Topic {
 
     /// Its settings, in Kafka's words; what is not among them is the broker's.
     #[must_use]
-    pub fn settings(&self) -> Vec<(&'static str, String)> {
+    pub fn config(&self) -> Vec<(&'static str, String)> {
         let retention = |retention: Duration| ("retention.ms", retention.as_millis().to_string());
         match self {
-            Self::Commands(_) | Self::Replies => vec![retention(RETENTION)],
+            Self::Commands(_) | Self::Replies => vec![retention(MESSAGE_RETENTION)],
             Self::Events => Vec::new(),
             // Small segments: what is compacted is what a replica reads at start.
             Self::Workers => {

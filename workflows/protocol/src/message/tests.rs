@@ -83,7 +83,7 @@ fn names_of_commands_and_replies() {
         command.idempotency_key(),
         "01930000-0000-7000-8000-000000000001:pay:execute"
     );
-    let reply = Reply::to(&command, ReplyOutcome::Failed);
+    let reply = Reply::new(&command, ReplyOutcome::Failed);
     assert_eq!(
         reply.id(),
         "01930000-0000-7000-8000-000000000001:pay:execute:2:failed"
@@ -92,7 +92,7 @@ fn names_of_commands_and_replies() {
 
 #[test]
 fn the_four_replies() {
-    let to = |outcome| Reply::to(&command(Action::Execute), outcome);
+    let to = |outcome| Reply::new(&command(Action::Execute), outcome);
     golden(
         &Reply {
             output: Some(payload(r#"{"payment":"p-1"}"#)),
@@ -122,7 +122,7 @@ fn the_four_replies() {
     golden(
         &Reply {
             empty: true,
-            ..Reply::to(&command(Action::Compensate), ReplyOutcome::Completed)
+            ..Reply::new(&command(Action::Compensate), ReplyOutcome::Completed)
         },
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"compensate","attempt":2,"outcome":"completed","empty":true}"#,
     );
@@ -136,7 +136,7 @@ fn a_reply_may_name_what_it_does_not_have_as_null() {
         reply,
         Reply {
             output: Some(Payload::null()),
-            ..Reply::to(&command(Action::Execute), ReplyOutcome::Completed)
+            ..Reply::new(&command(Action::Execute), ReplyOutcome::Completed)
         }
     );
 }
@@ -210,7 +210,7 @@ fn the_types_of_events() {
 #[test]
 fn a_heartbeat() {
     golden(
-        &Heartbeat {
+        &WorkerHeartbeat {
             worker: "pay".to_owned(),
             member: "pay-7".to_owned(),
             at: AT,
@@ -231,7 +231,10 @@ fn a_heartbeat() {
 #[test]
 fn a_heartbeat_of_a_member_that_does_not_say_what_it_has_read() {
     let older = r#"{"worker":"pay","member":"pay-7","at":"2026-01-01T00:00:00.000001Z","in_flight":3,"limit":16,"build":"0.1.0","serves":[]}"#;
-    assert_eq!(serde_json::from_str::<Heartbeat>(older).unwrap().read, None);
+    assert_eq!(
+        serde_json::from_str::<WorkerHeartbeat>(older).unwrap().read,
+        None
+    );
 }
 
 #[test]
@@ -263,7 +266,7 @@ fn the_headers_of_a_record() {
          traceparent: 00-ab-cd-01"
     );
     let reply = OutboxMessage::reply(
-        &Reply::to(&command(Action::Execute), ReplyOutcome::Accepted),
+        &Reply::new(&command(Action::Execute), ReplyOutcome::Accepted),
         AT,
         Envelope::default(),
     )
@@ -283,7 +286,7 @@ fn a_record_as_the_outbox_keeps_it() {
         correlation_id: Some("c-1".to_owned()),
         traceparent: None,
     };
-    let reply = Reply::to(&command(Action::Execute), ReplyOutcome::Accepted);
+    let reply = Reply::new(&command(Action::Execute), ReplyOutcome::Accepted);
     golden(
         &OutboxMessage::reply(&reply, AT, envelope).unwrap(),
         r#"{"topic":"replies","key":"01930000-0000-7000-8000-000000000001","id":"01930000-0000-7000-8000-000000000001:pay:execute:2:accepted","type":"saga.reply","at":"2026-01-01T00:00:00.000001Z","correlation_id":"c-1","value":{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"accepted"}}"#,

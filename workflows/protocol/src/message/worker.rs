@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// One member of a worker, as it was a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heartbeat {
+pub struct WorkerHeartbeat {
     /// The worker's name.
     pub worker: String,
     /// This member of it: unique for each process and worker.

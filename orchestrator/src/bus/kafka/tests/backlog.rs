@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::FutureRecord;
 use rdkafka::{Offset, TopicPartitionList};
-use saga_protocol::message::{Heartbeat, ReadPositions};
+use saga_protocol::message::{ReadPositions, WorkerHeartbeat};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
@@ -136,13 +136,13 @@ async fn members_come_and_go_and_old_ones_are_not_shown() {
     // Topics first: the second replica then finds what was said before it came.
     let first = world.started().await;
     let topic = format!("{}saga.workers", world.settings.topic_prefix);
-    let say = async |member: &str, heartbeat: Option<&Heartbeat>, millis: i64| {
+    let say = async |member: &str, heartbeat: Option<&WorkerHeartbeat>, millis: i64| {
         let value = heartbeat.map(|heartbeat| serde_json::to_vec(heartbeat).unwrap());
         let mut record = FutureRecord::to(&topic).key(member).timestamp(millis);
         record.payload = value.as_ref();
         world.send(record).await;
     };
-    let heartbeat = |member: &str| Heartbeat {
+    let heartbeat = |member: &str| WorkerHeartbeat {
         worker: "pay".to_owned(),
         member: member.to_owned(),
         at: now(),
@@ -233,7 +233,7 @@ async fn b7_a_command_is_unconsumed_until_a_member_that_is_there_has_read_it() {
     let mut side = world.started().await;
     let topic = format!("{}saga.workers", world.settings.topic_prefix);
     let say = async |member: &str, read: Option<ReadPositions>| {
-        let heartbeat = Heartbeat {
+        let heartbeat = WorkerHeartbeat {
             worker: "pay".to_owned(),
             member: member.to_owned(),
             at: now(),

@@ -356,7 +356,7 @@ pub fn command(worker: &str, saga_id: Uuid, decided_at: Time, input: &str) -> Ou
         happened: None,
         revoke_only: false,
         input: CommandInput {
-            input: Payload::of(input).unwrap(),
+            input: Payload::encode(input).unwrap(),
             ..CommandInput::default()
         },
     };

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
-use saga_protocol::message::{Envelope, Heartbeat, OutboxMessage, Reply, Topic, header};
+use saga_protocol::message::{Envelope, OutboxMessage, Reply, Topic, WorkerHeartbeat, header};
 use saga_protocol::{Payload, Time};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -186,8 +186,9 @@ impl ReplySink for KafkaSink {
         self.publish("replies", records).await
     }
 
-    async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), SendError> {
-        let value = Payload::of(heartbeat).map_err(|error| SendError::new("a heartbeat", error))?;
+    async fn heartbeat(&self, heartbeat: &WorkerHeartbeat) -> Result<(), SendError> {
+        let value =
+            Payload::encode(heartbeat).map_err(|error| SendError::new("a heartbeat", error))?;
         let outgoing = member(&heartbeat.member, heartbeat.at, value);
         self.publish("a heartbeat", vec![Out::of(&outgoing, &self.settings)])
             .await

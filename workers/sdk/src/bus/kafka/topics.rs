@@ -51,7 +51,7 @@ async fn make(
         (
             settings.topic(&topic),
             topic.partitions(settings.partitions),
-            topic.settings(),
+            topic.config(),
         )
     };
     let shapes: Vec<_> = wanted.map(shape).collect();

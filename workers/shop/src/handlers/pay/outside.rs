@@ -65,7 +65,7 @@ impl ExternalHandler for Pay {
             charge,
             amount,
             currency,
-        }) = output.read()
+        }) = output.decode()
         else {
             return Called::unknown(format!(
                 "the ledger has no charge to refund for {}",
@@ -88,7 +88,7 @@ impl ExternalHandler for Pay {
             .post("/voids", &own_key, &json!({ "key": key.text }))
             .await
         {
-            Said::Yes(answer) => match answer.read::<Void>() {
+            Said::Yes(answer) => match answer.decode::<Void>() {
                 Ok(Void { charge: None }) => Voided::Never,
                 Ok(Void {
                     charge: Some(charge),

@@ -4,7 +4,9 @@ pub mod scripted;
 
 use async_trait::async_trait;
 use saga_protocol::Action;
-use saga_protocol::message::{Command, CommandInput, Envelope, Heartbeat, Reply, ReplyOutcome};
+use saga_protocol::message::{
+    Command, CommandInput, Envelope, Reply, ReplyOutcome, WorkerHeartbeat,
+};
 use saga_protocol::{Payload, Time};
 use saga_worker::bus::{Ack, CommandSource, DeadLetter, Delivered, ReplySink, SendError};
 use saga_worker::ledger::LedgerTarget;
@@ -119,7 +121,7 @@ pub struct Source(mpsc::Receiver<Delivered>);
 pub struct Sink {
     pub replies: Mutex<Vec<Reply>>,
     pub dead: Mutex<Vec<DeadLetter>>,
-    pub heartbeats: Mutex<Vec<Heartbeat>>,
+    pub heartbeats: Mutex<Vec<WorkerHeartbeat>>,
     pub left: Mutex<Vec<String>>,
     pub refuse: std::sync::atomic::AtomicBool,
     changed: tokio::sync::Notify,
@@ -217,7 +219,7 @@ impl ReplySink for Sink {
         Ok(())
     }
 
-    async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), SendError> {
+    async fn heartbeat(&self, heartbeat: &WorkerHeartbeat) -> Result<(), SendError> {
         self.heartbeats.lock().unwrap().push(heartbeat.clone());
         self.changed.notify_waiters();
         Ok(())
@@ -289,7 +291,7 @@ pub fn order() -> Payload {
 }
 
 pub fn with_token(token: &str) -> CommandInput {
-    let mut input: serde_json::Value = order().read().unwrap();
+    let mut input: serde_json::Value = order().decode().unwrap();
     input["payment"]["token"] = token.into();
     CommandInput {
         input: input.into(),

@@ -25,7 +25,7 @@ pub struct Scripted;
 /// The command, told what to do: `done`, `accepted`, `later`, `failed`, `retry`, `panic`, `sql`, `large`.
 pub fn told(command: &Command, what: &str) -> Command {
     let input = CommandInput {
-        input: Payload::of(what).unwrap(),
+        input: Payload::encode(what).unwrap(),
         ..CommandInput::default()
     };
     Command {
@@ -39,7 +39,7 @@ fn say(command: &Command) -> Result<Outcome, Trouble> {
         match command
             .input
             .input
-            .read::<String>()
+            .decode::<String>()
             .unwrap_or_default()
             .as_str()
         {

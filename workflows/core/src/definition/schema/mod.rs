@@ -75,7 +75,7 @@ impl Schema {
     /// # Errors
     /// The first [`limits::MAX_SCHEMA_VIOLATIONS`] parts of it that do not.
     pub fn check(&self, payload: &Payload) -> Result<(), Vec<SchemaViolation>> {
-        let Ok(value) = payload.read::<Value>() else {
+        let Ok(value) = payload.decode::<Value>() else {
             let detail =
                 "is nested too deeply, or has a number that is too large, to be looked into"
                     .to_owned();

@@ -1,6 +1,6 @@
 //! What conditions say, and what they may not.
 
-use crate::definition::{ConditionError, When, limits};
+use crate::definition::{Condition, ConditionError, limits};
 use proptest::prelude::*;
 use saga_protocol::Payload;
 use std::collections::BTreeMap;
@@ -11,7 +11,9 @@ fn evaluate(text: &str, input: &str) -> Result<bool, String> {
         Payload::parse(r#"{"amount": 1100, "card-type": "visa", "tries": [1, 2]}"#.to_owned())
             .expect("JSON");
     let steps = BTreeMap::from([("pay".to_owned(), pay)]);
-    When::compile(text).expect(text).evaluate(&input, &steps)
+    Condition::compile(text)
+        .expect(text)
+        .evaluate(&input, &steps)
 }
 
 #[test]
@@ -99,37 +101,37 @@ fn what_cannot_be_said_is_an_error_in_a_sentence_without_values() {
 #[test]
 fn what_loops_or_is_not_there_is_refused_by_name() {
     for name in ["all", "exists", "exists_one", "map", "filter"] {
-        let refused = When::compile(&format!("input.items.{name}(x, x > 1)")).expect_err(name);
+        let refused = Condition::compile(&format!("input.items.{name}(x, x > 1)")).expect_err(name);
         let expected = format!(
             "the macro `{name}` is not available: a condition has no loops; only `has` may be used"
         );
         assert_eq!(refused, ConditionError::Function(expected));
     }
-    let text = When::compile("input.a.matches('(x+x+)+y')")
+    let text = Condition::compile("input.a.matches('(x+x+)+y')")
         .expect_err("regular expressions are refused")
         .to_string();
     assert!(text.starts_with("`matches` is not available"), "{text}");
     assert!(
-        matches!(When::compile("sleep(5)"), Err(ConditionError::Function(text)) if text.starts_with("there is no function"))
+        matches!(Condition::compile("sleep(5)"), Err(ConditionError::Function(text)) if text.starts_with("there is no function"))
     );
     assert!(matches!(
-        When::compile("has(input)"),
+        Condition::compile("has(input)"),
         Err(ConditionError::Syntax(_) | ConditionError::Function(_))
     ));
     assert!(matches!(
-        When::compile("has(input.a, input.b)"),
+        Condition::compile("has(input.a, input.b)"),
         Err(ConditionError::Function(_))
     ));
     assert!(matches!(
-        When::compile("order.total > 1"),
+        Condition::compile("order.total > 1"),
         Err(ConditionError::Syntax(_))
     ));
     assert!(matches!(
-        When::compile("Order{total: 1}.total > 1"),
+        Condition::compile("Order{total: 1}.total > 1"),
         Err(ConditionError::Syntax(_))
     ));
     assert!(matches!(
-        When::compile("input.?a"),
+        Condition::compile("input.?a"),
         Err(ConditionError::Syntax(_))
     ));
     for text in [
@@ -144,7 +146,7 @@ fn what_loops_or_is_not_there_is_refused_by_name() {
         "input.a ==\n",
     ] {
         assert!(
-            matches!(When::compile(text), Err(ConditionError::Syntax(_))),
+            matches!(Condition::compile(text), Err(ConditionError::Syntax(_))),
             "{text:?}"
         );
     }
@@ -169,15 +171,15 @@ fn an_expression_is_small() {
         Ok(true),
         "99 nodes, deeper than a thread's own stack would take"
     );
-    let nodes = When::compile(&format!("{}1 > 0", "1+".repeat(50)));
+    let nodes = Condition::compile(&format!("{}1 > 0", "1+".repeat(50)));
     assert_eq!(nodes, Err(ConditionError::Nodes(103)));
-    let tokens = When::compile(&"(".repeat(401));
+    let tokens = Condition::compile(&"(".repeat(401));
     assert_eq!(tokens, Err(ConditionError::Tokens(401)));
     assert!(
-        When::compile(&format!("input.a == '{}'", "(".repeat(900))).is_ok(),
+        Condition::compile(&format!("input.a == '{}'", "(".repeat(900))).is_ok(),
         "a text is one token"
     );
-    let bytes = When::compile(&"x".repeat(limits::MAX_EXPRESSION_BYTES + 1));
+    let bytes = Condition::compile(&"x".repeat(limits::MAX_EXPRESSION_BYTES + 1));
     assert_eq!(bytes, Err(ConditionError::Bytes(1025)));
 }
 
@@ -206,7 +208,7 @@ fn the_deepest_expressions_do_not_overflow_a_small_stack() {
     let small = std::thread::Builder::new().stack_size(512 * 1024);
     let run = small.spawn(move || {
         for text in deep {
-            if let Ok(when) = When::compile(&text) {
+            if let Ok(when) = Condition::compile(&text) {
                 let _ = when.evaluate(&Payload::empty(), &BTreeMap::new());
             }
         }
@@ -218,9 +220,9 @@ fn the_deepest_expressions_do_not_overflow_a_small_stack() {
 
 #[test]
 fn a_condition_is_its_text() {
-    let when = When::compile("input.a == 1").expect("it is CEL");
-    assert_eq!(when, When::compile("input.a == 1").expect("it is CEL"));
-    assert_ne!(when, When::compile("input.a==1").expect("it is CEL"));
+    let when = Condition::compile("input.a == 1").expect("it is CEL");
+    assert_eq!(when, Condition::compile("input.a == 1").expect("it is CEL"));
+    assert_ne!(when, Condition::compile("input.a==1").expect("it is CEL"));
     assert_eq!(
         serde_json::to_string(&when).expect("it has a JSON form"),
         "\"input.a == 1\""
@@ -237,14 +239,14 @@ proptest! {
     #[test]
     fn random_expressions_are_evaluated_or_refused(pieces in proptest::collection::vec(0..PIECES.len(), 0..25)) {
         let text: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
-        if let Ok(when) = When::compile(&text) {
+        if let Ok(when) = Condition::compile(&text) {
             let _ = when.evaluate(&Payload::parse("{\"a\": [1, {\"b\": 2}]}".to_owned())?, &BTreeMap::new());
         }
     }
 
     #[test]
     fn random_characters_are_evaluated_or_refused(text in "\\PC{0,40}") {
-        let _ = When::compile(&text);
+        let _ = Condition::compile(&text);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sensitive values are masked, and nothing else changes.
 
 use super::valid;
-use crate::definition::{Definition, Root, redact};
+use crate::definition::{Definition, PayloadSource, redact};
 use saga_protocol::Payload;
 
 fn definition(sensitive: &str) -> Definition {
@@ -10,9 +10,9 @@ fn definition(sensitive: &str) -> Definition {
     ))
 }
 
-fn shown(sensitive: &str, root: Root<'_>, text: &str) -> String {
+fn shown(sensitive: &str, source: PayloadSource<'_>, text: &str) -> String {
     let payload = Payload::parse(text.to_owned()).expect("the test's payload is JSON");
-    redact(&definition(sensitive), root, &payload)
+    redact(&definition(sensitive), source, &payload)
         .get()
         .to_owned()
 }
@@ -53,7 +53,10 @@ fn what_is_named_is_masked_whatever_it_is() {
         ("null", "null"),
     ];
     for (text, expected) in cases {
-        assert_eq!(shown("input.payment.token", Root::Input, text), expected);
+        assert_eq!(
+            shown("input.payment.token", PayloadSource::Input, text),
+            expected
+        );
     }
 }
 
@@ -61,9 +64,9 @@ fn what_is_named_is_masked_whatever_it_is() {
 fn all_else_keeps_its_order_and_its_bytes() {
     let text = r#"{"z": 1.0e2, "token": "t", "a": {"k" : [12345678901234567890123, "\u00e9"]}}"#;
     let expected = r#"{"z":1.0e2,"token":"•••","a":{"k" : [12345678901234567890123, "\u00e9"]}}"#;
-    assert_eq!(shown("input.token", Root::Input, text), expected);
+    assert_eq!(shown("input.token", PayloadSource::Input, text), expected);
     assert_eq!(
-        shown("input.token", Root::Output("pay"), text),
+        shown("input.token", PayloadSource::Output("pay"), text),
         text,
         "without a path the very bytes"
     );
@@ -74,14 +77,14 @@ fn a_path_is_about_the_input_or_about_one_step() {
     let text = r#"{"token":"t","receipt":"r"}"#;
     let sensitive = "input.token, steps.pay.receipt";
     assert_eq!(
-        shown(sensitive, Root::Input, text),
+        shown(sensitive, PayloadSource::Input, text),
         r#"{"token":"•••","receipt":"r"}"#
     );
     assert_eq!(
-        shown(sensitive, Root::Output("pay"), text),
+        shown(sensitive, PayloadSource::Output("pay"), text),
         r#"{"token":"t","receipt":"•••"}"#
     );
-    assert_eq!(shown(sensitive, Root::Output("store"), text), text);
+    assert_eq!(shown(sensitive, PayloadSource::Output("store"), text), text);
 }
 
 #[test]
@@ -89,11 +92,15 @@ fn several_paths_may_share_their_way() {
     let text = r#"{"card":{"number":1,"cvc":2,"name":"n"},"x":{"cvc":3}}"#;
     let expected = r#"{"card":{"number":"•••","cvc":"•••","name":"n"},"x":{"cvc":3}}"#;
     assert_eq!(
-        shown("input.card.number, input.card.cvc", Root::Input, text),
+        shown(
+            "input.card.number, input.card.cvc",
+            PayloadSource::Input,
+            text
+        ),
         expected
     );
     assert_eq!(
-        shown("input.card, input.card.cvc", Root::Input, text),
+        shown("input.card, input.card.cvc", PayloadSource::Input, text),
         r#"{"card":"•••","x":{"cvc":3}}"#
     );
 }
@@ -102,5 +109,5 @@ fn several_paths_may_share_their_way() {
 fn arrays_within_arrays_do_not_overflow_the_stack() {
     let text = "[".repeat(100_000) + &"]".repeat(100_000);
     let expected = "[".repeat(128) + "\"•••\"" + &"]".repeat(128);
-    assert_eq!(shown("input.token", Root::Input, &text), expected);
+    assert_eq!(shown("input.token", PayloadSource::Input, &text), expected);
 }

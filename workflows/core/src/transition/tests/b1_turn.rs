@@ -1,7 +1,7 @@
 //! B1: cancel, deadline and final failure are one turn; what was ever sent is compensated, in the reverse order of
 //! need.
 
-use crate::saga::Cause;
+use crate::saga::RollbackCause;
 use crate::testing::{Scene, story};
 use saga_protocol::message::EventType;
 
@@ -109,7 +109,7 @@ fn b1_a_failed_step_is_compensated_and_shown_as_failed_if_nothing_was_found() {
         ]);
     assert_eq!(
         scene.saga().rollback.as_ref().unwrap().cause,
-        Cause::Failure("b".to_owned())
+        RollbackCause::Failure("b".to_owned())
     );
     assert_eq!(scene.saga().cancel, None);
 }
@@ -220,7 +220,7 @@ fn b1_needs_reach_through_a_skipped_step() {
 #[test]
 fn b1_a_step_without_compensation_is_revoked_while_it_is_out() {
     let turned = |inputs: &[&str]| {
-        let mut scene = Scene::of("a; b needless")
+        let mut scene = Scene::of("a; b keep")
             .after(&["start", "a completed"])
             .after(inputs);
         scene.does("cancel")
@@ -233,7 +233,7 @@ fn b1_a_step_without_compensation_is_revoked_while_it_is_out() {
 
 #[test]
 fn b1_a_step_without_compensation_that_completed_is_left() {
-    Scene::of("a; b needless; c")
+    Scene::of("a; b keep; c")
         .after(&["start", "a completed", "b completed"])
         .goes_on(&[
             (
@@ -245,11 +245,7 @@ fn b1_a_step_without_compensation_that_completed_is_left() {
                 "compensating | a compensating, b compensated, c failed | undo a#1 happened",
             ),
         ]);
-    let all = Scene::of("a needless; b needless; c needless").after(&[
-        "start",
-        "a completed",
-        "b completed",
-    ]);
+    let all = Scene::of("a keep; b keep; c keep").after(&["start", "a completed", "b completed"]);
     all.goes_on(&[
         (
             "c failed for good",
@@ -308,7 +304,7 @@ fn b1_the_deadline_turns_like_a_cancel() {
     );
     assert_eq!(
         scene.saga().rollback.as_ref().unwrap().cause,
-        Cause::Deadline
+        RollbackCause::Deadline
     );
     assert_eq!(scene.event().event_type, EventType::SagaCancelling);
     assert!(!scene.saga().past_deadline);

@@ -56,17 +56,26 @@ fn b2_behind_the_pivot_cancel_is_too_late() {
 
 #[test]
 fn b2_a_pivot_without_compensation_is_the_point_of_no_return_once_it_is_sent() {
-    Scene::of("a; p pivot needless; c").after(&["start"]).goes_on(&[
-        ("a completed", "running | a completed, p running | execute p#1"),
-        ("cancel", "refused: it is too late to cancel: p is the pivot, cannot be undone, and is under way"),
+    Scene::of("a; p pivot keep; c").after(&["start"]).goes_on(&[
+        (
+            "a completed",
+            "running | a completed, p running | execute p#1",
+        ),
+        (
+            "cancel",
+            "refused: it is too late to cancel: p is the pivot, cannot be undone, and is under way",
+        ),
         ("+2h timer", "running late | a completed, p running"),
-        ("+1s p failed for good", "parked late | a completed, p failed"),
+        (
+            "+1s p failed for good",
+            "parked late | a completed, p failed",
+        ),
     ]);
 }
 
 #[test]
 fn b2_a_pivot_without_compensation_is_tried_without_end_and_its_final_failure_parks() {
-    let mut scene = Scene::of("a; p pivot needless").after(&["start", "a completed"]);
+    let mut scene = Scene::of("a; p pivot keep").after(&["start", "a completed"]);
     for attempt in 2..50 {
         assert_eq!(scene.does("p failed"), "running | a completed, p running");
         assert_eq!(
@@ -86,12 +95,12 @@ fn b2_a_pivot_without_compensation_is_tried_without_end_and_its_final_failure_pa
 
 #[test]
 fn b2_before_a_pivot_without_compensation_is_sent_everything_can_be_undone() {
-    let mut scene = Scene::of("a; p pivot needless").after(&["start"]);
+    let mut scene = Scene::of("a; p pivot keep").after(&["start"]);
     assert_eq!(
         scene.does("cancel"),
         "compensating | a compensating | undo a#1"
     );
-    let condition = Scene::of("a; p pivot needless when").after(&["start"]);
+    let condition = Scene::of("a; p pivot keep when").after(&["start"]);
     condition.goes_on(&[(
         "a completed",
         "compensating | a compensating, p failed | undo a#1 happened",
@@ -100,7 +109,7 @@ fn b2_before_a_pivot_without_compensation_is_sent_everything_can_be_undone() {
 
 #[test]
 fn b2_a_skipped_pivot_counts_as_completed() {
-    for pivot in ["p pivot when", "p pivot when needless"] {
+    for pivot in ["p pivot when", "p pivot when keep"] {
         Scene::of(&format!("a; {pivot}; c"))
             .with_input(r#"{"p": false}"#)
             .after(&["start"])

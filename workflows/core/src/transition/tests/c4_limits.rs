@@ -143,7 +143,7 @@ fn c4_an_output_over_its_limit_by_hand_is_refused() {
     assert!(matches!(complete(MAX_OUTPUT_BYTES), Decision::Applied(_)));
     assert!(matches!(
         complete(MAX_OUTPUT_BYTES + 1),
-        Decision::Refused(_)
+        Decision::Rejected(_)
     ));
 }
 

@@ -1,12 +1,12 @@
 //! The table of cancel, row by row.
 
 use crate::testing::Scene;
-use crate::transition::cancel_refusal_reason;
+use crate::transition::cancel_rejection;
 use saga_protocol::message::EventType;
 
-/// What a cancel answers, and what `cancel_refusal_reason` had said before.
+/// What a cancel answers, and what `cancel_rejection` had said before.
 fn cancel(mut scene: Scene) -> (String, bool) {
-    let told = cancel_refusal_reason(&scene.definition, scene.saga());
+    let told = cancel_rejection(&scene.definition, scene.saga());
     let outcome = scene.does("cancel");
     assert_eq!(
         told.is_some(),

@@ -2,7 +2,7 @@
 
 use crate::transition::Input;
 use crate::transition::input::{
-    Applied, Complete, Fail, Reason, Resolve, Start, Timer, Undeliverable,
+    Complete, Fail, OperatorRequest, RecordedInput, Resolve, Start, Timer, Undeliverable,
 };
 use saga_protocol::message::{Command, CommandInput, Reply, ReplyOutcome};
 use saga_protocol::{Action, Failure, Payload, Time};
@@ -51,7 +51,7 @@ fn command(action: Action) -> Command {
 
 #[test]
 fn the_eleven_inputs_as_the_history_keeps_them() {
-    let asked = || Reason {
+    let asked = || OperatorRequest {
         reason: "customer".to_owned(),
         by: "customer-7".to_owned(),
     };
@@ -71,7 +71,7 @@ fn the_eleven_inputs_as_the_history_keeps_them() {
         (
             Input::Reply(Reply {
                 output: Some(payload(r#"{"n":12345678901234567890123}"#)),
-                ..Reply::to(&command(Action::Execute), ReplyOutcome::Completed)
+                ..Reply::new(&command(Action::Execute), ReplyOutcome::Completed)
             }),
             r#"{"type":"reply","saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"completed","output":{"n":12345678901234567890123}}"#,
         ),
@@ -137,6 +137,6 @@ fn the_eleven_inputs_as_the_history_keeps_them() {
     for (input, text) in inputs {
         golden(&input, text);
         let text = format!(r#"{{"at":"2026-01-01T00:00:00.000001Z","input":{text}}}"#);
-        golden(&Applied { at: AT, input }, &text);
+        golden(&RecordedInput { at: AT, input }, &text);
     }
 }

@@ -3,10 +3,12 @@
 use crate::definition::Definition;
 use crate::saga::{Saga, Status, StepStatus, Wait};
 use crate::testing::{BEGINNING, ID, beginning};
-use crate::testing::{check_invariants, check_move, definitions, inputs};
-use crate::transition::input::{Applied, Complete, Fail, Reason, Resolve, Timer, Undeliverable};
+use crate::testing::{check_invariants, check_transition, definitions, inputs};
+use crate::transition::input::{
+    Complete, Fail, OperatorRequest, RecordedInput, Resolve, Timer, Undeliverable,
+};
 use crate::transition::{
-    Decision, Input, SagaContext, Transition, apply, cancel_refusal_reason, next_timer_at, start,
+    Decision, Input, SagaContext, Transition, apply, cancel_rejection, next_timer_at, start,
     waiting_for,
 };
 use proptest::prelude::*;
@@ -121,7 +123,7 @@ impl Seed {
         let name = step.name.clone();
         let (action, attempts) = step.current_direction();
         let by = || "someone".to_owned();
-        let reason = || Reason {
+        let reason = || OperatorRequest {
             reason: "because".to_owned(),
             by: by(),
         };
@@ -200,7 +202,7 @@ pub struct Run {
     input: Payload,
     /// The saga after its start and after each input.
     states: Vec<Saga>,
-    history: Vec<Applied>,
+    history: Vec<RecordedInput>,
     commands: Vec<Command>,
 }
 
@@ -219,7 +221,7 @@ pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run
     for seed in seeds {
         let saga = states.last().expect("it has begun");
         now = seed.at(saga, now);
-        let applied = Applied {
+        let applied = RecordedInput {
             at: now,
             input: seed.input(saga),
         };
@@ -232,7 +234,7 @@ pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run
         if let Decision::Applied(moved) = &decision {
             let Transition { saga: after, .. } = &**moved;
             prop_assert_eq!(
-                check_move(saga, moved, &definition),
+                check_transition(saga, moved, &definition),
                 Ok(()),
                 "by {:?}",
                 applied
@@ -248,15 +250,15 @@ pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run
         }
         prop_assert_eq!(
             matches!(applied.input, Input::Cancel(_))
-                && cancel_refusal_reason(&definition, saga).is_some(),
+                && cancel_rejection(&definition, saga).is_some(),
             matches!(
                 decision,
-                Decision::Refused(crate::transition::Refusal::TooLate(_))
+                Decision::Rejected(crate::transition::Rejection::CancelTooLate(_))
             )
         );
         let after = match decision {
             Decision::Applied(moved) => moved.saga,
-            Decision::Ignored(_) | Decision::Refused(_) => saga.clone(),
+            Decision::Ignored(_) | Decision::Rejected(_) => saga.clone(),
         };
         states.push(after);
         history.push(applied);
@@ -405,7 +407,7 @@ fn replays(run: &Run) -> Result<(), TestCaseError> {
         .unwrap();
     prop_assert_eq!(&replayed, &run.states[0].to_json().unwrap());
     for (applied, state) in run.history.iter().zip(&run.states[1..]) {
-        let applied: Applied =
+        let applied: RecordedInput =
             serde_json::from_str(&serde_json::to_string(applied).unwrap()).unwrap();
         let saga = Saga::from_json(&replayed).unwrap();
         prop_assert_eq!(&saga.to_json().unwrap(), &replayed);
@@ -478,7 +480,7 @@ fn can_end(run: &Run) -> Result<(), TestCaseError> {
 
 /// What workers that do their work, and operators, would say to it.
 fn helps(saga: &Saga) -> Vec<Input> {
-    let reason = || Reason {
+    let reason = || OperatorRequest {
         reason: "r".to_owned(),
         by: "b".to_owned(),
     };

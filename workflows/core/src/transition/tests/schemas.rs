@@ -2,7 +2,7 @@
 
 use crate::definition::Definition;
 use crate::testing::Scene;
-use crate::transition::{Decision, Refusal};
+use crate::transition::{Decision, Rejection};
 use saga_protocol::message::code;
 
 /// The workflow of that line, its first step bound to put out a number.
@@ -61,8 +61,8 @@ fn behind_the_pivot_an_output_that_does_not_fit_parks_the_saga() {
 #[test]
 fn by_hand_an_output_that_does_not_fit_is_refused() {
     let mut scene = scene("a").after(&["start", "a accepted"]);
-    let (_, decision) = scene.hears("complete a");
-    let Decision::Refused(Refusal::SchemaViolation(violations)) = decision else {
+    let (_, decision) = scene.decide_line("complete a");
+    let Decision::Rejected(Rejection::SchemaViolation(violations)) = decision else {
         panic!("{decision:?}")
     };
     assert_eq!(

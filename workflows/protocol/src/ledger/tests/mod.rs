@@ -142,9 +142,9 @@ fn ends() -> Vec<(&'static str, CallResult)> {
         ),
         (
             "later",
-            CallResult::Later {
+            CallResult::Deferred {
                 reason: String::new(),
-                after: Duration::from_secs(5),
+                retry_after: Duration::from_secs(5),
             },
         ),
         ("unknown", CallResult::Unknown(String::new())),
@@ -212,10 +212,10 @@ fn decided() -> Vec<(
     let mut all = Vec::new();
     for name in ROWS {
         for (_, command) in commands() {
-            for site in HandlerKind::ALL {
+            for handler in HandlerKind::ALL {
                 let mut entry = row(name);
-                let decision = decide(&mut entry, &command, site, NOW);
-                all.push((name, command.clone(), site, entry, decision));
+                let decision = decide(&mut entry, &command, handler, NOW);
+                all.push((name, command.clone(), handler, entry, decision));
             }
         }
     }
@@ -223,14 +223,14 @@ fn decided() -> Vec<(
 }
 
 /// A call of that kind on the row that it is decided on.
-fn called(kind: CallKind, site: HandlerKind) -> (LedgerEntry, Command, Call) {
+fn called(kind: CallKind, handler: HandlerKind) -> (LedgerEntry, Command, Call) {
     let (name, action) = match kind {
         CallKind::Execute => ("new", Action::Execute),
         CallKind::Compensate => ("done", Action::Compensate),
         CallKind::Recover => ("intended", Action::Compensate),
     };
     let (mut entry, command) = (row(name), command(action));
-    let call = call(&decide(&mut entry, &command, site, NOW));
-    assert_eq!((call.kind, call.site), (kind, site));
+    let call = call(&decide(&mut entry, &command, handler, NOW));
+    assert_eq!((call.kind, call.handler), (kind, handler));
     (entry, command, call)
 }

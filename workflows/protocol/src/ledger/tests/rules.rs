@@ -5,13 +5,13 @@ use crate::ledger::{COMMAND_LIFE, finish, is_too_old, settle};
 
 #[test]
 fn a2_an_answer_is_given_again_and_changes_nothing_more() {
-    for (name, command, site, mut entry, decision) in decided() {
+    for (name, command, handler, mut entry, decision) in decided() {
         let LedgerDecision::Reply(first) = decision else {
             continue;
         };
         let known = entry.clone();
         assert_eq!(
-            answer(decide(&mut entry, &command, site, NOW)),
+            answer(decide(&mut entry, &command, handler, NOW)),
             first,
             "{name}: {}",
             command.id()
@@ -23,11 +23,11 @@ fn a2_an_answer_is_given_again_and_changes_nothing_more() {
 #[test]
 fn a2_the_rules_make_no_row_that_the_table_refuses() {
     let mut seen = 0;
-    for (name, command, site, entry, decision) in decided() {
+    for (name, command, handler, entry, decision) in decided() {
         // Outside, it is committed as it was decided; inside, only once it is settled.
         let called = matches!(decision, LedgerDecision::Call(_));
         assert!(
-            site == HandlerKind::Transactional && called || is_legal(&entry),
+            handler == HandlerKind::Transactional && called || is_legal(&entry),
             "{name}, {}: {entry:?}",
             command.id()
         );
@@ -51,21 +51,25 @@ fn a2_the_rules_make_no_row_that_the_table_refuses() {
 
 #[test]
 fn a2_an_effect_stands_in_no_row_but_done() {
-    for site in HandlerKind::ALL {
+    for handler in HandlerKind::ALL {
         let effect =
             |end: &CallResult| matches!(end, CallResult::Completed(_) | CallResult::Accepted(..));
         for (name, came) in ends() {
             let stands = effect(&came);
-            let (mut entry, command, call) = called(CallKind::Execute, site);
+            let (mut entry, command, call) = called(CallKind::Execute, handler);
             let reply = answer(settle(&mut entry, &command, call, came));
-            assert_eq!(entry.state == LedgerState::Done, stands, "{name}, {site:?}");
+            assert_eq!(
+                entry.state == LedgerState::Done,
+                stands,
+                "{name}, {handler:?}"
+            );
             assert_eq!(
                 matches!(
                     reply.outcome,
                     ReplyOutcome::Completed | ReplyOutcome::Accepted
                 ),
                 stands,
-                "{name}, {site:?}"
+                "{name}, {handler:?}"
             );
         }
     }
@@ -104,20 +108,24 @@ fn a2_a_failure_answers_its_own_attempt_and_no_later_one() {
 #[test]
 fn a3_the_intention_is_written_before_the_call_and_only_outside() {
     for name in ["new", "failed"] {
-        for site in HandlerKind::ALL {
+        for handler in HandlerKind::ALL {
             let mut entry = row(name);
             let command = Command {
                 attempt: 3,
                 ..command(Action::Execute)
             };
             assert_eq!(
-                call(&decide(&mut entry, &command, site, NOW)).kind,
+                call(&decide(&mut entry, &command, handler, NOW)).kind,
                 CallKind::Execute
             );
             let intended = entry.state == LedgerState::Intended
                 && entry.write() == RowChange::Update
                 && entry.attempt == 3;
-            assert_eq!(intended, site == HandlerKind::External, "{name}, {site:?}");
+            assert_eq!(
+                intended,
+                handler == HandlerKind::External,
+                "{name}, {handler:?}"
+            );
         }
     }
 }
@@ -130,12 +138,12 @@ fn a3_a_definite_failure_and_nothing_else_replaces_the_key() {
             let (mut entry, command, call) = called(kind, HandlerKind::External);
             let definite = matches!(came, CallResult::Failed(_));
             settle(&mut entry, &command, call, came);
-            let replaced = entry.key_number(command.action) - call.key_number;
+            let replaced = entry.key_generation(command.action) - call.key_generation;
             assert_eq!(replaced, u32::from(definite), "{kind:?}, {name}");
             let other = if kind == CallKind::Execute {
-                entry.compensation_key_number
+                entry.compensation_key_generation
             } else {
-                entry.key_number
+                entry.key_generation
             };
             assert_eq!(other, 0, "{kind:?}, {name}");
         }
@@ -321,7 +329,7 @@ fn b5_what_was_taken_on_ends_once() {
             };
             assert_eq!((entry.state, entry.due_at), expected, "{name}, {outcome:?}");
             assert!(is_legal(&entry), "{name}, {outcome:?}");
-            let news = entry.news().expect("it has ended");
+            let news = entry.outcome_reply().expect("it has ended");
             assert_eq!(
                 (news.outcome, news.attempt, news.action),
                 (outcome.outcome, 2, Action::Execute)

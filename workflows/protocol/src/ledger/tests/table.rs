@@ -27,8 +27,8 @@ fn told(before: &LedgerEntry, entry: &LedgerEntry, decision: &LedgerDecision) ->
         RowChange::Update => since.push(entry.state.to_string()),
     }
     let keys = (
-        entry.key_number > before.key_number,
-        entry.compensation_key_number > before.compensation_key_number,
+        entry.key_generation > before.key_generation,
+        entry.compensation_key_generation > before.compensation_key_generation,
     );
     since.extend((keys.0 || keys.1).then(|| "a new key".to_owned()));
     since.extend(
@@ -46,7 +46,7 @@ fn decisions(text: &mut String) {
         let _ = writeln!(text, "## {name}\n");
         let mut lines: Vec<(String, Vec<String>)> = Vec::new();
         for (what, command) in commands() {
-            let both = HandlerKind::ALL.map(|site| decided(name, &command, site));
+            let both = HandlerKind::ALL.map(|handler| decided(name, &command, handler));
             let [inside, outside] = &both;
             let told = if inside == outside {
                 inside.clone()
@@ -65,24 +65,24 @@ fn decisions(text: &mut String) {
     }
 }
 
-fn decided(name: &str, command: &Command, site: HandlerKind) -> String {
+fn decided(name: &str, command: &Command, handler: HandlerKind) -> String {
     let before = row(name);
     let mut entry = before.clone();
-    let decision = decide(&mut entry, command, site, super::NOW);
+    let decision = decide(&mut entry, command, handler, super::NOW);
     told(&before, &entry, &decision)
 }
 
 fn settlements(text: &mut String) {
-    for (kind, site) in [
+    for (kind, handler) in [
         (CallKind::Execute, HandlerKind::Transactional),
         (CallKind::Compensate, HandlerKind::Transactional),
         (CallKind::Execute, HandlerKind::External),
         (CallKind::Compensate, HandlerKind::External),
         (CallKind::Recover, HandlerKind::External),
     ] {
-        let _ = writeln!(text, "## {kind:?}, {site:?}\n");
+        let _ = writeln!(text, "## {kind:?}, {handler:?}\n");
         for (end, came) in ends() {
-            let (before, command, call) = called(kind, site);
+            let (before, command, call) = called(kind, handler);
             let mut entry = before.clone();
             let decision = settle(&mut entry, &command, call, came);
             let _ = writeln!(text, "- {end} → {}", told(&before, &entry, &decision));
