@@ -1,5 +1,6 @@
 //! The one that remembers: keeps each saga as a persisted state machine, sends its steps, undoes them when it must.
 
+pub mod api;
 pub mod app;
 pub mod bus;
 pub mod cli;
