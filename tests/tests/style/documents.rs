@@ -39,11 +39,15 @@ fn is_rule_test(word: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// The names after `Proved by` in a paragraph.
-fn proofs(paragraph: &str) -> BTreeSet<&str> {
-    let list = paragraph
-        .split_once("Proved by")
-        .map_or("", |(_, list)| list);
+/// The sections of a document: each begins behind the hashes of its heading.
+fn sections(text: &str) -> impl Iterator<Item = &str> {
+    text.split("\n#")
+        .map(|section| section.trim_start_matches(['#', ' ']))
+}
+
+/// The names after `Proved by` in a section.
+fn proofs(section: &str) -> BTreeSet<&str> {
+    let list = section.split_once("Proved by").map_or("", |(_, list)| list);
     code_spans(list)
         .into_iter()
         .filter(|name| !name.contains(['/', '.', ' ']))
@@ -75,7 +79,7 @@ fn tests_named_in_documents_exist() {
             .into_iter()
             .filter(|word| is_rule_test(word))
             .collect();
-        names.extend(text.split("\n\n").flat_map(proofs));
+        names.extend(sections(&text).flat_map(proofs));
         named += names.len();
         missing.extend(
             names
@@ -96,7 +100,7 @@ fn rules_are_proved_or_listed_as_open() {
     let documents = documents();
     let all: Vec<&str> = documents
         .iter()
-        .flat_map(|(_, text)| text.split("\n\n"))
+        .flat_map(|(_, text)| sections(text))
         .collect();
     let limits = read("docs/limits.md").expect("docs/limits.md exists");
     let (_, open) = limits
@@ -105,14 +109,14 @@ fn rules_are_proved_or_listed_as_open() {
 
     let mut missing = Vec::new();
     for (letter, count) in RULES {
-        for rule in (1..=count).map(|number| format!("**{letter}{number}")) {
-            let paragraph = all
+        for rule in (1..=count).map(|number| format!("{letter}{number}")) {
+            let section = all
                 .iter()
-                .find(|paragraph| paragraph.trim_start().starts_with(&format!("{rule} ")));
-            let proved = paragraph.is_some_and(|paragraph| !proofs(paragraph).is_empty());
-            let listed = open.contains(&format!("{rule}**"));
-            if paragraph.is_none() || !proved && !listed {
-                missing.push(rule.trim_start_matches('*').to_owned());
+                .find(|section| section.starts_with(&format!("{rule}. ")));
+            let proved = section.is_some_and(|section| !proofs(section).is_empty());
+            let listed = open.contains(&format!("**{rule}**"));
+            if section.is_none() || !proved && !listed {
+                missing.push(rule);
             }
         }
     }
