@@ -1,8 +1,8 @@
 //! Sagas and their steps.
 
 use super::OpenEnum;
-use saga_core::definition::{Definition, Root, redact};
-use saga_core::saga::{Cancel, Saga, Status, Step, StepStatus};
+use saga_core::definition::{Definition, PayloadSource, redact};
+use saga_core::saga::{Cancellation, Saga, Status, Step, StepStatus};
 use saga_core::transition::waiting_for;
 use saga_protocol::{Failure, Payload, Time};
 use serde::{Deserialize, Serialize};
@@ -167,11 +167,11 @@ impl SagaDto {
     /// The saga with its input and outputs.
     pub fn new(definition: &Definition, saga: &Saga, input: &Payload, now: Time) -> Self {
         let mut dto = Self::summary(definition, saga, now);
-        dto.input = Some(redact(definition, Root::Input, input));
+        dto.input = Some(redact(definition, PayloadSource::Input, input));
 
         for (dto, step) in dto.steps.iter_mut().zip(&saga.steps) {
             let redacted = |output: Option<&Payload>| {
-                output.map(|output| redact(definition, Root::Output(&step.name), output))
+                output.map(|output| redact(definition, PayloadSource::Output(&step.name), output))
             };
             let compensation = step.compensation.as_ref();
 
@@ -248,8 +248,8 @@ impl StepDto {
     }
 }
 
-impl From<&Cancel> for CancelDto {
-    fn from(cancel: &Cancel) -> Self {
+impl From<&Cancellation> for CancelDto {
+    fn from(cancel: &Cancellation) -> Self {
         Self {
             reason: cancel.reason.clone(),
             by: cancel.by.clone(),
