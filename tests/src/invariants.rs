@@ -11,7 +11,7 @@ use saga_worker::ledger::LedgerTarget;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-use workers::books::{Effects, read_gateway, read_workers};
+use workers::reconcile::{Effects, read_gateway, read_workers};
 
 /// Page size when listing sagas.
 const PAGE: u32 = 500;

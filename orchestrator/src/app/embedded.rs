@@ -9,7 +9,7 @@ use crate::db::{Db, Sqlite};
 use crate::engine::Definitions;
 use crate::http::Readiness;
 use saga_worker::ledger::LedgerTarget;
-use saga_worker::{Settings, Worker};
+use saga_worker::{WorkerSettings, Worker};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use workers::gateway::Gateway;
-use workers::handlers::{HandlerSettings, NAMES, Payment, built_in};
+use workers::handlers::{HandlerSettings, NAMES, PaymentMode, built_in};
 
 /// Commands in hand may take so long to be finished: the longest call of a handler, and a commit.
 const WORKERS_MOST: Duration = Duration::from_secs(12);
@@ -77,9 +77,9 @@ pub(super) async fn open(
     let bus = InProcess::start(channels);
     let mut gateway = JoinSet::new();
     let payment = match given.payment_gateway_url.as_deref() {
-        Some("inside") => Payment::Inside,
-        Some(url) => Payment::Gateway(url.to_owned()),
-        None => Payment::Gateway(
+        Some("inside") => PaymentMode::Inside,
+        Some(url) => PaymentMode::Gateway(url.to_owned()),
+        None => PaymentMode::Gateway(
             simulate(&folder, &mut gateway)
                 .await
                 .map_err(|error| no_gateway(error.into()))?,
@@ -89,9 +89,9 @@ pub(super) async fn open(
         auto: given.auto.unwrap_or_default(),
         payment: Some(payment),
     };
-    let settings = Settings {
+    let settings = WorkerSettings {
         concurrency: given.concurrency,
-        ..Settings::default()
+        ..WorkerSettings::default()
     };
     let stop_workers = CancellationToken::new();
     let workers =
@@ -147,7 +147,7 @@ async fn simulate(folder: &Path, gateway: &mut JoinSet<()>) -> io::Result<String
 async fn start_workers(
     bus: &Arc<InProcess>,
     handlers: &HandlerSettings,
-    settings: &Settings,
+    settings: &WorkerSettings,
     folder: &Path,
     stop: &CancellationToken,
 ) -> Result<JoinSet<()>, RoomsError> {

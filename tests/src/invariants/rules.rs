@@ -5,7 +5,7 @@ use saga_core::saga::Status;
 use saga_protocol::ledger::LedgerState;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
-use workers::books::{Effects, Side, check as check_books};
+use workers::reconcile::{Effects, Side, check as check_books};
 
 /// Every violation, as a sentence that starts with the invariant.
 pub fn find_violations(sagas: &BTreeMap<Uuid, Status>, mut effects: Effects) -> Vec<String> {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use saga_protocol::Payload;
 use saga_protocol::message::{Command, ServedStep};
 use saga_worker::bus::kafka::{KafkaSettings, KafkaSink, KafkaSource, make_topics};
-use saga_worker::ledger::{LedgerTarget, Script};
-use saga_worker::{Handler, Outcome, Settings, Trouble, Tx, Work, Worker, WorkerSpec};
+use saga_worker::ledger::{LedgerTarget, Migration};
+use saga_worker::{Handler, HandlerError, Outcome, Tx, Work, Worker, WorkerSettings, WorkerSpec};
 use std::env::var;
 use std::error::Error;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ struct Greet;
 
 #[async_trait]
 impl Handler for Greet {
-    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, Trouble> {
+    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
         let input: serde_json::Value = command.input.input.decode()?;
         let Some(name) = input["name"].as_str() else {
             return Ok(Outcome::failed("no_name", "whom shall I greet?"));
@@ -39,7 +39,7 @@ impl Handler for Greet {
         command: &Command,
         _: &Payload,
         tx: &mut Tx,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Outcome, HandlerError> {
         tx.sql("delete from greetings where saga_id = $1")
             .bind(command.saga_id)
             .execute()
@@ -49,7 +49,7 @@ impl Handler for Greet {
 }
 
 /// Its table, beside the ledger's. Numbers below 100 are the ledger's own.
-const TABLE: Script = Script {
+const TABLE: Migration = Migration {
     version: 101,
     name: "greetings",
     postgres: "create table greetings (saga_id uuid primary key, words text not null)",
@@ -70,8 +70,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     let spec = WorkerSpec {
         name: "greet".to_owned(),
-        work: Work::Inside(Arc::new(Greet)),
-        scripts: vec![TABLE],
+        work: Work::Transactional(Arc::new(Greet)),
+        migrations: vec![TABLE],
         serves: vec![ServedStep {
             workflow: "*".to_owned(),
             step: "greet".to_owned(),
@@ -87,7 +87,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let sink = Arc::new(KafkaSink::new(&kafka)?);
     let source = KafkaSource::new(&kafka, &spec.name, Arc::clone(&sink), shutdown.clone())?;
-    let worker = Worker::build(spec, &target, Settings::default(), &shutdown).await?;
+    let worker = Worker::build(spec, &target, WorkerSettings::default(), &shutdown).await?;
     worker.run(source, sink, shutdown).await;
     Ok(())
 }

@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use async_trait::async_trait;
-//! use crate::{Handler, Outcome, Trouble, Tx};
+//! use crate::{Handler, Outcome, HandlerError, Tx};
 //! use saga_protocol::Payload;
 //! use saga_protocol::message::Command;
 //!
@@ -14,7 +14,7 @@
 //!
 //! #[async_trait]
 //! impl Handler for Tables {
-//!     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, Trouble> {
+//!     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
 //!         let free = tx.sql("select number from tables where saga_id is null limit 1").fetch().await?;
 //!         let Some(table) = free.first() else { return Ok(Outcome::failed("full", "no table is free")) };
 //!         let number = table.int(0)?;
@@ -25,7 +25,7 @@
 //!         }
 //!     }
 //!
-//!     async fn compensate(&self, command: &Command, _: &Payload, tx: &mut Tx) -> Result<Outcome, Trouble> {
+//!     async fn compensate(&self, command: &Command, _: &Payload, tx: &mut Tx) -> Result<Outcome, HandlerError> {
 //!         tx.sql("update tables set saga_id = null where saga_id = $1").bind(command.saga_id).execute().await?;
 //!         Ok(Outcome::done(serde_json::json!({})))
 //!     }
@@ -34,8 +34,8 @@
 //!
 //! An [`ExternalHandler`] calls somebody outside the database, and must be able to say what it does not know.
 
-use crate::ledger::{Finish, Tx};
-use crate::outcome::{Called, Outcome, Trouble, Voided};
+use crate::ledger::{Completion, Tx};
+use crate::outcome::{CallOutcome, HandlerError, Outcome, VoidOutcome};
 use async_trait::async_trait;
 use saga_protocol::Action;
 use saga_protocol::Payload;
@@ -51,7 +51,7 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever `?` meets: the command is answered `retry`.
-    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, Trouble>;
+    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError>;
 
     /// Undoes the step, which is known to have happened; `output` is what it answered then. By default there is nothing
     /// to undo.
@@ -63,7 +63,7 @@ pub trait Handler: Send + Sync + 'static {
         command: &Command,
         output: &Payload,
         tx: &mut Tx,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Outcome, HandlerError> {
         let _ = (command, output, tx);
         Ok(Outcome::Done(Payload::empty()))
     }
@@ -78,7 +78,7 @@ pub trait Handler: Send + Sync + 'static {
         &self,
         commands: &[&Command],
         tx: &mut Tx,
-    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+    ) -> Result<Option<Vec<Outcome>>, HandlerError> {
         let _ = (commands, tx);
         Ok(None)
     }
@@ -89,9 +89,9 @@ pub trait Handler: Send + Sync + 'static {
     /// Whatever `?` meets.
     async fn compensate_all(
         &self,
-        undos: &[Undo<'_>],
+        undos: &[Compensation<'_>],
         tx: &mut Tx,
-    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+    ) -> Result<Option<Vec<Outcome>>, HandlerError> {
         let _ = (undos, tx);
         Ok(None)
     }
@@ -102,18 +102,18 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever `?` meets: they stay due.
-    async fn finish(&self, due: &[Due], tx: &mut Tx) -> Result<Vec<Finish>, Trouble> {
+    async fn finish(&self, due: &[DueStep], tx: &mut Tx) -> Result<Vec<Completion>, HandlerError> {
         let _ = tx;
         Ok(due
             .iter()
-            .map(|due| Finish::Completed(due.output.clone()))
+            .map(|due| Completion::Completed(due.output.clone()))
             .collect())
     }
 }
 
 /// A compensation, and what its action answered.
 #[derive(Clone, Copy, Debug)]
-pub struct Undo<'a> {
+pub struct Compensation<'a> {
     /// The command.
     pub command: &'a Command,
     /// What the action put out; null if nobody knows.
@@ -122,7 +122,7 @@ pub struct Undo<'a> {
 
 /// A step that was accepted, and whose time has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct DueStep {
     /// The saga.
     pub saga_id: Uuid,
     /// The step.
@@ -136,16 +136,16 @@ pub struct Due {
 #[async_trait]
 pub trait ExternalHandler: Send + Sync + 'static {
     /// Does the step.
-    async fn execute(&self, command: &Command, key: &CallKey) -> Called;
+    async fn execute(&self, command: &Command, key: &CallKey) -> CallOutcome;
 
     /// Undoes the step, which is known to have happened; `output` is what it answered then.
-    async fn compensate(&self, command: &Command, output: &Payload, key: &CallKey) -> Called;
+    async fn compensate(&self, command: &Command, output: &Payload, key: &CallKey) -> CallOutcome;
 
     /// Makes sure that a call with that key of the action has no effect from now on, or learns that it had. Only where
     /// the other side then refuses that key for ever. By default it cannot.
-    async fn void(&self, command: &Command, key: &CallKey) -> Voided {
+    async fn void(&self, command: &Command, key: &CallKey) -> VoidOutcome {
         let _ = (command, key);
-        Voided::Unsupported
+        VoidOutcome::Unsupported
     }
 }
 
@@ -165,16 +165,16 @@ pub struct CallKey {
 #[derive(Clone)]
 pub enum Work {
     /// In the worker's own database.
-    Inside(Arc<dyn Handler>),
+    Transactional(Arc<dyn Handler>),
     /// By calls to somebody else.
-    Outside(Arc<dyn ExternalHandler>),
+    External(Arc<dyn ExternalHandler>),
 }
 
 impl std::fmt::Debug for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Inside(_) => "Inside",
-            Self::Outside(_) => "Outside",
+            Self::Transactional(_) => "Transactional",
+            Self::External(_) => "External",
         })
     }
 }

@@ -7,7 +7,7 @@ pub mod ledger;
 mod outcome;
 pub mod runtime;
 
-pub use handler::{CallKey, Due, ExternalHandler, Handler, Undo, Work};
+pub use handler::{CallKey, Compensation, DueStep, ExternalHandler, Handler, Work};
 pub use ledger::Tx;
-pub use outcome::{Called, Outcome, Trouble, Voided};
-pub use runtime::{Settings, Worker, WorkerSpec};
+pub use outcome::{CallOutcome, HandlerError, Outcome, VoidOutcome};
+pub use runtime::{Worker, WorkerSettings, WorkerSpec};

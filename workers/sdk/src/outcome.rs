@@ -109,7 +109,7 @@ pub(crate) fn over_limit(output: &Payload) -> Option<Failure> {
 /// What a call outside the database came to. The difference between *no effect* and *unknown* is what keeps money
 /// safe: whoever is not certain says unknown, and the call is made again with the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Called {
+pub enum CallOutcome {
     /// It is done, with that output.
     Done(Payload),
     /// It definitely had no effect, and never will have one under this key; no further attempt changes that.
@@ -127,7 +127,7 @@ pub enum Called {
     Unknown(String),
 }
 
-impl Called {
+impl CallOutcome {
     /// Done, with that output: whatever serde can write as JSON, at most 64 KiB. One over that is cut to null, since
     /// what has happened has happened.
     pub fn done(output: impl Serialize) -> Self {
@@ -165,7 +165,7 @@ impl Called {
 
 /// What became of voiding a call by its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Voided {
+pub enum VoidOutcome {
     /// It never happened, and the other side refuses that key from now on.
     Never,
     /// It has happened, with that output.
@@ -179,15 +179,15 @@ pub enum Voided {
 /// An error inside a handler: whatever `?` meets. Its command is answered `retry`, unless the database is gone, and
 /// then the whole batch is tried again.
 #[derive(Debug)]
-pub struct Trouble(Box<dyn Error + Send + Sync>);
+pub struct HandlerError(Box<dyn Error + Send + Sync>);
 
-impl<E: Error + Send + Sync + 'static> From<E> for Trouble {
+impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
         Self(Box::new(error))
     }
 }
 
-impl Trouble {
+impl HandlerError {
     /// As the database's error, if the database is gone.
     pub(crate) fn outage(self) -> Result<sqlx::Error, Self> {
         match self.0.downcast::<sqlx::Error>() {

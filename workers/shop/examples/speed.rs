@@ -6,14 +6,14 @@ use saga_protocol::Time;
 use saga_protocol::message::{Command, CommandInput, Envelope, Reply, WorkerHeartbeat};
 use saga_worker::bus::{Ack, CommandSource, DeadLetter, Delivered, ReplySink, SendError};
 use saga_worker::ledger::LedgerTarget;
-use saga_worker::{Settings, Worker};
+use saga_worker::{Worker, WorkerSettings};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use workers::handlers::{HandlerSettings, Payment, built_in};
+use workers::handlers::{HandlerSettings, PaymentMode, built_in};
 
 struct Endless {
     step: &'static str,
@@ -94,7 +94,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         false => LedgerTarget::Sqlite { dir: place.into() },
     };
     let handlers = HandlerSettings {
-        payment: Some(Payment::Inside),
+        payment: Some(PaymentMode::Inside),
         ..HandlerSettings::default()
     };
     let shutdown = CancellationToken::new();
@@ -104,7 +104,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let worker = Worker::build(
             built_in(step, &handlers)?,
             &target,
-            Settings::default(),
+            WorkerSettings::default(),
             &shutdown,
         )
         .await?;

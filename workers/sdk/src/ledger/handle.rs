@@ -1,7 +1,7 @@
 //! A worker's ledger, open.
 
-use super::open::{self, LedgerTarget, Migrations, OpenError, Pool, Script};
-use super::rows;
+use super::entries as rows;
+use super::open::{self, LedgerTarget, Migration, MigrationMode, OpenError, Pool};
 use super::tx::Tx;
 use saga_protocol::Time;
 use std::time::Duration;
@@ -27,8 +27,8 @@ impl Ledger {
     pub async fn open(
         name: &str,
         target: &LedgerTarget,
-        scripts: &[Script],
-        migrations: Migrations,
+        scripts: &[Migration],
+        migrations: MigrationMode,
         shutdown: &CancellationToken,
     ) -> Result<Self, OpenError> {
         let pool = open::open(name, target, scripts, migrations, shutdown).await?;

@@ -2,7 +2,7 @@
 
 use super::tx::Tx;
 use saga_retry::retry;
-use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{self, Migrate, MigrateError, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, SqlSafeStr, SqlitePool};
@@ -70,7 +70,7 @@ const MAX_NAME_CHARS: usize = 56;
 
 /// One SQL file of a worker, in both dialects.
 #[derive(Clone, Copy, Debug)]
-pub struct Script {
+pub struct Migration {
     /// Its number: the order in which they are run. The ledger's own are below 100.
     pub version: i64,
     /// What it does, in a few words.
@@ -81,7 +81,7 @@ pub struct Script {
     pub sqlite: &'static str,
 }
 
-const LEDGER: Script = Script {
+const LEDGER: Migration = Migration {
     version: 1,
     name: "ledger",
     postgres: include_str!("../../../../migrations/worker_postgres/0001_ledger.sql"),
@@ -90,7 +90,7 @@ const LEDGER: Script = Script {
 
 /// Whether whoever opens a ledger may change its tables (`MIGRATE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Migrations {
+pub enum MigrationMode {
     /// They are run first, under a lock of the database.
     Run,
     /// Somebody else runs them: wait until they are there, and say what is missing.
@@ -125,8 +125,8 @@ impl Pool {
 pub(super) async fn open(
     name: &str,
     target: &LedgerTarget,
-    scripts: &[Script],
-    migrations: Migrations,
+    scripts: &[Migration],
+    migrations: MigrationMode,
     shutdown: &CancellationToken,
 ) -> Result<Pool, OpenError> {
     check_name(name)?;
@@ -160,7 +160,7 @@ pub(super) async fn open_existing(
                 .fetch_one()
                 .await
                 .map_err(failed)?;
-            let found = found.maybe_text(0).map_err(failed)?;
+            let found = found.opt_text(0).map_err(failed)?;
             tx.rollback().await.map_err(failed)?;
             Ok(found.map(|_| pool))
         }
@@ -229,8 +229,8 @@ fn postgres_pool(options: PgConnectOptions) -> PgPool {
 async fn migrate_postgres(
     name: &str,
     options: &PgConnectOptions,
-    scripts: &[Script],
-    migrations: Migrations,
+    scripts: &[Migration],
+    migrations: MigrationMode,
     shutdown: &CancellationToken,
 ) -> Result<(), OpenError> {
     let mut migrator = Migrator::with_migrations(migrations_of(scripts, |script| script.postgres));
@@ -244,11 +244,11 @@ async fn migrate_postgres(
         let done = retry(&doing, shutdown, is_outage, || async {
             let mut connection = PgConnection::connect_with(options).await?;
             let missing = match migrations {
-                Migrations::Run => migrator
+                MigrationMode::Run => migrator
                     .run_direct(None, &mut connection, false)
                     .await
                     .map(|()| Vec::new())?,
-                Migrations::Await => missing(&mut connection, &migrator).await?,
+                MigrationMode::Await => missing(&mut connection, &migrator).await?,
             };
             connection.close().await?;
             Ok(missing)
@@ -286,7 +286,11 @@ async fn missing(
         .collect())
 }
 
-async fn open_sqlite(name: &str, dir: &Path, scripts: &[Script]) -> Result<SqlitePool, OpenError> {
+async fn open_sqlite(
+    name: &str,
+    dir: &Path,
+    scripts: &[Migration],
+) -> Result<SqlitePool, OpenError> {
     let failed = |cause| OpenError::Target {
         name: name.to_owned(),
         target: dir.display().to_string(),
@@ -326,11 +330,14 @@ async fn sqlite_pool(name: &str, dir: &Path) -> Result<SqlitePool, OpenError> {
     })
 }
 
-fn migrations_of(scripts: &[Script], text: impl Fn(&Script) -> &'static str) -> Vec<Migration> {
+fn migrations_of(
+    scripts: &[Migration],
+    text: impl Fn(&Migration) -> &'static str,
+) -> Vec<migrate::Migration> {
     let all = std::iter::once(&LEDGER).chain(scripts);
     all.map(|script| {
         let sql = text(script).into_sql_str();
-        Migration::new(
+        migrate::Migration::new(
             script.version,
             script.name.into(),
             MigrationType::Simple,

@@ -37,7 +37,7 @@ impl Row {
     ///
     /// # Errors
     /// If the column is another type.
-    pub fn maybe_text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
+    pub fn opt_text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
         self.get(column)
     }
 
@@ -54,14 +54,14 @@ impl Row {
     /// # Errors
     /// If the column is another type, or null.
     pub fn time(&self, column: usize) -> Result<Time, sqlx::Error> {
-        self.maybe_time(column)?.ok_or(sqlx::Error::RowNotFound)
+        self.opt_time(column)?.ok_or(sqlx::Error::RowNotFound)
     }
 
     /// A moment, or null.
     ///
     /// # Errors
     /// If the column is another type.
-    pub fn maybe_time(&self, column: usize) -> Result<Option<Time>, sqlx::Error> {
+    pub fn opt_time(&self, column: usize) -> Result<Option<Time>, sqlx::Error> {
         match self {
             Self::Postgres(row) => Ok(row
                 .try_get::<Option<DateTime<Utc>>, _>(column)?

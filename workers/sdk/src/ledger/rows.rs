@@ -1,260 +1,193 @@
-//! The ledger's statements. Each takes many rows at once, and locks them in ascending order of their keys.
+//! Many rows as one argument: what makes a batch one statement in PostgreSQL (`unnest`) and in SQLite (`json_each`).
 
-use super::row::Row;
-use super::set::Set;
-use super::tx::Tx;
+use super::tx::Kind;
 use saga_protocol::Time;
-use saga_protocol::ledger::{LedgerEntry, LedgerState, RecordedReply, RowChange};
+use serde_json::Value as Json;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, Postgres, Sqlite, sqlite::SqliteArguments};
+use std::fmt::Write as _;
 use uuid::Uuid;
 
-/// The key of a row, and until when its saga may need it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    /// The saga.
-    pub saga_id: Uuid,
-    /// The step.
-    pub step: String,
-    /// The saga's deadline, or now, whichever is later.
-    pub needed_until: Time,
+/// A table made of columns of equal length. In the text of a statement `{rows}` stands for it, and its alias is `s`:
+///
+/// `insert into tickets (saga_id, store) select s.saga_id, s.store from {rows} where true`
+///
+/// (SQLite needs the `where true` in front of an `on conflict`.)
+#[derive(Debug, Default)]
+pub struct Rows {
+    columns: Vec<(&'static str, Column)>,
 }
 
-/// How often `take` looks again for a row that was pruned between its two statements. Twice would be odd enough.
-const LOOKS: usize = 3;
+/// One column. Times are `timestamptz` in PostgreSQL, and microseconds since 1970 in SQLite.
+#[derive(Debug)]
+enum Column {
+    Uuids(Vec<Uuid>),
+    Texts(Vec<Option<String>>),
+    Ints(Vec<i64>),
+    Times(Vec<Option<Time>>),
+}
 
-/// A1: makes the rows that are missing, then locks and reads the others. Rows that it made itself need no reading, and
-/// their index entries keep everybody else away until the transaction ends. The keys must differ.
-///
-/// # Errors
-/// Those of the database.
-pub async fn take(tx: &mut Tx, mut keys: Vec<Key>) -> Result<Vec<LedgerEntry>, sqlx::Error> {
-    keys.sort_unstable();
-    for _ in 0..LOOKS {
-        let made = insert_missing(tx, &keys).await?;
-        if made == keys.len() as u64 {
-            return Ok(keys
+impl Rows {
+    /// Without columns yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A column of ids: `uuid`, in SQLite a blob of 16 bytes.
+    #[must_use]
+    pub fn uuids(mut self, name: &'static str, values: impl IntoIterator<Item = Uuid>) -> Self {
+        self.columns
+            .push((name, Column::Uuids(values.into_iter().collect())));
+        self
+    }
+
+    /// A column of texts.
+    #[must_use]
+    pub fn texts<T: Into<String>>(
+        mut self,
+        name: &'static str,
+        values: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.columns.push((
+            name,
+            Column::Texts(values.into_iter().map(|text| Some(text.into())).collect()),
+        ));
+        self
+    }
+
+    /// A column of texts, some of them null.
+    #[must_use]
+    pub fn opt_texts(
+        mut self,
+        name: &'static str,
+        values: impl IntoIterator<Item = Option<String>>,
+    ) -> Self {
+        self.columns
+            .push((name, Column::Texts(values.into_iter().collect())));
+        self
+    }
+
+    /// A column of integers: `bigint`.
+    #[must_use]
+    pub fn ints(mut self, name: &'static str, values: impl IntoIterator<Item = i64>) -> Self {
+        self.columns
+            .push((name, Column::Ints(values.into_iter().collect())));
+        self
+    }
+
+    /// A column of moments, some of them null.
+    #[must_use]
+    pub fn opt_times(
+        mut self,
+        name: &'static str,
+        values: impl IntoIterator<Item = Option<Time>>,
+    ) -> Self {
+        self.columns
+            .push((name, Column::Times(values.into_iter().collect())));
+        self
+    }
+
+    /// What stands in the statement for the set, its first parameter having that number.
+    pub(super) fn sql(&self, kind: Kind, first: usize) -> String {
+        match kind {
+            Kind::Postgres => self.unnest(first),
+            Kind::Sqlite => self.json_each(first),
+        }
+    }
+
+    fn unnest(&self, first: usize) -> String {
+        let mut text = String::from("unnest(");
+        for (n, (_, column)) in self.columns.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            let _ = write!(text, "{comma}${}::{}[]", first + n, column.postgres_type());
+        }
+        let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
+        let _ = write!(text, ") as s({})", names.join(", "));
+        text
+    }
+
+    fn json_each(&self, first: usize) -> String {
+        let mut text = String::from("(select ");
+        for (n, (name, column)) in self.columns.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            let value = match column {
+                Column::Uuids(_) => format!("unhex(value ->> {n})"),
+                Column::Texts(_) | Column::Ints(_) | Column::Times(_) => format!("value ->> {n}"),
+            };
+            let _ = write!(text, "{comma}{value} as {name}");
+        }
+        let _ = write!(text, " from json_each(${first})) as s");
+        text
+    }
+
+    pub(super) fn add_to_postgres(self, arguments: &mut PgArguments) -> Result<(), sqlx::Error> {
+        for (_, column) in self.columns {
+            match column {
+                Column::Uuids(values) => add::<Postgres, _>(arguments, values)?,
+                Column::Texts(values) => add::<Postgres, _>(arguments, values)?,
+                Column::Ints(values) => add::<Postgres, _>(arguments, values)?,
+                Column::Times(values) => {
+                    let values: Vec<_> = values
+                        .into_iter()
+                        .map(|at| at.map(Time::to_datetime))
+                        .collect();
+                    add::<Postgres, _>(arguments, values)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_to_sqlite(self, arguments: &mut SqliteArguments) -> Result<(), sqlx::Error> {
+        add::<Sqlite, _>(arguments, self.into_json().to_string())
+    }
+
+    fn into_json(self) -> Json {
+        let mut rows: Vec<Vec<Json>> = Vec::new();
+        for (_, column) in self.columns {
+            let values: Vec<Json> = column.into_json();
+            rows.resize_with(rows.len().max(values.len()), Vec::new);
+            for (row, value) in rows.iter_mut().zip(values) {
+                row.push(value);
+            }
+        }
+        rows.into()
+    }
+}
+
+impl Column {
+    const fn postgres_type(&self) -> &'static str {
+        match self {
+            Self::Uuids(_) => "uuid",
+            Self::Texts(_) => "text",
+            Self::Ints(_) => "int8",
+            Self::Times(_) => "timestamptz",
+        }
+    }
+
+    fn into_json(self) -> Vec<Json> {
+        match self {
+            Self::Uuids(values) => values
                 .into_iter()
-                .map(|key| LedgerEntry::new(key.saga_id, &key.step, key.needed_until))
-                .collect());
-        }
-        let entries = lock(tx, &keys).await?;
-        if entries.len() == keys.len() {
-            return Ok(entries);
+                .map(|id| Json::from(id.simple().to_string()))
+                .collect(),
+            Self::Texts(values) => values.into_iter().map(Json::from).collect(),
+            Self::Ints(values) => values.into_iter().map(Json::from).collect(),
+            Self::Times(values) => values
+                .into_iter()
+                .map(|at| Json::from(at.map(Time::micros)))
+                .collect(),
         }
     }
-    Err(sqlx::Error::Protocol(
-        "rows of the ledger vanish while they are taken".to_owned(),
-    ))
 }
 
-async fn insert_missing(tx: &mut Tx, keys: &[Key]) -> Result<u64, sqlx::Error> {
-    let set = key_set(keys).maybe_times(
-        "needed_until",
-        keys.iter().map(|key| Some(key.needed_until)),
-    );
-    tx.sql(
-        "insert into ledger (saga_id, step, needed_until)
-         select s.saga_id, s.step, s.needed_until from {set} where true order by s.saga_id, s.step
-         on conflict (saga_id, step) do nothing",
-    )
-    .over(set)
-    .execute()
-    .await
-}
-
-/// Locks and reads those of the rows that exist.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock(tx: &mut Tx, keys: &[Key]) -> Result<Vec<LedgerEntry>, sqlx::Error> {
-    let text = match tx.kind() {
-        super::Kind::Postgres => {
-            "select l.saga_id, l.step, l.state, cast(l.attempt as bigint), l.reply, cast(l.key_number as bigint),
-                    cast(l.compensation_attempt as bigint), l.compensation_reply, cast(l.compensation_key_number as bigint), l.due_at, l.needed_until
-             from {set} join ledger l on l.saga_id = s.saga_id and l.step = s.step
-             order by l.saga_id, l.step for update of l"
-        }
-        super::Kind::Sqlite => {
-            "select l.saga_id, l.step, l.state, l.attempt, l.reply, l.key_number,
-                    l.compensation_attempt, l.compensation_reply, l.compensation_key_number, l.due_at, l.needed_until
-             from {set} join ledger l on l.saga_id = s.saga_id and l.step = s.step
-             order by l.saga_id, l.step"
-        }
-    };
-    let rows = tx.sql(text).over(key_set(keys)).fetch().await?;
-    rows.iter().map(entry).collect()
-}
-
-/// Writes back what has changed, and drops what is not to be kept.
-///
-/// # Errors
-/// Those of the database.
-pub async fn write(tx: &mut Tx, entries: &[LedgerEntry]) -> Result<(), sqlx::Error> {
-    let to = |what| entries.iter().filter(move |entry| entry.write() == what);
-    let dropped: Vec<&LedgerEntry> = to(RowChange::Delete).collect();
-    if !dropped.is_empty() {
-        let set = Set::new()
-            .uuids("saga_id", dropped.iter().map(|entry| entry.saga_id))
-            .texts("step", dropped.iter().map(|entry| entry.step.as_str()));
-        tx.sql("delete from ledger where (saga_id, step) in (select s.saga_id, s.step from {set})")
-            .over(set)
-            .execute()
-            .await?;
-    }
-    let changed: Vec<&LedgerEntry> = to(RowChange::Update).collect();
-    if !changed.is_empty() {
-        update(tx, &changed).await?;
-    }
-    Ok(())
-}
-
-async fn update(tx: &mut Tx, entries: &[&LedgerEntry]) -> Result<(), sqlx::Error> {
-    let set = Set::new()
-        .uuids("saga_id", entries.iter().map(|entry| entry.saga_id))
-        .texts("step", entries.iter().map(|entry| entry.step.as_str()))
-        .texts("state", entries.iter().map(|entry| entry.state.as_str()))
-        .ints("attempt", entries.iter().map(|entry| entry.attempt.into()))
-        .maybe_texts(
-            "reply",
-            entries
-                .iter()
-                .map(|entry| entry.reply.as_ref().map(RecordedReply::to_json)),
-        )
-        .ints(
-            "key_number",
-            entries.iter().map(|entry| entry.key_generation.into()),
-        )
-        .ints(
-            "compensation_attempt",
-            entries
-                .iter()
-                .map(|entry| entry.compensation_attempt.into()),
-        )
-        .maybe_texts(
-            "compensation_reply",
-            entries.iter().map(|entry| {
-                entry
-                    .compensation_reply
-                    .as_ref()
-                    .map(RecordedReply::to_json)
-            }),
-        )
-        .ints(
-            "compensation_key_number",
-            entries
-                .iter()
-                .map(|entry| entry.compensation_key_generation.into()),
-        )
-        .maybe_times("due_at", entries.iter().map(|entry| entry.due_at))
-        .maybe_times(
-            "needed_until",
-            entries.iter().map(|entry| Some(entry.needed_until)),
-        );
-    tx.sql(
-        "update ledger as l
-         set state = s.state, attempt = s.attempt, reply = s.reply, key_number = s.key_number, compensation_attempt = s.compensation_attempt,
-             compensation_reply = s.compensation_reply, compensation_key_number = s.compensation_key_number, due_at = s.due_at, needed_until = s.needed_until
-         from {set} where l.saga_id = s.saga_id and l.step = s.step",
-    )
-    .over(set)
-    .execute()
-    .await
-    .map(drop)
-}
-
-/// The keys of rows whose time has come, the longest due first. A short look without locks: [`lock`] them next, and
-/// see whether they are still due.
-///
-/// # Errors
-/// Those of the database.
-pub async fn due(tx: &mut Tx, most: usize) -> Result<Vec<Key>, sqlx::Error> {
-    let rows = tx
-        .sql(
-            "select saga_id, step, needed_until from ledger
-             where due_at is not null and due_at <= {now} order by due_at limit $1",
-        )
-        .bind(i64::try_from(most).unwrap_or(i64::MAX))
-        .fetch()
-        .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Key {
-                saga_id: row.uuid(0)?,
-                step: row.text(1)?,
-                needed_until: row.time(2)?,
-            })
-        })
-        .collect()
-}
-
-/// The orchestrator has acknowledged the news of these: they need not be looked at again. Only of those that have
-/// ended: one that is still to end keeps its time.
-///
-/// # Errors
-/// Those of the database.
-pub async fn told(tx: &mut Tx, entries: &[LedgerEntry]) -> Result<(), sqlx::Error> {
-    let set = Set::new()
-        .uuids("saga_id", entries.iter().map(|entry| entry.saga_id))
-        .texts("step", entries.iter().map(|entry| entry.step.as_str()))
-        .maybe_times("due_at", entries.iter().map(|entry| entry.due_at));
-    tx.sql(
-        "update ledger as l set due_at = null
-         from {set} where l.saga_id = s.saga_id and l.step = s.step and l.due_at = s.due_at",
-    )
-    .over(set)
-    .execute()
-    .await
-    .map(drop)
-}
-
-/// Deletes up to `most` rows that nobody can need: their saga began before `began` (so that its id lies below `below`),
-/// and neither its deadline nor a change of the row is later than `began`. What is intended stays: it is money whose
-/// whereabouts nobody knows.
-///
-/// # Errors
-/// Those of the database.
-pub async fn prune(tx: &mut Tx, below: Uuid, began: Time, most: usize) -> Result<u64, sqlx::Error> {
-    tx.sql(
-        "delete from ledger where (saga_id, step) in (
-             select saga_id, step from ledger
-             where saga_id < $1 and needed_until < $2 and state <> 'intended' and due_at is null
-             order by saga_id, step limit $3)",
-    )
-    .bind(below)
-    .bind(began)
-    .bind(i64::try_from(most).unwrap_or(i64::MAX))
-    .execute()
-    .await
-}
-
-fn key_set(keys: &[Key]) -> Set {
-    Set::new()
-        .uuids("saga_id", keys.iter().map(|key| key.saga_id))
-        .texts("step", keys.iter().map(|key| key.step.as_str()))
-}
-
-fn entry(row: &Row) -> Result<LedgerEntry, sqlx::Error> {
-    let state: LedgerState = row
-        .text(2)?
-        .parse()
-        .map_err(|said: String| sqlx::Error::Decode(said.into()))?;
-    let mut entry = LedgerEntry::new(row.uuid(0)?, &row.text(1)?, row.time(10)?);
-    entry.state = state;
-    entry.attempt = number(row, 3)?;
-    entry.reply = answer(row, 4)?;
-    entry.key_generation = number(row, 5)?;
-    entry.compensation_attempt = number(row, 6)?;
-    entry.compensation_reply = answer(row, 7)?;
-    entry.compensation_key_generation = number(row, 8)?;
-    entry.due_at = row.maybe_time(9)?;
-    Ok(entry)
-}
-
-fn number(row: &Row, column: usize) -> Result<u32, sqlx::Error> {
-    u32::try_from(row.int(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
-}
-
-fn answer(row: &Row, column: usize) -> Result<Option<RecordedReply>, sqlx::Error> {
-    let text = row.maybe_text(column)?;
-    text.map(|text| serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into())))
-        .transpose()
+/// Adds one argument, with sqlx's own error for one that cannot be encoded.
+pub(super) fn add<'t, DB: sqlx::Database, T>(
+    arguments: &mut DB::Arguments,
+    value: T,
+) -> Result<(), sqlx::Error>
+where
+    T: sqlx::Encode<'t, DB> + sqlx::Type<DB>,
+{
+    arguments.add(value).map_err(sqlx::Error::Encode)
 }

@@ -1,7 +1,7 @@
 //! A transaction of a worker's database, PostgreSQL or SQLite, with SQL written once for both.
 
 use super::row::Row;
-use super::set::{Set, add};
+use super::rows::{Rows, add};
 use futures::TryStreamExt;
 use saga_protocol::Time;
 use sqlx::postgres::PgArguments;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// An open transaction. Dropped without a commit it is rolled back.
 ///
-/// Statements use `$1`, `$2` … for [`Sql::bind`]; `{set}` for a [`Set`]; `{now}` for the database's time;
+/// Statements use `$1`, `$2` … for [`Sql::bind`]; `{rows}` for a [`Rows`]; `{now}` for the database's time;
 /// `{for_update}` and `{skip_locked}` for row locks, which SQLite, with one writer, needs none of.
 #[derive(Debug)]
 pub struct Tx(Inner);
@@ -166,7 +166,7 @@ pub struct Sql<'t> {
     tx: &'t mut Tx,
     text: &'static str,
     arguments: Vec<Value>,
-    set: Option<Set>,
+    set: Option<Rows>,
 }
 
 impl Sql<'_> {
@@ -176,8 +176,8 @@ impl Sql<'_> {
         self
     }
 
-    /// What `{set}` stands for.
-    pub fn over(mut self, set: Set) -> Self {
+    /// What `{rows}` stands for.
+    pub fn rows(mut self, set: Rows) -> Self {
         self.set = Some(set);
         self
     }
@@ -246,7 +246,7 @@ impl Sql<'_> {
         let mut text = Cow::Borrowed(self.text);
         if let Some(set) = &self.set {
             text = text
-                .replace("{set}", &set.sql(kind, self.arguments.len() + 1))
+                .replace("{rows}", &set.sql(kind, self.arguments.len() + 1))
                 .into();
         }
         if text.contains('{') {
@@ -264,7 +264,7 @@ impl Sql<'_> {
     }
 }
 
-fn postgres(values: Vec<Value>, set: Option<Set>) -> Result<PgArguments, sqlx::Error> {
+fn postgres(values: Vec<Value>, set: Option<Rows>) -> Result<PgArguments, sqlx::Error> {
     let mut arguments = PgArguments::default();
     for value in values {
         match value {
@@ -280,7 +280,7 @@ fn postgres(values: Vec<Value>, set: Option<Set>) -> Result<PgArguments, sqlx::E
     Ok(arguments)
 }
 
-fn sqlite(values: Vec<Value>, set: Option<Set>) -> Result<SqliteArguments, sqlx::Error> {
+fn sqlite(values: Vec<Value>, set: Option<Rows>) -> Result<SqliteArguments, sqlx::Error> {
     let mut arguments = SqliteArguments::default();
     for value in values {
         match value {

@@ -1,10 +1,10 @@
 //! What all batches of a worker share, and what is the same for each of them.
 
-use super::hold::{Hold, InFlight};
-use super::settings::Settings;
+use super::saga_locks::{InFlight, SagaLocks};
+use super::settings::WorkerSettings;
 use crate::bus::{DeadLetter, ReplySink};
 use crate::handler::Work;
-use crate::ledger::{Ledger, is_no_commands_fault};
+use crate::ledger::{Ledger, is_retryable};
 use async_trait::async_trait;
 use saga_protocol::Time;
 use saga_protocol::ledger::{COMMAND_LIFE, is_too_old};
@@ -28,9 +28,9 @@ pub struct Context {
     /// Where its replies go.
     pub sink: Arc<dyn ReplySink>,
     /// How it runs.
-    pub settings: Settings,
+    pub settings: WorkerSettings,
     /// Which sagas are in a batch.
-    pub hold: Arc<Hold>,
+    pub hold: Arc<SagaLocks>,
     /// One permit a call.
     pub calls: Semaphore,
     /// Ends every wait for something that is broken.
@@ -47,7 +47,7 @@ impl Context {
     pub fn new(
         ledger: Ledger,
         work: Work,
-        settings: Settings,
+        settings: WorkerSettings,
         sink: Arc<dyn ReplySink>,
         shutdown: CancellationToken,
     ) -> Self {
@@ -59,14 +59,14 @@ impl Context {
             ledger,
             sink,
             settings,
-            hold: Arc::new(Hold::default()),
+            hold: Arc::new(SagaLocks::default()),
             calls,
             shutdown,
         }
     }
 
     /// Takes commands that are too old out of a batch, and puts them away.
-    pub async fn put_old_away(&self, batch: Vec<InFlight>) -> Vec<InFlight> {
+    pub async fn dead_letter_expired(&self, batch: Vec<InFlight>) -> Vec<InFlight> {
         let now = today();
         let (old, batch): (Vec<_>, Vec<_>) = batch
             .into_iter()
@@ -151,7 +151,7 @@ impl Context {
     /// Does something in the ledger for a batch: again while the database is gone; if what it was given is at fault,
     /// for its halves, down to the command at fault, which becomes a dead letter (C4). Returns the batch in pieces,
     /// each with what came of it; what the shutdown left undone is delivered again.
-    pub async fn in_pieces<W: InLedger>(
+    pub async fn run_with_bisection<W: LedgerTx>(
         &self,
         batch: Vec<InFlight>,
         work: &W,
@@ -164,7 +164,7 @@ impl Context {
                 continue;
             }
             let commands: Vec<&Command> = piece.iter().map(|one| &one.command).collect();
-            match retry(&doing, &self.shutdown, is_no_commands_fault, || {
+            match retry(&doing, &self.shutdown, is_retryable, || {
                 work.attempt(self, &commands)
             })
             .await
@@ -193,7 +193,7 @@ impl Context {
 
 /// One transaction for many commands, which can be tried again.
 #[async_trait]
-pub trait InLedger: Send + Sync {
+pub trait LedgerTx: Send + Sync {
     /// What comes of it.
     type Made: Send;
 

@@ -1,16 +1,16 @@
 //! Command → ledger → handler → reply → acknowledgement, for one worker and as many of its commands at once as it may.
 
+mod batch;
+mod call_handler;
 mod context;
-mod due;
-mod duties;
-mod hold;
-mod inside;
-mod outside;
-mod run_handlers;
+mod due_steps;
+mod external;
+mod maintenance;
+mod saga_locks;
 mod settings;
-mod steps;
+mod transactional;
 mod worker;
 
 pub(crate) use context::today;
-pub use settings::{LEDGER_LIFE_LEAST, Settings, SettingsError};
+pub use settings::{MIN_LEDGER_LIFE, SettingsError, WorkerSettings};
 pub use worker::{Worker, WorkerSpec};

@@ -1,11 +1,11 @@
 //! A worker: built, then run until its shutdown.
 
 use super::context::Context;
-use super::settings::Settings;
-use super::{due, duties, inside, outside};
+use super::settings::WorkerSettings;
+use super::{due_steps, external, maintenance, transactional};
 use crate::bus::{CommandSource, ReplySink};
 use crate::handler::Work;
-use crate::ledger::{Ledger, LedgerTarget, OpenError, Script};
+use crate::ledger::{Ledger, LedgerTarget, Migration, OpenError};
 use saga_protocol::message::ServedStep;
 use saga_retry::error_chain;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct WorkerSpec {
     /// What it does.
     pub work: Work,
     /// The tables of its handler, beside the ledger's.
-    pub scripts: Vec<Script>,
+    pub migrations: Vec<Migration>,
     /// Which steps it can do; `*` stands for any.
     pub serves: Vec<ServedStep>,
 }
@@ -43,7 +43,7 @@ pub struct WorkerSpec {
 pub struct Worker {
     spec: WorkerSpec,
     ledger: Ledger,
-    settings: Settings,
+    settings: WorkerSettings,
 }
 
 impl Worker {
@@ -54,13 +54,13 @@ impl Worker {
     pub async fn build(
         spec: WorkerSpec,
         target: &LedgerTarget,
-        settings: Settings,
+        settings: WorkerSettings,
         shutdown: &CancellationToken,
     ) -> Result<Self, OpenError> {
         let ledger = Ledger::open(
             &spec.name,
             target,
-            &spec.scripts,
+            &spec.migrations,
             settings.migrations,
             shutdown,
         )
@@ -105,9 +105,14 @@ impl Worker {
             context.settings.concurrency
         );
         {
-            let beats = duties::heartbeats(&context, &member, &spec.serves, source.read());
-            let background =
-                async { tokio::join!(due::run(&context), duties::pruning(&context), beats) };
+            let beats = maintenance::heartbeats(&context, &member, &spec.serves, source.read());
+            let background = async {
+                tokio::join!(
+                    due_steps::run(&context),
+                    maintenance::pruning(&context),
+                    beats
+                )
+            };
             tokio::select! {
                 () = take_commands(&context, &mut source) => {}
                 _ = background => {}
@@ -156,8 +161,8 @@ impl Pace {
 
 async fn take_commands(context: &Arc<Context>, source: &mut impl CommandSource) {
     let slots = match context.work {
-        Work::Inside(_) => BATCHES_INSIDE,
-        Work::Outside(_) => BATCHES_OUTSIDE,
+        Work::Transactional(_) => BATCHES_INSIDE,
+        Work::External(_) => BATCHES_OUTSIDE,
     };
     let limit = context.settings.concurrency;
     let most = context.settings.batch();
@@ -194,12 +199,13 @@ async fn take_commands(context: &Arc<Context>, source: &mut impl CommandSource) 
     }
 }
 
-async fn run_batch(context: Arc<Context>, batch: Vec<crate::runtime::hold::InFlight>) {
+async fn run_batch(context: Arc<Context>, batch: Vec<crate::runtime::saga_locks::InFlight>) {
     match &context.work {
-        Work::Inside(handler) => inside::run(&context, handler, batch).await,
-        Work::Outside(handler) => outside::run(&context, handler, batch).await,
+        Work::Transactional(handler) => transactional::run(&context, handler, batch).await,
+        Work::External(handler) => external::run(&context, handler, batch).await,
     }
 }
 
 #[cfg(test)]
+#[path = "pacer_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! `workers books check`.
 
 use super::settings::DatabaseArgs;
-use crate::books::{
+use crate::reconcile::{
     Effects, ReadError, check as check_books, read_gateway, read_workers, status_of,
 };
 use saga_retry::error_chain;

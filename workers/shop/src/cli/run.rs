@@ -2,10 +2,10 @@
 
 use super::health::{self, Health};
 use super::settings::{DatabaseArgs, RunArgs, RunSettings};
-use crate::handlers::{HandlerSettings, Payment, built_in};
+use crate::handlers::{HandlerSettings, PaymentMode, built_in};
 use saga_retry::error_chain;
 use saga_worker::bus::kafka::{KafkaSink, KafkaSource, make_topics};
-use saga_worker::ledger::{Ledger, LedgerTarget, Migrations};
+use saga_worker::ledger::{Ledger, LedgerTarget, MigrationMode};
 use saga_worker::runtime::Worker;
 use std::error::Error;
 use std::process::ExitCode;
@@ -106,7 +106,7 @@ pub async fn migrate(
     };
     // Its tables are the same, however it is paid.
     let handlers = HandlerSettings {
-        payment: Some(Payment::Gateway("http://127.0.0.1".to_owned())),
+        payment: Some(PaymentMode::Gateway("http://127.0.0.1".to_owned())),
         ..Default::default()
     };
     let mut specs = Vec::new();
@@ -123,8 +123,8 @@ pub async fn migrate(
         match Ledger::open(
             &spec.name,
             &target,
-            &spec.scripts,
-            Migrations::Run,
+            &spec.migrations,
+            MigrationMode::Run,
             &shutdown,
         )
         .await

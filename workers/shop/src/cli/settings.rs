@@ -1,10 +1,10 @@
 //! The settings: environment variables and flags, checked as a whole, all mistakes told at once.
 
-use crate::handlers::{Auto, HandlerSettings, Payment, built_in};
+use crate::handlers::{Auto, HandlerSettings, PaymentMode, built_in};
 use clap::{ArgAction, Args};
 use saga_worker::bus::kafka::{KafkaSettings, parse_properties};
-use saga_worker::ledger::{LedgerTarget, Migrations};
-use saga_worker::runtime::{Settings, WorkerSpec};
+use saga_worker::ledger::{LedgerTarget, MigrationMode};
+use saga_worker::runtime::{WorkerSettings, WorkerSpec};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ pub struct RunSettings {
     /// Where their commands come from.
     pub kafka: KafkaSettings,
     /// How they run.
-    pub settings: Settings,
+    pub settings: WorkerSettings,
     /// Where health is served.
     pub health: Option<std::net::SocketAddr>,
 }
@@ -196,21 +196,21 @@ impl RunArgs {
         })
     }
 
-    fn settings(&self, mistakes: &mut Mistakes) -> Option<Settings> {
+    fn settings(&self, mistakes: &mut Mistakes) -> Option<WorkerSettings> {
         let concurrency = mistakes.take("CONCURRENCY", self.concurrency.parse::<usize>());
         let life = mistakes
             .take::<Duration, _>("LEDGER_LIFE", humantime::parse_duration(&self.ledger_life));
         let migrations = mistakes.take(
             "MIGRATE",
             match self.migrate.as_str() {
-                "on" => Ok(Migrations::Run),
-                "off" => Ok(Migrations::Await),
+                "on" => Ok(MigrationMode::Run),
+                "off" => Ok(MigrationMode::Await),
                 other => Err(format!("{other:?} is neither on nor off")),
             },
         );
         // What could not be read is taken as its default, so that the limits of the others are checked all the same.
-        let default = Settings::default();
-        let settings = Settings {
+        let default = WorkerSettings::default();
+        let settings = WorkerSettings {
             concurrency: concurrency.unwrap_or(default.concurrency),
             ledger_life: life.unwrap_or(default.ledger_life),
             migrations: migrations.unwrap_or(default.migrations),
@@ -228,8 +228,8 @@ impl RunArgs {
         let auto = mistakes.take("AUTO", self.auto.parse::<Auto>());
         let payment = match self.payment_gateway_url.as_deref() {
             None | Some("") => None,
-            Some("inside") => Some(Payment::Inside),
-            Some(url) => Some(Payment::Gateway(url.to_owned())),
+            Some("inside") => Some(PaymentMode::Inside),
+            Some(url) => Some(PaymentMode::Gateway(url.to_owned())),
         };
         let handlers = HandlerSettings {
             auto: auto.unwrap_or_default(),

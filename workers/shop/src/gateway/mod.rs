@@ -11,12 +11,12 @@
 //! | `tok_refund_never` | pays; the refund fails (503) until `POST /admin/heal` |
 //! | any other | pays |
 
-mod books;
-mod io;
-mod journal;
+mod behaviour;
+mod charges;
+mod connection;
 mod routes;
 mod serve;
-mod token;
+mod wal;
 
-pub use books::{Book, Books, Charge, ChargeRequest, Entry, RefundRequest, Refusal};
+pub use charges::{Charge, ChargeReport, ChargeRequest, Charges, Entry, RefundRequest, Refusal};
 pub use serve::Gateway;

@@ -1,9 +1,9 @@
 //! The gateway's HTTP: `POST /charges`, `/refunds`, `/voids`, `/admin/heal`; `GET /books`, `/livez`.
 
-use super::books::{Charge, ChargeRequest, RefundRequest, Refusal};
-use super::io::Cutter;
+use super::behaviour::Behaviour;
+use super::charges::{Charge, ChargeRequest, RefundRequest, Refusal};
+use super::connection::Cutter;
 use super::serve::Shared;
-use super::token::Manner;
 use axum::Json;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -56,8 +56,8 @@ async fn charge(
         Err(refusal) => refused(&refusal),
         Ok((charge, travels)) => {
             match travels {
-                Manner::Slow => tokio::time::sleep(SLOW).await,
-                Manner::Lost => cutter.cut(),
+                Behaviour::Slow => tokio::time::sleep(SLOW).await,
+                Behaviour::Lost => cutter.cut(),
                 _ => {}
             }
             (StatusCode::CREATED, Json(charge)).into_response()

@@ -1,9 +1,9 @@
 //! The gateway, running.
 
-use super::books::Books;
-use super::io::{Cuttable, Cutter};
-use super::journal::Journal;
+use super::charges::Charges;
+use super::connection::{Cuttable, Cutter};
 use super::routes::routes;
+use super::wal::Wal;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 /// A payment gateway to try against.
 #[derive(Debug, Default)]
 pub struct Gateway {
-    books: Books,
-    journal: Option<Journal>,
+    books: Charges,
+    journal: Option<Wal>,
 }
 
 /// What its requests share.
@@ -32,8 +32,8 @@ impl Gateway {
     /// # Errors
     /// If the file cannot be read or written, or is no journal.
     pub fn open(journal: &Path) -> io::Result<Self> {
-        let mut books = Books::default();
-        let journal = Some(Journal::open(journal, &mut books)?);
+        let mut books = Charges::default();
+        let journal = Some(Wal::open(journal, &mut books)?);
         Ok(Self { books, journal })
     }
 
@@ -54,15 +54,15 @@ impl Gateway {
 pub struct Locked<'a>(MutexGuard<'a, Gateway>);
 
 impl std::ops::Deref for Locked<'_> {
-    type Target = Books;
+    type Target = Charges;
 
-    fn deref(&self) -> &Books {
+    fn deref(&self) -> &Charges {
         &self.0.books
     }
 }
 
 impl std::ops::DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Books {
+    fn deref_mut(&mut self) -> &mut Charges {
         &mut self.0.books
     }
 }
@@ -77,7 +77,7 @@ impl Shared {
     ///
     /// # Errors
     /// If the disk does not take it.
-    pub fn change<T>(&self, key: &str, change: impl FnOnce(&mut Books) -> T) -> io::Result<T> {
+    pub fn change<T>(&self, key: &str, change: impl FnOnce(&mut Charges) -> T) -> io::Result<T> {
         let mut locked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Gateway { books, journal } = &mut *locked;
         let before = books.entry(key).is_some();

@@ -1,7 +1,7 @@
 //! Which workers there are, by name.
 
 use super::auto::Auto;
-use super::{Deliver, GatewayUrlError, Order, Pay, PayInside, Store};
+use super::{Deliver, GatewayUrlError, Order, Pay, PayTransactional, Store};
 use crate::tables;
 use saga_protocol::message::ServedStep;
 use saga_worker::Work;
@@ -17,12 +17,12 @@ pub struct HandlerSettings {
     /// When `store` and `deliver` answer (`AUTO`).
     pub auto: Auto,
     /// How `pay` charges (`PAYMENT_GATEWAY_URL`); without it there is no worker `pay`.
-    pub payment: Option<Payment>,
+    pub payment: Option<PaymentMode>,
 }
 
 /// How `pay` charges.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payment {
+pub enum PaymentMode {
     /// Through the gateway at that address.
     Gateway(String),
     /// In the worker itself.
@@ -31,7 +31,7 @@ pub enum Payment {
 
 /// There is no such worker.
 #[derive(Debug, thiserror::Error)]
-pub enum ShippedError {
+pub enum BuiltInError {
     /// Nobody knows the name.
     #[error("there is no worker {_0:?}; there are: {all}", all = NAMES.join(", "))]
     Unknown(String),
@@ -50,23 +50,26 @@ pub enum ShippedError {
 ///
 /// # Errors
 /// If there is none, or if it lacks a setting.
-pub fn built_in(name: &str, settings: &HandlerSettings) -> Result<WorkerSpec, ShippedError> {
+pub fn built_in(name: &str, settings: &HandlerSettings) -> Result<WorkerSpec, BuiltInError> {
     let (work, script) = match name {
-        "order" => (Work::Inside(Arc::new(Order)), tables::order::SCRIPT),
-        "pay" => (pay(settings)?, tables::pay::SCRIPT),
+        "order" => (
+            Work::Transactional(Arc::new(Order)),
+            tables::order::MIGRATION,
+        ),
+        "pay" => (pay(settings)?, tables::pay::MIGRATION),
         "store" => (
-            Work::Inside(Arc::new(Store {
+            Work::Transactional(Arc::new(Store {
                 auto: settings.auto,
             })),
-            tables::store::SCRIPT,
+            tables::store::MIGRATION,
         ),
         "deliver" => (
-            Work::Inside(Arc::new(Deliver {
+            Work::Transactional(Arc::new(Deliver {
                 auto: settings.auto,
             })),
-            tables::deliver::SCRIPT,
+            tables::deliver::MIGRATION,
         ),
-        _ => return Err(ShippedError::Unknown(name.to_owned())),
+        _ => return Err(BuiltInError::Unknown(name.to_owned())),
     };
     let serves = vec![ServedStep {
         workflow: "*".to_owned(),
@@ -75,20 +78,20 @@ pub fn built_in(name: &str, settings: &HandlerSettings) -> Result<WorkerSpec, Sh
     Ok(WorkerSpec {
         name: name.to_owned(),
         work,
-        scripts: vec![script],
+        migrations: vec![script],
         serves,
     })
 }
 
-fn pay(settings: &HandlerSettings) -> Result<Work, ShippedError> {
+fn pay(settings: &HandlerSettings) -> Result<Work, BuiltInError> {
     match &settings.payment {
-        None => Err(ShippedError::NoGateway),
-        Some(Payment::Gateway(url)) => Ok(Work::Outside(Arc::new(Pay::new(url)?))),
-        Some(Payment::Inside) => {
+        None => Err(BuiltInError::NoGateway),
+        Some(PaymentMode::Gateway(url)) => Ok(Work::External(Arc::new(Pay::new(url)?))),
+        Some(PaymentMode::Inside) => {
             tracing::warn!(
                 "worker pay approves payments itself: PAYMENT_GATEWAY_URL=inside asks no gateway"
             );
-            Ok(Work::Inside(Arc::new(PayInside)))
+            Ok(Work::Transactional(Arc::new(PayTransactional)))
         }
     }
 }

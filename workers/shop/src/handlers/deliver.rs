@@ -6,9 +6,9 @@ use crate::tables::deliver::{self, Booking};
 use async_trait::async_trait;
 use saga_protocol::Payload;
 use saga_protocol::message::Command;
-use saga_worker::ledger::{Finish, Tx};
-use saga_worker::{Due, Handler, Undo};
-use saga_worker::{Outcome, Trouble};
+use saga_worker::ledger::{Completion, Tx};
+use saga_worker::{Compensation, DueStep, Handler};
+use saga_worker::{HandlerError, Outcome};
 use uuid::Uuid;
 
 /// The handler.
@@ -20,7 +20,7 @@ pub struct Deliver {
 
 #[async_trait]
 impl Handler for Deliver {
-    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, Trouble> {
+    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
         let outcomes = self.execute_all(&[command], tx).await?.unwrap_or_default();
         Ok(outcomes
             .into_iter()
@@ -33,7 +33,7 @@ impl Handler for Deliver {
         command: &Command,
         _: &Payload,
         tx: &mut Tx,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Outcome, HandlerError> {
         deliver::set_status(tx, &[command.saga_id], "called_off").await?;
         Ok(Outcome::Done(Payload::empty()))
     }
@@ -42,7 +42,7 @@ impl Handler for Deliver {
         &self,
         commands: &[&Command],
         tx: &mut Tx,
-    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+    ) -> Result<Option<Vec<Outcome>>, HandlerError> {
         let (bookings, outcomes) = sift(commands, booking);
         deliver::book(
             tx,
@@ -64,9 +64,9 @@ impl Handler for Deliver {
 
     async fn compensate_all(
         &self,
-        undos: &[Undo<'_>],
+        undos: &[Compensation<'_>],
         tx: &mut Tx,
-    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+    ) -> Result<Option<Vec<Outcome>>, HandlerError> {
         let sagas: Vec<Uuid> = undos.iter().map(|undo| undo.command.saga_id).collect();
         deliver::set_status(tx, &sagas, "called_off").await?;
         Ok(Some(
@@ -77,12 +77,12 @@ impl Handler for Deliver {
         ))
     }
 
-    async fn finish(&self, due: &[Due], tx: &mut Tx) -> Result<Vec<Finish>, Trouble> {
+    async fn finish(&self, due: &[DueStep], tx: &mut Tx) -> Result<Vec<Completion>, HandlerError> {
         let sagas: Vec<Uuid> = due.iter().map(|due| due.saga_id).collect();
         deliver::set_status(tx, &sagas, "delivered").await?;
         Ok(due
             .iter()
-            .map(|due| Finish::Completed(due.output.clone()))
+            .map(|due| Completion::Completed(due.output.clone()))
             .collect())
     }
 }

@@ -9,8 +9,8 @@ mod pay;
 mod store;
 
 pub use auto::Auto;
-pub use built_in::{HandlerSettings, NAMES, Payment, ShippedError, built_in};
+pub use built_in::{BuiltInError, HandlerSettings, NAMES, PaymentMode, built_in};
 pub use deliver::Deliver;
 pub use order::Order;
-pub use pay::{GatewayUrlError, Pay, PayInside};
+pub use pay::{GatewayUrlError, Pay, PayTransactional};
 pub use store::Store;

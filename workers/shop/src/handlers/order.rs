@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use saga_protocol::Payload;
 use saga_protocol::message::Command;
 use saga_worker::ledger::Tx;
-use saga_worker::{Handler, Undo};
-use saga_worker::{Outcome, Trouble};
+use saga_worker::{Compensation, Handler};
+use saga_worker::{HandlerError, Outcome};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ pub struct Order;
 
 #[async_trait]
 impl Handler for Order {
-    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, Trouble> {
+    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
         let outcomes = self.execute_all(&[command], tx).await?.unwrap_or_default();
         Ok(outcomes
             .into_iter()
@@ -33,7 +33,7 @@ impl Handler for Order {
         command: &Command,
         _: &Payload,
         tx: &mut Tx,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Outcome, HandlerError> {
         order::cancel(tx, &[command.saga_id]).await?;
         Ok(Outcome::Done(Payload::empty()))
     }
@@ -42,7 +42,7 @@ impl Handler for Order {
         &self,
         commands: &[&Command],
         tx: &mut Tx,
-    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+    ) -> Result<Option<Vec<Outcome>>, HandlerError> {
         let (read, outcomes) = sift(commands, |command| Ok((command, OrderInput::of(command)?)));
         let stores: BTreeSet<String> = read.iter().map(|(_, order)| order.store.clone()).collect();
         let prices = order::prices(tx, stores).await?;
@@ -63,9 +63,9 @@ impl Handler for Order {
 
     async fn compensate_all(
         &self,
-        undos: &[Undo<'_>],
+        undos: &[Compensation<'_>],
         tx: &mut Tx,
-    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+    ) -> Result<Option<Vec<Outcome>>, HandlerError> {
         let sagas: Vec<Uuid> = undos.iter().map(|undo| undo.command.saga_id).collect();
         order::cancel(tx, &sagas).await?;
         Ok(Some(

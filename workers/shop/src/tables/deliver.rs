@@ -1,10 +1,10 @@
 //! Table `bookings`, of worker `deliver`.
 
-use saga_worker::ledger::{Script, Set, Tx};
+use saga_worker::ledger::{Migration, Rows, Tx};
 use uuid::Uuid;
 
 /// The table.
-pub const SCRIPT: Script = Script {
+pub const MIGRATION: Migration = Migration {
     version: 401,
     name: "deliver",
     postgres: include_str!("../../../../migrations/worker_postgres/0401_deliver.sql"),
@@ -31,7 +31,7 @@ pub async fn book(
     bookings: &[Booking],
     status: &'static str,
 ) -> Result<(), sqlx::Error> {
-    let set = Set::new()
+    let set = Rows::new()
         .uuids("saga_id", bookings.iter().map(|booking| booking.saga_id))
         .texts(
             "order_id",
@@ -42,10 +42,10 @@ pub async fn book(
             bookings.iter().map(|booking| booking.customer.as_str()),
         );
     tx.sql(
-        "insert into bookings (saga_id, order_id, customer, status) select saga_id, order_id, customer, $1 from {set}",
+        "insert into bookings (saga_id, order_id, customer, status) select saga_id, order_id, customer, $1 from {rows}",
     )
     .bind(status)
-    .over(set)
+    .rows(set)
     .execute()
     .await
     .map(drop)
@@ -60,9 +60,9 @@ pub async fn set_status(
     sagas: &[Uuid],
     status: &'static str,
 ) -> Result<(), sqlx::Error> {
-    tx.sql("update bookings as b set status = $1 from {set} where b.saga_id = s.saga_id")
+    tx.sql("update bookings as b set status = $1 from {rows} where b.saga_id = s.saga_id")
         .bind(status)
-        .over(Set::new().uuids("saga_id", sagas.iter().copied()))
+        .rows(Rows::new().uuids("saga_id", sagas.iter().copied()))
         .execute()
         .await
         .map(drop)

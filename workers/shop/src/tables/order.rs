@@ -1,12 +1,12 @@
 //! Table `orders` and table `menu`, of worker `order`.
 
-use saga_worker::ledger::{Script, Set, Tx};
+use saga_worker::ledger::{Migration, Rows, Tx};
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use uuid::Uuid;
 
 /// The tables.
-pub const SCRIPT: Script = Script {
+pub const MIGRATION: Migration = Migration {
     version: 101,
     name: "order",
     postgres: include_str!("../../../../migrations/worker_postgres/0101_order.sql"),
@@ -40,7 +40,7 @@ pub struct Order {
 /// Those of the database.
 pub async fn insert(tx: &mut Tx, orders: &[Order]) -> Result<(), sqlx::Error> {
     let texts = |of: fn(&Order) -> &String| orders.iter().map(of).cloned().collect::<Vec<_>>();
-    let set = Set::new()
+    let set = Rows::new()
         .uuids("saga_id", orders.iter().map(|order| order.saga_id))
         .texts("order_id", texts(|order| &order.order_id))
         .texts("customer", texts(|order| &order.customer))
@@ -51,9 +51,9 @@ pub async fn insert(tx: &mut Tx, orders: &[Order]) -> Result<(), sqlx::Error> {
         .texts("fulfilment", texts(|order| &order.fulfilment));
     tx.sql(
         "insert into orders (saga_id, order_id, customer, store, items, amount, currency, fulfilment)
-         select saga_id, order_id, customer, store, items, amount, currency, fulfilment from {set}",
+         select saga_id, order_id, customer, store, items, amount, currency, fulfilment from {rows}",
     )
-    .over(set)
+    .rows(set)
     .execute()
     .await
     .map(drop)
@@ -64,8 +64,8 @@ pub async fn insert(tx: &mut Tx, orders: &[Order]) -> Result<(), sqlx::Error> {
 /// # Errors
 /// Those of the database.
 pub async fn cancel(tx: &mut Tx, sagas: &[Uuid]) -> Result<(), sqlx::Error> {
-    tx.sql("update orders as o set status = 'cancelled' from {set} where o.saga_id = s.saga_id")
-        .over(Set::new().uuids("saga_id", sagas.iter().copied()))
+    tx.sql("update orders as o set status = 'cancelled' from {rows} where o.saga_id = s.saga_id")
+        .rows(Rows::new().uuids("saga_id", sagas.iter().copied()))
         .execute()
         .await
         .map(drop)
@@ -80,8 +80,8 @@ pub async fn prices(
     stores: BTreeSet<String>,
 ) -> Result<HashMap<(String, String), i64>, sqlx::Error> {
     let rows = tx
-        .sql("select m.store, m.item, m.price from {set} join menu m on m.store = s.store")
-        .over(Set::new().texts("store", stores))
+        .sql("select m.store, m.item, m.price from {rows} join menu m on m.store = s.store")
+        .rows(Rows::new().texts("store", stores))
         .fetch()
         .await?;
     rows.iter()

@@ -1,10 +1,10 @@
 //! Table `payments`, of worker `pay` when it approves payments itself.
 
-use saga_worker::ledger::{Script, Set, Tx};
+use saga_worker::ledger::{Migration, Rows, Tx};
 use uuid::Uuid;
 
 /// The table.
-pub const SCRIPT: Script = Script {
+pub const MIGRATION: Migration = Migration {
     version: 201,
     name: "pay",
     postgres: include_str!("../../../../migrations/worker_postgres/0201_pay.sql"),
@@ -27,15 +27,15 @@ pub struct Payment {
 /// # Errors
 /// Those of the database.
 pub async fn charge(tx: &mut Tx, payments: &[Payment]) -> Result<(), sqlx::Error> {
-    let set = Set::new()
+    let set = Rows::new()
         .uuids("saga_id", payments.iter().map(|payment| payment.saga_id))
         .ints("amount", payments.iter().map(|payment| payment.amount))
         .texts(
             "currency",
             payments.iter().map(|payment| payment.currency.as_str()),
         );
-    tx.sql("insert into payments (saga_id, amount, currency) select saga_id, amount, currency from {set}")
-        .over(set)
+    tx.sql("insert into payments (saga_id, amount, currency) select saga_id, amount, currency from {rows}")
+        .rows(set)
         .execute()
         .await
         .map(drop)
@@ -46,8 +46,8 @@ pub async fn charge(tx: &mut Tx, payments: &[Payment]) -> Result<(), sqlx::Error
 /// # Errors
 /// Those of the database.
 pub async fn refund(tx: &mut Tx, sagas: &[Uuid]) -> Result<(), sqlx::Error> {
-    tx.sql("update payments as p set status = 'refunded' from {set} where p.saga_id = s.saga_id")
-        .over(Set::new().uuids("saga_id", sagas.iter().copied()))
+    tx.sql("update payments as p set status = 'refunded' from {rows} where p.saga_id = s.saga_id")
+        .rows(Rows::new().uuids("saga_id", sagas.iter().copied()))
         .execute()
         .await
         .map(drop)

@@ -1,10 +1,10 @@
 //! Table `tickets`, of worker `store`.
 
-use saga_worker::ledger::{Script, Set, Tx};
+use saga_worker::ledger::{Migration, Rows, Tx};
 use uuid::Uuid;
 
 /// The table.
-pub const SCRIPT: Script = Script {
+pub const MIGRATION: Migration = Migration {
     version: 301,
     name: "store",
     postgres: include_str!("../../../../migrations/worker_postgres/0301_store.sql"),
@@ -34,17 +34,17 @@ pub async fn open(
     status: &'static str,
 ) -> Result<(), sqlx::Error> {
     let texts = |of: fn(&Ticket) -> &String| tickets.iter().map(of).cloned().collect::<Vec<_>>();
-    let set = Set::new()
+    let set = Rows::new()
         .uuids("saga_id", tickets.iter().map(|ticket| ticket.saga_id))
         .texts("order_id", texts(|ticket| &ticket.order_id))
         .texts("store", texts(|ticket| &ticket.store))
         .texts("items", texts(|ticket| &ticket.items));
     tx.sql(
         "insert into tickets (saga_id, order_id, store, items, status)
-         select saga_id, order_id, store, items, $1 from {set}",
+         select saga_id, order_id, store, items, $1 from {rows}",
     )
     .bind(status)
-    .over(set)
+    .rows(set)
     .execute()
     .await
     .map(drop)
@@ -59,9 +59,9 @@ pub async fn set_status(
     sagas: &[Uuid],
     status: &'static str,
 ) -> Result<(), sqlx::Error> {
-    tx.sql("update tickets as t set status = $1 from {set} where t.saga_id = s.saga_id")
+    tx.sql("update tickets as t set status = $1 from {rows} where t.saga_id = s.saga_id")
         .bind(status)
-        .over(Set::new().uuids("saga_id", sagas.iter().copied()))
+        .rows(Rows::new().uuids("saga_id", sagas.iter().copied()))
         .execute()
         .await
         .map(drop)

@@ -4,12 +4,12 @@ use crate::support::{Home, Running, attempt, compensate, execute, gist, homes, w
 use saga_protocol::Payload;
 use saga_protocol::message::ReplyOutcome::{Accepted, Completed, Failed};
 use saga_protocol::message::{Command, CommandInput};
-use saga_worker::ledger::{Finish, finish};
+use saga_worker::ledger::{Completion, finish};
 use sqlx::{Connection, Executor};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use workers::gateway::Gateway;
-use workers::handlers::{Auto, HandlerSettings, Payment, built_in};
+use workers::handlers::{Auto, HandlerSettings, PaymentMode, built_in};
 
 async fn run(name: &str, home: &Home, settings: &HandlerSettings) -> Running {
     Running::start(built_in(name, settings).unwrap(), home).await
@@ -17,7 +17,7 @@ async fn run(name: &str, home: &Home, settings: &HandlerSettings) -> Running {
 
 fn inside() -> HandlerSettings {
     HandlerSettings {
-        payment: Some(Payment::Inside),
+        payment: Some(PaymentMode::Inside),
         ..HandlerSettings::default()
     }
 }
@@ -72,8 +72,13 @@ async fn many_at_once_are_one_batch_and_each_is_answered() {
             ..CommandInput::default()
         };
         let spec = built_in("order", &inside()).unwrap();
-        let worker =
-            Running::start_with(spec, &home, saga_worker::Settings::default(), &commands).await;
+        let worker = Running::start_with(
+            spec,
+            &home,
+            saga_worker::WorkerSettings::default(),
+            &commands,
+        )
+        .await;
         let replies = worker.bus.replies(300).await;
         let failed: Vec<_> = replies
             .iter()
@@ -211,7 +216,7 @@ async fn b5_somebody_ends_a_waiting_step_once_and_the_orchestrator_is_told() {
         );
         for first in [true, false] {
             let mut tx = worker.ledger.begin().await.unwrap();
-            let ended = Finish::Completed(serde_json::json!({ "by": "the kitchen" }).into());
+            let ended = Completion::Completed(serde_json::json!({ "by": "the kitchen" }).into());
             assert_eq!(
                 finish(&mut tx, command.saga_id, "store", ended)
                     .await
@@ -260,7 +265,7 @@ async fn pay_charges_once_whatever_the_gateway_does() {
     let home = crate::support::sqlite();
     let (url, shutdown) = gateway().await;
     let settings = HandlerSettings {
-        payment: Some(Payment::Gateway(url.clone())),
+        payment: Some(PaymentMode::Gateway(url.clone())),
         ..HandlerSettings::default()
     };
     let worker = run("pay", &home, &settings).await;
@@ -282,7 +287,7 @@ async fn pay_charges_once_whatever_the_gateway_does() {
         }
     }
     charged.sort();
-    let books: workers::gateway::Book = reqwest::get(format!("{url}/books"))
+    let books: workers::gateway::ChargeReport = reqwest::get(format!("{url}/books"))
         .await
         .unwrap()
         .json()
@@ -298,7 +303,7 @@ async fn pay_refunds_what_was_charged_and_voids_what_may_have_been() {
     let home = crate::support::sqlite();
     let (url, shutdown) = gateway().await;
     let settings = HandlerSettings {
-        payment: Some(Payment::Gateway(url.clone())),
+        payment: Some(PaymentMode::Gateway(url.clone())),
         ..HandlerSettings::default()
     };
     let worker = run("pay", &home, &settings).await;
@@ -348,7 +353,7 @@ async fn pay_refunds_what_was_charged_and_voids_what_may_have_been() {
         (Completed, false, "")
     );
 
-    let books: workers::gateway::Book = reqwest::get(format!("{url}/books"))
+    let books: workers::gateway::ChargeReport = reqwest::get(format!("{url}/books"))
         .await
         .unwrap()
         .json()
@@ -358,15 +363,15 @@ async fn pay_refunds_what_was_charged_and_voids_what_may_have_been() {
         (books.charges.len(), books.refunds.len(), books.voided.len()),
         (3, 3, 1)
     );
-    let mut effects = workers::books::Effects::default();
-    workers::books::read_workers(&home.target, &mut effects)
+    let mut effects = workers::reconcile::Effects::default();
+    workers::reconcile::read_workers(&home.target, &mut effects)
         .await
         .unwrap();
-    workers::books::read_gateway(&url, &mut effects)
+    workers::reconcile::read_gateway(&url, &mut effects)
         .await
         .unwrap();
     assert_eq!(
-        (effects.sagas(), workers::books::check(&effects)),
+        (effects.sagas(), workers::reconcile::check(&effects)),
         (4, Vec::new())
     );
     worker.stop().await;

@@ -12,7 +12,7 @@ use saga_protocol::message::{
 };
 use saga_worker::bus::kafka::{KafkaSettings, KafkaSink, KafkaSource, group_id, make_topics};
 use saga_worker::bus::{CommandSource, ReplySink};
-use saga_worker::{Settings, Worker};
+use saga_worker::{Worker, WorkerSettings};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -154,9 +154,14 @@ struct Member {
 impl Member {
     async fn join(settings: &KafkaSettings, home: &Home) -> Self {
         let shutdown = CancellationToken::new();
-        let worker = Worker::build(scripted(), &home.target, Settings::default(), &shutdown)
-            .await
-            .unwrap();
+        let worker = Worker::build(
+            scripted(),
+            &home.target,
+            WorkerSettings::default(),
+            &shutdown,
+        )
+        .await
+        .unwrap();
         let sink = Arc::new(KafkaSink::new(settings).unwrap());
         let source =
             KafkaSource::new(settings, "scripted", Arc::clone(&sink), shutdown.clone()).unwrap();

@@ -19,7 +19,7 @@ async fn c4_one_bad_apple_does_not_hold_its_batch() {
         let worker = Running::start_with(
             scripted(),
             &home,
-            saga_worker::Settings::default(),
+            saga_worker::WorkerSettings::default(),
             &commands,
         )
         .await;
@@ -48,7 +48,7 @@ async fn c4_what_the_database_refuses_becomes_a_dead_letter_and_the_rest_goes_on
     let worker = Running::start_with(
         scripted(),
         &home,
-        saga_worker::Settings::default(),
+        saga_worker::WorkerSettings::default(),
         &commands,
     )
     .await;

@@ -5,7 +5,7 @@ use crate::support::{Running, attempt, compensate, execute, gist, homes, leave};
 use saga_protocol::message::Command;
 use saga_protocol::message::ReplyOutcome::{self, Accepted, Completed, Deferred, Failed};
 use saga_protocol::{Action, Failure};
-use saga_worker::ledger::{Finish, finish};
+use saga_worker::ledger::{Completion, finish};
 
 /// What brings a row into a state.
 const STATES: [(&str, &str); 6] = [
@@ -134,7 +134,7 @@ async fn a2_what_was_asked_back_and_then_failed_never_begins_again() {
                 home.kind
             );
             let mut tx = worker.ledger.begin().await.unwrap();
-            let failed = Finish::Failed(Failure::permanent("no", "it cannot be done"));
+            let failed = Completion::Failed(Failure::permanent("no", "it cannot be done"));
             assert!(
                 finish(&mut tx, command.saga_id, "scripted", failed)
                     .await
@@ -278,7 +278,7 @@ async fn a4_a_command_past_its_life_is_put_away_and_never_done() {
         let worker = Running::start_with(
             scripted(),
             &home,
-            saga_worker::Settings::default(),
+            saga_worker::WorkerSettings::default(),
             &[old.clone(), fresh.clone()],
         )
         .await;
@@ -330,7 +330,7 @@ async fn a4_rows_are_forgotten_only_when_nobody_can_need_them() {
             .unwrap();
         }
         tx.commit().await.unwrap();
-        let life = saga_worker::Settings::default().ledger_life;
+        let life = saga_worker::WorkerSettings::default().ledger_life;
         // The worker prunes at its start too, so how many are left for this one is not known.
         worker
             .ledger
@@ -358,8 +358,13 @@ async fn commands_of_one_saga_are_done_one_after_the_other() {
             compensate(&command),
             command.clone(),
         ];
-        let worker =
-            Running::start_with(scripted(), &home, saga_worker::Settings::default(), &all).await;
+        let worker = Running::start_with(
+            scripted(),
+            &home,
+            saga_worker::WorkerSettings::default(),
+            &all,
+        )
+        .await;
         let replies = worker.bus.replies(4).await;
         let gists: Vec<_> = replies
             .iter()

@@ -360,8 +360,13 @@ async fn one_slow_call_does_not_hold_the_others() {
     let slow = execute("pay");
     let others: Vec<Command> = (0..30).map(|_| execute("pay")).collect();
     let all: Vec<Command> = std::iter::once(slow.clone()).chain(others).collect();
-    let worker =
-        Running::start_with(world.spec(), &home, saga_worker::Settings::default(), &all).await;
+    let worker = Running::start_with(
+        world.spec(),
+        &home,
+        saga_worker::WorkerSettings::default(),
+        &all,
+    )
+    .await;
     let replies = worker.bus.replies(30).await;
     assert!(replies.iter().all(|reply| reply.outcome == Completed));
     assert_eq!(

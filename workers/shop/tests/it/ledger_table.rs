@@ -7,7 +7,7 @@ use saga_protocol::ledger::{
 };
 use saga_protocol::message::Command;
 use saga_protocol::{Payload, Time};
-use saga_worker::ledger::{Key, Ledger, Migrations, Tx, take, write};
+use saga_worker::ledger::{Key, Ledger, MigrationMode, Tx, take, write};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ async fn open(home: &Home) -> Ledger {
         "table",
         &home.target,
         &[],
-        Migrations::Run,
+        MigrationMode::Run,
         &CancellationToken::new(),
     )
     .await
@@ -309,7 +309,7 @@ async fn migrations_run_once_whoever_runs_them_and_off_waits_for_them() {
     let shutdown = CancellationToken::new();
     let (target, stop) = (home.target.clone(), shutdown.clone());
     let waiting = tokio::spawn(async move {
-        Ledger::open("table", &target, &[], Migrations::Await, &stop)
+        Ledger::open("table", &target, &[], MigrationMode::Await, &stop)
             .await
             .map(drop)
     });

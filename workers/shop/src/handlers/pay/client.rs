@@ -24,7 +24,7 @@ pub struct Client {
 
 /// What an answer proves.
 #[derive(Debug)]
-pub enum Said {
+pub enum GatewayResult {
     /// It is done.
     Yes(Payload),
     /// It is not done, and never will be under this key.
@@ -70,17 +70,22 @@ impl Client {
     }
 
     /// Makes a call under that key.
-    pub async fn post(&self, path: &str, key: &str, body: &Value) -> Said {
+    pub async fn post(&self, path: &str, key: &str, body: &Value) -> GatewayResult {
         match self.ask(path, key, body).await {
             Ok(said) => said,
-            Err(error) => Said::Nothing(format!(
+            Err(error) => GatewayResult::Nothing(format!(
                 "no answer from the payment gateway: {}",
                 error_chain(&error)
             )),
         }
     }
 
-    async fn ask(&self, path: &str, key: &str, body: &Value) -> Result<Said, reqwest::Error> {
+    async fn ask(
+        &self,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> Result<GatewayResult, reqwest::Error> {
         let request = self
             .http
             .post(format!("{}{path}", self.base))
@@ -92,7 +97,7 @@ impl Client {
         while let Some(chunk) = response.chunk().await? {
             bytes.extend_from_slice(&chunk);
             if bytes.len() > MAX_OUTPUT_BYTES {
-                return Ok(Said::Nothing(format!(
+                return Ok(GatewayResult::Nothing(format!(
                     "the payment gateway answered {status} without end"
                 )));
             }
@@ -101,12 +106,12 @@ impl Client {
     }
 }
 
-fn proved(status: u16, body: Vec<u8>) -> Said {
+fn proved(status: u16, body: Vec<u8>) -> GatewayResult {
     let text = String::from_utf8(body).unwrap_or_default();
     if (200..300).contains(&status) {
         return match Payload::parse(text) {
-            Ok(answer) => Said::Yes(answer),
-            Err(error) => Said::Nothing(format!(
+            Ok(answer) => GatewayResult::Yes(answer),
+            Err(error) => GatewayResult::Nothing(format!(
                 "the payment gateway answered {status} with what is no JSON: {error}"
             )),
         };
@@ -118,8 +123,8 @@ fn proved(status: u16, body: Vec<u8>) -> Said {
         } else {
             code
         };
-        Said::No(Failure::permanent(&code, message))
+        GatewayResult::No(Failure::permanent(&code, message))
     } else {
-        Said::Nothing(format!("the payment gateway answered {status}: {message}"))
+        GatewayResult::Nothing(format!("the payment gateway answered {status}: {message}"))
     }
 }

@@ -1,9 +1,9 @@
 //! Worker `pay`: charges the card. Compensated: the charge is refunded. Through a gateway, or inside the worker.
 
 mod client;
-mod inside;
-mod outside;
+mod external;
+mod transactional;
 
 pub use client::GatewayUrlError;
-pub use inside::PayInside;
-pub use outside::Pay;
+pub use external::Pay;
+pub use transactional::PayTransactional;

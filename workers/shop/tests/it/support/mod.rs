@@ -318,14 +318,14 @@ pub struct Running {
 
 impl Running {
     pub async fn start(spec: saga_worker::WorkerSpec, home: &Home) -> Self {
-        Self::start_with(spec, home, saga_worker::Settings::default(), &[]).await
+        Self::start_with(spec, home, saga_worker::WorkerSettings::default(), &[]).await
     }
 
     /// With commands that are there before it begins, so that they are one batch.
     pub async fn start_with(
         spec: saga_worker::WorkerSpec,
         home: &Home,
-        settings: saga_worker::Settings,
+        settings: saga_worker::WorkerSettings,
         first: &[Command],
     ) -> Self {
         let shutdown = tokio_util::sync::CancellationToken::new();

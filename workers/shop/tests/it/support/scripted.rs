@@ -3,16 +3,17 @@
 use async_trait::async_trait;
 use saga_protocol::Payload;
 use saga_protocol::message::{Command, CommandInput};
-use saga_worker::ledger::Script;
+use saga_worker::ledger::Migration;
 use saga_worker::{
-    CallKey, Called, ExternalHandler, Handler, Outcome, Trouble, Tx, Voided, Work, WorkerSpec,
+    CallKey, CallOutcome, ExternalHandler, Handler, HandlerError, Outcome, Tx, VoidOutcome, Work,
+    WorkerSpec,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-const EFFECTS: Script = Script {
+const EFFECTS: Migration = Migration {
     version: 901,
     name: "effects",
     postgres: "create table effects (saga_id uuid primary key, what text not null)",
@@ -34,7 +35,7 @@ pub fn told(command: &Command, what: &str) -> Command {
     }
 }
 
-fn say(command: &Command) -> Result<Outcome, Trouble> {
+fn say(command: &Command) -> Result<Outcome, HandlerError> {
     Ok(
         match command
             .input
@@ -56,7 +57,7 @@ fn say(command: &Command) -> Result<Outcome, Trouble> {
 
 #[async_trait]
 impl Handler for Scripted {
-    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, Trouble> {
+    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
         tx.sql("insert into effects (saga_id, what) values ($1, 'made')")
             .bind(command.saga_id)
             .execute()
@@ -75,7 +76,7 @@ impl Handler for Scripted {
         command: &Command,
         _: &Payload,
         tx: &mut Tx,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Outcome, HandlerError> {
         tx.sql("delete from effects where saga_id = $1")
             .bind(command.saga_id)
             .execute()
@@ -85,11 +86,11 @@ impl Handler for Scripted {
 }
 
 pub fn scripted() -> WorkerSpec {
-    let (work, scripts) = (Work::Inside(Arc::new(Scripted)), vec![EFFECTS]);
+    let (work, migrations) = (Work::Transactional(Arc::new(Scripted)), vec![EFFECTS]);
     WorkerSpec {
         name: "scripted".to_owned(),
         work,
-        scripts,
+        migrations,
         serves: Vec::new(),
     }
 }
@@ -128,11 +129,11 @@ pub enum Plan {
 
 impl World {
     pub fn spec(self: &Arc<Self>) -> WorkerSpec {
-        let work = Work::Outside(Arc::clone(self) as Arc<dyn ExternalHandler>);
+        let work = Work::External(Arc::clone(self) as Arc<dyn ExternalHandler>);
         WorkerSpec {
             name: "outside".to_owned(),
             work,
-            scripts: Vec::new(),
+            migrations: Vec::new(),
             serves: Vec::new(),
         }
     }
@@ -163,16 +164,16 @@ impl World {
         self.plan.lock().unwrap().pop().unwrap_or(Plan::Works)
     }
 
-    async fn call(&self, key: &CallKey, effect: impl Fn()) -> Called {
+    async fn call(&self, key: &CallKey, effect: impl Fn()) -> CallOutcome {
         match self.next(key) {
-            Plan::UnknownBefore => Called::unknown("refused"),
+            Plan::UnknownBefore => CallOutcome::unknown("refused"),
             Plan::UnknownAfter => {
                 effect();
-                Called::unknown("timed out")
+                CallOutcome::unknown("timed out")
             }
-            Plan::Failed => Called::failed("declined", "no"),
-            Plan::Again => Called::again("broken", "not under this key"),
-            Plan::Later => Called::later("busy", Duration::from_secs(5)),
+            Plan::Failed => CallOutcome::failed("declined", "no"),
+            Plan::Again => CallOutcome::again("broken", "not under this key"),
+            Plan::Later => CallOutcome::later("busy", Duration::from_secs(5)),
             Plan::Panic => panic!("told to"),
             Plan::HangBefore => self.hang().await,
             Plan::HangAfter => {
@@ -181,12 +182,12 @@ impl World {
             }
             Plan::Works => {
                 effect();
-                Called::done(serde_json::json!({ "charge": key.text }))
+                CallOutcome::done(serde_json::json!({ "charge": key.text }))
             }
         }
     }
 
-    async fn hang(&self) -> Called {
+    async fn hang(&self) -> CallOutcome {
         self.hanging.notify_one();
         std::future::pending().await
     }
@@ -194,10 +195,10 @@ impl World {
 
 #[async_trait]
 impl ExternalHandler for World {
-    async fn execute(&self, _: &Command, key: &CallKey) -> Called {
+    async fn execute(&self, _: &Command, key: &CallKey) -> CallOutcome {
         // An honest other side: a key that was voided, or charged, gets its answer again.
         if self.voided.lock().unwrap().contains(&key.text) {
-            return Called::failed("voided", "never");
+            return CallOutcome::failed("voided", "never");
         }
         let charge = || {
             self.charged
@@ -209,7 +210,7 @@ impl ExternalHandler for World {
         self.call(key, charge).await
     }
 
-    async fn compensate(&self, _: &Command, output: &Payload, key: &CallKey) -> Called {
+    async fn compensate(&self, _: &Command, output: &Payload, key: &CallKey) -> CallOutcome {
         let charge = output.get().to_owned();
         self.call(key, || {
             let mut refunded = self.refunded.lock().unwrap();
@@ -220,14 +221,14 @@ impl ExternalHandler for World {
         .await
     }
 
-    async fn void(&self, _: &Command, key: &CallKey) -> Voided {
+    async fn void(&self, _: &Command, key: &CallKey) -> VoidOutcome {
         if !self.can_void.load(std::sync::atomic::Ordering::SeqCst) {
-            return Voided::Unsupported;
+            return VoidOutcome::Unsupported;
         }
         if self.charged.lock().unwrap().contains_key(&key.text) {
-            return Voided::Happened(serde_json::json!({ "charge": key.text }).into());
+            return VoidOutcome::Happened(serde_json::json!({ "charge": key.text }).into());
         }
         self.voided.lock().unwrap().push(key.text.clone());
-        Voided::Never
+        VoidOutcome::Never
     }
 }

@@ -1,9 +1,9 @@
 //! A batch whose effects are in the worker's own database: rows, handlers and outcomes in one transaction.
 
-use super::context::{Context, InLedger, today};
-use super::hold::InFlight;
-use super::run_handlers::{Ran, Task, one, together};
-use super::steps::{Step, decide, keys};
+use super::batch::{Step, decide, keys};
+use super::call_handler::{HandlerRun, Task, one, together};
+use super::context::{Context, LedgerTx, today};
+use super::saga_locks::InFlight;
 use crate::handler::Handler;
 use crate::ledger::{Tx, take, write};
 use crate::outcome::Outcome;
@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 /// Does a batch: commit, then replies, then acknowledgements.
 pub async fn run(context: &Context, handler: &Arc<dyn Handler>, batch: Vec<InFlight>) {
-    let batch = context.put_old_away(batch).await;
-    for (piece, mut replies) in context.in_pieces(batch, &Inside(handler)).await {
+    let batch = context.dead_letter_expired(batch).await;
+    for (piece, mut replies) in context.run_with_bisection(batch, &Inside(handler)).await {
         let reply = |one: InFlight| {
             replies
                 .remove(&one.command.saga_id)
@@ -38,7 +38,7 @@ struct Inside<'a>(&'a Arc<dyn Handler>);
 type Replies = HashMap<Uuid, Reply>;
 
 #[async_trait]
-impl InLedger for Inside<'_> {
+impl LedgerTx for Inside<'_> {
     type Made = Replies;
 
     /// First with all handlers in one go. If one of them fails, all is taken back, and they run one by one, each behind
@@ -104,7 +104,7 @@ async fn run_together(
             output,
         };
         let tasks: Vec<Task<'_>> = open.iter().zip(&outputs).map(task).collect();
-        let Ran::Answered(outcomes) = together(handler, action, &tasks, tx).await? else {
+        let HandlerRun::Ok(outcomes) = together(handler, action, &tasks, tx).await? else {
             return Ok(false);
         };
         let now = time_for(&outcomes, tx).await?;
@@ -138,11 +138,11 @@ async fn run_one_by_one(
             output: &output,
         };
         let outcome = match one(handler, step.command.action, task, tx).await? {
-            Ran::Answered(outcome) if outcome.has_effect() => {
+            HandlerRun::Ok(outcome) if outcome.has_effect() => {
                 tx.release_savepoint().await?;
                 outcome
             }
-            Ran::Answered(outcome) | Ran::Spoiled(outcome) => {
+            HandlerRun::Ok(outcome) | HandlerRun::RolledBack(outcome) => {
                 tx.back_to_savepoint().await?;
                 let command = step.command;
                 let (saga, step) = (command.saga_id, command.step.as_str());

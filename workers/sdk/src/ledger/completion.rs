@@ -1,6 +1,6 @@
 //! B5: how a step that was taken on comes to its end, in the transaction of the effect itself.
 
-use super::rows::{self, Key};
+use super::entries::{self as rows, Key};
 use super::tx::Tx;
 use saga_protocol::Failure;
 use saga_protocol::ledger::{self, RecordedReply};
@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 /// How a step that was taken on has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finish {
+pub enum Completion {
     /// It is done, with that output.
     Completed(Payload),
     /// It will not be done; nothing of it stands.
     Failed(Failure),
 }
 
-impl Finish {
+impl Completion {
     pub(crate) fn into_answer(self) -> RecordedReply {
         match self {
             Self::Completed(output) => RecordedReply::completed(output),
@@ -35,7 +35,7 @@ pub async fn finish(
     tx: &mut Tx,
     saga_id: Uuid,
     step: &str,
-    finish: Finish,
+    finish: Completion,
 ) -> Result<bool, sqlx::Error> {
     let key = Key {
         saga_id,

@@ -5,7 +5,7 @@ pub const FLAKY: u32 = 2;
 
 /// How a charge, or its refund, is to behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum Behaviour {
     /// It works.
     Good,
     /// It is refused for good.
@@ -21,22 +21,22 @@ pub enum Manner {
 }
 
 /// How a charge with this token behaves.
-pub fn charging(token: &str) -> Manner {
+pub fn charging(token: &str) -> Behaviour {
     match token {
-        "tok_declined" => Manner::Declined,
-        "tok_flaky" => Manner::Flaky,
-        "tok_slow" => Manner::Slow,
-        "tok_lost" => Manner::Lost,
-        "tok_outage" => Manner::Outage,
-        _ => Manner::Good,
+        "tok_declined" => Behaviour::Declined,
+        "tok_flaky" => Behaviour::Flaky,
+        "tok_slow" => Behaviour::Slow,
+        "tok_lost" => Behaviour::Lost,
+        "tok_outage" => Behaviour::Outage,
+        _ => Behaviour::Good,
     }
 }
 
 /// How the refund of a charge with this token behaves.
-pub fn refunding(token: &str) -> Manner {
+pub fn refunding(token: &str) -> Behaviour {
     match token {
-        "tok_refund_flaky" => Manner::Flaky,
-        "tok_refund_never" => Manner::Outage,
-        _ => Manner::Good,
+        "tok_refund_flaky" => Behaviour::Flaky,
+        "tok_refund_never" => Behaviour::Outage,
+        _ => Behaviour::Good,
     }
 }

@@ -1,13 +1,13 @@
 //! A batch whose effects are outside the database (A3): rows are committed as intended, then calls are made with no
 //! transaction open, then what became of them is committed, in the order in which it becomes known.
 
-use super::context::{Context, InLedger, today};
-use super::hold::InFlight;
-use super::run_handlers::said;
-use super::steps::{decide, keys};
+use super::batch::{decide, keys};
+use super::call_handler::said;
+use super::context::{Context, LedgerTx, today};
+use super::saga_locks::InFlight;
 use crate::handler::{CallKey, ExternalHandler};
 use crate::ledger::{lock, take, write};
-use crate::outcome::{Called, Voided, over_limit};
+use crate::outcome::{CallOutcome, VoidOutcome, over_limit};
 use async_trait::async_trait;
 use futures::FutureExt;
 use saga_protocol::Failure;
@@ -24,9 +24,9 @@ use uuid::Uuid;
 
 /// Does a batch.
 pub async fn run(context: &Arc<Context>, handler: &Arc<dyn ExternalHandler>, batch: Vec<InFlight>) {
-    let batch = context.put_old_away(batch).await;
+    let batch = context.dead_letter_expired(batch).await;
     let mut calls = JoinSet::new();
-    let pieces = context.in_pieces(batch, &Plan).await;
+    let pieces = context.run_with_bisection(batch, &Plan).await;
     send_out(context, handler, &mut calls, pieces).await;
     while let Some(first) = calls.join_next().await {
         let mut known: Vec<_> = first.into_iter().collect();
@@ -39,7 +39,7 @@ pub async fn run(context: &Arc<Context>, handler: &Arc<dyn ExternalHandler>, bat
             outcomes.0.insert(one.command.saga_id, known);
             batch.push(one);
         }
-        let pieces = context.in_pieces(batch, &outcomes).await;
+        let pieces = context.run_with_bisection(batch, &outcomes).await;
         send_out(context, handler, &mut calls, pieces).await;
     }
 }
@@ -60,7 +60,7 @@ struct Planned {
 /// What became of a call.
 struct Known {
     call: Call,
-    called: Called,
+    called: CallOutcome,
 }
 
 type Nexts = HashMap<Uuid, Next>;
@@ -107,17 +107,23 @@ async fn make(
         }
     };
     let called = AssertUnwindSafe(calling).catch_unwind().await;
-    let called = called.unwrap_or_else(|panic| Called::unknown(said(panic.as_ref())));
+    let called = called.unwrap_or_else(|panic| CallOutcome::unknown(said(panic.as_ref())));
     Known { call, called }
 }
 
 /// Voids the action by its key, or repeats it with that key: either way the answer is definite, or unknown still.
-async fn make_known(handler: &dyn ExternalHandler, command: &Command, key: &CallKey) -> Called {
+async fn make_known(
+    handler: &dyn ExternalHandler,
+    command: &Command,
+    key: &CallKey,
+) -> CallOutcome {
     match handler.void(command, key).await {
-        Voided::Never => Called::Failed(Failure::permanent(code::REVOKED, "its key is void")),
-        Voided::Happened(output) => Called::Done(output),
-        Voided::Unknown(reason) => Called::Unknown(reason),
-        Voided::Unsupported => handler.execute(command, key).await,
+        VoidOutcome::Never => {
+            CallOutcome::Failed(Failure::permanent(code::REVOKED, "its key is void"))
+        }
+        VoidOutcome::Happened(output) => CallOutcome::Done(output),
+        VoidOutcome::Unknown(reason) => CallOutcome::Unknown(reason),
+        VoidOutcome::Unsupported => handler.execute(command, key).await,
     }
 }
 
@@ -125,7 +131,7 @@ async fn make_known(handler: &dyn ExternalHandler, command: &Command, key: &Call
 struct Plan;
 
 #[async_trait]
-impl InLedger for Plan {
+impl LedgerTx for Plan {
     type Made = Nexts;
 
     async fn attempt(&self, context: &Context, batch: &[&Command]) -> Result<Nexts, sqlx::Error> {
@@ -168,7 +174,7 @@ fn next(entry: &LedgerEntry, decision: LedgerDecision) -> Next {
 struct Outcomes(HashMap<Uuid, Known>);
 
 #[async_trait]
-impl InLedger for Outcomes {
+impl LedgerTx for Outcomes {
     type Made = Nexts;
 
     async fn attempt(&self, context: &Context, batch: &[&Command]) -> Result<Nexts, sqlx::Error> {
@@ -196,18 +202,20 @@ impl InLedger for Outcomes {
 }
 
 /// What became of a call in the words of the ledger.
-fn end(called: Called) -> CallResult {
+fn end(called: CallOutcome) -> CallResult {
     match called {
         // What has happened has happened, and is undone the same way without its output.
-        Called::Done(output) if over_limit(&output).is_some() => {
+        CallOutcome::Done(output) if over_limit(&output).is_some() => {
             CallResult::Completed(Payload::null())
         }
-        Called::Done(output) => CallResult::Completed(output),
-        Called::Failed(failure) | Called::Again(failure) => CallResult::Failed(failure.truncated()),
-        Called::Later { reason, after } => CallResult::Deferred {
+        CallOutcome::Done(output) => CallResult::Completed(output),
+        CallOutcome::Failed(failure) | CallOutcome::Again(failure) => {
+            CallResult::Failed(failure.truncated())
+        }
+        CallOutcome::Later { reason, after } => CallResult::Deferred {
             reason,
             retry_after: after,
         },
-        Called::Unknown(reason) => CallResult::Unknown(reason),
+        CallOutcome::Unknown(reason) => CallResult::Unknown(reason),
     }
 }

@@ -1,8 +1,8 @@
 //! Calling handlers, whatever they do: an error or a panic becomes an answer, or spoils the set it was made in.
 
-use crate::handler::{Handler, Undo};
+use crate::handler::{Compensation, Handler};
 use crate::ledger::Tx;
-use crate::outcome::{Outcome, Trouble};
+use crate::outcome::{HandlerError, Outcome};
 use futures::FutureExt;
 use saga_protocol::Payload;
 use saga_protocol::message::{Command, code};
@@ -20,11 +20,11 @@ pub struct Task<'a> {
 }
 
 /// What became of calling a handler.
-pub enum Ran<T> {
+pub enum HandlerRun<T> {
     /// It answered.
-    Answered(T),
+    Ok(T),
     /// It could not, and what it wrote must be taken back.
-    Spoiled(Outcome),
+    RolledBack(Outcome),
 }
 
 /// Does all of them, of one direction, in one transaction. `Spoiled`: one of them failed in a way that leaves a trace,
@@ -37,48 +37,50 @@ pub async fn together(
     action: Action,
     tasks: &[Task<'_>],
     tx: &mut Tx,
-) -> Result<Ran<Vec<Outcome>>, sqlx::Error> {
+) -> Result<HandlerRun<Vec<Outcome>>, sqlx::Error> {
     let whole = match action {
         Action::Execute => {
             let commands: Vec<&Command> = tasks.iter().map(|task| task.command).collect();
-            caught(handler.execute_all(&commands, tx)).await?
+            catch_panic(handler.execute_all(&commands, tx)).await?
         }
         Action::Compensate => {
-            let undos: Vec<Undo<'_>> = tasks
+            let undos: Vec<Compensation<'_>> = tasks
                 .iter()
-                .map(|task| Undo {
+                .map(|task| Compensation {
                     command: task.command,
                     output: task.output,
                 })
                 .collect();
-            caught(handler.compensate_all(&undos, tx)).await?
+            catch_panic(handler.compensate_all(&undos, tx)).await?
         }
     };
     match whole {
-        Ran::Spoiled(outcome) => return Ok(Ran::Spoiled(outcome)),
-        Ran::Answered(Some(outcomes)) if outcomes.len() != tasks.len() => {
+        HandlerRun::RolledBack(outcome) => return Ok(HandlerRun::RolledBack(outcome)),
+        HandlerRun::Ok(Some(outcomes)) if outcomes.len() != tasks.len() => {
             let message = format!(
                 "{} commands were answered with {} outcomes",
                 tasks.len(),
                 outcomes.len()
             );
-            return Ok(Ran::Spoiled(Outcome::retry(message)));
+            return Ok(HandlerRun::RolledBack(Outcome::retry(message)));
         }
-        Ran::Answered(Some(outcomes)) => {
+        HandlerRun::Ok(Some(outcomes)) => {
             // What the set left out it has not written; what it wrote must be allowed to stand.
             let spoiled = outcomes.iter().find_map(|outcome| refused(action, outcome));
-            return Ok(spoiled.map_or(Ran::Answered(outcomes), Ran::Spoiled));
+            return Ok(spoiled.map_or(HandlerRun::Ok(outcomes), HandlerRun::RolledBack));
         }
-        Ran::Answered(None) => {}
+        HandlerRun::Ok(None) => {}
     }
     let mut outcomes = Vec::with_capacity(tasks.len());
     for task in tasks {
         match one(handler, action, *task, tx).await? {
-            Ran::Answered(outcome) if outcome.has_effect() => outcomes.push(outcome),
-            Ran::Answered(outcome) | Ran::Spoiled(outcome) => return Ok(Ran::Spoiled(outcome)),
+            HandlerRun::Ok(outcome) if outcome.has_effect() => outcomes.push(outcome),
+            HandlerRun::Ok(outcome) | HandlerRun::RolledBack(outcome) => {
+                return Ok(HandlerRun::RolledBack(outcome));
+            }
         }
     }
-    Ok(Ran::Answered(outcomes))
+    Ok(HandlerRun::Ok(outcomes))
 }
 
 /// Does one of them. Whatever is not `Answered` with an effect must be taken back.
@@ -90,16 +92,18 @@ pub async fn one(
     action: Action,
     task: Task<'_>,
     tx: &mut Tx,
-) -> Result<Ran<Outcome>, sqlx::Error> {
+) -> Result<HandlerRun<Outcome>, sqlx::Error> {
     let ran = match action {
-        Action::Execute => caught(handler.execute(task.command, tx)).await?,
-        Action::Compensate => caught(handler.compensate(task.command, task.output, tx)).await?,
+        Action::Execute => catch_panic(handler.execute(task.command, tx)).await?,
+        Action::Compensate => {
+            catch_panic(handler.compensate(task.command, task.output, tx)).await?
+        }
     };
     Ok(match ran {
-        Ran::Answered(outcome) => {
-            refused(action, &outcome).map_or(Ran::Answered(outcome), Ran::Spoiled)
+        HandlerRun::Ok(outcome) => {
+            refused(action, &outcome).map_or(HandlerRun::Ok(outcome), HandlerRun::RolledBack)
         }
-        Ran::Spoiled(outcome) => Ran::Spoiled(outcome),
+        HandlerRun::RolledBack(outcome) => HandlerRun::RolledBack(outcome),
     })
 }
 
@@ -119,16 +123,16 @@ fn refused(action: Action, outcome: &Outcome) -> Option<Outcome> {
 ///
 /// # Errors
 /// If the database is gone.
-pub async fn caught<T>(
-    run: impl Future<Output = Result<T, Trouble>> + Send,
-) -> Result<Ran<T>, sqlx::Error> {
+pub async fn catch_panic<T>(
+    run: impl Future<Output = Result<T, HandlerError>> + Send,
+) -> Result<HandlerRun<T>, sqlx::Error> {
     match AssertUnwindSafe(run).catch_unwind().await {
-        Ok(Ok(value)) => Ok(Ran::Answered(value)),
+        Ok(Ok(value)) => Ok(HandlerRun::Ok(value)),
         Ok(Err(trouble)) => match trouble.outage() {
             Ok(outage) => Err(outage),
-            Err(trouble) => Ok(Ran::Spoiled(trouble.into_outcome())),
+            Err(trouble) => Ok(HandlerRun::RolledBack(trouble.into_outcome())),
         },
-        Err(panic) => Ok(Ran::Spoiled(Outcome::Retry(Failure::retryable(
+        Err(panic) => Ok(HandlerRun::RolledBack(Outcome::Retry(Failure::retryable(
             code::PANICKED,
             said(panic.as_ref()),
         )))),

@@ -1,9 +1,9 @@
 //! Reading the books of all sides.
 
 use super::effects::Effects;
-use crate::gateway::Book;
+use crate::gateway::ChargeReport;
 use crate::handlers::NAMES;
-use crate::tables::books::{effects as page_of_effects, ledger as page_of_ledger};
+use crate::tables::reconcile::{effects as page_of_effects, ledger as page_of_ledger};
 use saga_worker::ledger::{Ledger, LedgerTarget};
 use serde::Deserialize;
 use std::time::Duration;
@@ -88,7 +88,7 @@ async fn read_worker(
 /// If it does not answer.
 pub async fn read_gateway(url: &str, effects: &mut Effects) -> Result<(), ReadError> {
     let address = format!("{}/books", url.trim_end_matches('/'));
-    let book: Book = get(&address)
+    let book: ChargeReport = get(&address)
         .await
         .map_err(|error| ReadError::Http(address, error))?;
     effects.with_gateway();

@@ -39,7 +39,7 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
 
 /// Whether no command can be at fault for an error of the ledger's own statements: an outage, or tables that are not as
 /// this build needs them. (A handler's statements may well be wrong.)
-pub fn is_no_commands_fault(error: &sqlx::Error) -> bool {
+pub fn is_retryable(error: &sqlx::Error) -> bool {
     let missing = |error: &dyn sqlx::error::DatabaseError| {
         error.code().is_some_and(|code| code.starts_with(MISSING))
     };

@@ -6,17 +6,17 @@ use async_trait::async_trait;
 use saga_protocol::Payload;
 use saga_protocol::message::Command;
 use saga_worker::ledger::Tx;
-use saga_worker::{Handler, Undo};
-use saga_worker::{Outcome, Trouble};
+use saga_worker::{Compensation, Handler};
+use saga_worker::{HandlerError, Outcome};
 use uuid::Uuid;
 
 /// The handler. It approves every payment but that of the token `tok_declined`.
 #[derive(Debug)]
-pub struct PayInside;
+pub struct PayTransactional;
 
 #[async_trait]
-impl Handler for PayInside {
-    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, Trouble> {
+impl Handler for PayTransactional {
+    async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
         let outcomes = self.execute_all(&[command], tx).await?.unwrap_or_default();
         Ok(outcomes
             .into_iter()
@@ -29,7 +29,7 @@ impl Handler for PayInside {
         command: &Command,
         _: &Payload,
         tx: &mut Tx,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Outcome, HandlerError> {
         pay::refund(tx, &[command.saga_id]).await?;
         Ok(Outcome::Done(Payload::empty()))
     }
@@ -38,7 +38,7 @@ impl Handler for PayInside {
         &self,
         commands: &[&Command],
         tx: &mut Tx,
-    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+    ) -> Result<Option<Vec<Outcome>>, HandlerError> {
         let (payments, outcomes) = sift(commands, payment);
         pay::charge(tx, &payments).await?;
         Ok(Some(fill(outcomes, payments.iter().map(output))))
@@ -46,9 +46,9 @@ impl Handler for PayInside {
 
     async fn compensate_all(
         &self,
-        undos: &[Undo<'_>],
+        undos: &[Compensation<'_>],
         tx: &mut Tx,
-    ) -> Result<Option<Vec<Outcome>>, Trouble> {
+    ) -> Result<Option<Vec<Outcome>>, HandlerError> {
         let sagas: Vec<Uuid> = undos.iter().map(|undo| undo.command.saga_id).collect();
         pay::refund(tx, &sagas).await?;
         Ok(Some(

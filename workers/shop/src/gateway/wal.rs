@@ -1,7 +1,7 @@
 //! The books on disk: one line of JSON for each key that got its answer, appended before the answer goes out. It
 //! survives the process, however it ends; a power failure may cost its last lines.
 
-use super::books::{Books, Entry};
+use super::charges::{Charges, Entry};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -16,15 +16,15 @@ struct Line {
 
 /// The file, open for appending.
 #[derive(Debug)]
-pub struct Journal(File);
+pub struct Wal(File);
 
-impl Journal {
+impl Wal {
     /// Reads what is there into the books. A last line that was cut off is cut away; any other that cannot be read is
     /// an error.
     ///
     /// # Errors
     /// If the file cannot be read or written, or is no journal.
-    pub fn open(path: &Path, books: &mut Books) -> io::Result<Self> {
+    pub fn open(path: &Path, books: &mut Charges) -> io::Result<Self> {
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -75,14 +75,14 @@ mod tests {
             currency: "EUR".to_owned(),
             token: "tok_visa".to_owned(),
         };
-        let mut journal = Journal::open(&path, &mut Books::default()).unwrap();
+        let mut journal = Wal::open(&path, &mut Charges::default()).unwrap();
         journal
             .append("a", &Entry::Charged(request.clone()))
             .unwrap();
         journal.0.write_all(b"{\"key\":\"b\",").unwrap();
         for _ in 0..2 {
-            let mut books = Books::default();
-            let mut journal = Journal::open(&path, &mut books).unwrap();
+            let mut books = Charges::default();
+            let mut journal = Wal::open(&path, &mut books).unwrap();
             assert_eq!(books.entry("a"), Some(&Entry::Charged(request.clone())));
             assert_eq!(books.entry("b"), None);
             journal.append("c", &Entry::Voided).unwrap();

@@ -1,13 +1,13 @@
 //! Payments through a gateway: each call with its idempotency key, and nothing assumed of a call without an answer.
 
-use super::client::{Client, GatewayUrlError, Said};
+use super::client::{Client, GatewayResult, GatewayUrlError};
 use crate::handlers::input::OrderInput;
 use async_trait::async_trait;
 use saga_protocol::Action;
 use saga_protocol::Payload;
 use saga_protocol::message::Command;
 use saga_worker::{CallKey, ExternalHandler};
-use saga_worker::{Called, Outcome, Voided};
+use saga_worker::{CallOutcome, Outcome, VoidOutcome};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -45,42 +45,42 @@ impl Pay {
 
 #[async_trait]
 impl ExternalHandler for Pay {
-    async fn execute(&self, command: &Command, key: &CallKey) -> Called {
+    async fn execute(&self, command: &Command, key: &CallKey) -> CallOutcome {
         let input = match OrderInput::of(command) {
             Ok(input) => input,
-            Err(Outcome::Failed(failure)) => return Called::Failed(failure),
-            Err(_) => return Called::unknown("the input cannot be read"),
+            Err(Outcome::Failed(failure)) => return CallOutcome::Failed(failure),
+            Err(_) => return CallOutcome::unknown("the input cannot be read"),
         };
         let (amount, currency) = input.price(command);
         let body = json!({ "amount": amount, "currency": currency, "token": input.payment.token });
         match self.gateway.post("/charges", &key.text, &body).await {
-            Said::Yes(answer) => Called::Done(answer),
-            Said::No(failure) => Called::Failed(failure),
-            Said::Nothing(reason) => Called::unknown(reason),
+            GatewayResult::Yes(answer) => CallOutcome::Done(answer),
+            GatewayResult::No(failure) => CallOutcome::Failed(failure),
+            GatewayResult::Nothing(reason) => CallOutcome::unknown(reason),
         }
     }
 
-    async fn compensate(&self, command: &Command, output: &Payload, key: &CallKey) -> Called {
+    async fn compensate(&self, command: &Command, output: &Payload, key: &CallKey) -> CallOutcome {
         let Ok(Charge {
             charge,
             amount,
             currency,
         }) = output.decode()
         else {
-            return Called::unknown(format!(
+            return CallOutcome::unknown(format!(
                 "the ledger has no charge to refund for {}",
                 command.saga_id
             ));
         };
         let body = json!({ "charge": charge, "amount": amount, "currency": currency });
         match self.gateway.post("/refunds", &key.text, &body).await {
-            Said::Yes(answer) => Called::Done(answer),
-            Said::No(failure) => Called::Failed(failure),
-            Said::Nothing(reason) => Called::unknown(reason),
+            GatewayResult::Yes(answer) => CallOutcome::Done(answer),
+            GatewayResult::No(failure) => CallOutcome::Failed(failure),
+            GatewayResult::Nothing(reason) => CallOutcome::unknown(reason),
         }
     }
 
-    async fn void(&self, _: &Command, key: &CallKey) -> Voided {
+    async fn void(&self, _: &Command, key: &CallKey) -> VoidOutcome {
         debug_assert_eq!(key.action, Action::Execute, "what is voided is a charge");
         let own_key = format!("{}:void", key.text);
         match self
@@ -88,15 +88,17 @@ impl ExternalHandler for Pay {
             .post("/voids", &own_key, &json!({ "key": key.text }))
             .await
         {
-            Said::Yes(answer) => match answer.decode::<Void>() {
-                Ok(Void { charge: None }) => Voided::Never,
+            GatewayResult::Yes(answer) => match answer.decode::<Void>() {
+                Ok(Void { charge: None }) => VoidOutcome::Never,
                 Ok(Void {
                     charge: Some(charge),
-                }) => Voided::Happened(charge),
-                Err(error) => Voided::Unknown(format!("the gateway's answer is no void: {error}")),
+                }) => VoidOutcome::Happened(charge),
+                Err(error) => {
+                    VoidOutcome::Unknown(format!("the gateway's answer is no void: {error}"))
+                }
             },
-            Said::No(failure) => Voided::Unknown(failure.message),
-            Said::Nothing(reason) => Voided::Unknown(reason),
+            GatewayResult::No(failure) => VoidOutcome::Unknown(failure.message),
+            GatewayResult::Nothing(reason) => VoidOutcome::Unknown(reason),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the gateway has charged, refunded and voided, by idempotency key: pure, the independent books of a test.
 
-use super::token::{FLAKY, Manner, charging, refunding};
+use super::behaviour::{Behaviour, FLAKY, charging, refunding};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ pub enum Refusal {
 
 /// All that the gateway knows.
 #[derive(Debug, Default)]
-pub struct Books {
+pub struct Charges {
     entries: BTreeMap<String, Entry>,
     /// The key under which a charge was refunded, by the charge's key.
     refunds: BTreeMap<String, String>,
@@ -86,7 +86,7 @@ pub struct Books {
 
 /// The books, as `GET /books` shows them: what happened under each key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Book {
+pub struct ChargeReport {
     /// By idempotency key.
     pub charges: BTreeMap<String, ChargeRequest>,
     /// By the key of the charge refunded.
@@ -102,7 +102,7 @@ fn charge_id(key: &str) -> String {
     format!("ch_{key}")
 }
 
-impl Books {
+impl Charges {
     /// Writes down what a journal says.
     pub fn restore(&mut self, key: String, entry: Entry) {
         if let Entry::Refunded(request) = &entry
@@ -121,13 +121,13 @@ impl Books {
         &mut self,
         key: &str,
         request: &ChargeRequest,
-    ) -> Result<(Charge, Manner), Refusal> {
+    ) -> Result<(Charge, Behaviour), Refusal> {
         match self.entries.get(key) {
             Some(Entry::Charged(before)) if before == request => {
-                let late = if charging(&request.token) == Manner::Slow {
-                    Manner::Slow
+                let late = if charging(&request.token) == Behaviour::Slow {
+                    Behaviour::Slow
                 } else {
-                    Manner::Good
+                    Behaviour::Good
                 };
                 return Ok((answer(key, request), late));
             }
@@ -138,7 +138,7 @@ impl Books {
         }
         let manner = charging(&request.token);
         self.may_proceed(key, manner)?;
-        if manner == Manner::Declined {
+        if manner == Behaviour::Declined {
             self.entries
                 .insert(key.to_owned(), Entry::Declined(request.clone()));
             return Err(Refusal::Declined);
@@ -146,11 +146,11 @@ impl Books {
         self.entries
             .insert(key.to_owned(), Entry::Charged(request.clone()));
         let first_is_lost =
-            manner == Manner::Lost && self.lost.insert(key.to_owned(), ()).is_none();
+            manner == Behaviour::Lost && self.lost.insert(key.to_owned(), ()).is_none();
         let travels = match manner {
-            Manner::Slow => Manner::Slow,
-            _ if first_is_lost => Manner::Lost,
-            _ => Manner::Good,
+            Behaviour::Slow => Behaviour::Slow,
+            _ if first_is_lost => Behaviour::Lost,
+            _ => Behaviour::Good,
         };
         Ok((answer(key, request), travels))
     }
@@ -215,8 +215,8 @@ impl Books {
     }
 
     /// All of it.
-    pub fn book(&self) -> Book {
-        let mut book = Book::default();
+    pub fn book(&self) -> ChargeReport {
+        let mut book = ChargeReport::default();
         for (key, entry) in &self.entries {
             match entry {
                 Entry::Charged(request) => drop(book.charges.insert(key.clone(), request.clone())),
@@ -231,13 +231,13 @@ impl Books {
         book
     }
 
-    fn may_proceed(&mut self, key: &str, manner: Manner) -> Result<(), Refusal> {
+    fn may_proceed(&mut self, key: &str, manner: Behaviour) -> Result<(), Refusal> {
         if self.entries.len() >= KEYS || self.failures.len() >= KEYS {
             return Err(Refusal::Full);
         }
         match manner {
-            Manner::Outage if !self.healed => Err(Refusal::Unavailable),
-            Manner::Flaky => {
+            Behaviour::Outage if !self.healed => Err(Refusal::Unavailable),
+            Behaviour::Flaky => {
                 let failures = self.failures.entry(key.to_owned()).or_default();
                 *failures += 1;
                 if *failures <= FLAKY {
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_key_is_charged_once_and_answers_the_same_for_ever() {
-        let mut books = Books::default();
+        let mut books = Charges::default();
         let first = books.charge("k", &asks("tok_visa")).unwrap();
         assert_eq!(books.charge("k", &asks("tok_visa")).unwrap(), first);
         assert_eq!(
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn tokens_behave_as_they_are_called() {
-        let mut books = Books::default();
+        let mut books = Charges::default();
         assert_eq!(
             books.charge("d", &asks("tok_declined")),
             Err(Refusal::Declined)
@@ -312,11 +312,11 @@ mod tests {
         assert_eq!(flaky, [false, false, true]);
         assert_eq!(
             books.charge("l", &asks("tok_lost")).unwrap().1,
-            Manner::Lost
+            Behaviour::Lost
         );
         assert_eq!(
             books.charge("l", &asks("tok_lost")).unwrap().1,
-            Manner::Good
+            Behaviour::Good
         );
         assert_eq!(
             books.charge("o", &asks("tok_outage")),
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_charge_is_refunded_once_whatever_the_key() {
-        let mut books = Books::default();
+        let mut books = Charges::default();
         assert_eq!(books.refund("r", &back("k")), Err(Refusal::NoSuchCharge));
         books.charge("k", &asks("tok_refund_flaky")).unwrap();
         let tries: Vec<bool> = (0..3)
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_voided_key_is_never_charged_and_a_charged_one_says_so() {
-        let mut books = Books::default();
+        let mut books = Charges::default();
         assert_eq!(books.void("k"), Ok(None));
         assert_eq!(books.charge("k", &asks("tok_visa")), Err(Refusal::Voided));
         let (charge, _) = books.charge("c", &asks("tok_visa")).unwrap();

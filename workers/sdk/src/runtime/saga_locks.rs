@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// What was taken and is not yet answered.
 #[derive(Debug, Default)]
-pub struct Hold {
+pub struct SagaLocks {
     inner: Mutex<Inner>,
     freed: Notify,
 }
@@ -30,7 +30,7 @@ pub struct InFlight {
     /// Where it lay.
     pub origin: Option<Origin>,
     ack: Ack,
-    busy: Busy,
+    busy: SagaGuard,
 }
 
 impl InFlight {
@@ -43,19 +43,19 @@ impl InFlight {
 
 /// Frees its saga when dropped, whatever the reason.
 #[derive(Debug)]
-struct Busy {
+struct SagaGuard {
     saga_id: Uuid,
-    hold: Arc<Hold>,
+    hold: Arc<SagaLocks>,
 }
 
-impl Drop for Busy {
+impl Drop for SagaGuard {
     fn drop(&mut self) {
         self.hold.lock().busy.remove(&self.saga_id);
         self.hold.freed.notify_one();
     }
 }
 
-impl Hold {
+impl SagaLocks {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here panics half-way, so a poisoned lock guards sound data.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -91,7 +91,7 @@ impl Hold {
                     envelope,
                     origin,
                     ack,
-                    busy: Busy {
+                    busy: SagaGuard {
                         saga_id,
                         hold: Arc::clone(self),
                     },
@@ -113,7 +113,7 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::steps::sample;
+    use crate::runtime::batch::sample;
 
     fn delivered(saga: u128, attempt: u32) -> Delivered {
         let command = Command {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a1_a_saga_is_in_one_batch_at_a_time_and_its_commands_keep_their_order() {
-        let hold = Arc::new(Hold::default());
+        let hold = Arc::new(SagaLocks::default());
         hold.push(vec![
             delivered(1, 1),
             delivered(1, 2),

@@ -1,10 +1,10 @@
 //! Steps that were taken on and end later (B5): their time comes, or somebody has ended them; either way the
 //! orchestrator is told until it has acknowledged the news.
 
+use super::call_handler::{HandlerRun, catch_panic};
 use super::context::Context;
-use super::run_handlers::{Ran, caught};
-use crate::handler::{Due, Handler, Work};
-use crate::ledger::{Finish, Key, Tx, due, is_outage, lock, told, write};
+use crate::handler::{DueStep, Handler, Work};
+use crate::ledger::{Completion, Key, Tx, due, is_outage, lock, told, write};
 use saga_protocol::Time;
 use saga_protocol::ledger::{self, LedgerEntry};
 use saga_protocol::message::{Envelope, Reply};
@@ -54,7 +54,7 @@ async fn end_what_is_due(context: &Context) -> Result<usize, sqlx::Error> {
     let now = tx.now().await?;
     entries.retain(|entry| entry.due_at.is_some_and(|at| at <= now));
     let looked_at = entries.len();
-    if let Work::Inside(handler) = &context.work {
+    if let Work::Transactional(handler) = &context.work {
         end(context, handler.as_ref(), &mut entries, now, &mut tx).await?;
     }
     write(&mut tx, &entries).await?;
@@ -125,21 +125,21 @@ async fn finish(
     now: Time,
     tx: &mut Tx,
 ) -> Result<Option<String>, sqlx::Error> {
-    let due: Vec<Due> = waiting
+    let due: Vec<DueStep> = waiting
         .iter()
-        .map(|entry| Due {
+        .map(|entry| DueStep {
             saga_id: entry.saga_id,
             step: entry.step.clone(),
             output: entry.output(),
         })
         .collect();
     tx.savepoint().await?;
-    let finishes: Vec<Finish> = match caught(handler.finish(&due, tx)).await? {
-        Ran::Answered(finishes) if finishes.len() == due.len() => finishes,
-        Ran::Answered(finishes) => {
+    let finishes: Vec<Completion> = match catch_panic(handler.finish(&due, tx)).await? {
+        HandlerRun::Ok(finishes) if finishes.len() == due.len() => finishes,
+        HandlerRun::Ok(finishes) => {
             return taken_back(tx, format!("{} answers for {}", finishes.len(), due.len())).await;
         }
-        Ran::Spoiled(outcome) => return taken_back(tx, format!("{outcome:?}")).await,
+        HandlerRun::RolledBack(outcome) => return taken_back(tx, format!("{outcome:?}")).await,
     };
     tx.release_savepoint().await?;
     for (entry, finish) in waiting.iter_mut().zip(finishes) {
