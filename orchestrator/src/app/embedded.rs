@@ -3,13 +3,13 @@
 use super::Config;
 use super::rooms::{Below, Opened, RoomsError, Way, channels, engine_and_http, know};
 use super::starting::News;
-use crate::bus::InProcess;
+use crate::bus::InProcessBus;
 use crate::config::{Data, InProcess as WorkersInside};
 use crate::db::{Db, Sqlite};
 use crate::engine::Definitions;
 use crate::http::Readiness;
 use saga_worker::ledger::LedgerTarget;
-use saga_worker::{WorkerSettings, Worker};
+use saga_worker::{Worker, WorkerSettings};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
@@ -27,7 +27,7 @@ const WORKERS_MOST: Duration = Duration::from_secs(12);
 
 /// What runs along.
 pub(super) struct Inside {
-    bus: Arc<InProcess>,
+    bus: Arc<InProcessBus>,
     workers: Mutex<JoinSet<()>>,
     stop_workers: CancellationToken,
     /// Stops when this is dropped.
@@ -39,7 +39,7 @@ pub(super) struct Inside {
 impl Inside {
     /// The workers take nothing new, finish what is in hand, and leave.
     pub async fn stop_workers(&self) {
-        self.bus.stop_taking();
+        self.bus.stop_consuming();
         self.stop_workers.cancel();
         let mut workers = self.workers.lock().await;
         let left = async { while workers.join_next().await.is_some() {} };
@@ -74,7 +74,7 @@ pub(super) async fn open(
     know(&definitions, &*db).await?;
 
     let (channels, ends) = channels();
-    let bus = InProcess::start(channels);
+    let bus = InProcessBus::start(channels);
     let mut gateway = JoinSet::new();
     let payment = match given.payment_gateway_url.as_deref() {
         Some("inside") => PaymentMode::Inside,
@@ -145,7 +145,7 @@ async fn simulate(folder: &Path, gateway: &mut JoinSet<()>) -> io::Result<String
 }
 
 async fn start_workers(
-    bus: &Arc<InProcess>,
+    bus: &Arc<InProcessBus>,
     handlers: &HandlerSettings,
     settings: &WorkerSettings,
     folder: &Path,

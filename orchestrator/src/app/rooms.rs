@@ -2,8 +2,8 @@
 
 use super::starting::News;
 use super::{Config, Place, embedded};
-use crate::bus::kafka::{self, Kafka};
-use crate::bus::{Bus, Channels, Delivery, Incoming};
+use crate::bus::kafka::{self, KafkaBus};
+use crate::bus::{Bus, BusChannels, Delivery, IncomingReply};
 use crate::config::{Database, Migrate};
 use crate::db::{Db, DbError, Postgres};
 use crate::engine::{Definitions, Engine, Limits, Parts, PutError};
@@ -74,22 +74,22 @@ pub(super) struct Opened {
 
 /// The way to the workers.
 pub(super) enum Way {
-    Kafka(Arc<Kafka>),
+    Kafka(Arc<KafkaBus>),
     Inside(embedded::Inside),
 }
 
 /// The ends of the bus's channels that are the engine's.
 pub(super) struct Ends {
-    pub replies: mpsc::Receiver<Incoming>,
+    pub replies: mpsc::Receiver<IncomingReply>,
     pub deliveries: mpsc::Receiver<Delivery>,
 }
 
-/// Channels of a bus, and their other ends.
-pub(super) fn channels() -> (Channels, Ends) {
+/// The channels of a bus and their receiving ends.
+pub(super) fn channels() -> (BusChannels, Ends) {
     let (replies, take_replies) = mpsc::channel(REPLIES);
     let (deliveries, take_deliveries) = mpsc::channel(DELIVERIES);
     (
-        Channels {
+        BusChannels {
             replies,
             deliveries,
         },
@@ -119,7 +119,7 @@ pub(super) async fn open(
             .await?;
             let (channels, ends) = channels();
             let replica = replica();
-            let bus = Kafka::start(
+            let bus = KafkaBus::start(
                 kafka_settings(kafka, &replica)?,
                 channels,
                 definitions.workers(),

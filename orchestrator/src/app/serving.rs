@@ -42,7 +42,7 @@ pub(super) async fn run(
     readiness.drain();
     if let Way::Kafka(bus) = &way {
         tokio::time::sleep(LINGER).await;
-        bus.stop_taking();
+        bus.stop_consuming();
     }
     stop_http.cancel();
     if tokio::time::timeout(HTTP_MOST, &mut serving).await.is_err() {

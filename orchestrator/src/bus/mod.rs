@@ -4,7 +4,8 @@ mod in_process;
 pub mod kafka;
 mod port;
 
-pub use in_process::{EventReader, InProcess, Sink, Source};
+pub use in_process::{EventReader, InProcessBus, InProcessCommandSource, InProcessReplySink};
 pub use port::{
-    Ack, Bus, Channels, Delivery, Incoming, OUT_OF_ORDER, Published, Settle, WorkerBacklog,
+    Ack, AckHandler, Bus, BusChannels, Delivery, IncomingReply, MAX_REORDERING, OutboxBatch,
+    WorkerBacklog,
 };

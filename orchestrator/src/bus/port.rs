@@ -1,4 +1,4 @@
-//! What the engine needs of a bus: one trait, and the channels between them.
+//! The bus as the engine sees it: one trait, and the channels between the two.
 
 use saga_protocol::Time;
 use saga_protocol::message::{Envelope, OutboxMessage, Reply, WorkerHeartbeat};
@@ -8,127 +8,126 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// Where batches of messages go. Nothing here waits: the engine never waits on the bus.
+/// Carries the engine's messages. No method blocks: the engine never waits for the bus.
 pub trait Bus: Send + Sync + 'static {
-    /// Hands all messages of a batch over, in order. `false`: no room, nothing was taken; it stays in the outbox and is
-    /// offered again later. What becomes of a batch that was taken comes as a [`Delivery`].
-    fn publish(&self, batch: &Published) -> bool;
+    /// Sends all messages of a batch, in order. Returns `false` if there is no room: nothing of the batch is sent, it
+    /// stays in the outbox and is offered again later. The result of an accepted batch arrives as a [`Delivery`].
+    fn publish(&self, batch: &OutboxBatch) -> bool;
 
-    /// The members of all workers heard of lately, and how much waits for each worker.
+    /// The live members of all workers, and the backlog of each worker.
     fn workers(&self) -> Vec<WorkerBacklog>;
 
-    /// Whether the bus can do its work: `Err` says why not, for readiness and for a sentence in the log.
+    /// For readiness: whether the bus can do its work, or the reason why it cannot.
     fn health(&self) -> Result<(), String>;
 
-    /// For liveness: `Err` says what of our own is broken for good. An outage of Kafka is not (rule D1).
+    /// For liveness: fails if a part of the bus itself is permanently broken. An outage of Kafka is not (rule D1).
     fn alive(&self) -> Result<(), String> {
         Ok(())
     }
 
-    /// The lane of a saga: the messages of sagas in one lane go the same way, so that a batch that keeps to few lanes
-    /// is published in few requests. A hint: nothing goes wrong if it changes.
-    fn lane(&self, saga: Uuid) -> usize {
+    /// The partition of a saga. Messages of sagas with the same partition share requests, so a batch that covers few
+    /// partitions is published in few requests. A hint: correctness does not depend on it.
+    fn partition(&self, saga: Uuid) -> usize {
         // The last bytes of a UUIDv7 are random.
         usize::from(saga.as_bytes()[15])
     }
 
-    /// Whether a command decided then, which was published, may still be unconsumed in its worker's partition for that saga
-    /// (rule B7): it is on its way, or what lies there and no member has in hand was decided no more than
-    /// [`OUT_OF_ORDER`] later, or the bus has not looked since. Both times are the engine's.
+    /// Whether a published command that was decided at `decided_at` may still be unconsumed in its worker's partition
+    /// for that saga (rule B7): it is still on its way, or the oldest unconsumed command there was decided no more
+    /// than [`MAX_REORDERING`] later, or the partition was not sampled since. Both times are the engine's.
     fn unconsumed(&self, worker: &str, saga: Uuid, decided_at: Time, now: Time) -> bool;
 }
 
-/// What is decided within so long may lie in a partition in another order: each batch of each shard and replica is
-/// published once it is committed, and those that found no room are published again.
-pub const OUT_OF_ORDER: Duration = Duration::from_secs(1);
+/// Commands that are decided within this duration may lie in a partition in another order: every shard and replica
+/// publishes each of its batches after the commit, and batches that found no room are published again.
+pub const MAX_REORDERING: Duration = Duration::from_secs(1);
 
-/// Whether a command decided then may lie behind the oldest unconsumed one.
+/// Whether a command decided at `decided_at` may lie behind the oldest unconsumed one.
 pub(super) fn may_lie_behind(oldest: Time, decided_at: Time) -> bool {
-    decided_at + OUT_OF_ORDER >= oldest
+    decided_at + MAX_REORDERING >= oldest
 }
 
-/// One batch's messages on their way.
+/// The messages of one outbox row, to be published together.
 #[derive(Clone, Debug)]
-pub struct Published {
-    /// The batch: its outbox row.
+pub struct OutboxBatch {
+    /// The batch's id: the key of its outbox row.
     pub id: Uuid,
-    /// Its messages.
+    /// The messages, in the order in which they are sent.
     pub messages: Arc<[OutboxMessage]>,
-    /// Some of it was decided more than [`OUT_OF_ORDER`] ago.
+    /// Whether any message was decided more than [`MAX_REORDERING`] ago.
     pub late: bool,
 }
 
-/// What became of a batch that the bus took.
+/// The result of a batch that the bus accepted.
 #[derive(Clone, Debug)]
 pub enum Delivery {
-    /// Every message was acknowledged, or refused for good (`refused`: index of the message, and what was said).
-    Done {
+    /// Every message was either acknowledged or permanently rejected.
+    Acknowledged {
         /// The batch.
-        batch: Published,
-        /// Those that no repeat would get through.
-        refused: Vec<(usize, String)>,
+        batch: OutboxBatch,
+        /// The rejected messages: index in the batch, and the reason.
+        rejected: Vec<(usize, String)>,
     },
-    /// Some message did not get through, and may another time: the whole batch is published again.
+    /// A message was not delivered, and a retry may succeed: the whole batch is published again.
     Failed {
         /// The batch.
         batch: Uuid,
-        /// What was said.
-        why: String,
+        /// The reason.
+        reason: String,
     },
 }
 
-/// A reply as it came in.
+/// A reply on its way from the bus to the engine.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct IncomingReply {
     /// The reply.
     pub reply: Reply,
-    /// What its record's headers said.
+    /// The correlation id and trace context of its record.
     pub envelope: Envelope,
-    /// To be called once what the reply did is durable.
+    /// To be acknowledged once the reply's effect is durable.
     pub ack: Ack,
 }
 
-/// To be settled once what was delivered is durable, or known never to be; dropped otherwise, and it is delivered
-/// again.
-pub struct Ack(Option<Box<dyn Settle>>);
+/// The acknowledgement of a delivered message. Dropping it has the message delivered again.
+pub struct Ack(Option<Box<dyn AckHandler>>);
 
-/// How a bus learns what became of what it delivered. Neither call may block.
-pub trait Settle: Send {
-    /// It is durable.
+/// Receives the result of a delivered message. Neither method may block.
+pub trait AckHandler: Send {
+    /// The message's effect is durable.
     fn done(self: Box<Self>);
 
-    /// It can never be made durable, for that reason: it goes to the dead letters.
-    fn refused(self: Box<Self>, why: &str);
+    /// The message can never be processed: it becomes a dead letter with this reason.
+    fn rejected(self: Box<Self>, reason: &str);
 }
 
 impl Ack {
-    /// Calls `done` when done, or refused.
-    pub fn new(done: impl FnOnce() + Send + 'static) -> Self {
-        Self(Some(Box::new(OnDone(done))))
+    /// Calls `callback` both on `done` and on `reject`.
+    pub fn new(callback: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(Callback(callback))))
     }
 
-    /// Tells `settle`.
-    pub fn settling(settle: impl Settle + 'static) -> Self {
-        Self(Some(Box::new(settle)))
+    /// Calls the matching method of `handler`.
+    pub fn with_handler(handler: impl AckHandler + 'static) -> Self {
+        Self(Some(Box::new(handler)))
     }
 
-    /// For what needs none.
-    pub fn nothing() -> Self {
+    /// Does nothing: for messages that need no acknowledgement.
+    pub fn noop() -> Self {
         Self(None)
     }
 
-    /// It is durable.
+    /// The message's effect is durable.
     pub fn done(self) {
-        if let Some(settle) = self.0 {
-            settle.done();
+        if let Some(handler) = self.0 {
+            handler.done();
         }
     }
 
-    /// It can't be stored, whatever the number of tries: it goes to the dead letters with `why`, a sentence, and what
-    /// was behind it goes on (rule C4).
-    pub fn refuse(self, why: &str) {
-        if let Some(settle) = self.0 {
-            settle.refused(why);
+    /// The message cannot be stored however often it is retried. It becomes a dead letter, and the messages behind it
+    /// are processed (rule C4).
+    pub fn reject(self, reason: &str) {
+        if let Some(handler) = self.0 {
+            handler.rejected(reason);
         }
     }
 }
@@ -139,35 +138,35 @@ impl fmt::Debug for Ack {
     }
 }
 
-struct OnDone<F>(F);
+struct Callback<F>(F);
 
-impl<F: FnOnce() + Send> Settle for OnDone<F> {
+impl<F: FnOnce() + Send> AckHandler for Callback<F> {
     fn done(self: Box<Self>) {
         (self.0)();
     }
 
-    fn refused(self: Box<Self>, _why: &str) {
+    fn rejected(self: Box<Self>, _reason: &str) {
         (self.0)();
     }
 }
 
-/// The channels between a bus and the engine, both bounded.
-pub struct Channels {
-    /// Replies in: the engine takes them from the other end. When full, the bus pauses its partitions and polls on.
-    pub replies: mpsc::Sender<Incoming>,
-    /// What became of published batches.
+/// The bus's ends of its channels to the engine. Both are bounded.
+pub struct BusChannels {
+    /// Replies to the engine. While it is full, the bus pauses its partitions and continues to poll.
+    pub replies: mpsc::Sender<IncomingReply>,
+    /// The results of published batches.
     pub deliveries: mpsc::Sender<Delivery>,
 }
 
-/// One worker: its members, and what waits for it.
+/// The members and the backlog of one worker.
 #[derive(Clone, Debug)]
 pub struct WorkerBacklog {
     /// The worker.
     pub worker: String,
-    /// Records not yet answered: queued and in hand.
+    /// Commands that are not answered yet: queued and in flight.
     pub lag: u64,
-    /// How long the oldest of them has waited, in seconds.
+    /// The age of the oldest of them, in seconds.
     pub oldest_age_seconds: f64,
-    /// Members heard within 10 s.
+    /// The members with a heartbeat within the last 10 s.
     pub members: Vec<WorkerHeartbeat>,
 }

@@ -6,7 +6,7 @@ use super::heart::Beat;
 use super::lease::Lease;
 use super::limits::{ACKNOWLEDGED_A_BATCH, OUTBOX_PAGE};
 use super::replies::WeakRouter;
-use crate::bus::{Bus, Delivery, OUT_OF_ORDER, Published};
+use crate::bus::{Bus, Delivery, MAX_REORDERING, OutboxBatch};
 use crate::db::Db;
 use saga_core::transition::Input;
 use saga_core::transition::input::Undeliverable;
@@ -130,8 +130,8 @@ impl Publisher {
         let now = self.clock.now();
         let late = messages
             .iter()
-            .any(|message| message.at + OUT_OF_ORDER < now);
-        if !self.bus.publish(&Published { id, messages, late }) {
+            .any(|message| message.at + MAX_REORDERING < now);
+        if !self.bus.publish(&OutboxBatch { id, messages, late }) {
             self.failed(id);
         }
     }
@@ -189,15 +189,15 @@ impl Publisher {
     ) {
         while let Some(delivery) = beat.wait(deliveries.recv()).await {
             match delivery {
-                Delivery::Done { batch, refused } if refused.is_empty() => {
+                Delivery::Acknowledged { batch, rejected } if rejected.is_empty() => {
                     self.acknowledged(batch.id)
                 }
-                Delivery::Done { batch, refused } => {
+                Delivery::Acknowledged { batch, rejected } => {
                     // Its own task: the door it goes through may be full, and deliveries are what empties it.
-                    tokio::spawn(Arc::clone(&self).undeliverable(batch, refused, router.clone()));
+                    tokio::spawn(Arc::clone(&self).undeliverable(batch, rejected, router.clone()));
                 }
-                Delivery::Failed { batch, why } => {
-                    debug!(batch.id = %batch, "batch {batch} did not get through and is published again: {why}");
+                Delivery::Failed { batch, reason } => {
+                    debug!(batch.id = %batch, "batch {batch} did not get through and is published again: {reason}");
                     self.failed(batch);
                 }
             }
@@ -208,15 +208,15 @@ impl Publisher {
     /// Some messages will never get through: their sagas are told, and only then does the row leave the outbox.
     async fn undeliverable(
         self: Arc<Self>,
-        batch: Published,
-        refused: Vec<(usize, String)>,
+        batch: OutboxBatch,
+        rejected: Vec<(usize, String)>,
         router: WeakRouter,
     ) {
-        for (index, why) in refused {
+        for (index, why) in rejected {
             let Some(outgoing) = batch.messages.get(index) else {
                 continue;
             };
-            error!(saga.id = %outgoing.key, "message {} is refused for good: {why}", outgoing.id);
+            error!(saga.id = %outgoing.key, "message {} is rejected for good: {why}", outgoing.id);
             metrics::counter!("saga_dead_letters_total", "reason" => "undeliverable").increment(1);
             if !matches!(outgoing.topic, Topic::Commands(_)) {
                 continue;

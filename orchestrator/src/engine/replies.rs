@@ -3,7 +3,7 @@
 use super::heart::Beat;
 use super::shard::{Done, Item, Queues};
 use super::submit::SubmitError;
-use crate::bus::{Bus, Incoming};
+use crate::bus::{Bus, IncomingReply};
 use saga_core::transition::Input;
 use saga_core::transition::input::Timer;
 use std::sync::{Arc, Weak};
@@ -50,7 +50,7 @@ impl Router {
     }
 
     pub fn shard(&self, saga_id: Uuid) -> &Queues {
-        &self.queues[self.bus.lane(saga_id) % self.queues.len()]
+        &self.queues[self.bus.partition(saga_id) % self.queues.len()]
     }
 
     /// A timer came due; waits for room.
@@ -79,7 +79,7 @@ impl Router {
     /// Hands replies to their shards as they come in; when a shard's queue is full the bus fills up behind it.
     pub async fn take_replies(
         self,
-        mut replies: mpsc::Receiver<Incoming>,
+        mut replies: mpsc::Receiver<IncomingReply>,
         beat: Arc<Beat>,
         stop: CancellationToken,
     ) {

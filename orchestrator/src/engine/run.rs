@@ -12,7 +12,7 @@ use super::shard::{Shard, Shared, queues};
 use super::submit::SubmitError;
 use super::timers::Alarm;
 use super::waiters::Waiters;
-use crate::bus::{Bus, Delivery, Incoming};
+use crate::bus::{Bus, Delivery, IncomingReply};
 use crate::db::{Db, DbError};
 use saga_protocol::Time;
 use std::sync::{Arc, RwLock};
@@ -34,7 +34,7 @@ pub struct Parts {
     /// Its way to the workers.
     pub bus: Arc<dyn Bus>,
     /// Replies, as the bus takes them in.
-    pub replies: mpsc::Receiver<Incoming>,
+    pub replies: mpsc::Receiver<IncomingReply>,
     /// What becomes of published batches.
     pub deliveries: mpsc::Receiver<Delivery>,
     /// The workflows known so far.
@@ -170,7 +170,7 @@ impl Engine {
 fn spawn(
     shared: Arc<Shared>,
     bus: Arc<dyn Bus>,
-    replies: mpsc::Receiver<Incoming>,
+    replies: mpsc::Receiver<IncomingReply>,
     deliveries: mpsc::Receiver<Delivery>,
     idempotency_life: Duration,
 ) -> Engine {

@@ -5,7 +5,9 @@ use crate::agenda::Happening;
 use crate::faults::Fault;
 use crate::replicas::Life;
 use crate::world::{State, World};
-use orchestrator::bus::{Ack, Bus, Delivery, Incoming, Published, Settle, WorkerBacklog};
+use orchestrator::bus::{
+    Ack, AckHandler, Bus, Delivery, IncomingReply, OutboxBatch, WorkerBacklog,
+};
 use saga_core::saga::Status;
 use saga_protocol::message::{Envelope, OutboxMessage, Reply, Topic};
 use saga_protocol::{Payload, Time};
@@ -73,7 +75,7 @@ pub struct Producer {
 }
 
 impl Bus for Producer {
-    fn publish(&self, batch: &Published) -> bool {
+    fn publish(&self, batch: &OutboxBatch) -> bool {
         if self.life.is_dead() {
             return false;
         }
@@ -97,18 +99,18 @@ impl Bus for Producer {
 }
 
 impl State {
-    fn publish(&mut self, number: u64, batch: &Published) -> bool {
+    fn publish(&mut self, number: u64, batch: &OutboxBatch) -> bool {
         if self.strikes(Fault::NoRoom) {
             return false;
         }
         let mut through = batch.messages.len();
         let failed = Delivery::Failed {
             batch: batch.id,
-            why: "the connection is gone".to_owned(),
+            reason: "the connection is gone".to_owned(),
         };
-        let mut delivery = Delivery::Done {
+        let mut delivery = Delivery::Acknowledged {
             batch: batch.clone(),
-            refused: Vec::new(),
+            rejected: Vec::new(),
         };
         if self.strikes(Fault::LostBatch) {
             through = self.dice.index(through);
@@ -116,14 +118,14 @@ impl State {
         } else if self.strikes(Fault::LostAcknowledgement) {
             delivery = failed;
         }
-        let mut refused = Vec::new();
+        let mut rejected = Vec::new();
         for (index, message) in batch.messages[..through].iter().enumerate() {
             let command = matches!(message.topic, Topic::Commands(_));
             if command
-                && matches!(delivery, Delivery::Done { .. })
+                && matches!(delivery, Delivery::Acknowledged { .. })
                 && self.strikes(Fault::RefusedForGood)
             {
-                refused.push((index, "the record is too large".to_owned()));
+                rejected.push((index, "the record is too large".to_owned()));
             } else if !(command && self.strikes(Fault::LostCommand)) {
                 self.travels(message);
             }
@@ -131,8 +133,8 @@ impl State {
         if through == batch.messages.len() {
             self.broker.whole.insert(batch.id);
         }
-        if let Delivery::Done { refused: said, .. } = &mut delivery {
-            *said = refused;
+        if let Delivery::Acknowledged { rejected: said, .. } = &mut delivery {
+            *said = rejected;
         }
         let takes = self.dice.between(1_000, 9_000);
         self.in_micros(takes, Happening::Delivered(number, delivery));
@@ -225,13 +227,13 @@ impl State {
             Arc::clone(&replica.life),
             (replica.number, self.broker.handed),
         );
-        let ack = Ack::settling(Settled {
+        let ack = Ack::with_handler(Settled {
             world: Arc::clone(world),
             id,
             life,
             holder,
         });
-        let incoming = Incoming {
+        let incoming = IncomingReply {
             reply: record.reply.clone(),
             envelope: Envelope::default(),
             ack,
@@ -316,7 +318,7 @@ impl Settled {
     }
 }
 
-impl Settle for Settled {
+impl AckHandler for Settled {
     fn done(self: Box<Self>) {
         let mut state = self.world.state();
         let Some(record) = self.own(&mut state) else {
@@ -330,9 +332,9 @@ impl Settle for Settled {
         }
     }
 
-    fn refused(self: Box<Self>, why: &str) {
+    fn rejected(self: Box<Self>, reason: &str) {
         let mut state = self.world.state();
         let _record = self.own(&mut state);
-        state.breaks(format!("C4: a good reply is refused: {why}"));
+        state.breaks(format!("C4: a good reply is refused: {reason}"));
     }
 }

@@ -7,7 +7,7 @@ use crate::faults::Fault;
 use crate::people::Deed;
 use crate::replicas::{Life, Replica};
 use crate::world::{State, World};
-use orchestrator::bus::{Delivery, Incoming};
+use orchestrator::bus::{Delivery, IncomingReply};
 use orchestrator::engine::{Engine, Limits, Parts};
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,7 +175,7 @@ impl World {
         number: u64,
         cached: usize,
         life: Arc<Life>,
-        replies: mpsc::Receiver<Incoming>,
+        replies: mpsc::Receiver<IncomingReply>,
         deliveries: mpsc::Receiver<Delivery>,
     ) -> Parts {
         let db = Connection {

@@ -1,6 +1,6 @@
 //! The replicas of the orchestrator that live.
 
-use orchestrator::bus::{Delivery, Incoming};
+use orchestrator::bus::{Delivery, IncomingReply};
 use orchestrator::engine::Engine;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub struct Replica {
     pub killed: CancellationToken,
     /// None until it has begun.
     pub engine: Option<Arc<Engine>>,
-    pub replies: mpsc::Sender<Incoming>,
+    pub replies: mpsc::Sender<IncomingReply>,
     pub deliveries: mpsc::Sender<Delivery>,
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use saga_protocol::Action;
 use saga_protocol::Time;
 use saga_protocol::message::{Command, CommandInput, Envelope, Reply, WorkerHeartbeat};
-use saga_worker::bus::{Ack, CommandSource, DeadLetter, Delivered, ReplySink, SendError};
+use saga_worker::bus::{Ack, CommandDelivery, CommandSource, DeadLetter, ReplySink, SendError};
 use saga_worker::ledger::LedgerTarget;
 use saga_worker::{Worker, WorkerSettings};
 use std::sync::Arc;
@@ -22,8 +22,8 @@ struct Endless {
 
 #[async_trait]
 impl CommandSource for Endless {
-    async fn take(&mut self, most: usize) -> Option<Vec<Delivered>> {
-        let count = most.min(self.left);
+    async fn poll(&mut self, max: usize) -> Option<Vec<CommandDelivery>> {
+        let count = max.min(self.left);
         self.left -= count;
         (count > 0).then(|| (0..count).map(|_| command(self.step)).collect())
     }
@@ -56,7 +56,7 @@ impl ReplySink for Count {
     }
 }
 
-fn command(step: &str) -> Delivered {
+fn command(step: &str) -> CommandDelivery {
     let saga_id = Uuid::now_v7();
     let now = Time::from(chrono::Utc::now());
     let input = serde_json::json!({
@@ -81,7 +81,7 @@ fn command(step: &str) -> Delivered {
             ..CommandInput::default()
         },
     };
-    Delivered::new(command, Envelope::default(), Ack::nothing())
+    CommandDelivery::new(command, Envelope::default(), Ack::noop())
 }
 
 #[tokio::main]

@@ -2,9 +2,9 @@
 
 use super::members::Members;
 use super::queues::{Queues, Reader};
-use super::sink::{Letters, Sink};
-use super::source::{EventReader, Source};
-use crate::bus::{Bus, Channels, Incoming, Published, WorkerBacklog};
+use super::sink::{InProcessReplySink, Letters};
+use super::source::{EventReader, InProcessCommandSource};
+use crate::bus::{Bus, BusChannels, IncomingReply, OutboxBatch, WorkerBacklog};
 use saga_protocol::Time;
 use saga_worker::bus::DeadLetter;
 use std::collections::BTreeMap;
@@ -15,18 +15,18 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// The bus of one process.
-pub struct InProcess {
+pub struct InProcessBus {
     queues: Arc<Queues>,
     members: Arc<Members>,
     letters: Arc<Letters>,
-    replies: mpsc::Sender<Incoming>,
+    replies: mpsc::Sender<IncomingReply>,
     closed: CancellationToken,
     reporter: JoinHandle<()>,
 }
 
-impl InProcess {
+impl InProcessBus {
     /// Starts it, within a tokio runtime.
-    pub fn start(channels: Channels) -> Arc<Self> {
+    pub fn start(channels: BusChannels) -> Arc<Self> {
         let runtime = tokio::runtime::Handle::current();
         let queues = Queues::new(runtime.clone());
         let reporter = runtime.spawn(Arc::clone(&queues).report(channels.deliveries));
@@ -41,16 +41,16 @@ impl InProcess {
     }
 
     /// Where a worker takes its commands from.
-    pub fn source(&self, worker: &str) -> Source {
-        Source {
+    pub fn source(&self, worker: &str) -> InProcessCommandSource {
+        InProcessCommandSource {
             queues: Arc::clone(&self.queues),
             reader: Reader::Worker(worker.to_owned()),
         }
     }
 
     /// Where the workers send what they have to say.
-    pub fn sink(&self) -> Arc<Sink> {
-        Arc::new(Sink {
+    pub fn sink(&self) -> Arc<InProcessReplySink> {
+        Arc::new(InProcessReplySink {
             replies: self.replies.clone(),
             members: Arc::clone(&self.members),
             letters: Arc::clone(&self.letters),
@@ -73,7 +73,7 @@ impl InProcess {
     }
 
     /// Hands out no further command and no further event; what is in hand may still be answered.
-    pub fn stop_taking(&self) {
+    pub fn stop_consuming(&self) {
         self.queues.close();
     }
 
@@ -84,7 +84,7 @@ impl InProcess {
     }
 }
 
-impl Drop for InProcess {
+impl Drop for InProcessBus {
     fn drop(&mut self) {
         self.queues.close();
         self.closed.cancel();
@@ -92,8 +92,8 @@ impl Drop for InProcess {
     }
 }
 
-impl Bus for InProcess {
-    fn publish(&self, batch: &Published) -> bool {
+impl Bus for InProcessBus {
+    fn publish(&self, batch: &OutboxBatch) -> bool {
         self.queues.publish(batch)
     }
 
@@ -138,7 +138,7 @@ impl Bus for InProcess {
     }
 
     /// One: there are no requests to save, and SQLite takes one writer.
-    fn lane(&self, _: Uuid) -> usize {
+    fn partition(&self, _: Uuid) -> usize {
         0
     }
 

@@ -10,6 +10,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use bus::InProcess;
-pub use sink::Sink;
-pub use source::{EventReader, Source};
+pub use bus::InProcessBus;
+pub use sink::InProcessReplySink;
+pub use source::{EventReader, InProcessCommandSource};

@@ -1,7 +1,7 @@
 //! What was published and is not yet done with: a queue for each worker and each reader of events.
 
 use crate::bus::port::may_lie_behind;
-use crate::bus::{Delivery, Published};
+use crate::bus::{Delivery, OutboxBatch};
 use saga_protocol::Time;
 use saga_protocol::message::{OutboxMessage, Topic};
 use std::collections::{BTreeMap, VecDeque};
@@ -85,7 +85,7 @@ impl Held {
 
 /// A batch under way.
 struct Flight {
-    batch: Published,
+    batch: OutboxBatch,
     open: Mutex<Open>,
 }
 
@@ -93,7 +93,7 @@ struct Flight {
 struct Open {
     /// Messages not yet done with, once for each queue they are in.
     count: usize,
-    refused: Vec<(usize, String)>,
+    rejected: Vec<(usize, String)>,
 }
 
 /// What waits in a worker's queue.
@@ -127,7 +127,7 @@ impl Queues {
     }
 
     /// Takes a batch into all queues it concerns, or into none.
-    pub fn publish(&self, batch: &Published) -> bool {
+    pub fn publish(&self, batch: &OutboxBatch) -> bool {
         let mut state = self.state();
         if state.closed || state.batches >= BATCHES {
             return false;
@@ -161,7 +161,7 @@ impl Queues {
         state.batches += 1;
         let open = Mutex::new(Open {
             count: places.len(),
-            refused: Vec::new(),
+            rejected: Vec::new(),
         });
         let flight = Arc::new(Flight {
             batch: batch.clone(),
@@ -170,9 +170,9 @@ impl Queues {
         if places.is_empty() {
             self.tell(
                 &mut state,
-                Delivery::Done {
+                Delivery::Acknowledged {
                     batch: batch.clone(),
-                    refused: Vec::new(),
+                    rejected: Vec::new(),
                 },
             );
         }
@@ -283,7 +283,7 @@ impl Queues {
         }
     }
 
-    fn done(&self, reader: &Reader, number: u64, held: &Held, refused: Option<String>) {
+    fn done(&self, reader: &Reader, number: u64, held: &Held, rejected: Option<String>) {
         let mut state = self.state();
         if let Some(queue) = state.queues.get_mut(reader) {
             queue.in_flight.remove(&number);
@@ -294,10 +294,13 @@ impl Queues {
             .lock()
             .expect("no holder of this lock panics");
         open.count -= 1;
-        open.refused.extend(refused.map(|why| (held.index, why)));
+        open.rejected.extend(rejected.map(|why| (held.index, why)));
         if open.count == 0 {
-            let (batch, refused) = (held.flight.batch.clone(), std::mem::take(&mut open.refused));
-            self.tell(&mut state, Delivery::Done { batch, refused });
+            let (batch, rejected) = (
+                held.flight.batch.clone(),
+                std::mem::take(&mut open.rejected),
+            );
+            self.tell(&mut state, Delivery::Acknowledged { batch, rejected });
         }
     }
 
@@ -337,7 +340,7 @@ impl InFlight {
     }
 
     /// It can never be, for that reason.
-    pub fn refused(mut self, why: String) {
+    pub fn rejected(mut self, why: String) {
         if let Some(held) = self.held.take() {
             self.queues
                 .done(&self.reader, self.number, &held, Some(why));

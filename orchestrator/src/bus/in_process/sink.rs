@@ -2,7 +2,7 @@
 
 use super::members::Members;
 use super::queues::REDELIVER_AFTER;
-use crate::bus::{Ack, Incoming, Settle};
+use crate::bus::{Ack, AckHandler, IncomingReply};
 use async_trait::async_trait;
 use saga_protocol::Time;
 use saga_protocol::message::{Envelope, OutboxMessage, Reply, Topic, WorkerHeartbeat};
@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 const DEAD_LETTERS: usize = 1_000;
 
 /// Where the workers of this process send what they have to say.
-pub struct Sink {
-    pub(super) replies: mpsc::Sender<Incoming>,
+pub struct InProcessReplySink {
+    pub(super) replies: mpsc::Sender<IncomingReply>,
     pub(super) members: Arc<Members>,
     pub(super) letters: Arc<Letters>,
     pub(super) closed: CancellationToken,
@@ -52,7 +52,7 @@ impl Letters {
 }
 
 #[async_trait]
-impl ReplySink for Sink {
+impl ReplySink for InProcessReplySink {
     async fn send(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
         let sent = self
             .closed
@@ -77,7 +77,7 @@ impl ReplySink for Sink {
     }
 }
 
-impl Sink {
+impl InProcessReplySink {
     /// What the engine drops before it is durable is sent again.
     async fn send_until_durable(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
         let mut open: Vec<_> = (0..replies.len()).collect();
@@ -96,10 +96,10 @@ impl Sink {
                     settled: false,
                     letters: Arc::clone(&self.letters),
                 };
-                let incoming = Incoming {
+                let incoming = IncomingReply {
                     reply,
                     envelope,
-                    ack: Ack::settling(place),
+                    ack: Ack::with_handler(place),
                 };
                 let taken = self.replies.send(incoming).await;
                 taken.map_err(|_| SendError::new("replies", "the engine is gone"))?;
@@ -169,16 +169,16 @@ struct Place {
     letters: Arc<Letters>,
 }
 
-impl Settle for Place {
+impl AckHandler for Place {
     fn done(mut self: Box<Self>) {
         self.settled = true;
         self.sent.settle(None);
     }
 
-    fn refused(mut self: Box<Self>, why: &str) {
+    fn rejected(mut self: Box<Self>, reason: &str) {
         self.settled = true;
         self.letters
-            .add(letter(&self.sent.replies[self.index], why));
+            .add(letter(&self.sent.replies[self.index], reason));
         self.sent.settle(None);
     }
 }

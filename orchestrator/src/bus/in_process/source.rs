@@ -4,32 +4,36 @@ use super::queues::{Queues, Reader};
 use crate::bus;
 use async_trait::async_trait;
 use saga_protocol::message::{Command, OutboxMessage};
-use saga_worker::bus::{Ack, CommandSource, Delivered};
+use saga_worker::bus::{Ack, CommandDelivery, CommandSource};
 use std::pin::pin;
 use std::sync::Arc;
 
 /// A worker's commands.
-pub struct Source {
+pub struct InProcessCommandSource {
     pub(super) queues: Arc<Queues>,
     pub(super) reader: Reader,
 }
 
 #[async_trait]
-impl CommandSource for Source {
-    async fn take(&mut self, most: usize) -> Option<Vec<Delivered>> {
+impl CommandSource for InProcessCommandSource {
+    async fn poll(&mut self, max: usize) -> Option<Vec<CommandDelivery>> {
         loop {
-            let taken = take(&self.queues, &self.reader, most).await?;
+            let taken = take(&self.queues, &self.reader, max).await?;
             let mut delivered = Vec::with_capacity(taken.len());
             for (held, in_flight) in taken {
                 let message = held.message();
                 match message.value.decode::<Command>() {
                     Ok(command) => {
                         let ack = Ack::new(move || in_flight.done());
-                        delivered.push(Delivered::new(command, message.envelope.clone(), ack));
+                        delivered.push(CommandDelivery::new(
+                            command,
+                            message.envelope.clone(),
+                            ack,
+                        ));
                     }
                     Err(error) => {
                         tracing::error!(saga.id = %message.key, "command {} cannot be read: {error}", message.id);
-                        in_flight.refused(format!("the command cannot be read: {error}"));
+                        in_flight.rejected(format!("the command cannot be read: {error}"));
                     }
                 }
             }

@@ -1,6 +1,6 @@
 use super::queues::{COMMANDS, REDELIVER_AFTER};
 use super::*;
-use crate::bus::{Bus, Channels, Delivery, Incoming, OUT_OF_ORDER, Published};
+use crate::bus::{Bus, BusChannels, Delivery, IncomingReply, MAX_REORDERING, OutboxBatch};
 use saga_protocol::Action;
 use saga_protocol::message::{
     Command, CommandInput, Envelope, OutboxMessage, Reply, ReplyOutcome, Topic, WorkerHeartbeat,
@@ -17,8 +17,8 @@ use uuid::Uuid;
 const LONGEST: Duration = Duration::from_secs(60);
 
 struct Scene {
-    bus: Arc<InProcess>,
-    replies: mpsc::Receiver<Incoming>,
+    bus: Arc<InProcessBus>,
+    replies: mpsc::Receiver<IncomingReply>,
     deliveries: mpsc::Receiver<Delivery>,
 }
 
@@ -26,7 +26,7 @@ fn scene() -> Scene {
     let (replies, replies_end) = mpsc::channel(4);
     let (deliveries, deliveries_end) = mpsc::channel(4);
     Scene {
-        bus: InProcess::start(Channels {
+        bus: InProcessBus::start(BusChannels {
             replies,
             deliveries,
         }),
@@ -70,11 +70,11 @@ fn event() -> OutboxMessage {
     }
 }
 
-fn commands(worker: &str, count: usize) -> Published {
+fn commands(worker: &str, count: usize) -> OutboxBatch {
     let messages: Vec<_> = (1..=count)
         .map(|attempt| command(worker, attempt as u32))
         .collect();
-    Published {
+    OutboxBatch {
         id: Uuid::now_v7(),
         messages: messages.into(),
         late: false,
@@ -93,7 +93,7 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
     timeout(LONGEST, future).await.expect("it ends in time")
 }
 
-fn attempts(delivered: &[saga_worker::bus::Delivered]) -> Vec<u32> {
+fn attempts(delivered: &[saga_worker::bus::CommandDelivery]) -> Vec<u32> {
     delivered
         .iter()
         .map(|delivered| delivered.command.attempt)
@@ -106,22 +106,22 @@ async fn commands_come_in_order_and_their_batch_is_done_when_the_last_is() {
     let mut source = scene.bus.source("pay");
     let batch = commands("pay", 3);
     assert!(scene.bus.publish(&batch));
-    let mut taken = in_time(source.take(2)).await.unwrap();
-    taken.extend(in_time(source.take(2)).await.unwrap());
+    let mut taken = in_time(source.poll(2)).await.unwrap();
+    taken.extend(in_time(source.poll(2)).await.unwrap());
     assert_eq!(attempts(&taken), [1, 2, 3]);
     assert_eq!(taken[0].envelope.correlation_id.as_deref(), Some("c-1"));
     let last = taken.pop().unwrap();
     taken.into_iter().for_each(|delivered| delivered.ack.done());
     assert!(scene.deliveries.try_recv().is_err(), "one is still in hand");
     last.ack.done();
-    let Some(Delivery::Done {
+    let Some(Delivery::Acknowledged {
         batch: done,
-        refused,
+        rejected,
     }) = in_time(scene.deliveries.recv()).await
     else {
         panic!()
     };
-    assert_eq!((done.id, refused.len()), (batch.id, 0));
+    assert_eq!((done.id, rejected.len()), (batch.id, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,12 +129,12 @@ async fn what_a_worker_drops_comes_again_and_nothing_is_lost() {
     let mut scene = scene();
     let mut source = scene.bus.source("pay");
     assert!(scene.bus.publish(&commands("pay", 2)));
-    let mut taken = in_time(source.take(10)).await.unwrap();
+    let mut taken = in_time(source.poll(10)).await.unwrap();
     taken.pop().unwrap().ack.done();
     drop(taken);
     assert_eq!(scene.bus.workers()[0].lag, 1, "it counts all the time");
     let began = tokio::time::Instant::now();
-    let again = in_time(source.take(10)).await.unwrap();
+    let again = in_time(source.poll(10)).await.unwrap();
     assert_eq!(attempts(&again), [1]);
     assert!(
         began.elapsed() >= REDELIVER_AFTER,
@@ -143,7 +143,7 @@ async fn what_a_worker_drops_comes_again_and_nothing_is_lost() {
     again.into_iter().for_each(|delivered| delivered.ack.done());
     assert!(matches!(
         in_time(scene.deliveries.recv()).await,
-        Some(Delivery::Done { .. })
+        Some(Delivery::Acknowledged { .. })
     ));
     assert_eq!(scene.bus.workers()[0].lag, 0);
 }
@@ -152,7 +152,7 @@ async fn what_a_worker_drops_comes_again_and_nothing_is_lost() {
 async fn a_batch_that_does_not_fit_one_queue_is_taken_by_none() {
     let mut scene = scene();
     assert!(scene.bus.publish(&commands("pay", COMMANDS - 1)));
-    let both = Published {
+    let both = OutboxBatch {
         id: Uuid::now_v7(),
         messages: vec![command("store", 1), command("pay", 1), command("pay", 2)].into(),
         late: false,
@@ -171,7 +171,7 @@ async fn a_batch_that_does_not_fit_one_queue_is_taken_by_none() {
     );
 
     let mut source = scene.bus.source("pay");
-    let taken = in_time(source.take(1)).await.unwrap();
+    let taken = in_time(source.poll(1)).await.unwrap();
     assert!(
         !scene.bus.publish(&both),
         "what is in hand takes its place still"
@@ -212,7 +212,7 @@ async fn a_reply_that_cannot_be_stored_goes_to_the_dead_letters_and_holds_nobody
         .await
         .unwrap()
         .ack
-        .refuse("a NUL");
+        .reject("a NUL");
     in_time(sending).await.unwrap().unwrap();
     let letters = scene.bus.dead_letters();
     assert_eq!((letters.len(), letters[0].reason.as_str()), (1, "a NUL"));
@@ -230,7 +230,7 @@ async fn a_sender_is_told_when_the_bus_closes_and_a_source_ends() {
     let sink = scene.bus.sink();
     let mut source = scene.bus.source("pay");
     let sending = tokio::spawn(async move { sink.send(vec![reply(1)]).await });
-    let taking = tokio::spawn(async move { source.take(1).await.is_none() });
+    let taking = tokio::spawn(async move { source.poll(1).await.is_none() });
     tokio::task::yield_now().await;
     scene.bus.close().await;
     assert!(in_time(sending).await.unwrap().is_err());
@@ -251,7 +251,7 @@ async fn full_channels_hold_nobody_for_ever() {
     for _ in 0..3 {
         let (mut source, sink) = (bus.source("pay"), bus.sink());
         tokio::spawn(async move {
-            while let Some(taken) = source.take(7).await {
+            while let Some(taken) = source.poll(7).await {
                 let answers = taken.iter().map(|d| {
                     (
                         Reply::new(&d.command, ReplyOutcome::Completed),
@@ -281,7 +281,7 @@ async fn full_channels_hold_nobody_for_ever() {
         for _ in 0..BATCHES {
             assert!(matches!(
                 deliveries.recv().await,
-                Some(Delivery::Done { .. })
+                Some(Delivery::Acknowledged { .. })
             ));
         }
     });
@@ -293,7 +293,7 @@ async fn full_channels_hold_nobody_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn events_are_acknowledged_at_once_or_by_each_of_their_readers() {
     let mut scene = scene();
-    let batch = |message: OutboxMessage| Published {
+    let batch = |message: OutboxMessage| OutboxBatch {
         id: Uuid::now_v7(),
         messages: vec![message].into(),
         late: false,
@@ -301,7 +301,7 @@ async fn events_are_acknowledged_at_once_or_by_each_of_their_readers() {
     assert!(scene.bus.publish(&batch(event())));
     assert!(matches!(
         in_time(scene.deliveries.recv()).await,
-        Some(Delivery::Done { .. })
+        Some(Delivery::Acknowledged { .. })
     ));
 
     let (mut one, mut two) = (scene.bus.events(), scene.bus.events());
@@ -316,7 +316,7 @@ async fn events_are_acknowledged_at_once_or_by_each_of_their_readers() {
     seen.pop().unwrap().1.done();
     assert!(matches!(
         in_time(scene.deliveries.recv()).await,
-        Some(Delivery::Done { .. })
+        Some(Delivery::Acknowledged { .. })
     ));
 }
 
@@ -328,7 +328,7 @@ async fn a_command_is_unconsumed_until_it_is_taken() {
     assert!(!scene.bus.unconsumed("pay", saga, decided_at, decided_at));
     assert!(scene.bus.publish(&batch));
     assert!(scene.bus.unconsumed("pay", saga, decided_at, decided_at));
-    let earlier = decided_at - OUT_OF_ORDER;
+    let earlier = decided_at - MAX_REORDERING;
     assert!(
         scene.bus.unconsumed("pay", saga, earlier, decided_at),
         "what was decided shortly before may lie behind it"
@@ -338,7 +338,7 @@ async fn a_command_is_unconsumed_until_it_is_taken() {
         !scene.bus.unconsumed("pay", saga, long_ago, decided_at),
         "what was decided long before the oldest has been taken"
     );
-    let taken = in_time(scene.bus.source("pay").take(1)).await.unwrap();
+    let taken = in_time(scene.bus.source("pay").poll(1)).await.unwrap();
     assert!(!scene.bus.unconsumed("pay", saga, decided_at, decided_at));
     assert_eq!(scene.bus.workers()[0].lag, 1, "and it is not answered yet");
     drop(taken);
@@ -376,18 +376,19 @@ async fn a_command_that_cannot_be_read_is_refused_and_the_next_is_taken() {
         value: Payload::empty(),
         ..command("pay", 1)
     };
-    let batch = Published {
+    let batch = OutboxBatch {
         id: Uuid::now_v7(),
         messages: vec![broken, command("pay", 2)].into(),
         late: false,
     };
     assert!(scene.bus.publish(&batch));
-    let taken = in_time(scene.bus.source("pay").take(10)).await.unwrap();
+    let taken = in_time(scene.bus.source("pay").poll(10)).await.unwrap();
     assert_eq!(attempts(&taken), [2]);
     taken.into_iter().for_each(|delivered| delivered.ack.done());
-    let Some(Delivery::Done { refused, .. }) = in_time(scene.deliveries.recv()).await else {
+    let Some(Delivery::Acknowledged { rejected, .. }) = in_time(scene.deliveries.recv()).await
+    else {
         panic!()
     };
-    assert_eq!(refused[0].0, 0);
-    assert!(refused[0].1.contains("missing field"), "{}", refused[0].1);
+    assert_eq!(rejected[0].0, 0);
+    assert!(rejected[0].1.contains("missing field"), "{}", rejected[0].1);
 }

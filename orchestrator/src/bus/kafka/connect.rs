@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::replies::Replies;
 use super::settings::Settings;
 use super::topics::Topics;
-use crate::bus::{Bus, Channels, OUT_OF_ORDER, Published, WorkerBacklog};
+use crate::bus::{Bus, BusChannels, MAX_REORDERING, OutboxBatch, WorkerBacklog};
 use rdkafka::admin::AdminClient;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
@@ -44,7 +44,7 @@ pub enum BusError {
 }
 
 /// The bus on Apache Kafka.
-pub struct Kafka {
+pub struct KafkaBus {
     producer: Arc<Producer>,
     in_flight: Arc<InFlight>,
     topics: Arc<Topics>,
@@ -58,7 +58,7 @@ pub struct Kafka {
     tasks: Vec<Task<()>>,
 }
 
-impl Kafka {
+impl KafkaBus {
     /// Starts it, within a tokio runtime. It does not wait for Kafka: until the brokers answer and the topics are made,
     /// `publish` takes nothing and `health` says why. `workers` are those whose topics are made at once.
     ///
@@ -66,7 +66,7 @@ impl Kafka {
     /// [`BusError`]: only what no waiting would mend.
     pub fn start(
         settings: Settings,
-        channels: Channels,
+        channels: BusChannels,
         workers: Vec<String>,
     ) -> Result<Arc<Self>, BusError> {
         let link = Link::new(&settings.brokers);
@@ -153,13 +153,13 @@ impl Kafka {
     }
 
     /// Hands no further reply to the engine; goes on committing those that become durable. For a graceful end.
-    pub fn stop_taking(&self) {
-        self.control.stop_taking();
+    pub fn stop_consuming(&self) {
+        self.control.stop_consuming();
     }
 
     /// Waits a few seconds for what was published to be acknowledged, commits, and leaves the group.
     pub async fn close(&self) {
-        self.control.stop_taking();
+        self.control.stop_consuming();
         let producer = Arc::clone(&self.producer);
         let threads =
             std::mem::take(&mut *self.threads.lock().expect("no holder of this lock panics"));
@@ -191,7 +191,7 @@ impl Kafka {
     }
 }
 
-impl Drop for Kafka {
+impl Drop for KafkaBus {
     fn drop(&mut self) {
         self.control.leave();
         self.letters.close();
@@ -199,8 +199,8 @@ impl Drop for Kafka {
     }
 }
 
-impl Bus for Kafka {
-    fn publish(&self, batch: &Published) -> bool {
+impl Bus for KafkaBus {
+    fn publish(&self, batch: &OutboxBatch) -> bool {
         self.producer.publish(batch)
     }
 
@@ -245,7 +245,7 @@ impl Bus for Kafka {
     }
 
     /// The partition: of the topics that this client makes, all have the same number.
-    fn lane(&self, saga: Uuid) -> usize {
+    fn partition(&self, saga: Uuid) -> usize {
         let mut key = Uuid::encode_buffer();
         let key = saga.hyphenated().encode_lower(&mut key);
         usize::try_from(partition::of(key.as_bytes(), self.partitions)).unwrap_or(0)
@@ -264,7 +264,7 @@ impl Bus for Kafka {
         // It was published by then, or came late.
         let published = here
             .checked_sub(now.since(decided_at))
-            .map(|decided_at| decided_at + OUT_OF_ORDER);
+            .map(|decided_at| decided_at + MAX_REORDERING);
         let arrived = published.max(last_late).unwrap_or(answers_since);
         self.lag.unconsumed(
             worker,

@@ -12,7 +12,7 @@ const LEAVING: u8 = 2;
 
 impl Control {
     /// Take no more; go on committing what is settled.
-    pub fn stop_taking(&self) {
+    pub fn stop_consuming(&self) {
         self.0.fetch_max(SETTLING, Ordering::AcqRel);
     }
 

@@ -1,7 +1,7 @@
 //! What the producer has been handed and has not answered yet: batches, and dead letters.
 
 use super::letters::Letter;
-use crate::bus::{Delivery, OUT_OF_ORDER, Published};
+use crate::bus::{Delivery, MAX_REORDERING, OutboxBatch};
 use rdkafka::error::RDKafkaErrorCode;
 use saga_protocol::message::{OutboxMessage, Topic};
 use std::collections::{HashMap, VecDeque};
@@ -38,12 +38,12 @@ enum Entry {
 }
 
 struct Batch {
-    batch: Published,
+    batch: OutboxBatch,
     begun: Instant,
     unanswered: usize,
     /// Those of them that are commands.
     commands: usize,
-    refused: Vec<(usize, String)>,
+    rejected: Vec<(usize, String)>,
     failed: Option<String>,
 }
 
@@ -82,7 +82,7 @@ fn number(slot: usize, index: usize) -> usize {
 
 impl InFlight {
     /// Makes room for a batch. The number of its first message; those of the others follow. `None`: no room.
-    pub fn begin(&self, batch: &Published) -> Option<usize> {
+    pub fn begin(&self, batch: &OutboxBatch) -> Option<usize> {
         let mut entries = self.entries();
         if entries.batches >= BATCHES {
             return None;
@@ -128,7 +128,7 @@ impl InFlight {
         }
         entries.answer(slot, index, 1, |batch| match answer {
             Answer::Acknowledged => {}
-            Answer::Refused(why) => batch.refused.push((index, why)),
+            Answer::Refused(why) => batch.rejected.push((index, why)),
             Answer::Failed(why) => batch.failed = Some(why),
         });
         self.finish(entries, slot);
@@ -152,7 +152,7 @@ impl InFlight {
         }
         let Some(Entry::Batch(Batch {
             batch,
-            mut refused,
+            mut rejected,
             failed,
             ..
         })) = entries.remove(slot)
@@ -160,13 +160,13 @@ impl InFlight {
             return;
         };
         drop(entries);
-        refused.sort_by_key(|(index, _)| *index);
+        rejected.sort_by_key(|(index, _)| *index);
         let delivery = match failed {
-            Some(why) => Delivery::Failed {
+            Some(reason) => Delivery::Failed {
                 batch: batch.id,
-                why,
+                reason,
             },
-            None => Delivery::Done { batch, refused },
+            None => Delivery::Acknowledged { batch, rejected },
         };
         self.deliveries
             .lock()
@@ -253,7 +253,7 @@ impl Entries {
 }
 
 impl Batch {
-    fn new(batch: &Published) -> Self {
+    fn new(batch: &OutboxBatch) -> Self {
         let commands = batch.messages.iter().filter_map(worker_of).count();
         let (begun, unanswered) = (Instant::now(), batch.messages.len());
         Self {
@@ -261,14 +261,14 @@ impl Batch {
             begun,
             unanswered,
             commands,
-            refused: Vec::new(),
+            rejected: Vec::new(),
             failed: None,
         }
     }
 
     /// What is acknowledged of it now was decided long ago.
     fn is_late(&self) -> bool {
-        self.batch.late || self.begun.elapsed() > OUT_OF_ORDER
+        self.batch.late || self.begun.elapsed() > MAX_REORDERING
     }
 }
 
@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use saga_protocol::message::Envelope;
 
-    fn batch(count: usize) -> Published {
+    fn batch(count: usize) -> OutboxBatch {
         let message = OutboxMessage {
             topic: Topic::Events,
             key: "k".to_owned(),
@@ -296,7 +296,7 @@ mod tests {
             envelope: Envelope::default(),
             value: saga_protocol::Payload::null(),
         };
-        Published {
+        OutboxBatch {
             id: Uuid::now_v7(),
             messages: vec![message; count].into(),
             late: false,
@@ -321,20 +321,20 @@ mod tests {
         in_flight.answered(first + 2, Answer::Refused("no".to_owned()));
         in_flight.answered(first, Answer::Refused("never".to_owned()));
         in_flight.answered(other, Answer::Acknowledged);
-        let Some(Delivery::Done { batch, refused }) = told.recv().await else {
+        let Some(Delivery::Acknowledged { batch, rejected }) = told.recv().await else {
             panic!("it was not done")
         };
         assert_eq!(
-            (batch.id, refused.len()),
+            (batch.id, rejected.len()),
             (two.id, 0),
             "batches do not wait for each other"
         );
         in_flight.answered(first + 1, Answer::Acknowledged);
-        let Some(Delivery::Done { batch, refused }) = told.recv().await else {
+        let Some(Delivery::Acknowledged { batch, rejected }) = told.recv().await else {
             panic!("it was not done")
         };
         assert_eq!(batch.id, one.id);
-        assert_eq!(refused, [(0, "never".to_owned()), (2, "no".to_owned())]);
+        assert_eq!(rejected, [(0, "never".to_owned()), (2, "no".to_owned())]);
     }
 
     #[tokio::test]
@@ -363,7 +363,7 @@ mod tests {
         let event = batch(1).messages[0].clone();
         for late in [false, true] {
             let in_flight = InFlight::default();
-            let batch = Published {
+            let batch = OutboxBatch {
                 messages: [event.clone(), command(saga)].into(),
                 late,
                 ..batch(0)

@@ -215,7 +215,7 @@ fn is_settling(error: &KafkaError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::OUT_OF_ORDER;
+    use crate::bus::MAX_REORDERING;
 
     const WORKER: &str = "pay";
     const SECOND: Duration = Duration::from_secs(1);
@@ -283,7 +283,7 @@ mod tests {
         assert!(scene.unconsumed(11, 12), "when it was not there yet");
         scene.sampled(12, Some(scene.decided_at));
         assert!(scene.unconsumed(11, 12));
-        scene.sampled(13, Some(scene.decided_at + OUT_OF_ORDER + SECOND));
+        scene.sampled(13, Some(scene.decided_at + MAX_REORDERING + SECOND));
         assert!(!scene.unconsumed(11, 13), "younger ones lie there");
     }
 

@@ -22,5 +22,5 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use connect::{BusError, Kafka};
+pub use connect::{BusError, KafkaBus};
 pub use settings::Settings;

@@ -6,7 +6,7 @@ use super::in_flight::{Answer, InFlight};
 use super::letters::{Letter, Letters};
 use super::settings::{MESSAGE_BYTES, PRODUCER_MESSAGES, Settings};
 use super::topics::Topics;
-use crate::bus::Published;
+use crate::bus::OutboxBatch;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseRecord, Producer as _};
@@ -112,7 +112,7 @@ impl Producer {
     }
 
     /// See [`crate::bus::Bus::publish`].
-    pub fn publish(&self, batch: &Published) -> bool {
+    pub fn publish(&self, batch: &OutboxBatch) -> bool {
         if self.closed.load(Ordering::Acquire) || self.context.fatal.struck.load(Ordering::Acquire)
         {
             return false;

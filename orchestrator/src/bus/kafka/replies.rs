@@ -7,7 +7,7 @@ use super::letters::Letters;
 use super::settings::Settings;
 use super::topics::Topics;
 use super::window::Window;
-use crate::bus::{Ack, Incoming};
+use crate::bus::{Ack, IncomingReply};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -39,9 +39,9 @@ const RENEW_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Replies {
     consumer: BaseConsumer<Context>,
     config: ClientConfig,
-    to: mpsc::Sender<Incoming>,
+    to: mpsc::Sender<IncomingReply>,
     /// Decoded, and not yet taken by the engine. Bounded by the windows.
-    waiting: VecDeque<(Arc<Window>, Incoming)>,
+    waiting: VecDeque<(Arc<Window>, IncomingReply)>,
     committed_at: Instant,
     /// The last error, told already.
     said: Option<RDKafkaErrorCode>,
@@ -53,7 +53,7 @@ impl Replies {
         letters: Arc<Letters>,
         control: Arc<Control>,
         link: Arc<Link>,
-        to: mpsc::Sender<Incoming>,
+        to: mpsc::Sender<IncomingReply>,
     ) -> KafkaResult<Self> {
         let topic = settings.topic(&Topic::Replies);
         let context = Context::new(topic, letters, control, link);
@@ -161,7 +161,7 @@ impl Replies {
                     return;
                 }
                 // The engine is gone: so are we, soon.
-                Err(TrySendError::Closed(_)) => context.control.stop_taking(),
+                Err(TrySendError::Closed(_)) => context.control.stop_consuming(),
             }
         }
     }
@@ -235,7 +235,7 @@ impl Replies {
 
 fn take(
     context: &Context,
-    waiting: &mut VecDeque<(Arc<Window>, Incoming)>,
+    waiting: &mut VecDeque<(Arc<Window>, IncomingReply)>,
     record: &BorrowedMessage<'_>,
 ) {
     let Some(window) = context
@@ -249,10 +249,10 @@ fn take(
     match decode::reply(record) {
         Ok((reply, envelope)) => waiting.push_back((
             window,
-            Incoming {
+            IncomingReply {
                 reply,
                 envelope,
-                ack: Ack::settling(place),
+                ack: Ack::with_handler(place),
             },
         )),
         Err(why) => context.letters.undecodable(record, place, &why),

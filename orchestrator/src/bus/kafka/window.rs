@@ -1,7 +1,7 @@
 //! What was taken from one partition and is not yet durable. A window belongs to one assignment, and ends with it.
 
 use super::letters::{Letters, Refused};
-use crate::bus::Settle;
+use crate::bus::AckHandler;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -165,16 +165,16 @@ impl Place {
     }
 }
 
-impl Settle for Place {
+impl AckHandler for Place {
     fn done(self: Box<Self>) {
         self.settle();
     }
 
-    fn refused(self: Box<Self>, why: &str) {
+    fn rejected(self: Box<Self>, reason: &str) {
         let letters = Arc::clone(&self.window.letters);
         letters.refused(Refused {
             place: *self,
-            why: why.to_owned(),
+            why: reason.to_owned(),
         });
     }
 }

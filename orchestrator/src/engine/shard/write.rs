@@ -199,7 +199,7 @@ fn refuse(request: &Request, done: Done, why: &str) {
         }
         Done::Ack(ack) => {
             metrics::counter!("saga_dead_letters_total", "reason" => "refused").increment(1);
-            ack.refuse(why);
+            ack.reject(why);
         }
         Done::Nobody => {}
     }

@@ -10,7 +10,7 @@ mod unconsumed;
 use super::{
     Answer, Definitions, Door, Engine, Limits, Parts, StartDetails, Submission, SubmitError,
 };
-use crate::bus::Channels;
+use crate::bus::BusChannels;
 use crate::db::{Db, Faulty, Sqlite};
 use saga_core::saga::Saga;
 use saga_core::transition::Input;
@@ -71,7 +71,7 @@ impl Rig {
         let (replies, replies_end) = mpsc::channel(1_000);
         let (deliveries, deliveries_end) = mpsc::channel(1_000);
         let bus = Scripted::start(
-            Channels {
+            BusChannels {
                 replies,
                 deliveries,
             },

@@ -1,6 +1,6 @@
 //! A bus that answers by a script: the other side of the engine, in the test's hands.
 
-use crate::bus::{Ack, Bus, Channels, Delivery, Incoming, Published, WorkerBacklog};
+use crate::bus::{Ack, Bus, BusChannels, Delivery, IncomingReply, OutboxBatch, WorkerBacklog};
 use saga_protocol::Time;
 use saga_protocol::message::{Command, Envelope, Event, OutboxMessage, Reply, ReplyOutcome, Topic};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ pub type Script = Box<dyn Fn(&Command) -> Vec<Reply> + Send + Sync>;
 
 /// Publishes nowhere, and answers as the script says.
 pub struct Scripted {
-    inner: mpsc::Sender<Published>,
+    inner: mpsc::Sender<OutboxBatch>,
     /// Refuses every batch while set: no room.
     pub full: AtomicBool,
     /// Takes batches and loses them while set.
@@ -25,11 +25,11 @@ pub struct Scripted {
     pub acks: Arc<AtomicUsize>,
     pub commands: Arc<Mutex<Vec<Command>>>,
     pub events: Arc<Mutex<Vec<Event>>>,
-    channels: Channels,
+    channels: BusChannels,
 }
 
 impl Scripted {
-    pub fn start(channels: Channels, script: Script) -> Arc<Self> {
+    pub fn start(channels: BusChannels, script: Script) -> Arc<Self> {
         let (inner, batches) = mpsc::channel(10_000);
         let bus = Arc::new(Self {
             inner,
@@ -41,7 +41,7 @@ impl Scripted {
             acks: Arc::default(),
             commands: Arc::default(),
             events: Arc::default(),
-            channels: Channels {
+            channels: BusChannels {
                 replies: channels.replies.clone(),
                 deliveries: channels.deliveries.clone(),
             },
@@ -50,15 +50,15 @@ impl Scripted {
         bus
     }
 
-    async fn work(self: Arc<Self>, mut batches: mpsc::Receiver<Published>) {
+    async fn work(self: Arc<Self>, mut batches: mpsc::Receiver<OutboxBatch>) {
         while let Some(batch) = batches.recv().await {
             let answers = self.read(&batch.messages);
             if self
                 .channels
                 .deliveries
-                .send(Delivery::Done {
+                .send(Delivery::Acknowledged {
                     batch,
-                    refused: Vec::new(),
+                    rejected: Vec::new(),
                 })
                 .await
                 .is_err()
@@ -112,7 +112,7 @@ impl Scripted {
         let ack = Ack::new(move || _ = acks.fetch_add(1, Ordering::Relaxed));
         self.channels
             .replies
-            .send(Incoming {
+            .send(IncomingReply {
                 reply,
                 envelope: Envelope::default(),
                 ack,
@@ -123,14 +123,14 @@ impl Scripted {
 }
 
 impl Bus for Scripted {
-    fn publish(&self, batch: &Published) -> bool {
+    fn publish(&self, batch: &OutboxBatch) -> bool {
         if self.full.load(Ordering::Relaxed) {
             return false;
         }
         if self.lost.load(Ordering::Relaxed) {
             let failed = Delivery::Failed {
                 batch: batch.id,
-                why: "lost by the test".to_owned(),
+                reason: "lost by the test".to_owned(),
             };
             return self.channels.deliveries.try_send(failed).is_ok();
         }

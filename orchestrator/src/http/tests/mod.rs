@@ -13,7 +13,7 @@ mod sagas;
 mod workflows;
 
 use super::{HttpSettings, HttpState, Readiness, router};
-use crate::bus::{Ack, Bus, Delivery, Incoming, Published, WorkerBacklog};
+use crate::bus::{Ack, Bus, Delivery, IncomingReply, OutboxBatch, WorkerBacklog};
 use crate::db::{Db, Faulty, Sqlite};
 use crate::engine::{Definitions, Door, Engine, Limits, Parts};
 use axum::Router;
@@ -41,7 +41,7 @@ pub struct Fixture {
     pub db: Arc<Faulty>,
     pub bus: Arc<TestBus>,
     pub readiness: Arc<Readiness>,
-    replies: mpsc::Sender<Incoming>,
+    replies: mpsc::Sender<IncomingReply>,
     _dir: TempDir,
 }
 
@@ -52,11 +52,11 @@ pub struct TestBus {
 }
 
 impl Bus for TestBus {
-    fn publish(&self, batch: &Published) -> bool {
+    fn publish(&self, batch: &OutboxBatch) -> bool {
         self.deliveries
-            .try_send(Delivery::Done {
+            .try_send(Delivery::Acknowledged {
                 batch: batch.clone(),
-                refused: Vec::new(),
+                rejected: Vec::new(),
             })
             .is_ok()
     }
@@ -299,7 +299,7 @@ impl Fixture {
         let (tell, told) = oneshot::channel();
         let ack = Ack::new(move || tell.send(()).unwrap());
         self.replies
-            .send(Incoming {
+            .send(IncomingReply {
                 reply,
                 envelope: Envelope::default(),
                 ack,

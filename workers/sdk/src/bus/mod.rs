@@ -3,4 +3,6 @@
 pub mod kafka;
 mod port;
 
-pub use port::{Ack, CommandSource, DeadLetter, Delivered, HowFar, Origin, ReplySink, SendError};
+pub use port::{
+    Ack, CommandDelivery, CommandSource, DeadLetter, Origin, PositionReader, ReplySink, SendError,
+};

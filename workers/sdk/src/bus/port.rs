@@ -16,7 +16,7 @@ impl Ack {
     }
 
     /// For a bus, or a test, that keeps no account.
-    pub fn nothing() -> Self {
+    pub fn noop() -> Self {
         Self(None)
     }
 
@@ -36,7 +36,7 @@ impl fmt::Debug for Ack {
 
 /// A command as it came.
 #[derive(Debug)]
-pub struct Delivered {
+pub struct CommandDelivery {
     /// What is to be done.
     pub command: Command,
     /// Handed on with the reply.
@@ -47,7 +47,7 @@ pub struct Delivered {
     pub origin: Option<Origin>,
 }
 
-impl Delivered {
+impl CommandDelivery {
     /// A command that came from no topic.
     pub fn new(command: Command, envelope: Envelope, ack: Ack) -> Self {
         Self {
@@ -91,20 +91,20 @@ pub trait CommandSource: Send + 'static {
     /// Waits for the first, then takes what is there, at most `most`. `None`: closed or shut down, for good.
     ///
     /// Safe to drop at any await: what it had not returned is returned by the next call.
-    async fn take(&mut self, most: usize) -> Option<Vec<Delivered>>;
+    async fn poll(&mut self, max: usize) -> Option<Vec<CommandDelivery>>;
 
     /// Nothing more is taken, and all that will be acknowledged is: makes that durable, and leaves.
     async fn close(&mut self) {}
 
     /// How far it has read, for the member's heartbeats; whoever asks may do so at any time. A source whose bus sees
     /// for itself what was taken says nothing.
-    fn read(&self) -> HowFar {
+    fn position_reader(&self) -> PositionReader {
         Arc::new(|| None)
     }
 }
 
 /// Tells how far a source has read.
-pub type HowFar = Arc<dyn Fn() -> Option<ReadPositions> + Send + Sync>;
+pub type PositionReader = Arc<dyn Fn() -> Option<ReadPositions> + Send + Sync>;
 
 /// Where a worker's replies go.
 #[async_trait]

@@ -1,7 +1,7 @@
 //! What a worker does beside its commands: it says that it is there, and forgets what nobody can need.
 
 use super::context::{Context, today};
-use crate::bus::HowFar;
+use crate::bus::PositionReader;
 use saga_protocol::message::{ServedStep, WorkerHeartbeat};
 use saga_retry::error_chain;
 use std::collections::BTreeMap;
@@ -19,7 +19,12 @@ const BUILD: &str = match option_env!("BUILD_ID") {
 };
 
 /// Says every 2 s that the member is there, and at the shutdown goes on until `left` says that it is gone.
-pub async fn heartbeats(context: &Context, member: &str, serves: &[ServedStep], read: HowFar) {
+pub async fn heartbeats(
+    context: &Context,
+    member: &str,
+    serves: &[ServedStep],
+    read: PositionReader,
+) {
     let mut beat = tokio::time::interval(HEARTBEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -1,6 +1,6 @@
 //! Which sagas are in a batch at this moment. The commands of one saga are done one after the other.
 
-use crate::bus::{Ack, Delivered, Origin};
+use crate::bus::{Ack, CommandDelivery, Origin};
 use saga_protocol::message::{Command, Envelope};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ pub struct SagaLocks {
 #[derive(Debug, Default)]
 struct Inner {
     busy: HashSet<Uuid>,
-    waiting: VecDeque<Delivered>,
+    waiting: VecDeque<CommandDelivery>,
 }
 
 /// A command in a batch. While it lives, no other command of its saga is in one.
@@ -62,7 +62,7 @@ impl SagaLocks {
     }
 
     /// Takes in what was delivered.
-    pub fn push(&self, delivered: Vec<Delivered>) {
+    pub fn push(&self, delivered: Vec<CommandDelivery>) {
         self.lock().waiting.extend(delivered);
     }
 
@@ -80,7 +80,7 @@ impl SagaLocks {
         while let Some(delivered) = inner.waiting.pop_front() {
             let saga_id = delivered.command.saga_id;
             if batch.len() < most && inner.busy.insert(saga_id) {
-                let Delivered {
+                let CommandDelivery {
                     command,
                     envelope,
                     ack,
@@ -115,13 +115,13 @@ mod tests {
     use super::*;
     use crate::runtime::batch::sample;
 
-    fn delivered(saga: u128, attempt: u32) -> Delivered {
+    fn delivered(saga: u128, attempt: u32) -> CommandDelivery {
         let command = Command {
             saga_id: Uuid::from_u128(saga),
             attempt,
             ..sample()
         };
-        Delivered::new(command, Envelope::default(), Ack::nothing())
+        CommandDelivery::new(command, Envelope::default(), Ack::noop())
     }
 
     #[test]

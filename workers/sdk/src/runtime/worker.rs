@@ -105,7 +105,8 @@ impl Worker {
             context.settings.concurrency
         );
         {
-            let beats = maintenance::heartbeats(&context, &member, &spec.serves, source.read());
+            let beats =
+                maintenance::heartbeats(&context, &member, &spec.serves, source.position_reader());
             let background = async {
                 tokio::join!(
                     due_steps::run(&context),
@@ -185,7 +186,7 @@ async fn take_commands(context: &Arc<Context>, source: &mut impl CommandSource) 
         // Taking two or three while a thousand are in hand would make batches of two or three for ever.
         let worth_it = room >= limit.div_ceil(16);
         tokio::select! {
-            taken = source.take(room.min(most)), if open && worth_it => match taken {
+            taken = source.poll(room.min(most)), if open && worth_it => match taken {
                 Some(delivered) => context.hold.push(delivered),
                 None => open = false,
             },

@@ -346,7 +346,7 @@ async fn what_is_dropped_is_delivered_again() {
     let sink = Arc::new(KafkaSink::new(&settings).unwrap());
     let shutdown = CancellationToken::new();
     let mut source = KafkaSource::new(&settings, "scripted", sink, shutdown).unwrap();
-    let mut dropped = source.take(100).await.unwrap();
+    let mut dropped = source.poll(100).await.unwrap();
     assert!(dropped[0].origin.is_some());
     let lost = dropped.remove(0).command.saga_id;
     dropped
@@ -354,7 +354,7 @@ async fn what_is_dropped_is_delivered_again() {
         .for_each(|delivered| delivered.ack.done());
     let again = async {
         loop {
-            let taken = source.take(100).await.unwrap();
+            let taken = source.poll(100).await.unwrap();
             let found = taken
                 .iter()
                 .any(|delivered| delivered.command.saga_id == lost);
@@ -387,7 +387,7 @@ async fn what_is_not_acknowledged_is_not_committed() {
     .unwrap();
     let mut taken = Vec::new();
     while taken.len() < 50 {
-        taken.extend(source.take(100).await.unwrap());
+        taken.extend(source.poll(100).await.unwrap());
     }
     source.close().await;
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Who is there, and how much waits.
 
 use super::kit::*;
-use crate::bus::{Bus, OUT_OF_ORDER, WorkerBacklog};
+use crate::bus::{Bus, MAX_REORDERING, WorkerBacklog};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::FutureRecord;
@@ -201,7 +201,7 @@ async fn b7_a_command_that_lies_behind_a_younger_one_is_unconsumed() {
     let mut side = world.started().await;
     let saga = Uuid::now_v7();
     let younger = ago(Duration::from_secs(60));
-    let older = younger - OUT_OF_ORDER;
+    let older = younger - MAX_REORDERING;
     for decided in [younger, older] {
         side.publish(&batch(vec![command("pay", saga, decided, "x")]))
             .await;

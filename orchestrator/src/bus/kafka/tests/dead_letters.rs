@@ -66,7 +66,7 @@ async fn what_the_engine_cannot_store_goes_to_the_dead_letters_as_it_was() {
     side.incoming()
         .await
         .ack
-        .refuse("the database takes no NUL");
+        .reject("the database takes no NUL");
     side.incoming().await.ack.done();
     let letter = world.read("saga.dead-letters", 1).await.remove(0);
     assert_eq!(

@@ -17,9 +17,9 @@ use uuid::Uuid;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_producer_is_replaced_and_what_it_held_fails_and_may_go_out_again() {
     let cluster = MockCluster::new(1).unwrap();
-    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    let rejected = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
     // Whichever of a producer's two connections asks first.
-    cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused, refused]);
+    cluster.request_errors(RDKafkaApiKey::InitProducerId, &[rejected, rejected]);
     let settings = Settings::new(cluster.bootstrap_servers(), "replica-1");
     let link = Link::new(&settings.brokers);
     let topics = Topics::new(settings.clone(), Arc::clone(&link), &[]);
@@ -45,8 +45,8 @@ async fn a_broken_producer_is_replaced_and_what_it_held_fails_and_may_go_out_aga
         let broke = producer.replaced() > 0;
         until("it takes the batch", || producer.publish(&batch)).await;
         match in_time("a delivery", told.recv()).await.unwrap() {
-            Delivery::Done { refused, .. } => {
-                assert!(refused.is_empty());
+            Delivery::Acknowledged { rejected, .. } => {
+                assert!(rejected.is_empty());
                 if broke {
                     break;
                 }

@@ -1,7 +1,7 @@
 //! A bus with topics of its own, the engine's ends of its channels, and an outside client.
 
-use crate::bus::kafka::{Kafka, Settings, partition};
-use crate::bus::{Bus, Channels, Delivery, Incoming, Published};
+use crate::bus::kafka::{KafkaBus, Settings, partition};
+use crate::bus::{Bus, BusChannels, Delivery, IncomingReply, OutboxBatch};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
@@ -45,8 +45,8 @@ pub struct World {
 
 /// A bus, and the engine's side of it.
 pub struct Side {
-    pub bus: Arc<Kafka>,
-    pub replies: mpsc::Receiver<Incoming>,
+    pub bus: Arc<KafkaBus>,
+    pub replies: mpsc::Receiver<IncomingReply>,
     pub deliveries: mpsc::Receiver<Delivery>,
 }
 
@@ -97,9 +97,9 @@ impl World {
         let (replies, replies_end) = mpsc::channel(room);
         let (deliveries, deliveries_end) = mpsc::channel(16);
         let workers = vec!["pay".to_owned(), "store".to_owned()];
-        let bus = Kafka::start(
+        let bus = KafkaBus::start(
             self.settings.clone(),
-            Channels {
+            BusChannels {
                 replies,
                 deliveries,
             },
@@ -301,14 +301,14 @@ impl Side {
             .expect("the bus runs")
     }
 
-    pub async fn incoming(&mut self) -> Incoming {
+    pub async fn incoming(&mut self) -> IncomingReply {
         in_time("a reply", self.replies.recv())
             .await
             .expect("the bus runs")
     }
 
     /// Publishes, as often as there is no room.
-    pub async fn publish(&self, batch: &Published) {
+    pub async fn publish(&self, batch: &OutboxBatch) {
         until("the bus takes the batch", || self.bus.publish(batch)).await;
     }
 }
@@ -384,8 +384,8 @@ pub fn event(saga_id: Uuid) -> OutboxMessage {
     OutboxMessage::event(&event, Envelope::default()).unwrap()
 }
 
-pub fn batch(messages: Vec<OutboxMessage>) -> Published {
-    Published {
+pub fn batch(messages: Vec<OutboxMessage>) -> OutboxBatch {
+    OutboxBatch {
         id: Uuid::now_v7(),
         messages: messages.into(),
         late: false,

@@ -18,14 +18,14 @@ async fn a_batch_is_acknowledged_as_a_whole_and_its_records_say_what_they_are() 
     let sent = command("pay", saga, now(), "x");
     let batch = batch(vec![sent.clone(), event(saga)]);
     side.publish(&batch).await;
-    let Delivery::Done {
+    let Delivery::Acknowledged {
         batch: done,
-        refused,
+        rejected,
     } = side.delivery().await
     else {
         panic!("it was not done")
     };
-    assert_eq!((done.id, refused.len()), (batch.id, 0));
+    assert_eq!((done.id, rejected.len()), (batch.id, 0));
 
     let seen = world.read("saga.commands.pay", 1).await.remove(0);
     assert_eq!(seen.key.as_deref(), Some(saga.to_string().as_str()));
@@ -85,7 +85,7 @@ async fn d1_what_is_acknowledged_while_its_topic_is_being_made_is_in_it() {
         }
         for _ in 0..COMMANDS {
             assert!(
-                matches!(side.delivery().await, Delivery::Done { .. }),
+                matches!(side.delivery().await, Delivery::Acknowledged { .. }),
                 "it is acknowledged"
             );
         }
@@ -111,12 +111,12 @@ async fn a_message_too_large_is_refused_and_the_others_get_through() {
     let messages =
         ["small", &large, "small"].map(|input| command("pay", Uuid::now_v7(), now(), input));
     side.publish(&batch(messages.to_vec())).await;
-    let Delivery::Done { refused, .. } = side.delivery().await else {
+    let Delivery::Acknowledged { rejected, .. } = side.delivery().await else {
         panic!("it was not done")
     };
-    assert_eq!(refused.len(), 1);
-    assert_eq!(refused[0].0, 1);
-    assert!(refused[0].1.contains("at most"), "{}", refused[0].1);
+    assert_eq!(rejected.len(), 1);
+    assert_eq!(rejected[0].0, 1);
+    assert!(rejected[0].1.contains("at most"), "{}", rejected[0].1);
     assert_eq!(world.read("saga.commands.pay", 2).await.len(), 2);
     side.bus.close().await;
 }
@@ -129,7 +129,9 @@ async fn a_batch_without_messages_is_done_at_once() {
     let world = World::new(&brokers);
     let mut side = world.started().await;
     side.publish(&batch(Vec::new())).await;
-    assert!(matches!(side.delivery().await, Delivery::Done { refused, .. } if refused.is_empty()));
+    assert!(
+        matches!(side.delivery().await, Delivery::Acknowledged { rejected, .. } if rejected.is_empty())
+    );
     side.bus.close().await;
 }
 
@@ -143,7 +145,9 @@ async fn the_topic_of_a_worker_first_heard_of_is_made_before_its_command_is_take
     let batch = batch(vec![command("newcomer", Uuid::now_v7(), now(), "x")]);
     assert!(!side.bus.publish(&batch), "it is not known yet");
     side.publish(&batch).await;
-    assert!(matches!(side.delivery().await, Delivery::Done { refused, .. } if refused.is_empty()));
+    assert!(
+        matches!(side.delivery().await, Delivery::Acknowledged { rejected, .. } if rejected.is_empty())
+    );
     side.bus.close().await;
 }
 
@@ -156,7 +160,10 @@ async fn a_topic_that_was_deleted_is_made_anew() {
     let mut side = world.started().await;
     let batch = batch(vec![command("pay", Uuid::now_v7(), now(), "x")]);
     side.publish(&batch).await;
-    assert!(matches!(side.delivery().await, Delivery::Done { .. }));
+    assert!(matches!(
+        side.delivery().await,
+        Delivery::Acknowledged { .. }
+    ));
     world.delete("saga.commands.pay").await;
     side.publish(&batch).await;
     while let Delivery::Failed { .. } = side.delivery().await {

@@ -24,7 +24,7 @@ async fn a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable() {
     assert_eq!(first.envelope.correlation_id.as_deref(), Some("c-9"));
     assert_eq!(first.envelope.traceparent.as_deref(), Some("00-cd"));
     second.ack.done();
-    side.bus.stop_taking();
+    side.bus.stop_consuming();
     assert_eq!(
         world.committed(partition).await,
         None,

@@ -5,7 +5,7 @@ use super::link::{Link, log_line, note_error};
 use super::settings::KafkaSettings;
 use super::shared::{Pending, Shared};
 use super::window::WINDOW;
-use crate::bus::{Ack, DeadLetter, Delivered, Origin};
+use crate::bus::{Ack, CommandDelivery, DeadLetter, Origin};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -32,7 +32,7 @@ const SEEK: Duration = Duration::from_secs(5);
 /// What the thread gives out.
 pub enum Item {
     /// A command.
-    Command(Box<Delivered>),
+    Command(Box<CommandDelivery>),
     /// What nobody can act on.
     Dead(Box<DeadLetter>, Ack),
 }
@@ -198,7 +198,7 @@ impl Poller {
         Some(match decode(record) {
             Ok((command, envelope)) => {
                 let origin = Some(Origin { partition, offset });
-                Item::Command(Box::new(Delivered {
+                Item::Command(Box::new(CommandDelivery {
                     command,
                     envelope,
                     ack,

@@ -5,7 +5,7 @@ use super::settings::KafkaSettings;
 use super::shared::Shared;
 use super::sink::KafkaSink;
 use super::window::WINDOW;
-use crate::bus::{CommandSource, Delivered, HowFar, ReplySink};
+use crate::bus::{CommandDelivery, CommandSource, PositionReader, ReplySink};
 use async_trait::async_trait;
 use rdkafka::error::KafkaError;
 use saga_retry::retry;
@@ -94,7 +94,7 @@ impl KafkaSource {
 
 #[async_trait]
 impl CommandSource for KafkaSource {
-    async fn take(&mut self, most: usize) -> Option<Vec<Delivered>> {
+    async fn poll(&mut self, max: usize) -> Option<Vec<CommandDelivery>> {
         let mut taken = Vec::new();
         // What is taken here is lost if this future is dropped at an await, so nothing is awaited once there is any.
         while taken.is_empty() {
@@ -105,11 +105,11 @@ impl CommandSource for KafkaSource {
             }
             while let Ok(chunk) = self.items.try_recv() {
                 self.at_hand.extend(chunk);
-                if self.at_hand.len() >= most {
+                if self.at_hand.len() >= max {
                     break;
                 }
             }
-            while taken.len() < most
+            while taken.len() < max
                 && let Some(Item::Command(_)) = self.at_hand.front()
             {
                 if let Some(Item::Command(delivered)) = self.at_hand.pop_front() {
@@ -124,7 +124,7 @@ impl CommandSource for KafkaSource {
         Some(taken)
     }
 
-    fn read(&self) -> HowFar {
+    fn position_reader(&self) -> PositionReader {
         let shared = Arc::clone(&self.shared);
         Arc::new(move || Some(shared.window().read()))
     }

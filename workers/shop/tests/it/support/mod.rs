@@ -8,7 +8,7 @@ use saga_protocol::message::{
     Command, CommandInput, Envelope, Reply, ReplyOutcome, WorkerHeartbeat,
 };
 use saga_protocol::{Payload, Time};
-use saga_worker::bus::{Ack, CommandSource, DeadLetter, Delivered, ReplySink, SendError};
+use saga_worker::bus::{Ack, CommandDelivery, CommandSource, DeadLetter, ReplySink, SendError};
 use saga_worker::ledger::LedgerTarget;
 use sqlx::{Connection, Executor, PgConnection};
 use std::path::PathBuf;
@@ -110,12 +110,12 @@ impl Home {
 
 /// A bus in memory: what is pushed is delivered, what is answered can be waited for.
 pub struct Bus {
-    pub commands: mpsc::Sender<Delivered>,
+    pub commands: mpsc::Sender<CommandDelivery>,
     pub sink: Arc<Sink>,
     acks: watch::Sender<usize>,
 }
 
-pub struct Source(mpsc::Receiver<Delivered>);
+pub struct Source(mpsc::Receiver<CommandDelivery>);
 
 #[derive(Default)]
 pub struct Sink {
@@ -147,7 +147,7 @@ impl Bus {
         let acks = self.acks.clone();
         let ack = Ack::new(move || acks.send_modify(|acks| *acks += 1));
         self.commands
-            .try_send(Delivered::new(command, Envelope::default(), ack))
+            .try_send(CommandDelivery::new(command, Envelope::default(), ack))
             .expect("there is room");
     }
 
@@ -199,9 +199,9 @@ impl Sink {
 
 #[async_trait]
 impl CommandSource for Source {
-    async fn take(&mut self, most: usize) -> Option<Vec<Delivered>> {
+    async fn poll(&mut self, max: usize) -> Option<Vec<CommandDelivery>> {
         let mut taken = Vec::new();
-        (self.0.recv_many(&mut taken, most).await > 0).then_some(taken)
+        (self.0.recv_many(&mut taken, max).await > 0).then_some(taken)
     }
 }
 
