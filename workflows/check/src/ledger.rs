@@ -247,7 +247,7 @@ impl Row {
 
     /// In short again; what is true stays true. A row that a command was put off in was never there.
     pub fn become_of(&self, entry: &LedgerEntry) -> Self {
-        if entry.write() == RowChange::Delete {
+        if entry.change() == RowChange::Delete {
             return self.lost();
         }
         let answer = entry.reply.as_ref().map(Answer::of_kept);

@@ -3,18 +3,18 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Which way a command goes.
+/// The direction of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Do the step.
+    /// Runs the step's action.
     Execute,
-    /// Undo it.
+    /// Undoes it.
     Compensate,
 }
 
 impl Action {
-    /// As it is written everywhere.
+    /// The name used in messages, tables and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Execute => "execute",

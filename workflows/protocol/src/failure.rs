@@ -1,35 +1,36 @@
-//! Why a step failed.
+//! The error of a failed attempt.
 
 use serde::{Deserialize, Serialize};
 
-/// Longest message of an error, in characters: it is shown, searched and kept in each history entry.
+/// Longest error message, in characters. A message is displayed, searched and stored with each history entry.
 pub const MAX_ERROR_MESSAGE_CHARS: usize = 2_000;
-/// Longest code of an error.
+/// Longest error code, in characters.
 pub const MAX_ERROR_CODE_CHARS: usize = 100;
-/// Why something failed.
+
+/// The error of a failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// For programs: `declined`, `timed_out`.
+    /// Machine-readable: `declined`, `timed_out`.
     pub code: String,
-    /// For people.
+    /// Human-readable.
     #[serde(default)]
     pub message: String,
-    /// Whether another attempt may end otherwise.
+    /// Whether another attempt may succeed.
     #[serde(default)]
     pub retryable: bool,
 }
 
 impl Failure {
-    /// One that another attempt may mend. Code and message are cut to their limits.
+    /// A transient failure: another attempt may succeed. Code and message are truncated to their limits.
     pub fn retryable(code: &str, message: impl Into<String>) -> Self {
         Self {
-            code: cut(code, MAX_ERROR_CODE_CHARS),
-            message: cut(&message.into(), MAX_ERROR_MESSAGE_CHARS),
+            code: truncate(code, MAX_ERROR_CODE_CHARS),
+            message: truncate(&message.into(), MAX_ERROR_MESSAGE_CHARS),
             retryable: true,
         }
     }
 
-    /// One that no attempt will mend. Code and message are cut to their limits.
+    /// A final failure: no further attempt follows. Code and message are truncated to their limits.
     pub fn permanent(code: &str, message: impl Into<String>) -> Self {
         Self {
             retryable: false,
@@ -37,17 +38,20 @@ impl Failure {
         }
     }
 
-    /// The same, cut to the limits of code and message, and free of NUL, which no database text takes.
+    /// A copy within the limits of code and message and without NUL, which PostgreSQL's `text` rejects.
     #[must_use]
     pub fn truncated(&self) -> Self {
         Self {
-            code: cut(&self.code, MAX_ERROR_CODE_CHARS),
-            message: cut(&self.message, MAX_ERROR_MESSAGE_CHARS),
+            code: truncate(&self.code, MAX_ERROR_CODE_CHARS),
+            message: truncate(&self.message, MAX_ERROR_MESSAGE_CHARS),
             retryable: self.retryable,
         }
     }
 }
 
-fn cut(text: &str, chars: usize) -> String {
-    text.chars().filter(|c| *c != '\0').take(chars).collect()
+fn truncate(text: &str, max_chars: usize) -> String {
+    text.chars()
+        .filter(|c| *c != '\0')
+        .take(max_chars)
+        .collect()
 }

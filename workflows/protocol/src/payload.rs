@@ -1,4 +1,4 @@
-//! JSON that is carried, not looked into: kept as the bytes received.
+//! JSON that is passed through unparsed, byte for byte.
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 /// A JSON value as text, cheap to clone. Two payloads are equal if their bytes are.
 ///
-/// It is read from JSON text only, and not within serde's tagged or untagged enums, which keep no text.
+/// It can only be deserialized from JSON text, and not inside serde's tagged or untagged enums, because those buffer
+/// values and lose the text.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Payload(Arc<RawValue>);
 
 impl Payload {
-    /// Writes a value as JSON.
+    /// Serializes a value as JSON.
     ///
     /// # Errors
     /// If the value has no JSON form (a map whose keys are not strings).
@@ -21,33 +22,33 @@ impl Payload {
         serde_json::value::to_raw_value(value).map(|raw| Self(raw.into()))
     }
 
-    /// Takes text that is JSON.
+    /// Wraps JSON text without changing it.
     ///
     /// # Errors
-    /// If it is not.
+    /// If the text is not JSON.
     pub fn parse(text: String) -> Result<Self, serde_json::Error> {
         RawValue::from_string(text).map(|raw| Self(raw.into()))
     }
 
-    /// Reads it as a `T`.
+    /// Deserializes the value as a `T`.
     ///
     /// # Errors
-    /// If it does not have the shape of a `T`.
+    /// If the value does not have the shape of a `T`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.get())
     }
 
-    /// The text.
+    /// The JSON text.
     pub fn get(&self) -> &str {
         self.0.get()
     }
 
-    /// `null`.
+    /// The value `null`.
     pub fn null() -> Self {
         Self(RawValue::NULL.to_owned().into())
     }
 
-    /// `{}`.
+    /// The value `{}`.
     pub fn empty() -> Self {
         Self(
             RawValue::from_string("{}".to_owned())
@@ -57,12 +58,15 @@ impl Payload {
     }
 }
 
-/// For `deserialize_with`: a payload that is there, be it `null`. Serde alone would take `null` for one that is not,
-/// and a saga read back would not be the saga that was written.
+/// For `deserialize_with`: distinguishes a field that is `null` from one that is absent.
+///
+/// Serde alone reads both as `None`, and a saga that is loaded would differ from the saga that was stored.
 ///
 /// # Errors
 /// Those of the deserializer.
-pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
+pub fn deserialize_some<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Payload>, D::Error> {
     Payload::deserialize(deserializer).map(Some)
 }
 

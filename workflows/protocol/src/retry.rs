@@ -1,36 +1,36 @@
-//! When a failed attempt is followed by another: a pure function of the schedule and of who asks.
+//! The retry schedule: a pure function of the policy and of the attempt that failed.
 //!
-//! Exponential backoff with a symmetric jitter. The jitter is no random number but a hash of (saga, step, action,
-//! attempt), so that replaying a saga's history gives the same times, while a thousand sagas that failed in one moment
-//! still do not come back in one moment.
+//! Exponential backoff with a symmetric jitter. The jitter is not random but a hash of (saga, step, action, attempt):
+//! replaying a saga's history gives the same times, while a thousand sagas that failed at one moment still do not
+//! retry at one moment.
 
 use crate::{Action, Failure};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A retry schedule: the delay before attempt n+1 is `first · factor^(n−1)`, at most `max`, give or take `jitter`.
+/// A retry schedule: the delay before attempt n+1 is `first · factor^(n−1)`, at most `max`, plus or minus `jitter`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
-    /// How many attempts in all, the first included.
+    /// Maximum number of attempts, the first included.
     pub attempts: u32,
-    /// The delay behind the first attempt.
-    #[serde(with = "crate::humane")]
+    /// The delay after the first attempt.
+    #[serde(with = "humantime_serde")]
     pub first: Duration,
-    /// What each further delay is multiplied with: 1 to 10.
+    /// The factor between two delays: 1 to 10.
     pub factor: f64,
     /// The longest delay.
-    #[serde(with = "crate::humane")]
+    #[serde(with = "humantime_serde")]
     pub max: Duration,
     /// The share by which a delay is shortened or lengthened: 0 to 1.
     pub jitter: f64,
-    /// Codes of errors that no further attempt follows, whatever the worker says of them; in ascending order.
+    /// Error codes that are final even if the worker reports them as retryable, in ascending order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_retryable: Vec<String>,
 }
 
 impl RetryPolicy {
-    /// What a step has unless its definition says otherwise.
+    /// The default of a step.
     pub const STEP: Self = Self {
         attempts: 5,
         first: Duration::from_millis(200),
@@ -40,7 +40,7 @@ impl RetryPolicy {
         not_retryable: Vec::new(),
     };
 
-    /// What a compensation has unless its definition says otherwise: 20 attempts over 58 minutes.
+    /// The default of a compensation: 20 attempts over 58 minutes.
     pub const COMPENSATION: Self = Self {
         attempts: 20,
         first: Duration::from_secs(1),
@@ -50,7 +50,7 @@ impl RetryPolicy {
         not_retryable: Vec::new(),
     };
 
-    /// The failure as this schedule takes it: final if its code is one of [`Self::not_retryable`].
+    /// Marks the failure as final if its code is one of [`Self::not_retryable`].
     #[must_use]
     pub fn classify(&self, failure: Failure) -> Failure {
         let is_final = self.not_retryable.contains(&failure.code);
@@ -60,58 +60,62 @@ impl RetryPolicy {
         }
     }
 
-    /// The delay after the `failures`th failure (from 1), without jitter.
+    /// The delay after the nth failure (`failures` counts from 1), without jitter.
     pub fn base_delay(&self, failures: u32) -> Duration {
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
-        let micros = as_f64(self.first) * self.factor.powi(exponent);
-        if micros >= as_f64(self.max) {
+        let micros = as_micros(self.first) * self.factor.powi(exponent);
+
+        if micros >= as_micros(self.max) {
             self.max
         } else {
-            from_f64(micros)
+            from_micros(micros)
         }
     }
 
-    /// The delay after the `failures`th failure, with the jitter of that attempt.
-    pub fn delay(&self, failures: u32, of: &Attempt<'_>) -> Duration {
-        let plain = self.base_delay(failures);
-        let share = 1.0 + self.jitter * of.jitter();
-        from_f64(as_f64(plain) * share)
+    /// The delay after the nth failure, with the jitter of the attempt that failed.
+    pub fn delay(&self, failures: u32, attempt: &AttemptId<'_>) -> Duration {
+        let scale = 1.0 + self.jitter * attempt.jitter();
+        from_micros(as_micros(self.base_delay(failures)) * scale)
     }
 }
 
-/// Whose attempt it is: the seed of its jitter.
+/// Identifies an attempt: the seed of its jitter.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempt<'a> {
+pub struct AttemptId<'a> {
     /// The saga.
     pub saga: Uuid,
     /// The step's name.
     pub step: &'a str,
-    /// Forward or back.
+    /// The direction.
     pub action: Action,
     /// The attempt that failed, from 1.
     pub attempt: u32,
 }
 
-impl Attempt<'_> {
-    /// Between −1 and 1, the same for the same attempt. FNV-1a (RFC 9923), finished by the mixer of `SplitMix64`
-    /// (Steele, Lea, Flood, 2014), since the last bytes of FNV reach too few of the high bits.
+impl AttemptId<'_> {
+    /// A number from −1 to 1, the same for the same attempt.
+    ///
+    /// FNV-1a (RFC 9923), finished by the mixer of `SplitMix64` (Steele, Lea, Flood, 2014), because the last bytes
+    /// of FNV reach too few of the high bits.
     fn jitter(&self) -> f64 {
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let action = [self.action as u8];
         let attempt = self.attempt.to_le_bytes();
-        for part in [
-            self.saga.as_bytes().as_slice(),
+        let parts: [&[u8]; 4] = [
+            self.saga.as_bytes(),
             self.step.as_bytes(),
             &action,
             &attempt,
-        ] {
-            for byte in part {
-                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
+        ];
+
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for byte in parts.into_iter().flatten() {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
+
         hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         hash ^= hash >> 31;
+
         let unit = f64::from(u32::try_from(hash >> 32).unwrap_or(0)) / f64::from(u32::MAX);
         unit * 2.0 - 1.0
     }
@@ -121,7 +125,7 @@ impl Attempt<'_> {
     clippy::cast_precision_loss,
     reason = "365 days of microseconds need 45 of the 53 bits"
 )]
-fn as_f64(duration: Duration) -> f64 {
+fn as_micros(duration: Duration) -> f64 {
     duration.as_micros() as f64
 }
 
@@ -130,7 +134,7 @@ fn as_f64(duration: Duration) -> f64 {
     clippy::cast_sign_loss,
     reason = "delays are positive and under 2⁵³ µs"
 )]
-fn from_f64(micros: f64) -> Duration {
+fn from_micros(micros: f64) -> Duration {
     Duration::from_micros(micros.round() as u64)
 }
 
@@ -139,8 +143,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn attempt(saga: u128, attempt: u32) -> Attempt<'static> {
-        Attempt {
+    fn attempt(saga: u128, attempt: u32) -> AttemptId<'static> {
+        AttemptId {
             saga: Uuid::from_u128(saga),
             step: "pay",
             action: Action::Execute,
@@ -160,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compensation_is_tried_for_about_an_hour() {
+    fn compensation_retries_last_about_an_hour() {
         let total: u64 = (1..20)
             .map(|n| RetryPolicy::COMPENSATION.base_delay(n).as_secs())
             .sum();
@@ -168,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_sagas_spread_over_the_whole_jitter() {
+    fn jitter_spreads_a_thousand_sagas() {
         let delays: Vec<_> = (0..1000)
             .map(|saga| RetryPolicy::STEP.delay(1, &attempt(saga, 1)).as_millis())
             .collect();
@@ -184,12 +188,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_delay_is_the_same_each_time_and_within_its_jitter(saga: u128, n in 1..2000_u32, factor in 1.0..10.0_f64) {
+        fn delay_is_deterministic_and_within_its_jitter(
+            saga: u128, n in 1..2000_u32, factor in 1.0..10.0_f64
+        ) {
             let retry = RetryPolicy { factor, ..RetryPolicy::STEP };
             let delay = retry.delay(n, &attempt(saga, n));
             prop_assert_eq!(delay, retry.delay(n, &attempt(saga, n)));
-            let plain = retry.base_delay(n);
-            prop_assert!(delay >= plain.mul_f64(0.799) && delay <= plain.mul_f64(1.201));
+            let base = retry.base_delay(n);
+            prop_assert!(delay >= base.mul_f64(0.799) && delay <= base.mul_f64(1.201));
         }
     }
 }

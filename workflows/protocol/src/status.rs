@@ -1,4 +1,4 @@
-//! Where a saga, and each of its steps, can be. Each says who moves it in, and who out.
+//! The statuses of a saga and of its steps, with the transitions into and out of each.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -14,10 +14,10 @@ macro_rules! statuses {
         }
 
         impl $name {
-            /// Every status there is.
+            /// Every status.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// As it is written everywhere.
+            /// The name used in messages, tables and logs.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -37,7 +37,7 @@ macro_rules! statuses {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $($text => Ok(Self::$variant),)*
-                    _ => Err(format!("{text:?} is none of: {}", [$($text),*].join(", "))),
+                    _ => Err(format!("unknown status {text:?}, expected one of: {}", [$($text),*].join(", "))),
                 }
             }
         }
@@ -45,46 +45,47 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// Where a saga is.
+    /// The status of a saga.
     Status {
-        /// In by its start, out by its last completion or by the turn.
+        /// Entered at the start; left by the last completion or by a rollback.
         Running = "running",
-        /// In by the turn, out by its last compensation.
+        /// Entered by a rollback; left by the last compensation.
         Compensating = "compensating",
-        /// All done. Final.
+        /// Every step is completed or skipped. Final.
         Completed = "completed",
-        /// All undone. Final.
+        /// Every step with an effect is compensated. Final.
         Compensated = "compensated",
-        /// In by a failure that no retry mends where there is no way back; out by an operator, or by the answer it
-        /// waited for.
+        /// Entered by a final failure that cannot be rolled back, or by a compensation that failed for good; left by
+        /// an operator, or by the late reply to the failed attempt.
         Parked = "parked",
     }
 }
 
 statuses! {
-    /// Where a step is.
+    /// The status of a step.
     StepStatus {
-        /// In by the start; out when all it needs is completed or skipped.
+        /// Entered at the start; left once every step that it needs is completed or skipped.
         Pending = "pending",
-        /// In when its first execute is decided; an attempt that is retried leaves it here.
+        /// Entered when the first execute is decided; a retried attempt does not leave it.
         Running = "running",
-        /// In by the reply `accepted`; out by a completion or failure that comes later.
+        /// Entered by the reply `accepted`; left by a later completion or failure.
         Waiting = "waiting",
-        /// In by the reply `completed`, or by hand.
+        /// Entered by the reply `completed`, or by an operator.
         Completed = "completed",
-        /// In by a failure that is not retried. On the way back it stays so if its compensation found nothing.
+        /// Entered by a final failure. During a rollback the step stays failed if its compensation finds no effect.
         Failed = "failed",
-        /// In when its condition is false.
+        /// Entered when its condition is false.
         Skipped = "skipped",
-        /// In when its first compensate is decided.
+        /// Entered when the first compensate is decided.
         Compensating = "compensating",
-        /// In by the reply `completed` to it, or settled by hand; or, with nothing to undo, when its turn comes.
+        /// Entered by the reply `completed` to compensate or by an operator; a step without compensation enters it
+        /// at its place in the rollback.
         Compensated = "compensated",
     }
 }
 
 impl Status {
-    /// Whether it is an end.
+    /// Whether the status is final.
     pub const fn is_finished(self) -> bool {
         matches!(self, Self::Completed | Self::Compensated)
     }

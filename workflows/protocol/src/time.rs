@@ -1,16 +1,16 @@
-//! A moment, in whole microseconds: what PostgreSQL keeps, so that nothing is lost on the way there and back.
+//! A timestamp in whole microseconds, which is the resolution of PostgreSQL: nothing is lost by storing it.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::time::Duration;
 
-/// Microseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 in UTC with six digits.
+/// Microseconds since 1970-01-01T00:00:00Z. Serialized as RFC 3339 in UTC with six digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(i64);
 
 impl Time {
-    /// The moment that many microseconds after the Unix epoch.
+    /// Creates a time from microseconds since the Unix epoch.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
@@ -20,31 +20,31 @@ impl Time {
         self.0
     }
 
-    /// How long it is from `earlier` to here; zero if `earlier` is later.
+    /// The duration since `earlier`, or zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// As chrono has it. Moments that chrono cannot hold become the epoch.
+    /// Converts to chrono. A time out of chrono's range becomes the epoch.
     pub fn to_datetime(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or_default()
     }
 }
 
 impl From<DateTime<Utc>> for Time {
-    /// Cuts to microseconds.
-    fn from(at: DateTime<Utc>) -> Self {
-        Self(at.timestamp_micros())
+    /// Truncates to microseconds.
+    fn from(datetime: DateTime<Utc>) -> Self {
+        Self(datetime.timestamp_micros())
     }
 }
 
 impl std::ops::Add<Duration> for Time {
     type Output = Self;
 
-    fn add(self, by: Duration) -> Self {
+    fn add(self, duration: Duration) -> Self {
         Self(
             self.0
-                .saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+                .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
         )
     }
 }
@@ -52,10 +52,10 @@ impl std::ops::Add<Duration> for Time {
 impl std::ops::Sub<Duration> for Time {
     type Output = Self;
 
-    fn sub(self, by: Duration) -> Self {
+    fn sub(self, duration: Duration) -> Self {
         Self(
             self.0
-                .saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+                .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
         )
     }
 }
@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         DateTime::parse_from_rfc3339(&text)
-            .map(|at| Self::from(at.to_utc()))
+            .map(|datetime| Self::from(datetime.to_utc()))
             .map_err(|error| {
                 de::Error::custom(format!("{text:?} is not an RFC 3339 time: {error}"))
             })
@@ -98,13 +98,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_with_six_digits_and_read_back() {
-        let at = Time::from_micros(1_700_000_000_123_456);
-        let text = serde_json::to_string(&at).expect("a time is JSON");
+    fn time_has_six_digits_and_round_trips() {
+        let time = Time::from_micros(1_700_000_000_123_456);
+        let text = serde_json::to_string(&time).expect("a time is JSON");
         assert_eq!(text, "\"2023-11-14T22:13:20.123456Z\"");
         assert_eq!(
-            serde_json::from_str::<Time>(&text).expect("it was just written"),
-            at
+            serde_json::from_str::<Time>(&text).expect("the text is a time"),
+            time
         );
     }
 }

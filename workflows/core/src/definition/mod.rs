@@ -34,7 +34,7 @@ pub struct Definition {
     /// 1 to 2³¹−1; a saga keeps the version it began with.
     pub version: u32,
     /// From a saga's start; then it is cancelled with reason `deadline`, if it still can be.
-    #[serde(with = "saga_protocol::humane")]
+    #[serde(with = "humantime_serde")]
     pub deadline: Duration,
     /// What a saga may be started with; `None`: anything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,13 +57,10 @@ pub struct Step {
     /// The steps that name this one in their `needs`, in ascending order: derived, for the way back.
     pub dependents: Vec<usize>,
     /// For one attempt.
-    #[serde(with = "saga_protocol::humane")]
+    #[serde(with = "humantime_serde")]
     pub timeout: Duration,
     /// How long it may wait, accepted and not finished, until one event reminds the world of it.
-    #[serde(
-        with = "saga_protocol::humane::option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub reminder: Option<Duration>,
     /// Condition a failed attempt is followed by another. Behind the pivot `attempts` is not looked at.
     pub retry: RetryPolicy,
@@ -94,7 +91,7 @@ pub enum Position {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CompensationPolicy {
     /// For one attempt.
-    #[serde(with = "saga_protocol::humane")]
+    #[serde(with = "humantime_serde")]
     pub timeout: Duration,
     /// After the last attempt the saga is parked.
     pub retry: RetryPolicy,

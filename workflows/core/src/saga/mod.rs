@@ -7,7 +7,7 @@ pub use saga_protocol::{Status, StepStatus};
 
 use saga_protocol::Time;
 use saga_protocol::{Action, Failure};
-use saga_protocol::{Payload, present};
+use saga_protocol::{Payload, deserialize_some};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -118,7 +118,7 @@ pub struct Step {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
+        deserialize_with = "deserialize_some"
     )]
     pub output: Option<Payload>,
     /// The way back, once its first compensate was decided.
@@ -141,7 +141,7 @@ pub struct CompensationState {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
+        deserialize_with = "deserialize_some"
     )]
     pub output: Option<Payload>,
     /// The note of an operator who settled it by hand.

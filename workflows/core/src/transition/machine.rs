@@ -4,7 +4,7 @@ use super::{Effect, SagaContext, StatusChange, Transition};
 use crate::definition::{self, Definition};
 use crate::saga::{AttemptState, Saga, Status, Step, StepStatus, Wait};
 use saga_protocol::message::{Command, CommandInput, Event, EventType};
-use saga_protocol::retry::Attempt;
+use saga_protocol::retry::AttemptId;
 use saga_protocol::{Action, Failure};
 use saga_protocol::{Payload, Time};
 use serde::Serialize;
@@ -192,7 +192,7 @@ impl<'a> Machine<'a> {
             _ => &self.saga.steps[step].execute,
         };
         let name = &self.saga.steps[step].name;
-        let of = Attempt {
+        let of = AttemptId {
             saga: self.saga.id,
             step: name,
             action,

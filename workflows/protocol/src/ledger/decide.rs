@@ -1,62 +1,65 @@
-//! What a command finds in the row of its step, and what is to be done about it (A1 to A4).
+//! The decision about a command, given the ledger row of its step (A1 to A4).
 
 use super::entry::{LedgerEntry, LedgerState, RecordedReply, RowChange};
-use crate::Time;
 use crate::message::{Command, Reply, code};
-use crate::{Action, Failure};
+use crate::{Action, Failure, Time};
+use std::time::Duration;
 
-/// Of a handler inside the database.
-const UNABLE_TO_ASK: &str =
-    "a call was intended by an earlier handler of this step, and this one cannot ask after it";
+/// A4: maximum age of a command. An older one is dead-lettered, because the engine decided anew long ago.
+pub const COMMAND_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Where the effect of a step is.
+/// A transactional handler cannot query the external system that an earlier version of the handler called.
+const CANNOT_RECOVER: &str =
+    "an external call of this step is unresolved, and its current handler is transactional";
+
+/// Where the effect of a step takes place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandlerKind {
-    /// In the database of the ledger, in one transaction with the row.
+    /// In the ledger's database, in the transaction that writes the row.
     Transactional,
-    /// Anywhere else (A3): the row is committed before the call, and what came of it after.
+    /// In another system (A3): the row is committed before the call and updated after it.
     External,
 }
 
 impl HandlerKind {
-    /// Both.
+    /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Transactional, Self::External];
 }
 
-/// What is to be done about a command whose row is locked.
+/// The decision about a command whose row is locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LedgerDecision {
-    /// Nothing: this is the answer. The row may have changed.
+    /// Send this reply. The row may have changed.
     Reply(Reply),
-    /// The handler is to be called. Outside, the row is committed first.
+    /// Call the handler. For an external handler, commit the row first.
     Call(Call),
 }
 
-/// A call of the handler, and what [`settle`](super::settle) must know of it again.
+/// A call of the handler, to be passed on to [`settle`](super::settle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What for.
+    /// The purpose of the call.
     pub kind: CallKind,
-    /// Where its effect is.
+    /// Where its effect takes place.
     pub handler: HandlerKind,
-    /// How often its idempotency key was replaced when it was decided.
+    /// The generation of its idempotency key when the call was decided.
     pub key_generation: u32,
 }
 
-/// What a handler is called for.
+/// The purpose of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallKind {
-    /// The action is to be done, for the first time or again.
+    /// Runs the action, for the first time or again.
     Execute,
-    /// The action happened; it is to be undone.
+    /// Compensates an action that happened.
     Compensate,
-    /// A call was intended and nobody knows what became of it (A3): the action's key is to be made void, or the call
-    /// repeated with it until the answer is definite.
+    /// Resolves a call with unknown outcome (A3): the handler voids the action's idempotency key, or repeats the call
+    /// with it until the answer is definite.
     Recover,
 }
 
 impl CallKind {
-    /// Whose key the call carries.
+    /// The direction whose idempotency key the call carries.
     pub const fn action(self) -> Action {
         match self {
             Self::Execute | Self::Recover => Action::Execute,
@@ -65,8 +68,15 @@ impl CallKind {
     }
 }
 
-/// What this command needs of its row, which is locked. Forbids what must be revoked, and writes down what is
-/// intended. The row is kept from `now` on, or from the saga's deadline.
+/// A4: whether a command must be dead-lettered, whatever its row says.
+pub fn is_too_old(command: &Command, now: Time) -> bool {
+    now.since(command.decided_at) > COMMAND_LIFE
+}
+
+/// Decides a command against its locked row.
+///
+/// The row changes where an action is revoked and where an external call is about to be made. It is retained from
+/// `now` or from the saga's deadline, whichever is later.
 pub fn decide(
     entry: &mut LedgerEntry,
     command: &Command,
@@ -74,13 +84,14 @@ pub fn decide(
     now: Time,
 ) -> LedgerDecision {
     entry.needed_until = entry.needed_until.max(command.deadline).max(now);
-    match entry.found(command, handler) {
+
+    match entry.decide_command(command, handler) {
         LedgerDecision::Call(Call {
             kind: CallKind::Execute,
             handler: HandlerKind::External,
             ..
         }) => {
-            entry.intend(command);
+            entry.record_intention(command);
             entry.call(CallKind::Execute, handler)
         }
         decision => decision,
@@ -88,33 +99,38 @@ pub fn decide(
 }
 
 impl LedgerEntry {
-    /// What a command finds here.
-    pub(super) fn found(&mut self, command: &Command, handler: HandlerKind) -> LedgerDecision {
+    pub(super) fn decide_command(
+        &mut self,
+        command: &Command,
+        handler: HandlerKind,
+    ) -> LedgerDecision {
         match command.action {
-            Action::Execute => self.found_by_execute(command, handler),
+            Action::Execute => self.decide_execute(command, handler),
             Action::Compensate if command.revoke_only => {
-                LedgerDecision::Reply(self.found_by_revoke(command))
+                LedgerDecision::Reply(self.decide_revoke(command))
             }
-            Action::Compensate => self.found_by_compensate(command, handler),
+            Action::Compensate => self.decide_compensate(command, handler),
         }
     }
 
-    fn found_by_execute(&self, command: &Command, handler: HandlerKind) -> LedgerDecision {
+    fn decide_execute(&self, command: &Command, handler: HandlerKind) -> LedgerDecision {
         match self.state {
             LedgerState::New => self.call(CallKind::Execute, handler),
-            // Its compensation has begun: the call must not be pushed on from here.
+
+            // The compensation has begun and resolves the call: execute must not repeat it.
             LedgerState::Intended if self.compensation_attempt > 0 => {
                 LedgerDecision::Reply(revoked(command))
             }
             LedgerState::Intended if handler == HandlerKind::Transactional => {
-                LedgerDecision::Reply(not_known(UNABLE_TO_ASK).to(command))
+                LedgerDecision::Reply(unknown_outcome(CANNOT_RECOVER).to_reply(command))
             }
             LedgerState::Intended => self.call(CallKind::Execute, handler),
+
             LedgerState::Failed if self.attempt < command.attempt => {
                 self.call(CallKind::Execute, handler)
             }
             LedgerState::Failed | LedgerState::Done => {
-                LedgerDecision::Reply(from_row(self.reply.as_ref(), command))
+                LedgerDecision::Reply(stored_reply(self.reply.as_ref(), command))
             }
             LedgerState::Revoked | LedgerState::Compensated => {
                 LedgerDecision::Reply(revoked(command))
@@ -122,43 +138,48 @@ impl LedgerEntry {
         }
     }
 
-    fn found_by_revoke(&mut self, command: &Command) -> Reply {
+    fn decide_revoke(&mut self, command: &Command) -> Reply {
         match self.state {
             LedgerState::New | LedgerState::Failed | LedgerState::Intended => {
                 self.revoke(command, RecordedReply::empty())
             }
-            // Nothing of it can be undone, so it stands. That it was asked is kept: what was taken on and fails after
-            // all must not begin again.
-            LedgerState::Done => self.undo_answered(command, RecordedReply::left()),
+            // The step has no compensation, so its effect stays. The request is recorded, because an accepted action
+            // that fails later must not run again.
+            LedgerState::Done => {
+                self.record_compensation_reply(command, RecordedReply::effect_kept())
+            }
             LedgerState::Revoked | LedgerState::Compensated => {
-                from_row(self.compensation_reply.as_ref(), command)
+                stored_reply(self.compensation_reply.as_ref(), command)
             }
         }
     }
 
-    fn found_by_compensate(&mut self, command: &Command, handler: HandlerKind) -> LedgerDecision {
-        let answered = self.compensation_attempt >= command.attempt;
+    fn decide_compensate(&mut self, command: &Command, handler: HandlerKind) -> LedgerDecision {
+        let has_reply = self.compensation_attempt >= command.attempt;
         let happened = command.happened == Some(true);
+
         LedgerDecision::Reply(match self.state {
-            // A4: the orchestrator saw it happen, and the row is gone. It is revoked all the same, so that no old
-            // command makes it happen a second time.
+            // A4: the action happened and its row is gone. The action is revoked as well, so that an old command
+            // cannot run it a second time.
             LedgerState::New if happened => self.revoke(command, ledger_lost()),
             LedgerState::New | LedgerState::Failed => self.revoke(command, RecordedReply::empty()),
+
             LedgerState::Revoked | LedgerState::Compensated => {
-                from_row(self.compensation_reply.as_ref(), command)
+                stored_reply(self.compensation_reply.as_ref(), command)
             }
-            LedgerState::Done | LedgerState::Intended if answered => {
-                from_row(self.compensation_reply.as_ref(), command)
+            LedgerState::Done | LedgerState::Intended if has_reply => {
+                stored_reply(self.compensation_reply.as_ref(), command)
             }
+
             LedgerState::Done => return self.call(CallKind::Compensate, handler),
             LedgerState::Intended if handler == HandlerKind::Transactional => {
-                self.unknown(command, UNABLE_TO_ASK)
+                self.reply_unknown(command, CANNOT_RECOVER)
             }
             LedgerState::Intended => return self.call(CallKind::Recover, handler),
         })
     }
 
-    /// A call that is to be made as the row stands.
+    /// A call under the row's current idempotency key.
     pub(super) const fn call(&self, kind: CallKind, handler: HandlerKind) -> LedgerDecision {
         LedgerDecision::Call(Call {
             kind,
@@ -167,71 +188,76 @@ impl LedgerEntry {
         })
     }
 
-    /// A3: a call outside the database is about to be made for this attempt. One that is in doubt is repeated as it is.
-    fn intend(&mut self, command: &Command) {
+    /// A3: records that an external call is about to be made. A call with unknown outcome is repeated as it is.
+    fn record_intention(&mut self, command: &Command) {
         if self.state == LedgerState::Intended {
             return;
         }
+
         self.state = LedgerState::Intended;
         self.attempt = command.attempt.max(1);
         self.reply = None;
         self.due_at = None;
-        self.write = RowChange::Update;
+        self.change = RowChange::Update;
     }
 
-    /// The tombstone (A2): whatever comes later, the action does not happen.
-    pub(super) fn revoke(&mut self, command: &Command, answer: RecordedReply) -> Reply {
+    /// A2: the action never runs from here on, whatever commands arrive later.
+    pub(super) fn revoke(&mut self, command: &Command, reply: RecordedReply) -> Reply {
         self.state = LedgerState::Revoked;
         self.due_at = None;
-        self.undo_answered(command, answer)
+        self.record_compensation_reply(command, reply)
     }
 
-    /// An attempt of the compensation has its answer.
-    pub(super) fn undo_answered(&mut self, command: &Command, answer: RecordedReply) -> Reply {
-        let reply = answer.to(command);
+    /// Records the reply to an attempt of the compensation.
+    pub(super) fn record_compensation_reply(
+        &mut self,
+        command: &Command,
+        recorded: RecordedReply,
+    ) -> Reply {
+        let reply = recorded.to_reply(command);
         self.compensation_attempt = command.attempt.max(1);
-        self.compensation_reply = Some(answer);
-        self.write = RowChange::Update;
+        self.compensation_reply = Some(recorded);
+        self.change = RowChange::Update;
         reply
     }
 
-    /// What became of the command's call is not known: the row stays what it was, under the same key.
-    pub(super) fn unknown(&mut self, command: &Command, message: &str) -> Reply {
+    /// Replies that the outcome is unknown. The row keeps its state and its idempotency key.
+    pub(super) fn reply_unknown(&mut self, command: &Command, message: &str) -> Reply {
         match command.action {
-            Action::Execute => not_known(message).to(command),
-            Action::Compensate => self.undo_answered(command, not_known(message)),
+            Action::Execute => unknown_outcome(message).to_reply(command),
+            Action::Compensate => self.record_compensation_reply(command, unknown_outcome(message)),
         }
     }
 
-    /// The direction's next call goes out under a new key: this one's answer is definite, and was no effect (A3).
+    /// A3: the next call goes out under a new key, because this call definitely had no effect.
     pub(super) fn replace_key(&mut self, action: Action) {
-        match action {
-            Action::Execute => self.key_generation = self.key_generation.saturating_add(1),
-            Action::Compensate => {
-                self.compensation_key_generation =
-                    self.compensation_key_generation.saturating_add(1)
-            }
-        }
-        self.write = RowChange::Update;
+        let generation = match action {
+            Action::Execute => &mut self.key_generation,
+            Action::Compensate => &mut self.compensation_key_generation,
+        };
+        *generation = generation.saturating_add(1);
+        self.change = RowChange::Update;
     }
 }
 
-/// The answer a row keeps. The checks of the table say that there is one wherever this is asked.
-fn from_row(answer: Option<&RecordedReply>, command: &Command) -> Reply {
-    let none = || not_known("the ledger's row has no answer to give").to(command);
-    answer.map_or_else(none, |answer| answer.to(command))
+/// The reply that a row stores. The table's CHECK constraints guarantee that there is one.
+fn stored_reply(recorded: Option<&RecordedReply>, command: &Command) -> Reply {
+    recorded.map_or_else(
+        || unknown_outcome("the ledger row has no reply").to_reply(command),
+        |recorded| recorded.to_reply(command),
+    )
 }
 
-fn not_known(message: &str) -> RecordedReply {
+fn unknown_outcome(message: &str) -> RecordedReply {
     RecordedReply::failed(Failure::retryable(code::UNKNOWN, message))
 }
 
 fn revoked(command: &Command) -> Reply {
-    let message = "its compensation came first; it is revoked for ever";
-    RecordedReply::failed(Failure::permanent(code::REVOKED, message)).to(command)
+    let message = "the action is revoked: its compensation was processed first";
+    RecordedReply::failed(Failure::permanent(code::REVOKED, message)).to_reply(command)
 }
 
 fn ledger_lost() -> RecordedReply {
-    let message = "the action is known to have happened, and the ledger has no row of it";
+    let message = "the action happened, but the ledger has no row for it";
     RecordedReply::failed(Failure::permanent(code::LEDGER_LOST, message))
 }

@@ -1,32 +1,31 @@
-//! One row of the ledger (A1: one for each saga and step, for both directions).
+//! A row of the ledger (A1: one for each saga and step, shared by both directions).
 
 use crate::message::{Command, Reply, ReplyOutcome};
-use crate::{Action, Failure};
-use crate::{Payload, Time};
+use crate::{Action, Failure, Payload, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// Where a (saga, step) is, as its worker knows it (A2).
+/// The state of a step as its worker knows it (A2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LedgerState {
-    /// In by the first command, within whose transaction it leaves again.
+    /// Inserted by the first command; left in the same transaction.
     New,
-    /// In before a call outside the database, out by its outcome: until then the outcome is unknown (A3).
+    /// Entered before an external call, left by its outcome. Until then the outcome is unknown (A3).
     Intended,
-    /// In by `completed` or `accepted`.
+    /// Entered by `completed` or `accepted`.
     Done,
-    /// In by an attempt that had no effect, out by a later attempt or by the compensation.
+    /// Entered by an attempt without effect, left by a later attempt or by the compensation.
     Failed,
-    /// In by a compensation that came first: the action must never happen.
+    /// Entered by a compensation that found no effect: the action must never run.
     Revoked,
-    /// In by the compensation.
+    /// Entered by the compensation.
     Compensated,
 }
 
 impl LedgerState {
-    /// Every state there is.
+    /// Every state.
     pub const ALL: [Self; 6] = [
         Self::New,
         Self::Intended,
@@ -36,7 +35,7 @@ impl LedgerState {
         Self::Compensated,
     ];
 
-    /// As the table has it.
+    /// The name used in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -62,7 +61,7 @@ impl FromStr for LedgerState {
         Self::ALL
             .into_iter()
             .find(|state| state.as_str() == text)
-            .ok_or(format!("{text:?} is no state of a ledger"))
+            .ok_or_else(|| format!("unknown ledger state {text:?}"))
     }
 }
 
@@ -73,40 +72,40 @@ pub struct LedgerEntry {
     pub saga_id: Uuid,
     /// The step.
     pub step: String,
-    /// Where it is.
+    /// The state of the step.
     pub state: LedgerState,
-    /// The attempt of the action that `reply` answers, or that is under way.
+    /// The attempt of the action that `reply` belongs to, or that is in flight.
     pub attempt: u32,
-    /// What that attempt was answered.
+    /// The reply to that attempt.
     pub reply: Option<RecordedReply>,
     /// How often the action's idempotency key was replaced.
     pub key_generation: u32,
-    /// The attempt of the compensation that `compensation_reply` answers.
+    /// The attempt of the compensation that `compensation_reply` belongs to.
     pub compensation_attempt: u32,
-    /// What that attempt was answered.
+    /// The reply to that attempt.
     pub compensation_reply: Option<RecordedReply>,
     /// How often the compensation's idempotency key was replaced.
     pub compensation_key_generation: u32,
-    /// When the runtime looks at it again.
+    /// When the runtime processes the row again.
     pub due_at: Option<Time>,
-    /// The row is kept for LEDGER_LIFE from here (A4).
+    /// The row is retained for the ledger's retention time from here on (A4).
     pub needed_until: Time,
-    /// What the rules have made of it since it was read.
-    pub(super) write: RowChange,
+    /// How the row differs from the table.
+    pub(super) change: RowChange,
 }
 
-/// What the table is to be told of a row.
+/// How a row differs from the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowChange {
-    /// It is as it was read.
+    /// Not at all.
     Nothing,
-    /// It has changed.
+    /// It must be updated.
     Update,
-    /// It must not stay: all that its command did was to be put off.
+    /// It must be deleted: the command that inserted it was deferred.
     Delete,
 }
 
-/// What a row keeps of a reply: all that the command does not say itself.
+/// A reply as a row stores it: everything that the command does not contain itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedReply {
     /// `completed`, `accepted` or `failed`.
@@ -114,7 +113,7 @@ pub struct RecordedReply {
     /// With `completed` and `accepted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Payload>,
-    /// A compensation that found nothing to undo.
+    /// With `completed`: the compensation found nothing to undo.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
     /// With `failed`.
@@ -123,7 +122,7 @@ pub struct RecordedReply {
 }
 
 impl RecordedReply {
-    /// It is done.
+    /// The action or the compensation is done.
     pub const fn completed(output: Payload) -> Self {
         Self {
             outcome: ReplyOutcome::Completed,
@@ -133,7 +132,7 @@ impl RecordedReply {
         }
     }
 
-    /// It is taken on.
+    /// The action is accepted and finishes later.
     pub fn accepted(output: Payload) -> Self {
         Self {
             outcome: ReplyOutcome::Accepted,
@@ -141,7 +140,7 @@ impl RecordedReply {
         }
     }
 
-    /// There was nothing to undo.
+    /// The compensation found nothing to undo.
     pub const fn empty() -> Self {
         Self {
             outcome: ReplyOutcome::Completed,
@@ -151,8 +150,8 @@ impl RecordedReply {
         }
     }
 
-    /// It stands, and is left standing.
-    pub const fn left() -> Self {
+    /// The action happened and, being declared without compensation, is not undone.
+    pub const fn effect_kept() -> Self {
         Self {
             outcome: ReplyOutcome::Completed,
             output: None,
@@ -161,7 +160,7 @@ impl RecordedReply {
         }
     }
 
-    /// It could not be done.
+    /// The attempt failed.
     pub const fn failed(error: Failure) -> Self {
         Self {
             outcome: ReplyOutcome::Failed,
@@ -171,8 +170,8 @@ impl RecordedReply {
         }
     }
 
-    /// As the reply to that command.
-    pub fn to(&self, command: &Command) -> Reply {
+    /// The reply to the given command.
+    pub fn to_reply(&self, command: &Command) -> Reply {
         let Self {
             outcome,
             output,
@@ -187,14 +186,14 @@ impl RecordedReply {
         }
     }
 
-    /// As the table keeps it.
+    /// The JSON that the table stores.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("an answer has a JSON form: its keys are strings")
+        serde_json::to_string(self).expect("a reply has a JSON form: its keys are strings")
     }
 }
 
 impl LedgerEntry {
-    /// A row that was just made.
+    /// Creates the row that the first command inserts.
     pub fn new(saga_id: Uuid, step: &str, needed_until: Time) -> Self {
         Self {
             saga_id,
@@ -208,25 +207,22 @@ impl LedgerEntry {
             compensation_key_generation: 0,
             due_at: None,
             needed_until,
-            write: RowChange::Nothing,
+            change: RowChange::Nothing,
         }
     }
 
-    /// What is to be written of it.
-    pub const fn write(&self) -> RowChange {
-        self.write
+    /// How the row differs from the table.
+    pub const fn change(&self) -> RowChange {
+        self.change
     }
 
-    /// Whether it was taken on and has not ended.
+    /// Whether the action is accepted and not finished.
     pub fn is_waiting(&self) -> bool {
-        self.state == LedgerState::Done
-            && self
-                .reply
-                .as_ref()
-                .is_some_and(|reply| reply.outcome == ReplyOutcome::Accepted)
+        let is_accepted = |reply: &RecordedReply| reply.outcome == ReplyOutcome::Accepted;
+        self.state == LedgerState::Done && self.reply.as_ref().is_some_and(is_accepted)
     }
 
-    /// What the action put out; null where it has not, or where nobody knows.
+    /// The action's output; null if it has none or its outcome is unknown.
     pub fn output(&self) -> Payload {
         self.reply
             .as_ref()
@@ -234,7 +230,7 @@ impl LedgerEntry {
             .unwrap_or_default()
     }
 
-    /// The idempotency key of that direction (A3): `saga:step:action`, and `:n` once it was replaced.
+    /// The idempotency key of a direction (A3): `saga:step:action`, followed by `:n` once it was replaced.
     pub fn key(&self, action: Action) -> String {
         let Self { saga_id, step, .. } = self;
         match self.key_generation(action) {
@@ -243,7 +239,7 @@ impl LedgerEntry {
         }
     }
 
-    /// How often the key of that direction was replaced.
+    /// How often the idempotency key of a direction was replaced.
     pub const fn key_generation(&self, action: Action) -> u32 {
         match action {
             Action::Execute => self.key_generation,
@@ -251,7 +247,7 @@ impl LedgerEntry {
         }
     }
 
-    /// What tells the orchestrator how a step ended that was taken on (B5).
+    /// The reply that reports the outcome of an accepted step to the orchestrator (B5).
     pub fn outcome_reply(&self) -> Option<Reply> {
         let RecordedReply {
             outcome,
@@ -259,12 +255,12 @@ impl LedgerEntry {
             empty,
             error,
         } = self.reply.clone()?;
-        let (saga_id, step, attempt) = (self.saga_id, self.step.clone(), self.attempt);
+
         Some(Reply {
-            saga_id,
-            step,
+            saga_id: self.saga_id,
+            step: self.step.clone(),
             action: Action::Execute,
-            attempt,
+            attempt: self.attempt,
             outcome,
             output,
             empty,
@@ -273,9 +269,9 @@ impl LedgerEntry {
         })
     }
 
-    /// What was due could not be ended: it is looked at again at `due_at`.
+    /// Postpones the processing of a row that is due.
     pub fn reschedule(&mut self, due_at: Time) {
         self.due_at = Some(due_at);
-        self.write = RowChange::Update;
+        self.change = RowChange::Update;
     }
 }

@@ -1,124 +1,136 @@
-//! What came of a call, and what becomes of the row (A2, A3, B5).
+//! The effect of a call's result on the ledger row (A2, A3, B5).
 
 use super::decide::{Call, CallKind, HandlerKind, LedgerDecision};
 use super::entry::{LedgerEntry, LedgerState, RecordedReply, RowChange};
 use crate::message::{Command, Reply, ReplyOutcome, code};
-use crate::{Action, Failure};
-use crate::{Payload, Time};
+use crate::{Action, Failure, Payload, Time};
 use std::time::Duration;
 
-/// What came of a call. Of one made to know what became of an action: what became of the action.
+/// The result of a call. For [`CallKind::Recover`] it is the outcome of the action that the call resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallResult {
-    /// It is done.
+    /// The effect took place.
     Completed(Payload),
-    /// It is taken on; with a time, it ends by itself then. Not for a compensation.
+    /// The effect is accepted and finishes later; with a time, the worker completes it by itself then. Not for a
+    /// compensation.
     Accepted(Payload, Option<Time>),
-    /// It had no effect; and, outside the database, it never will have one under this key.
+    /// The call had no effect and, if external, never will have one under this key.
     Failed(Failure),
-    /// Not now; it had no effect yet. It does not count as an attempt.
+    /// The call had no effect and is to be repeated. It does not count as an attempt.
     Deferred {
-        /// What it waits for, for people.
+        /// Why, for operators.
         reason: String,
-        /// When to ask again.
+        /// When to repeat it.
         retry_after: Duration,
     },
-    /// Nobody knows.
+    /// The outcome is unknown, for operators with the reason.
     Unknown(String),
 }
 
-/// What becomes of the row, and what is to be done next: nearly always to answer. To be called with the row locked: in
-/// the transaction that decided the call, if its effect is inside the database, else in one that begins after the call.
+/// Updates the row by the result of a call and decides what follows: nearly always a reply.
+///
+/// Call it with the row locked: for a transactional handler in the transaction that decided the call, for an external
+/// one in a transaction that begins after the call.
 pub fn settle(
     entry: &mut LedgerEntry,
     command: &Command,
     call: Call,
-    end: CallResult,
+    result: CallResult,
 ) -> LedgerDecision {
-    if call.handler == HandlerKind::External && entry.is_past(call) {
-        return entry.outcome_dropped(command, call.handler);
+    if call.handler == HandlerKind::External && entry.is_superseded(call) {
+        return entry.drop_result(command, call.handler);
     }
+
     match call.kind {
-        CallKind::Recover => entry.made_known(command, call.handler, end),
+        CallKind::Recover => entry.settle_recovery(command, call.handler, result),
         CallKind::Execute | CallKind::Compensate => {
-            LedgerDecision::Reply(entry.made(command, call.handler, end))
+            LedgerDecision::Reply(entry.settle_call(command, call.handler, result))
         }
     }
 }
 
-/// B5: a step that was taken on has ended, once. Says whether it was waiting at all.
-pub fn finish(entry: &mut LedgerEntry, answer: RecordedReply, now: Time) -> bool {
+/// B5: finishes an accepted step, once. Returns whether the step was waiting.
+pub fn finish(entry: &mut LedgerEntry, reply: RecordedReply, now: Time) -> bool {
     if !entry.is_waiting() {
         return false;
     }
+
     entry.due_at = Some(now);
-    if answer.outcome == ReplyOutcome::Failed {
+    if reply.outcome == ReplyOutcome::Failed {
         entry.state = LedgerState::Failed;
+
+        // The compensation has begun, and there is no effect left to undo.
         if entry.compensation_attempt > 0 {
-            // Its compensation has begun, and finds nothing to undo any more.
             entry.state = LedgerState::Revoked;
             entry.compensation_reply = Some(RecordedReply::empty());
             entry.due_at = None;
         }
     }
-    entry.reply = Some(answer);
-    entry.write = RowChange::Update;
+
+    entry.reply = Some(reply);
+    entry.change = RowChange::Update;
     true
 }
 
 impl LedgerEntry {
-    /// A3: an outcome is written only over what its call was made for, and under the key that it was made with.
-    fn is_past(&self, call: Call) -> bool {
-        let state = match call.kind {
-            CallKind::Execute | CallKind::Recover => self.state == LedgerState::Intended,
-            CallKind::Compensate => self.state == LedgerState::Done,
+    /// A3: whether the row changed during the call. A result is written only over the state that the call was made
+    /// for, and under the key that it carried.
+    fn is_superseded(&self, call: Call) -> bool {
+        let expected = match call.kind {
+            CallKind::Execute | CallKind::Recover => LedgerState::Intended,
+            CallKind::Compensate => LedgerState::Done,
         };
-        let key = self.key_generation(call.kind.action()) == call.key_generation;
-        !state || !key
+        self.state != expected || self.key_generation(call.kind.action()) != call.key_generation
     }
 
-    /// The command is answered by what the row has become since.
-    fn outcome_dropped(&mut self, command: &Command, handler: HandlerKind) -> LedgerDecision {
-        LedgerDecision::Reply(match self.found(command, handler) {
+    /// Answers the command from the row as it is now, without the result of its call.
+    fn drop_result(&mut self, command: &Command, handler: HandlerKind) -> LedgerDecision {
+        LedgerDecision::Reply(match self.decide_command(command, handler) {
             LedgerDecision::Reply(reply) => reply,
             LedgerDecision::Call(_) => {
-                self.unknown(command, "somebody else has made the call meanwhile")
+                self.reply_unknown(command, "another member made the same call in the meantime")
             }
         })
     }
 
-    /// It is known, or still not, what became of the action that is to be compensated.
-    fn made_known(
+    /// Settles a call that resolved the outcome of an action, on behalf of its compensation.
+    fn settle_recovery(
         &mut self,
         command: &Command,
         handler: HandlerKind,
-        end: CallResult,
+        result: CallResult,
     ) -> LedgerDecision {
-        LedgerDecision::Reply(match end {
+        LedgerDecision::Reply(match result {
+            // The action happened, so its compensation is called next.
             CallResult::Completed(output) | CallResult::Accepted(output, _) => {
                 self.state = LedgerState::Done;
                 self.reply = Some(RecordedReply::completed(output));
-                self.write = RowChange::Update;
+                self.change = RowChange::Update;
                 return self.call(CallKind::Compensate, handler);
             }
             CallResult::Failed(_) => self.revoke(command, RecordedReply::empty()),
             CallResult::Deferred { reason, .. } | CallResult::Unknown(reason) => {
-                self.unknown(command, &reason)
+                self.reply_unknown(command, &reason)
             }
         })
     }
 
-    fn made(&mut self, command: &Command, handler: HandlerKind, end: CallResult) -> Reply {
-        let answer = match end {
+    fn settle_call(
+        &mut self,
+        command: &Command,
+        handler: HandlerKind,
+        result: CallResult,
+    ) -> Reply {
+        let recorded = match result {
             CallResult::Completed(output) => RecordedReply::completed(output),
             CallResult::Accepted(..) if command.action == Action::Compensate => {
                 RecordedReply::failed(Failure::permanent(
                     code::INVALID_REPLY,
-                    "a compensation may not answer accepted",
+                    "a compensation cannot be accepted",
                 ))
             }
             CallResult::Accepted(output, due_at) => {
-                let reply = self.acted(command, RecordedReply::accepted(output));
+                let reply = self.record_execute(command, RecordedReply::accepted(output));
                 self.due_at = due_at;
                 return reply;
             }
@@ -131,46 +143,46 @@ impl LedgerEntry {
             CallResult::Deferred {
                 reason,
                 retry_after,
-            } => return self.put_off(command, reason, retry_after),
-            CallResult::Unknown(reason) => return self.unknown(command, &reason),
+            } => return self.defer(command, reason, retry_after),
+            CallResult::Unknown(reason) => return self.reply_unknown(command, &reason),
         };
+
         match command.action {
-            Action::Execute => self.acted(command, answer),
-            Action::Compensate => self.undid(command, answer),
+            Action::Execute => self.record_execute(command, recorded),
+            Action::Compensate => self.record_compensate(command, recorded),
         }
     }
 
-    fn acted(&mut self, command: &Command, answer: RecordedReply) -> Reply {
-        let reply = answer.to(command);
-        self.state = if answer.outcome == ReplyOutcome::Failed {
-            LedgerState::Failed
-        } else {
-            LedgerState::Done
+    fn record_execute(&mut self, command: &Command, recorded: RecordedReply) -> Reply {
+        let reply = recorded.to_reply(command);
+        self.state = match recorded.outcome {
+            ReplyOutcome::Failed => LedgerState::Failed,
+            _ => LedgerState::Done,
         };
         self.attempt = command.attempt.max(1);
-        self.reply = Some(answer);
+        self.reply = Some(recorded);
         self.due_at = None;
-        self.write = RowChange::Update;
+        self.change = RowChange::Update;
         reply
     }
 
-    fn undid(&mut self, command: &Command, answer: RecordedReply) -> Reply {
-        if answer.outcome == ReplyOutcome::Completed {
+    fn record_compensate(&mut self, command: &Command, recorded: RecordedReply) -> Reply {
+        if recorded.outcome == ReplyOutcome::Completed {
             self.state = LedgerState::Compensated;
             self.due_at = None;
         }
-        self.undo_answered(command, answer)
+        self.record_compensation_reply(command, recorded)
     }
 
-    /// A row that the command made is not kept, any other stays as it is.
-    fn put_off(&mut self, command: &Command, reason: String, after: Duration) -> Reply {
+    /// Replies `deferred`. A row that this command inserted is deleted, any other stays as it is.
+    fn defer(&mut self, command: &Command, reason: String, retry_after: Duration) -> Reply {
         if self.state == LedgerState::New {
-            self.write = RowChange::Delete;
+            self.change = RowChange::Delete;
         }
-        let error = Some(Failure::retryable("later", reason));
+
         Reply {
-            retry_after: Some(after),
-            error,
+            retry_after: Some(retry_after),
+            error: Some(Failure::retryable("later", reason)),
             ..Reply::new(command, ReplyOutcome::Deferred)
         }
     }

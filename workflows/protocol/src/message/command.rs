@@ -1,48 +1,48 @@
-//! Orchestrator → worker, on `saga.commands.<worker>`, keyed by saga.
+//! Commands: orchestrator to worker, topic `saga.commands.<worker>`, keyed by saga.
 
-use crate::Action;
-use crate::{Payload, Time};
+use crate::{Action, Payload, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Execute or compensate one step.
+/// A request to execute or to compensate one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// The saga, and the record's key.
     pub saga_id: Uuid,
-    /// Its workflow.
+    /// The workflow's name.
     pub workflow: String,
-    /// The version of it that the saga began with.
+    /// The workflow version that the saga was started with.
     pub version: u32,
     /// The saga's business key: for an order its id.
     pub key: String,
     /// The step.
     pub step: String,
-    /// Which way.
+    /// The direction.
     pub action: Action,
-    /// From 1, counted for each direction. A further attempt repeats the same effect: its idempotency key is without
-    /// it.
+    /// From 1, counted for each direction. The idempotency key does not contain it: every attempt of an action is the
+    /// same effect.
     pub attempt: u32,
     /// The revision of the saga that decided this command.
     pub revision: u64,
-    /// When it was decided. One older than COMMAND_LIFE is dead-lettered, never done.
+    /// When it was decided. A worker dead-letters a command older than
+    /// [`COMMAND_LIFE`](crate::ledger::COMMAND_LIFE).
     pub decided_at: Time,
     /// The saga's deadline.
     pub deadline: Time,
-    /// With `compensate`: whether the orchestrator saw the action completed or accepted. A worker that then finds no
-    /// row in its ledger has lost it.
+    /// With `compensate`: whether the orchestrator saw the action completed or accepted. A worker whose ledger has no
+    /// row for such an action has lost it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub happened: Option<bool>,
-    /// With `compensate`, for a step declared without compensation: revoke the action if it has not happened, and
-    /// leave it if it has. No handler is called.
+    /// With `compensate`, for a step declared without compensation: revoke the action if it has not happened, else
+    /// keep its effect. No handler is called.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub revoke_only: bool,
-    /// What the step works on.
+    /// The handler's input.
     pub input: CommandInput,
 }
 
-/// What a saga was started with, and what its steps have put out so far.
+/// The input of a command: the saga's own input and the outputs of the steps so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandInput {
     /// The saga's input.
@@ -53,15 +53,12 @@ pub struct CommandInput {
 }
 
 impl Command {
-    /// `saga:step:action:attempt`: what this record is called (`ce_id`).
+    /// `saga:step:action:attempt`, the record's `ce_id`.
     pub fn id(&self) -> String {
-        format!(
-            "{}:{}:{}:{}",
-            self.saga_id, self.step, self.action, self.attempt
-        )
+        format!("{}:{}", self.idempotency_key(), self.attempt)
     }
 
-    /// `saga:step:action`: the same for every attempt, for whatever must happen only once.
+    /// `saga:step:action`, the same for every attempt: the key of an effect that must happen once.
     pub fn idempotency_key(&self) -> String {
         format!("{}:{}:{}", self.saga_id, self.step, self.action)
     }

@@ -1,4 +1,4 @@
-//! Orchestrator → the world, on `saga.events`, keyed by saga: one event a transition, with every status as of then.
+//! Events: published by the orchestrator on `saga.events`, keyed by saga, one for each transition.
 
 use crate::status::{Status, StepStatus};
 use crate::{Payload, Time};
@@ -6,47 +6,48 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// What happened to a saga. A reader keeps the one with the highest revision and needs no other.
+/// One transition of a saga, with the status of the saga and of every step. The event with the highest revision is a
+/// complete picture: a reader needs no other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The saga, and the record's key.
     pub saga_id: Uuid,
-    /// Its workflow.
+    /// The workflow's name.
     pub workflow: String,
-    /// Its version.
+    /// The workflow's version.
     pub version: u32,
-    /// Its business key.
+    /// The saga's business key.
     pub key: String,
-    /// The revision that this transition made.
+    /// The saga's revision after the transition.
     pub revision: u64,
-    /// The most telling of what changed.
+    /// The most significant change of the transition.
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// The saga's status as of this revision.
+    /// The saga's status at this revision.
     pub status: Status,
-    /// Every step's status as of this revision.
+    /// The status of every step at this revision.
     pub steps: BTreeMap<String, StepStatus>,
-    /// The step that the type speaks of; null where it speaks of the saga.
+    /// The step that the type is about; null if it is about the saga.
     pub step: Option<String>,
-    /// When.
+    /// The time of the transition.
     pub at: Time,
-    /// More, by type: `attempt`, `error`, `reason`, `output` …
+    /// Details by type: `attempt`, `error`, `reason`, `by` …
     pub data: Payload,
 }
 
 macro_rules! event_types {
     ($($variant:ident = $name:literal: $doc:literal,)*) => {
-        /// The types of events; `ce_type` is the same text.
+        /// The type of an event; `ce_type` is the same text.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum EventType {
             $(#[doc = $doc] #[serde(rename = $name)] $variant,)*
         }
 
         impl EventType {
-            /// Every type there is.
+            /// Every type.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// As it is written everywhere.
+            /// The name used in events and headers.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
@@ -57,26 +58,27 @@ macro_rules! event_types {
 }
 
 event_types! {
-    SagaStarted = "saga.started": "The saga exists, and its first steps are on their way.",
-    SagaCancelling = "saga.cancelling": "A cancel or the deadline turned it.",
-    SagaCompensating = "saga.compensating": "A step's final failure turned it, or, going back, it is parked no longer.",
-    SagaCompleted = "saga.completed": "All done.",
-    SagaCompensated = "saga.compensated": "All undone.",
-    SagaParked = "saga.parked": "The engine no longer pushes it.",
+    SagaStarted = "saga.started": "The saga was started, and its first commands were sent.",
+    SagaCancelling = "saga.cancelling": "A cancel or the deadline began a rollback.",
+    SagaCompensating = "saga.compensating":
+        "A final failure began a rollback, or a rollback that was parked goes on.",
+    SagaCompleted = "saga.completed": "Every step is completed or skipped.",
+    SagaCompensated = "saga.compensated": "Every step with an effect is compensated.",
+    SagaParked = "saga.parked": "The saga waits for an operator or for a late reply.",
     SagaPaused = "saga.paused": "Forward commands are withheld.",
-    SagaResumed = "saga.resumed": "They are no longer.",
-    StepStarted = "step.started": "An attempt of its action was decided.",
-    StepWaiting = "step.waiting": "The worker accepted it; it finishes later.",
-    StepCompleted = "step.completed": "Its action is done.",
-    StepFailed = "step.failed": "An attempt, of either direction, failed or was put off.",
-    StepSkipped = "step.skipped": "Its condition is false.",
-    StepReminder = "step.reminder": "It is still not done.",
-    StepCompensating = "step.compensating": "An attempt of its compensation was decided.",
-    StepCompensated = "step.compensated": "It is undone.",
+    SagaResumed = "saga.resumed": "Forward commands are sent again.",
+    StepStarted = "step.started": "An attempt of the action was decided.",
+    StepWaiting = "step.waiting": "The worker accepted the command and finishes it later.",
+    StepCompleted = "step.completed": "The action is completed.",
+    StepFailed = "step.failed": "An attempt, of either direction, failed or was deferred.",
+    StepSkipped = "step.skipped": "The step's condition is false.",
+    StepReminder = "step.reminder": "The step is still not finished.",
+    StepCompensating = "step.compensating": "An attempt of the compensation was decided.",
+    StepCompensated = "step.compensated": "The step is compensated.",
 }
 
 impl Event {
-    /// `saga:revision`: what this record is called (`ce_id`).
+    /// `saga:revision`, the record's `ce_id`.
     pub fn id(&self) -> String {
         format!("{}:{}", self.saga_id, self.revision)
     }

@@ -1,40 +1,40 @@
-//! Worker → orchestrator, on `saga.replies`, keyed by saga.
+//! Replies: worker to orchestrator, topic `saga.replies`, keyed by saga.
 
 use super::Command;
-use crate::payload::{Payload, present};
+use crate::payload::{Payload, deserialize_some};
 use crate::{Action, Failure};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// The saga, and the record's key.
     pub saga_id: Uuid,
     /// The step.
     pub step: String,
-    /// Which way the command went.
+    /// The direction of the command.
     pub action: Action,
-    /// The attempt that is answered.
+    /// The attempt that this replies to.
     pub attempt: u32,
-    /// What became of it.
+    /// The outcome of the attempt.
     pub outcome: ReplyOutcome,
     /// With `completed` and `accepted`.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
+        deserialize_with = "deserialize_some"
     )]
     pub output: Option<Payload>,
-    /// A compensation that found nothing to undo.
+    /// With `completed`: the compensation found nothing to undo.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
     /// With `deferred`: 1s to 5m.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "crate::humane::option"
+        with = "humantime_serde"
     )]
     pub retry_after: Option<Duration>,
     /// With `failed` and `deferred`.
@@ -42,22 +42,22 @@ pub struct Reply {
     pub error: Option<Failure>,
 }
 
-/// The four answers.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplyOutcome {
-    /// It is done.
+    /// The action or the compensation is done.
     Completed,
-    /// It is taken on, and finishes later. Not for a compensation.
+    /// The action is accepted and finishes later. Not for a compensation.
     Accepted,
-    /// Not now; nothing has happened.
+    /// The attempt had no effect; the command is to be repeated later.
     Deferred,
-    /// It could not be done; nothing has happened.
+    /// The attempt had no effect.
     Failed,
 }
 
 impl ReplyOutcome {
-    /// As it is written everywhere.
+    /// The name used in messages and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -68,30 +68,30 @@ impl ReplyOutcome {
     }
 }
 
-/// Codes that the protocol itself uses; all others are the workers' own.
+/// Error codes of the protocol itself; all others belong to the workers.
 pub mod code {
-    /// No answer within the step's timeout.
+    /// No reply arrived within the step's timeout.
     pub const TIMED_OUT: &str = "timed_out";
-    /// An action that came after its compensation: revoked for ever.
+    /// The action's compensation was processed first: the action is revoked for good.
     pub const REVOKED: &str = "revoked";
-    /// A compensation whose action is known to have happened, yet the worker has no row of it.
+    /// The orchestrator knows that the action happened, but the worker's ledger has no row for it.
     pub const LEDGER_LOST: &str = "ledger_lost";
-    /// A handler panicked.
+    /// The handler panicked.
     pub const PANICKED: &str = "panicked";
-    /// The outcome of an effect outside the database is not known yet.
+    /// The outcome of an external effect is not known yet.
     pub const UNKNOWN: &str = "unknown";
-    /// Kafka refuses the command for good.
+    /// Kafka rejected the command permanently.
     pub const UNDELIVERABLE: &str = "undeliverable";
-    /// An output over its limit, or a compensation that answers `accepted`.
+    /// The output is over its limit, or a compensation replied `accepted`.
     pub const INVALID_REPLY: &str = "invalid_reply";
-    /// An output that its step's `output_schema` does not allow.
+    /// The output violates the step's `output_schema`.
     pub const INVALID_OUTPUT: &str = "invalid_output";
-    /// A step's `when` could not be evaluated.
+    /// The step's `when` could not be evaluated.
     pub const CONDITION_FAILED: &str = "condition_failed";
 }
 
 impl Reply {
-    /// The reply to that command, without output or error yet.
+    /// Creates a reply to a command, without output and error.
     pub fn new(command: &Command, outcome: ReplyOutcome) -> Self {
         Self {
             saga_id: command.saga_id,
@@ -106,7 +106,7 @@ impl Reply {
         }
     }
 
-    /// `saga:step:action:attempt:outcome`: what this record is called (`ce_id`).
+    /// `saga:step:action:attempt:outcome`, the record's `ce_id`.
     pub fn id(&self) -> String {
         let Self {
             saga_id,

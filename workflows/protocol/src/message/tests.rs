@@ -1,4 +1,4 @@
-//! The exact text of every message and its headers: outsiders read these bytes.
+//! The exact text of every message and its headers, which are a public contract.
 
 use super::*;
 use crate::status::{Status, StepStatus};
@@ -11,12 +11,12 @@ use std::fmt::Debug;
 use std::time::Duration;
 use uuid::Uuid;
 
-const AT: Time = Time::from_micros(1_767_225_600_000_001);
-const ID: Uuid = Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0001);
+const NOW: Time = Time::from_micros(1_767_225_600_000_001);
+const SAGA_ID: Uuid = Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0001);
 
-/// It is written so, and read back as what it was.
+/// Asserts that the value serializes to the text and round-trips.
 #[track_caller]
-fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, text: &str) {
+fn assert_text<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, text: &str) {
     assert_eq!(serde_json::to_string(value).unwrap(), text);
     assert_eq!(&serde_json::from_str::<T>(text).unwrap(), value);
 }
@@ -26,9 +26,9 @@ fn payload(text: &str) -> Payload {
 }
 
 fn command(action: Action) -> Command {
-    let back = action == Action::Compensate;
+    let compensates = action == Action::Compensate;
     Command {
-        saga_id: ID,
+        saga_id: SAGA_ID,
         workflow: "order".to_owned(),
         version: 1,
         key: "k-1".to_owned(),
@@ -36,9 +36,9 @@ fn command(action: Action) -> Command {
         action,
         attempt: 2,
         revision: 5,
-        decided_at: AT,
-        deadline: AT + Duration::from_secs(7200),
-        happened: back.then_some(true),
+        decided_at: NOW,
+        deadline: NOW + Duration::from_secs(7200),
+        happened: compensates.then_some(true),
         revoke_only: false,
         input: CommandInput {
             input: payload(r#"{"b":1,  "a":1.50}"#),
@@ -48,16 +48,16 @@ fn command(action: Action) -> Command {
 }
 
 #[test]
-fn a_command_to_execute() {
-    golden(
+fn execute_command_text() {
+    assert_text(
         &command(Action::Execute),
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","workflow":"order","version":1,"key":"k-1","step":"pay","action":"execute","attempt":2,"revision":5,"decided_at":"2026-01-01T00:00:00.000001Z","deadline":"2026-01-01T02:00:00.000001Z","input":{"input":{"b":1,  "a":1.50},"steps":{"order":{"amount":1100}}}}"#,
     );
 }
 
 #[test]
-fn a_command_to_compensate() {
-    golden(
+fn compensate_command_text() {
+    assert_text(
         &command(Action::Compensate),
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","workflow":"order","version":1,"key":"k-1","step":"pay","action":"compensate","attempt":2,"revision":5,"decided_at":"2026-01-01T00:00:00.000001Z","deadline":"2026-01-01T02:00:00.000001Z","happened":true,"input":{"input":{"b":1,  "a":1.50},"steps":{"order":{"amount":1100}}}}"#,
     );
@@ -66,14 +66,14 @@ fn a_command_to_compensate() {
         happened: Some(false),
         ..command(Action::Compensate)
     };
-    golden(
+    assert_text(
         &revoke,
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","workflow":"order","version":1,"key":"k-1","step":"pay","action":"compensate","attempt":2,"revision":5,"decided_at":"2026-01-01T00:00:00.000001Z","deadline":"2026-01-01T02:00:00.000001Z","happened":false,"revoke_only":true,"input":{"input":{"b":1,  "a":1.50},"steps":{"order":{"amount":1100}}}}"#,
     );
 }
 
 #[test]
-fn names_of_commands_and_replies() {
+fn command_and_reply_ids() {
     let command = command(Action::Execute);
     assert_eq!(
         command.id(),
@@ -91,35 +91,35 @@ fn names_of_commands_and_replies() {
 }
 
 #[test]
-fn the_four_replies() {
-    let to = |outcome| Reply::new(&command(Action::Execute), outcome);
-    golden(
+fn reply_text_by_outcome() {
+    let reply = |outcome| Reply::new(&command(Action::Execute), outcome);
+    assert_text(
         &Reply {
             output: Some(payload(r#"{"payment":"p-1"}"#)),
-            ..to(ReplyOutcome::Completed)
+            ..reply(ReplyOutcome::Completed)
         },
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"completed","output":{"payment":"p-1"}}"#,
     );
-    golden(
-        &to(ReplyOutcome::Accepted),
+    assert_text(
+        &reply(ReplyOutcome::Accepted),
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"accepted"}"#,
     );
-    golden(
+    assert_text(
         &Reply {
             retry_after: Some(Duration::from_secs(90)),
             error: Some(Failure::retryable("closed", "the store opens at 8")),
-            ..to(ReplyOutcome::Deferred)
+            ..reply(ReplyOutcome::Deferred)
         },
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"deferred","retry_after":"1m 30s","error":{"code":"closed","message":"the store opens at 8","retryable":true}}"#,
     );
-    golden(
+    assert_text(
         &Reply {
             error: Some(Failure::permanent("declined", "no funds")),
-            ..to(ReplyOutcome::Failed)
+            ..reply(ReplyOutcome::Failed)
         },
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"failed","error":{"code":"declined","message":"no funds","retryable":false}}"#,
     );
-    golden(
+    assert_text(
         &Reply {
             empty: true,
             ..Reply::new(&command(Action::Compensate), ReplyOutcome::Completed)
@@ -129,7 +129,7 @@ fn the_four_replies() {
 }
 
 #[test]
-fn a_reply_may_name_what_it_does_not_have_as_null() {
+fn reply_with_null_fields_is_accepted() {
     let text = r#"{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"completed","output":null,"empty":false,"retry_after":null,"error":null}"#;
     let reply: Reply = serde_json::from_str(text).unwrap();
     assert_eq!(
@@ -142,23 +142,23 @@ fn a_reply_may_name_what_it_does_not_have_as_null() {
 }
 
 #[test]
-fn what_a_reply_may_not_say() {
-    let reply = |outcome: &str| {
+fn invalid_reply_is_rejected() {
+    let is_valid = |outcome: &str| {
         let text = format!(
-            r#"{{"saga_id":"{ID}","step":"pay","action":"execute","attempt":2,"outcome":{outcome}}}"#
+            r#"{{"saga_id":"{SAGA_ID}","step":"pay","action":"execute","attempt":2,"outcome":{outcome}}}"#
         );
         serde_json::from_str::<Reply>(&text).is_ok()
     };
-    assert!(reply(r#""completed""#));
-    assert!(!reply(r#""done""#));
-    assert!(!reply("null"));
-    assert!(!reply(r#""completed","attempt":2"#), "twice the same field");
+    assert!(is_valid(r#""completed""#));
+    assert!(!is_valid(r#""done""#));
+    assert!(!is_valid("null"));
+    assert!(!is_valid(r#""completed","attempt":2"#), "duplicate field");
 }
 
 #[test]
-fn an_event() {
+fn event_text() {
     let event = Event {
-        saga_id: ID,
+        saga_id: SAGA_ID,
         workflow: "order".to_owned(),
         version: 1,
         key: "k-1".to_owned(),
@@ -170,10 +170,10 @@ fn an_event() {
             ("pay".to_owned(), StepStatus::Running),
         ]),
         step: Some("order".to_owned()),
-        at: AT,
+        at: NOW,
         data: payload(r#"{"attempt":1}"#),
     };
-    golden(
+    assert_text(
         &event,
         r#"{"saga_id":"01930000-0000-7000-8000-000000000001","workflow":"order","version":1,"key":"k-1","revision":5,"type":"step.completed","status":"running","steps":{"order":"completed","pay":"running"},"step":"order","at":"2026-01-01T00:00:00.000001Z","data":{"attempt":1}}"#,
     );
@@ -191,7 +191,7 @@ fn an_event() {
 }
 
 #[test]
-fn the_types_of_events() {
+fn event_type_names() {
     let names: Vec<_> = EventType::ALL
         .iter()
         .map(|event_type| event_type.as_str())
@@ -203,17 +203,17 @@ fn the_types_of_events() {
          step.compensating step.compensated"
     );
     for event_type in EventType::ALL {
-        golden(event_type, &format!("\"{}\"", event_type.as_str()));
+        assert_text(event_type, &format!("\"{}\"", event_type.as_str()));
     }
 }
 
 #[test]
-fn a_heartbeat() {
-    golden(
+fn heartbeat_text() {
+    assert_text(
         &WorkerHeartbeat {
             worker: "pay".to_owned(),
             member: "pay-7".to_owned(),
-            at: AT,
+            at: NOW,
             in_flight: 3,
             limit: 16,
             build: "0.1.0".to_owned(),
@@ -229,7 +229,7 @@ fn a_heartbeat() {
 }
 
 #[test]
-fn a_heartbeat_of_a_member_that_does_not_say_what_it_has_read() {
+fn heartbeat_without_positions_is_accepted() {
     let older = r#"{"worker":"pay","member":"pay-7","at":"2026-01-01T00:00:00.000001Z","in_flight":3,"limit":16,"build":"0.1.0","serves":[]}"#;
     assert_eq!(
         serde_json::from_str::<WorkerHeartbeat>(older).unwrap().read,
@@ -238,7 +238,7 @@ fn a_heartbeat_of_a_member_that_does_not_say_what_it_has_read() {
 }
 
 #[test]
-fn the_headers_of_a_record() {
+fn record_headers() {
     let envelope = Envelope {
         correlation_id: Some("c-1".to_owned()),
         traceparent: Some("00-ab-cd-01".to_owned()),
@@ -246,7 +246,7 @@ fn the_headers_of_a_record() {
     let record = OutboxMessage::command("pay", &command(Action::Execute), envelope).unwrap();
     assert_eq!(
         (record.topic.to_string().as_str(), record.key.as_str()),
-        ("saga.commands.pay", ID.to_string().as_str())
+        ("saga.commands.pay", SAGA_ID.to_string().as_str())
     );
     let headers: Vec<_> = record
         .headers("orchestrator-1")
@@ -267,7 +267,7 @@ fn the_headers_of_a_record() {
     );
     let reply = OutboxMessage::reply(
         &Reply::new(&command(Action::Execute), ReplyOutcome::Accepted),
-        AT,
+        NOW,
         Envelope::default(),
     )
     .unwrap();
@@ -281,15 +281,15 @@ fn the_headers_of_a_record() {
 }
 
 #[test]
-fn a_record_as_the_outbox_keeps_it() {
+fn outbox_message_text() {
     let envelope = Envelope {
         correlation_id: Some("c-1".to_owned()),
         traceparent: None,
     };
     let reply = Reply::new(&command(Action::Execute), ReplyOutcome::Accepted);
-    golden(
-        &OutboxMessage::reply(&reply, AT, envelope).unwrap(),
+    assert_text(
+        &OutboxMessage::reply(&reply, NOW, envelope).unwrap(),
         r#"{"topic":"replies","key":"01930000-0000-7000-8000-000000000001","id":"01930000-0000-7000-8000-000000000001:pay:execute:2:accepted","type":"saga.reply","at":"2026-01-01T00:00:00.000001Z","correlation_id":"c-1","value":{"saga_id":"01930000-0000-7000-8000-000000000001","step":"pay","action":"execute","attempt":2,"outcome":"accepted"}}"#,
     );
-    golden(&Topic::Commands("pay".to_owned()), r#"{"commands":"pay"}"#);
+    assert_text(&Topic::Commands("pay".to_owned()), r#"{"commands":"pay"}"#);
 }

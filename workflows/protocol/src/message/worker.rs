@@ -1,32 +1,31 @@
-//! Worker → everyone, on `saga.workers`, keyed by member, every 2 s: who is there, and how busy. A tombstone on
-//! leaving.
+//! Heartbeats of workers, on `saga.workers`, keyed by member, every 2 s; a tombstone when the member leaves.
 
 use crate::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One member of a worker, as it was a moment ago.
+/// The state of one member of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerHeartbeat {
     /// The worker's name.
     pub worker: String,
-    /// This member of it: unique for each process and worker.
+    /// The member: unique for each process and worker.
     pub member: String,
-    /// When this was said.
+    /// When the heartbeat was sent.
     pub at: Time,
-    /// Commands taken and not yet answered.
+    /// Commands received and not yet replied to.
     pub in_flight: u64,
-    /// How many it takes at once.
+    /// Maximum number of commands in flight.
     pub limit: u64,
-    /// The build it runs.
+    /// The build that the member runs.
     pub build: String,
-    /// What it can do.
+    /// The steps that the member handles.
     pub serves: Vec<ServedStep>,
-    /// Its circuit breakers, by name.
+    /// The member's circuit breakers, by name.
     #[serde(default)]
     pub breakers: BTreeMap<String, BreakerState>,
-    /// What it has read of its commands: partition → the next offset. A timeout counts only once its command could
-    /// have been taken (rule B7). Left out by members that don't say, of which all counts as read.
+    /// The member's position in its command topic, by partition. A timeout counts only once its command could have
+    /// been consumed (rule B7). A member that omits the field counts as having consumed everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<ReadPositions>,
 }
@@ -34,7 +33,7 @@ pub struct WorkerHeartbeat {
 /// Partition → the next offset to read.
 pub type ReadPositions = BTreeMap<i32, i64>;
 
-/// A step that a worker can do; `*` stands for any.
+/// A step that a worker handles; `*` matches any name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedStep {
     /// The workflow.
@@ -43,14 +42,14 @@ pub struct ServedStep {
     pub step: String,
 }
 
-/// A circuit breaker's state.
+/// The state of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerState {
-    /// Calls go through.
+    /// Calls pass.
     Closed,
-    /// Calls are refused at once.
+    /// Calls fail at once.
     Open,
-    /// One call is let through to see.
+    /// One call passes as a probe.
     HalfOpen,
 }

@@ -1,4 +1,4 @@
-//! The rules of the ledger: every command on every row, every end of every call.
+//! Tests of the ledger's rules: every command against every row, every result of every call.
 
 mod rules;
 mod table;
@@ -13,29 +13,29 @@ use crate::{Payload, Time};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// When everything happens.
+/// The time of every test.
 const NOW: Time = Time::from_micros(1_767_225_600_000_000);
 
-/// Each row that there can be: it speaks of attempt 2, and so does what is said in it of a compensation.
+/// Every kind of row. Its reply, and that of its compensation, belong to attempt 2.
 const ROWS: [&str; 13] = [
     "new",
     "intended",
-    "intended, asked back",
+    "intended, compensation failed",
     "done",
-    "done, asked back",
-    "done, left",
+    "done, compensation failed",
+    "done, effect kept",
     "accepted",
-    "accepted, asked back",
-    "accepted, left",
+    "accepted, compensation failed",
+    "accepted, effect kept",
     "failed",
     "revoked",
-    "revoked, lost",
+    "revoked, ledger lost",
     "compensated",
 ];
 
 fn row(name: &str) -> LedgerEntry {
     let mut entry = LedgerEntry::new(Uuid::from_u128(1), "pay", Time::default());
-    let (state, answer) = match name.split(',').next().unwrap() {
+    let (state, reply) = match name.split(',').next().unwrap() {
         "new" => return entry,
         "intended" => (LedgerState::Intended, None),
         "done" => (
@@ -55,21 +55,21 @@ fn row(name: &str) -> LedgerEntry {
             LedgerState::Compensated,
             Some(RecordedReply::completed(Payload::empty())),
         ),
-        other => panic!("{other} is no row"),
+        other => panic!("unknown row {other:?}"),
     };
-    (entry.state, entry.attempt, entry.reply) = (
-        state,
-        if state == LedgerState::Revoked { 0 } else { 2 },
-        answer,
-    );
+    entry.state = state;
+    entry.attempt = if state == LedgerState::Revoked { 0 } else { 2 };
+    entry.reply = reply;
     entry.compensation_reply = match name {
         "compensated" => Some(RecordedReply::completed(Payload::empty())),
         "revoked" => Some(RecordedReply::empty()),
-        "revoked, lost" => Some(RecordedReply::failed(Failure::permanent("ledger_lost", ""))),
-        name if name.ends_with("asked back") => {
+        "revoked, ledger lost" => {
+            Some(RecordedReply::failed(Failure::permanent("ledger_lost", "")))
+        }
+        name if name.ends_with("compensation failed") => {
             Some(RecordedReply::failed(Failure::retryable("busy", "")))
         }
-        name if name.ends_with("left") => Some(RecordedReply::left()),
+        name if name.ends_with("effect kept") => Some(RecordedReply::effect_kept()),
         _ => None,
     };
     entry.compensation_attempt = if entry.compensation_reply.is_some() {
@@ -80,7 +80,7 @@ fn row(name: &str) -> LedgerEntry {
     entry
 }
 
-/// Each command that there can be: an attempt before, at and behind the one that the row speaks of.
+/// Every kind of command: of an attempt before, equal to and after that of the row.
 fn commands() -> Vec<(String, Command)> {
     let mut commands = Vec::new();
     for (name, action, happened, revoke_only) in [
@@ -126,22 +126,22 @@ fn command(action: Action) -> Command {
     }
 }
 
-/// Each end that a call can come to.
-fn ends() -> Vec<(&'static str, CallResult)> {
+/// Every result of a call.
+fn results() -> Vec<(&'static str, CallResult)> {
     vec![
         ("completed", CallResult::Completed(Payload::empty())),
         ("accepted", CallResult::Accepted(Payload::empty(), None)),
         (
-            "accepted for a time",
+            "accepted until a time",
             CallResult::Accepted(Payload::empty(), Some(NOW)),
         ),
         ("failed", CallResult::Failed(Failure::retryable("busy", ""))),
         (
-            "failed for good",
+            "failed permanently",
             CallResult::Failed(Failure::permanent("declined", "")),
         ),
         (
-            "later",
+            "deferred",
             CallResult::Deferred {
                 reason: String::new(),
                 retry_after: Duration::from_secs(5),
@@ -151,11 +151,11 @@ fn ends() -> Vec<(&'static str, CallResult)> {
     ]
 }
 
-/// A reply in a word or two.
-fn said(reply: &Reply) -> String {
+/// The reply in two words at most.
+fn summary(reply: &Reply) -> String {
     match (&reply.error, reply.outcome) {
         (Some(error), ReplyOutcome::Failed) if !error.retryable => {
-            format!("{} for good", error.code)
+            format!("{} (permanent)", error.code)
         }
         (Some(error), ReplyOutcome::Failed) => error.code.clone(),
         (_, outcome) if reply.empty => format!("{} empty", outcome.as_str()),
@@ -163,21 +163,21 @@ fn said(reply: &Reply) -> String {
     }
 }
 
-fn call(decision: &LedgerDecision) -> Call {
+fn expect_call(decision: &LedgerDecision) -> Call {
     match decision {
         LedgerDecision::Call(call) => *call,
-        LedgerDecision::Reply(reply) => panic!("it is answered {}", said(reply)),
+        LedgerDecision::Reply(reply) => panic!("expected a call, got reply {}", summary(reply)),
     }
 }
 
-fn answer(decision: LedgerDecision) -> Reply {
+fn expect_reply(decision: LedgerDecision) -> Reply {
     match decision {
         LedgerDecision::Reply(reply) => reply,
-        LedgerDecision::Call(call) => panic!("it is {:?}", call.kind),
+        LedgerDecision::Call(call) => panic!("expected a reply, got {:?}", call.kind),
     }
 }
 
-/// What the checks of the table say of a row, in other words; one that is deleted is not looked at.
+/// The CHECK constraints of the table. A row that is deleted is not checked.
 fn is_legal(entry: &LedgerEntry) -> bool {
     let LedgerEntry {
         state,
@@ -188,21 +188,22 @@ fn is_legal(entry: &LedgerEntry) -> bool {
         due_at,
         ..
     } = entry;
-    let compensated = *compensation_attempt > 0;
-    let own = match state {
-        LedgerState::New => *attempt == 0 && reply.is_none() && !compensated,
+    let has_compensation = *compensation_attempt > 0;
+    let fits_state = match state {
+        LedgerState::New => *attempt == 0 && reply.is_none() && !has_compensation,
         LedgerState::Intended => *attempt > 0 && reply.is_none(),
         LedgerState::Done => *attempt > 0 && reply.is_some(),
-        LedgerState::Failed => *attempt > 0 && reply.is_some() && !compensated,
-        LedgerState::Compensated => *attempt > 0 && reply.is_some() && compensated,
-        LedgerState::Revoked => compensated,
+        LedgerState::Failed => *attempt > 0 && reply.is_some() && !has_compensation,
+        LedgerState::Compensated => *attempt > 0 && reply.is_some() && has_compensation,
+        LedgerState::Revoked => has_compensation,
     };
-    let due = due_at.is_none() || matches!(state, LedgerState::Done | LedgerState::Failed);
-    entry.write() == RowChange::Delete || own && due && compensated == compensation_reply.is_some()
+    let fits_due_at = due_at.is_none() || matches!(state, LedgerState::Done | LedgerState::Failed);
+    entry.change() == RowChange::Delete
+        || fits_state && fits_due_at && has_compensation == compensation_reply.is_some()
 }
 
-/// All rows met by all commands, with what was decided.
-fn decided() -> Vec<(
+/// Every command decided against every row.
+fn all_decisions() -> Vec<(
     &'static str,
     Command,
     HandlerKind,
@@ -222,15 +223,17 @@ fn decided() -> Vec<(
     all
 }
 
-/// A call of that kind on the row that it is decided on.
-fn called(kind: CallKind, handler: HandlerKind) -> (LedgerEntry, Command, Call) {
+/// A call of the given kind, with the row and the command that lead to it.
+fn decided_call(kind: CallKind, handler: HandlerKind) -> (LedgerEntry, Command, Call) {
     let (name, action) = match kind {
         CallKind::Execute => ("new", Action::Execute),
         CallKind::Compensate => ("done", Action::Compensate),
         CallKind::Recover => ("intended", Action::Compensate),
     };
-    let (mut entry, command) = (row(name), command(action));
-    let call = call(&decide(&mut entry, &command, handler, NOW));
-    assert_eq!((call.kind, call.handler), (kind, handler));
+    let mut entry = row(name);
+    let command = command(action);
+    let call = expect_call(&decide(&mut entry, &command, handler, NOW));
+    assert_eq!(call.kind, kind);
+    assert_eq!(call.handler, handler);
     (entry, command, call)
 }

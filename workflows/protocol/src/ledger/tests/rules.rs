@@ -1,63 +1,64 @@
-//! The rules one by one, each in its own words.
+//! One test for each rule.
 
 use super::*;
 use crate::ledger::{COMMAND_LIFE, finish, is_too_old, settle};
 
 #[test]
-fn a2_an_answer_is_given_again_and_changes_nothing_more() {
-    for (name, command, handler, mut entry, decision) in decided() {
+fn a2_repeated_command_gets_the_same_reply() {
+    for (name, command, handler, mut entry, decision) in all_decisions() {
         let LedgerDecision::Reply(first) = decision else {
             continue;
         };
-        let known = entry.clone();
+        let before = entry.clone();
         assert_eq!(
-            answer(decide(&mut entry, &command, handler, NOW)),
+            expect_reply(decide(&mut entry, &command, handler, NOW)),
             first,
             "{name}: {}",
             command.id()
         );
-        assert_eq!(entry, known, "{name}: {}", command.id());
+        assert_eq!(entry, before, "{name}: {}", command.id());
     }
 }
 
 #[test]
-fn a2_the_rules_make_no_row_that_the_table_refuses() {
-    let mut seen = 0;
-    for (name, command, handler, entry, decision) in decided() {
-        // Outside, it is committed as it was decided; inside, only once it is settled.
-        let called = matches!(decision, LedgerDecision::Call(_));
+fn a2_every_written_row_satisfies_the_constraints() {
+    let mut settled = 0;
+    for (name, command, handler, entry, decision) in all_decisions() {
+        // An external call commits the row as decided; a transactional one commits it settled.
+        let calls = matches!(decision, LedgerDecision::Call(_));
         assert!(
-            handler == HandlerKind::Transactional && called || is_legal(&entry),
+            handler == HandlerKind::Transactional && calls || is_legal(&entry),
             "{name}, {}: {entry:?}",
             command.id()
         );
         let LedgerDecision::Call(call) = decision else {
             continue;
         };
-        for (end, came) in ends() {
+        for (result_name, result) in results() {
             let mut entry = entry.clone();
-            let further = settle(&mut entry, &command, call, came);
+            let next = settle(&mut entry, &command, call, result);
             assert!(
                 is_legal(&entry),
-                "{name}, {}, {end}: {entry:?}",
+                "{name}, {}, {result_name}: {entry:?}",
                 command.id()
             );
-            assert!(matches!(further, LedgerDecision::Reply(_)) || call.kind == CallKind::Recover);
-            seen += 1;
+            assert!(matches!(next, LedgerDecision::Reply(_)) || call.kind == CallKind::Recover);
+            settled += 1;
         }
     }
-    assert!(seen > 300, "{seen} ends were looked at");
+    assert!(settled > 300, "only {settled} results were settled");
 }
 
 #[test]
-fn a2_an_effect_stands_in_no_row_but_done() {
+fn a2_only_a_done_row_has_an_effect() {
     for handler in HandlerKind::ALL {
-        let effect =
-            |end: &CallResult| matches!(end, CallResult::Completed(_) | CallResult::Accepted(..));
-        for (name, came) in ends() {
-            let stands = effect(&came);
-            let (mut entry, command, call) = called(CallKind::Execute, handler);
-            let reply = answer(settle(&mut entry, &command, call, came));
+        let has_effect = |result: &CallResult| {
+            matches!(result, CallResult::Completed(_) | CallResult::Accepted(..))
+        };
+        for (name, result) in results() {
+            let stands = has_effect(&result);
+            let (mut entry, command, call) = decided_call(CallKind::Execute, handler);
+            let reply = expect_reply(settle(&mut entry, &command, call, result));
             assert_eq!(
                 entry.state == LedgerState::Done,
                 stands,
@@ -76,17 +77,17 @@ fn a2_an_effect_stands_in_no_row_but_done() {
 }
 
 #[test]
-fn a2_a_failure_answers_its_own_attempt_and_no_later_one() {
+fn a2_stored_failure_answers_only_its_own_attempt() {
     let mut entry = row("failed");
-    let ask = |attempt| Command {
+    let execute = |attempt| Command {
         attempt,
         ..command(Action::Execute)
     };
     for attempt in [1, 2] {
         assert_eq!(
-            said(&answer(decide(
+            summary(&expect_reply(decide(
                 &mut entry,
-                &ask(attempt),
+                &execute(attempt),
                 HandlerKind::Transactional,
                 NOW
             ))),
@@ -94,9 +95,9 @@ fn a2_a_failure_answers_its_own_attempt_and_no_later_one() {
         );
     }
     assert_eq!(
-        call(&decide(
+        expect_call(&decide(
             &mut entry,
-            &ask(3),
+            &execute(3),
             HandlerKind::Transactional,
             NOW
         ))
@@ -106,7 +107,7 @@ fn a2_a_failure_answers_its_own_attempt_and_no_later_one() {
 }
 
 #[test]
-fn a3_the_intention_is_written_before_the_call_and_only_outside() {
+fn a3_only_external_calls_are_intended_first() {
     for name in ["new", "failed"] {
         for handler in HandlerKind::ALL {
             let mut entry = row(name);
@@ -115,14 +116,14 @@ fn a3_the_intention_is_written_before_the_call_and_only_outside() {
                 ..command(Action::Execute)
             };
             assert_eq!(
-                call(&decide(&mut entry, &command, handler, NOW)).kind,
+                expect_call(&decide(&mut entry, &command, handler, NOW)).kind,
                 CallKind::Execute
             );
-            let intended = entry.state == LedgerState::Intended
-                && entry.write() == RowChange::Update
+            let is_intended = entry.state == LedgerState::Intended
+                && entry.change() == RowChange::Update
                 && entry.attempt == 3;
             assert_eq!(
-                intended,
+                is_intended,
                 handler == HandlerKind::External,
                 "{name}, {handler:?}"
             );
@@ -130,16 +131,16 @@ fn a3_the_intention_is_written_before_the_call_and_only_outside() {
     }
 }
 
-/// The key of a call in doubt stays, however often it is repeated; a definite failure replaces it.
+/// A call with unknown outcome keeps its key however often it is repeated; a definite failure replaces it.
 #[test]
-fn a3_a_definite_failure_and_nothing_else_replaces_the_key() {
+fn a3_only_a_definite_failure_replaces_the_key() {
     for kind in [CallKind::Execute, CallKind::Compensate] {
-        for (name, came) in ends() {
-            let (mut entry, command, call) = called(kind, HandlerKind::External);
-            let definite = matches!(came, CallResult::Failed(_));
-            settle(&mut entry, &command, call, came);
+        for (name, result) in results() {
+            let (mut entry, command, call) = decided_call(kind, HandlerKind::External);
+            let is_definite = matches!(result, CallResult::Failed(_));
+            settle(&mut entry, &command, call, result);
             let replaced = entry.key_generation(command.action) - call.key_generation;
-            assert_eq!(replaced, u32::from(definite), "{kind:?}, {name}");
+            assert_eq!(replaced, u32::from(is_definite), "{kind:?}, {name}");
             let other = if kind == CallKind::Execute {
                 entry.compensation_key_generation
             } else {
@@ -151,28 +152,28 @@ fn a3_a_definite_failure_and_nothing_else_replaces_the_key() {
 }
 
 #[test]
-fn a3_an_outcome_is_written_only_over_its_own_intention() {
+fn a3_result_is_written_only_over_its_own_intention() {
     for kind in [CallKind::Execute, CallKind::Compensate, CallKind::Recover] {
-        let (decided, command, call) = called(kind, HandlerKind::External);
+        let (decided_entry, command, call) = decided_call(kind, HandlerKind::External);
         for name in ROWS
             .into_iter()
-            .filter(|name| row(name).state != decided.state)
+            .filter(|name| row(name).state != decided_entry.state)
         {
-            for (end, came) in ends() {
+            for (result_name, result) in results() {
                 let mut entry = row(name);
-                let mut asked = entry.clone();
-                answer(settle(&mut entry, &command, call, came));
-                let found = asked.found(&command, HandlerKind::External);
-                // Either the command finds its answer there, as if it had just come; or nothing but that it was asked.
-                match found {
+                let mut expected = entry.clone();
+                expect_reply(settle(&mut entry, &command, call, result));
+                let decision = expected.decide_command(&command, HandlerKind::External);
+                // Either the command is answered as if it had just arrived, or the state and the reply stay.
+                match decision {
                     LedgerDecision::Reply(_) => {
-                        assert_eq!(entry, asked, "{kind:?} over {name}, {end}")
+                        assert_eq!(entry, expected, "{kind:?} over {name}, {result_name}")
                     }
                     LedgerDecision::Call(_) => {
                         assert_eq!(
                             (entry.state, &entry.reply),
                             (row(name).state, &row(name).reply),
-                            "{name}, {end}"
+                            "{name}, {result_name}"
                         );
                     }
                 }
@@ -182,71 +183,71 @@ fn a3_an_outcome_is_written_only_over_its_own_intention() {
 }
 
 #[test]
-fn a3_an_outcome_under_an_older_key_is_dropped() {
+fn a3_result_under_an_older_key_is_dropped() {
     for kind in [CallKind::Execute, CallKind::Compensate, CallKind::Recover] {
-        for (end, came) in ends() {
-            let (mut entry, command, call) = called(kind, HandlerKind::External);
+        for (result_name, result) in results() {
+            let (mut entry, command, call) = decided_call(kind, HandlerKind::External);
             entry.replace_key(kind.action());
             let before = entry.clone();
             assert_eq!(
-                said(&answer(settle(&mut entry, &command, call, came))),
+                summary(&expect_reply(settle(&mut entry, &command, call, result))),
                 "unknown",
-                "{kind:?}, {end}"
+                "{kind:?}, {result_name}"
             );
             assert_eq!(
                 (entry.state, entry.reply),
                 (before.state, before.reply),
-                "{kind:?}, {end}"
+                "{kind:?}, {result_name}"
             );
         }
     }
 }
 
-/// What happened after all is compensated next, by a call of its own.
+/// An action found to have happened is compensated next, by a second call.
 #[test]
-fn a3_what_is_made_known_to_have_happened_is_compensated_next() {
-    let (mut entry, command, call) = called(CallKind::Recover, HandlerKind::External);
+fn a3_recovered_action_is_compensated_next() {
+    let (mut entry, command, call) = decided_call(CallKind::Recover, HandlerKind::External);
     let next = settle(
         &mut entry,
         &command,
         call,
         CallResult::Completed(Payload::empty()),
     );
-    let LedgerDecision::Call(undo) = next else {
+    let LedgerDecision::Call(compensate) = next else {
         panic!("{next:?}")
     };
     assert_eq!(
-        (undo.kind, entry.state),
+        (compensate.kind, entry.state),
         (CallKind::Compensate, LedgerState::Done)
     );
-    let reply = answer(settle(
+    let reply = expect_reply(settle(
         &mut entry,
         &command,
-        undo,
+        compensate,
         CallResult::Completed(Payload::empty()),
     ));
     assert_eq!(
-        (said(&reply).as_str(), entry.state),
+        (summary(&reply).as_str(), entry.state),
         ("completed", LedgerState::Compensated)
     );
 }
 
 #[test]
-fn a4_a_missing_row_is_empty_only_if_nobody_knows_better() {
+fn a4_missing_row_of_a_known_action_is_ledger_lost() {
     for (happened, expected) in [
         (None, "completed empty"),
         (Some(false), "completed empty"),
-        (Some(true), "ledger_lost for good"),
+        (Some(true), "ledger_lost (permanent)"),
     ] {
         let mut entry = row("new");
-        let undo = Command {
+        let compensate = Command {
             happened,
             ..command(Action::Compensate)
         };
         assert_eq!(
-            said(&answer(decide(
+            summary(&expect_reply(decide(
                 &mut entry,
-                &undo,
+                &compensate,
                 HandlerKind::Transactional,
                 NOW
             ))),
@@ -255,9 +256,9 @@ fn a4_a_missing_row_is_empty_only_if_nobody_knows_better() {
         assert_eq!(
             entry.state,
             LedgerState::Revoked,
-            "no old command makes it happen a second time"
+            "an old command must not run the action"
         );
-        let act = decide(
+        let execute = decide(
             &mut entry,
             &Command {
                 attempt: 9,
@@ -266,12 +267,12 @@ fn a4_a_missing_row_is_empty_only_if_nobody_knows_better() {
             HandlerKind::Transactional,
             NOW,
         );
-        assert_eq!(said(&answer(act)), "revoked for good");
+        assert_eq!(summary(&expect_reply(execute)), "revoked (permanent)");
     }
 }
 
 #[test]
-fn a4_a_command_is_too_old_once_its_life_is_over() {
+fn a4_command_is_too_old_after_its_lifetime() {
     let command = command(Action::Execute);
     assert!(!is_too_old(&command, NOW));
     assert!(!is_too_old(&command, NOW + COMMAND_LIFE));
@@ -282,9 +283,9 @@ fn a4_a_command_is_too_old_once_its_life_is_over() {
 }
 
 #[test]
-fn a4_a_row_is_kept_from_the_later_of_now_and_the_deadline() {
+fn a4_row_is_kept_from_the_later_of_now_and_deadline() {
     let command = command(Action::Execute);
-    for (known, now, kept) in [
+    for (stored, now, expected) in [
         (Time::default(), NOW, command.deadline),
         (
             Time::default(),
@@ -298,43 +299,52 @@ fn a4_a_row_is_kept_from_the_later_of_now_and_the_deadline() {
         ),
     ] {
         let mut entry = LedgerEntry {
-            needed_until: known,
+            needed_until: stored,
             ..row("done")
         };
         decide(&mut entry, &command, HandlerKind::Transactional, now);
-        assert_eq!(entry.needed_until, kept);
+        assert_eq!(entry.needed_until, expected);
     }
 }
 
 #[test]
-fn b5_what_was_taken_on_ends_once() {
+fn b5_accepted_step_finishes_once() {
     for name in ROWS {
-        for outcome in [
+        for recorded in [
             RecordedReply::completed(Payload::empty()),
             RecordedReply::failed(Failure::permanent("burnt", "")),
         ] {
-            let (mut entry, failed) = (row(name), outcome.outcome == ReplyOutcome::Failed);
-            let waits = name.starts_with("accepted");
-            assert_eq!(finish(&mut entry, outcome.clone(), NOW), waits, "{name}");
-            if !waits {
+            let mut entry = row(name);
+            let failed = recorded.outcome == ReplyOutcome::Failed;
+            let was_waiting = name.starts_with("accepted");
+            assert_eq!(
+                finish(&mut entry, recorded.clone(), NOW),
+                was_waiting,
+                "{name}"
+            );
+            if !was_waiting {
                 assert_eq!(entry, row(name), "{name}");
                 continue;
             }
-            let asked_back = name != "accepted";
-            let expected = match (failed, asked_back) {
+            let compensated = name != "accepted";
+            let expected = match (failed, compensated) {
                 (false, _) => (LedgerState::Done, Some(NOW)),
                 (true, false) => (LedgerState::Failed, Some(NOW)),
-                // Nothing of it stands, and it must not begin again.
+                // There is no effect, and the action must not run again.
                 (true, true) => (LedgerState::Revoked, None),
             };
-            assert_eq!((entry.state, entry.due_at), expected, "{name}, {outcome:?}");
-            assert!(is_legal(&entry), "{name}, {outcome:?}");
-            let news = entry.outcome_reply().expect("it has ended");
             assert_eq!(
-                (news.outcome, news.attempt, news.action),
-                (outcome.outcome, 2, Action::Execute)
+                (entry.state, entry.due_at),
+                expected,
+                "{name}, {recorded:?}"
             );
-            assert!(!finish(&mut entry, outcome, NOW), "{name}: once");
+            assert!(is_legal(&entry), "{name}, {recorded:?}");
+            let reply = entry.outcome_reply().expect("the step is finished");
+            assert_eq!(
+                (reply.outcome, reply.attempt, reply.action),
+                (recorded.outcome, 2, Action::Execute)
+            );
+            assert!(!finish(&mut entry, recorded, NOW), "{name}: finished twice");
         }
     }
 }

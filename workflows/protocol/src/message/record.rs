@@ -1,68 +1,39 @@
-//! The record around a message: topic, key, and CloudEvents 1.0 headers in Kafka's binary mode.
+//! The Kafka record of a message: topic, key, and CloudEvents 1.0 headers in binary mode.
 
-use super::{Command, Event, Reply};
+use super::{Command, Event, Reply, Topic};
 use crate::{Payload, Time};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::fmt;
 
-/// Header names.
+/// The names of the headers.
 pub mod header {
-    /// The record's id: the same for every delivery of it.
+    /// The record's id, the same for every delivery.
     pub const CE_ID: &str = "ce_id";
-    /// Who made it.
+    /// The program that published it.
     pub const CE_SOURCE: &str = "ce_source";
     /// `1.0`.
     pub const CE_SPECVERSION: &str = "ce_specversion";
     /// `saga.command`, `saga.reply`, or the type of an event.
     pub const CE_TYPE: &str = "ce_type";
-    /// When it was decided.
+    /// The time of the message.
     pub const CE_TIME: &str = "ce_time";
     /// The saga.
     pub const CE_SUBJECT: &str = "ce_subject";
     /// `application/json`.
     pub const CONTENT_TYPE: &str = "content-type";
-    /// One id for everything that came of one request.
+    /// The id shared by everything that one request caused.
     pub const CORRELATION_ID: &str = "correlation-id";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
-    /// On a dead letter: why it is one.
+    /// Dead letters only: the reason.
     pub const DEAD_REASON: &str = "dead-letter-reason";
-    /// On a dead letter: `topic/partition/offset` it came from.
+    /// Dead letters only: the origin as `topic/partition/offset`.
     pub const DEAD_FROM: &str = "dead-letter-from";
-    /// On a dead letter: when it became one.
+    /// Dead letters only: when it was dead-lettered.
     pub const DEAD_AT: &str = "dead-letter-at";
 }
 
-/// A topic, without the prefix that a deployment may set.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Topic {
-    /// `saga.commands.<worker>`.
-    Commands(String),
-    /// `saga.replies`.
-    Replies,
-    /// `saga.events`.
-    Events,
-    /// `saga.workers`.
-    Workers,
-    /// `saga.dead-letters`.
-    DeadLetters,
-}
-
-impl fmt::Display for Topic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Commands(worker) => write!(f, "saga.commands.{worker}"),
-            Self::Replies => f.write_str("saga.replies"),
-            Self::Events => f.write_str("saga.events"),
-            Self::Workers => f.write_str("saga.workers"),
-            Self::DeadLetters => f.write_str("saga.dead-letters"),
-        }
-    }
-}
-
-/// What a record says about itself beside its value.
+/// The tracing context of a message, carried in its headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// `correlation-id`.
@@ -73,12 +44,12 @@ pub struct Envelope {
     pub traceparent: Option<String>,
 }
 
-/// A record to be published: kept in the outbox in this form.
+/// A record to be published, in the form that the outbox stores.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxMessage {
-    /// Where to.
+    /// The destination.
     pub topic: Topic,
-    /// The saga: what orders records within a topic.
+    /// The record's key: the saga, whose records stay in order.
     pub key: String,
     /// `ce_id`.
     pub id: String,
@@ -87,15 +58,15 @@ pub struct OutboxMessage {
     pub message_type: Cow<'static, str>,
     /// `ce_time`.
     pub at: Time,
-    /// What else the headers say.
+    /// The optional headers.
     #[serde(flatten)]
     pub envelope: Envelope,
-    /// The JSON.
+    /// The message.
     pub value: Payload,
 }
 
 impl OutboxMessage {
-    /// A command as a record.
+    /// Wraps a command.
     ///
     /// # Errors
     /// None in practice: a command always has a JSON form.
@@ -115,7 +86,7 @@ impl OutboxMessage {
         })
     }
 
-    /// A reply as a record.
+    /// Wraps a reply.
     ///
     /// # Errors
     /// None in practice: a reply always has a JSON form.
@@ -131,7 +102,7 @@ impl OutboxMessage {
         })
     }
 
-    /// An event as a record.
+    /// Wraps an event.
     ///
     /// # Errors
     /// None in practice: an event always has a JSON form.
@@ -147,7 +118,7 @@ impl OutboxMessage {
         })
     }
 
-    /// The headers of the record, in CloudEvents' binary mode. `source` says who publishes it.
+    /// The record's headers. `source` names the publishing program.
     pub fn headers(&self, source: &str) -> Vec<(&'static str, String)> {
         let time = self.at.to_string();
         self.header_values(source, &time)
@@ -155,7 +126,7 @@ impl OutboxMessage {
             .collect()
     }
 
-    /// The same, borrowed: `time` is [`Self::at`] as text, which the messages of a batch have in common.
+    /// The record's headers, borrowed. `time` is [`Self::at`] as text, which the messages of a batch share.
     pub fn header_values<'a>(
         &'a self,
         source: &'a str,
@@ -165,7 +136,8 @@ impl OutboxMessage {
             correlation_id,
             traceparent,
         } = &self.envelope;
-        let always = [
+
+        let required = [
             (header::CE_ID, self.id.as_str()),
             (header::CE_SOURCE, source),
             (header::CE_SPECVERSION, "1.0"),
@@ -180,6 +152,10 @@ impl OutboxMessage {
         let traceparent = traceparent
             .as_deref()
             .map(|value| (header::TRACEPARENT, value));
-        always.into_iter().chain(correlation_id).chain(traceparent)
+
+        required
+            .into_iter()
+            .chain(correlation_id)
+            .chain(traceparent)
     }
 }
