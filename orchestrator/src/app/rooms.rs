@@ -6,7 +6,7 @@ use crate::bus::kafka::{self, KafkaBus};
 use crate::bus::{Bus, BusChannels, Delivery, IncomingReply};
 use crate::config::{Database, Migrate};
 use crate::db::{Db, DbError, Postgres};
-use crate::engine::{Definitions, Engine, Limits, Parts, PutError};
+use crate::engine::{Definitions, Engine, EngineDeps, Limits, PutDefinitionError};
 use crate::http::{self, HttpSettings, HttpState, Readiness};
 use axum::Router;
 use saga_core::definition::built_in;
@@ -47,7 +47,7 @@ pub enum RoomsError {
     Db(#[from] DbError),
     /// A workflow that comes with the program cannot be stored.
     #[error("a workflow that comes with this program cannot be stored: {0}")]
-    BuiltIn(#[from] PutError),
+    BuiltIn(#[from] PutDefinitionError),
     /// The bus cannot be started.
     #[error(transparent)]
     Bus(#[from] kafka::BusError),
@@ -174,7 +174,7 @@ pub(super) async fn engine_and_http(
             "ORDER_VERSION is {order_version}, and workflow order has no such version: POST /orders fails"
         );
     }
-    let parts = Parts {
+    let deps = EngineDeps {
         db: Arc::clone(&db),
         bus: Arc::clone(&bus),
         replies: ends.replies,
@@ -184,9 +184,9 @@ pub(super) async fn engine_and_http(
         limits: limits(config),
         idempotency_life: config.orders.idempotency_life,
     };
-    let engine = Engine::start(parts).await?;
+    let engine = Engine::spawn(deps).await?;
     let router = http::router(HttpState {
-        door: Arc::clone(&engine) as _,
+        engine: Arc::clone(&engine) as _,
         db,
         bus,
         settings: HttpSettings {
@@ -215,14 +215,14 @@ fn limits(config: &Config) -> Limits {
     let config = &config.engine;
     let limits = Limits {
         shards: config.shards,
-        batch: config.batch_most,
-        starts: config.starts_most,
+        max_batch: config.batch_most,
+        max_queued_starts: config.starts_most,
         ..Limits::default()
     };
     // In process a batch is on its way until its last command is answered: one slow step must not hold up the others.
     if embedded {
         Limits {
-            in_flight: EMBEDDED_IN_FLIGHT,
+            max_in_flight: EMBEDDED_IN_FLIGHT,
             ..limits
         }
     } else {
@@ -288,7 +288,7 @@ where
         match attempt().await.map_err(Into::into) {
             Err(
                 RoomsError::Db(DbError::Unavailable(error))
-                | RoomsError::BuiltIn(PutError::Db(DbError::Unavailable(error))),
+                | RoomsError::BuiltIn(PutDefinitionError::Db(DbError::Unavailable(error))),
             ) => {
                 news.tell(format!("{doing}: {error}"));
                 tokio::time::sleep(waits.next_delay()).await;

@@ -1,45 +1,44 @@
-//! The time of sagas (rule C6): the database's, as an offset to the monotonic clock, sampled with every commit.
-//! The host's wall clock may jump by hours; nothing here looks at it.
+//! The time of sagas (rule C6): the database's, as an offset to the monotonic clock, sampled with every commit. The host's
+//! wall clock may jump by hours, so it is not used.
 
 use saga_protocol::Time;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::time::Instant;
 
-/// Tells the database's time without asking it.
+/// Estimates the database's time without a query.
 #[derive(Debug)]
 pub struct Clock {
-    zero: Instant,
-    /// The database's time at `zero`, in microseconds.
-    offset: AtomicI64,
+    epoch: Instant,
+    /// The database's time at `epoch`, in microseconds.
+    offset_micros: AtomicI64,
 }
 
 impl Clock {
-    /// A clock that agrees with the database as of that sample.
-    pub fn new(asked: Instant, answered: Instant, database: Time) -> Self {
+    /// A clock that starts with one sample, see [`Clock::sample`].
+    pub fn new(sent_at: Instant, received_at: Instant, database_time: Time) -> Self {
         let clock = Self {
-            zero: asked,
-            offset: AtomicI64::new(0),
+            epoch: sent_at,
+            offset_micros: AtomicI64::new(0),
         };
-        clock.sample(asked, answered, database);
+        clock.sample(sent_at, received_at, database_time);
         clock
     }
 
-    /// Takes a sample: the database said its time somewhere between `asked` and `answered`.
-    pub fn sample(&self, asked: Instant, answered: Instant, database: Time) {
-        let middle = asked + answered.saturating_duration_since(asked) / 2;
-        self.offset.store(
-            database.micros() - self.micros_at(middle),
-            Ordering::Relaxed,
-        );
+    /// Takes a sample: the database read its clock at some moment between `sent_at` and `received_at`.
+    pub fn sample(&self, sent_at: Instant, received_at: Instant, database_time: Time) {
+        let middle = sent_at + received_at.saturating_duration_since(sent_at) / 2;
+        let offset_micros = database_time.micros() - self.micros_at(middle);
+        self.offset_micros.store(offset_micros, Ordering::Relaxed);
     }
 
-    /// The database's time, as far as is known.
     pub fn now(&self) -> Time {
-        Time::from_micros(self.offset.load(Ordering::Relaxed) + self.micros_at(Instant::now()))
+        let offset_micros = self.offset_micros.load(Ordering::Relaxed);
+        Time::from_micros(offset_micros + self.micros_at(Instant::now()))
     }
 
     fn micros_at(&self, at: Instant) -> i64 {
-        i64::try_from(at.saturating_duration_since(self.zero).as_micros()).unwrap_or(i64::MAX)
+        let elapsed = at.saturating_duration_since(self.epoch);
+        i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
     }
 }
 
@@ -49,11 +48,13 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
-    async fn c6_time_is_the_databases_and_runs_between_samples() {
-        let asked = Instant::now();
+    async fn c6_clock_follows_database_time() {
+        let sent_at = Instant::now();
         tokio::time::advance(Duration::from_millis(10)).await;
-        let clock = Clock::new(asked, Instant::now(), Time::from_micros(1_000_000));
+        let clock = Clock::new(sent_at, Instant::now(), Time::from_micros(1_000_000));
+
         tokio::time::advance(Duration::from_secs(1)).await;
+
         assert_eq!(clock.now(), Time::from_micros(2_005_000));
     }
 }

@@ -1,91 +1,98 @@
-//! The workflow versions that this replica knows: all that are in the database, compiled once.
+//! The workflow versions that this replica knows: those of the database, each compiled once.
 
 use crate::db::{Db, DbError, Put, StoredDefinition};
-use saga_core::definition::Definition;
+use saga_core::definition::{Definition, Diagnostics};
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
-/// Every version of every workflow, with its source text.
+/// Every known version of every workflow.
 #[derive(Default)]
 pub struct Definitions {
-    known: RwLock<BTreeMap<(String, u32), Known>>,
+    versions: RwLock<BTreeMap<(String, u32), WorkflowVersion>>,
 }
 
 /// One version of a workflow.
 #[derive(Clone)]
-pub struct Known {
-    /// Parsed and validated.
+pub struct WorkflowVersion {
     pub definition: Arc<Definition>,
-    /// The text as it was given.
+    /// The text as it was uploaded.
     pub source: Arc<str>,
     /// SHA-256 of the canonical form, in hex.
     pub digest: String,
 }
 
-/// Why a definition was not taken.
+/// Why a definition was not stored.
 #[derive(Debug, thiserror::Error)]
-pub enum PutError {
-    /// It breaks rules: each line is `FILE:LINE:COL: rule: sentence`.
+pub enum PutDefinitionError {
+    /// The definition is invalid: each line is `FILE:LINE:COL: rule: sentence`.
     #[error("{0}")]
-    Diagnostics(saga_core::definition::Diagnostics),
-    /// That version has other content.
+    Diagnostics(Diagnostics),
     #[error(
-        "workflow {workflow} version {version} is stored with other content; give the new one a higher version"
+        "workflow {workflow} version {version} is already stored with different content, use a higher version"
     )]
-    Conflict {
-        /// The name.
-        workflow: String,
-        /// The version.
-        version: u32,
-    },
-    /// The database did not take it.
+    Conflict { workflow: String, version: u32 },
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
 impl Definitions {
-    /// One version.
-    pub fn get(&self, workflow: &str, version: u32) -> Option<Known> {
-        self.known().get(&(workflow.to_owned(), version)).cloned()
+    pub fn get(&self, workflow: &str, version: u32) -> Option<WorkflowVersion> {
+        self.read().get(&(workflow.to_owned(), version)).cloned()
     }
 
     /// The highest version.
-    pub fn latest(&self, workflow: &str) -> Option<Known> {
-        let from = (workflow.to_owned(), 0);
-        let to = (workflow.to_owned(), u32::MAX);
-        self.known()
-            .range(from..=to)
-            .next_back()
-            .map(|(_, known)| known.clone())
+    pub fn latest(&self, workflow: &str) -> Option<WorkflowVersion> {
+        let first = (workflow.to_owned(), 0);
+        let last = (workflow.to_owned(), u32::MAX);
+        let versions = self.read();
+        let (_, latest) = versions.range(first..=last).next_back()?;
+        Some(latest.clone())
     }
 
-    /// All of them, by name and version.
-    pub fn all(&self) -> Vec<Known> {
-        self.known().values().cloned().collect()
+    /// The given version, or else the highest. Reads the database if this replica does not know it: another one may just
+    /// have stored it.
+    ///
+    /// # Errors
+    /// Those of [`Definitions::refresh`].
+    pub async fn get_or_refresh(
+        &self,
+        db: &dyn Db,
+        workflow: &str,
+        version: Option<u32>,
+    ) -> Result<Option<WorkflowVersion>, DbError> {
+        let find = || match version {
+            Some(version) => self.get(workflow, version),
+            None => self.latest(workflow),
+        };
+        if let Some(known) = find() {
+            return Ok(Some(known));
+        }
+        self.refresh(db).await?;
+        Ok(find())
     }
 
-    /// The names of all workers that some step of some version needs.
+    /// All versions, by name and version.
+    pub fn all(&self) -> Vec<WorkflowVersion> {
+        self.read().values().cloned().collect()
+    }
+
+    /// The names of all workers that a step of some version needs.
     pub fn workers(&self) -> Vec<String> {
-        let mut workers: Vec<_> = self
-            .known()
+        let versions = self.read();
+        let mut workers: Vec<_> = versions
             .values()
-            .flat_map(|known| {
-                known
-                    .definition
-                    .steps
-                    .iter()
-                    .map(|step| step.worker.clone())
-            })
+            .flat_map(|version| &version.definition.steps)
+            .map(|step| step.worker.clone())
             .collect();
         workers.sort();
         workers.dedup();
         workers
     }
 
-    /// Reads what the database has and this replica does not know yet.
+    /// Reads the versions that the database has and this replica does not know yet.
     ///
     /// # Errors
-    /// Those of the database; [`DbError::Corrupt`] if a stored definition no longer parses.
+    /// Those of the database; [`DbError::Corrupt`] if a stored definition does not parse.
     pub async fn refresh(&self, db: &dyn Db) -> Result<(), DbError> {
         for stored in db.definitions().await? {
             if self.get(&stored.workflow, stored.version).is_some() {
@@ -100,26 +107,28 @@ impl Definitions {
         Ok(())
     }
 
-    /// Takes a definition in: parses it, stores it, and knows it from then on. `created` is false if it was there.
+    /// Parses and stores a definition. The flag is false if the same definition was already stored.
     ///
     /// # Errors
-    /// [`PutError`] says which.
+    /// [`PutDefinitionError`] says why it was not stored.
     pub async fn put(
         &self,
         db: &dyn Db,
         file_name: &str,
         source: &str,
-    ) -> Result<(Known, bool), PutError> {
-        let definition = Definition::parse(file_name, source).map_err(PutError::Diagnostics)?;
+    ) -> Result<(WorkflowVersion, bool), PutDefinitionError> {
+        let definition =
+            Definition::parse(file_name, source).map_err(PutDefinitionError::Diagnostics)?;
         let stored = StoredDefinition {
             workflow: definition.workflow.clone(),
             version: definition.version,
             source: source.to_owned(),
             digest: definition.digest(),
         };
+
         let put = db.put_definition(&stored).await?;
         if put == Put::Conflict {
-            return Err(PutError::Conflict {
+            return Err(PutDefinitionError::Conflict {
                 workflow: stored.workflow,
                 version: stored.version,
             });
@@ -127,19 +136,22 @@ impl Definitions {
         Ok((self.insert(definition, stored), put == Put::Created))
     }
 
-    fn insert(&self, definition: Definition, stored: StoredDefinition) -> Known {
-        let known = Known {
+    fn insert(&self, definition: Definition, stored: StoredDefinition) -> WorkflowVersion {
+        let version = WorkflowVersion {
             definition: Arc::new(definition),
             source: stored.source.into(),
             digest: stored.digest,
         };
-        let mut all = self.known.write().expect("no holder of this lock panics");
-        all.entry((stored.workflow, stored.version))
-            .or_insert(known)
+
+        // A version never changes, so of two tasks that read it at the same time either may win.
+        let mut versions = self.versions.write().expect("lock poisoned");
+        versions
+            .entry((stored.workflow, stored.version))
+            .or_insert(version)
             .clone()
     }
 
-    fn known(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<(String, u32), Known>> {
-        self.known.read().expect("no holder of this lock panics")
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<(String, u32), WorkflowVersion>> {
+        self.versions.read().expect("lock poisoned")
     }
 }

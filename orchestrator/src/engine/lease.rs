@@ -1,140 +1,74 @@
-//! Who publishes what (rule D1): an outbox row belongs to an incarnation of a replica, which renews a lease. Rows of
-//! a lapsed owner are adopted. A replica that finds its own lease lapsed takes a new incarnation.
+//! The lease of this replica (rule D1): an outbox row belongs to an incarnation of a replica, which publishes it for as long
+//! as it renews its lease. The rows of an expired owner are adopted by another replica.
 
-use super::heart::Beat;
-use super::limits::OUTBOX_PAGE;
-use super::publisher::Publisher;
 use crate::db::{Db, DbError, LEASE};
-use saga_protocol::Time;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Mutex;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 use uuid::Uuid;
 
-const RENEW: Duration = Duration::from_secs(1);
-/// Between two removals of expired idempotency keys, and how many go at once.
-const EXPIRE: Duration = Duration::from_secs(60);
-const EXPIRE_AT_ONCE: u32 = 5_000;
-
-/// This replica's incarnation, and until when it is surely its own.
+/// The current incarnation of this replica, and how long it certainly holds its lease.
 pub struct Lease {
     replica: String,
-    held: Mutex<Held>,
+    current: Mutex<Incarnation>,
 }
 
-#[derive(Clone, Copy)]
-struct Held {
-    incarnation: Uuid,
-    until: Instant,
+#[derive(Clone, Copy, Debug)]
+pub struct Incarnation {
+    pub id: Uuid,
+    held_until: Instant,
 }
 
 impl Lease {
-    /// Begins the first incarnation.
-    pub async fn begin(db: &dyn Db, replica: &str) -> Result<Self, DbError> {
-        let held = begin(db, replica).await?;
+    /// Begins the replica's first incarnation.
+    pub async fn acquire(db: &dyn Db, replica: &str) -> Result<Self, DbError> {
+        let incarnation = begin_incarnation(db, replica).await?;
         Ok(Self {
             replica: replica.to_owned(),
-            held: Mutex::new(held),
+            current: Mutex::new(incarnation),
         })
     }
 
-    fn held(&self) -> Held {
-        *self.held.lock().expect("no holder of this lock panics")
-    }
-
     pub fn incarnation(&self) -> Uuid {
-        self.held().incarnation
+        self.current().id
     }
 
-    /// Whether the lease surely still holds, by our own monotonic clock since before the last renewal was asked for.
-    pub fn holds(&self) -> bool {
-        Instant::now() < self.held().until
+    /// Whether the lease is certainly held, by our own monotonic clock.
+    pub fn is_held(&self) -> bool {
+        Instant::now() < self.current().held_until
     }
 
-    /// Renews it; takes a new incarnation if it has lapsed.
-    async fn renew(&self, db: &dyn Db, publisher: &Publisher) -> Result<(), DbError> {
-        let asked = Instant::now();
-        let held = self.held();
-        if db.renew_lease(held.incarnation).await? {
-            self.set(Held {
-                until: asked + LEASE,
-                ..held
+    /// Renews the lease. If it has expired, begins another incarnation and returns it. That one is in force once it is
+    /// passed to [`Lease::replace`].
+    pub async fn renew(&self, db: &dyn Db) -> Result<Option<Incarnation>, DbError> {
+        let current = self.current();
+
+        // The time from before the query: the database cannot have started the lease earlier.
+        let sent_at = Instant::now();
+        if db.renew_lease(current.id).await? {
+            self.replace(Incarnation {
+                held_until: sent_at + LEASE,
+                ..current
             });
-            return Ok(());
+            return Ok(None);
         }
-        let fresh = begin(db, &self.replica).await?;
-        warn!(
-            "the lease of incarnation {} had lapsed; this replica goes on as {}",
-            held.incarnation, fresh.incarnation
-        );
-        publisher.let_go();
-        self.set(fresh);
-        Ok(())
+        begin_incarnation(db, &self.replica).await.map(Some)
     }
 
-    fn set(&self, held: Held) {
-        *self.held.lock().expect("no holder of this lock panics") = held;
+    pub fn replace(&self, incarnation: Incarnation) {
+        *self.current.lock().expect("lock poisoned") = incarnation;
     }
 
-    /// Renews, adopts what dead replicas left, and removes expired idempotency keys, until told to stop.
-    pub async fn keep(
-        self: Arc<Self>,
-        db: Arc<dyn Db>,
-        publisher: Arc<Publisher>,
-        upkeep: Upkeep,
-        beat: Arc<Beat>,
-        stop: CancellationToken,
-    ) {
-        let mut ticks = tokio::time::interval(RENEW);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut expired_at = Instant::now();
-        while stop
-            .run_until_cancelled(beat.wait(ticks.tick()))
-            .await
-            .is_some()
-        {
-            if let Err(error) = beat.wait(self.once(&*db, &publisher)).await {
-                warn!("the lease cannot be renewed yet: {error}");
-            }
-            if expired_at.elapsed() >= EXPIRE {
-                expired_at = Instant::now();
-                let older_than = (upkeep.idempotency_before)();
-                if let Err(error) = beat
-                    .wait(db.expire_idempotency(older_than, EXPIRE_AT_ONCE))
-                    .await
-                {
-                    warn!("expired idempotency keys stay for now: {error}");
-                }
-            }
-        }
-        beat.end();
-    }
-
-    async fn once(&self, db: &dyn Db, publisher: &Publisher) -> Result<(), DbError> {
-        self.renew(db, publisher).await?;
-        let adopted = db.adopt_outbox(self.incarnation(), OUTBOX_PAGE).await?;
-        if adopted > 0 {
-            info!("adopted {adopted} outbox rows of replicas that are gone");
-            publisher.adopted();
-        }
-        Ok(())
+    fn current(&self) -> Incarnation {
+        *self.current.lock().expect("lock poisoned")
     }
 }
 
-/// What the lease's loop does beside.
-pub struct Upkeep {
-    /// Idempotency keys older than this are removed.
-    pub idempotency_before: Box<dyn Fn() -> Time + Send + Sync>,
-}
-
-async fn begin(db: &dyn Db, replica: &str) -> Result<Held, DbError> {
-    let asked = Instant::now();
-    let incarnation = Uuid::now_v7();
-    db.begin_incarnation(incarnation, replica).await?;
-    Ok(Held {
-        incarnation,
-        until: asked + LEASE,
+async fn begin_incarnation(db: &dyn Db, replica: &str) -> Result<Incarnation, DbError> {
+    let sent_at = Instant::now();
+    let id = Uuid::now_v7();
+    db.begin_incarnation(id, replica).await?;
+    Ok(Incarnation {
+        id,
+        held_until: sent_at + LEASE,
     })
 }

@@ -1,33 +1,38 @@
-//! The only place where a saga changes: inputs go in by one door, each shard carries what has gathered one transition
-//! further in one transaction a batch, and what that asked for is published once it is durable.
+//! The only place where a saga changes.
 //!
-//! Recovery is no module: a restarted replica just runs its loops. Every unfinished saga has a message in the outbox or
-//! a timer time, so the sweep of the outbox and the claim of timers find it.
+//! Inputs enter through [`EngineHandle`], the bus or a timer, and are routed to the shard that owns their saga. A shard
+//! applies a batch of inputs, writes it in one statement, and publishes its messages once it is durable.
+//!
+//! Recovery needs no code of its own: every unfinished saga has a message in the outbox or a timer, so the tasks of a
+//! restarted replica find it.
 
 mod clock;
+mod context;
 mod coverage;
 mod definitions;
-mod door;
-mod heart;
+mod handle;
 mod lease;
 mod limits;
 mod publisher;
-mod replies;
+mod queue;
+mod router;
 mod run;
 mod shard;
-mod submit;
+mod subscriptions;
 mod timers;
-mod waiters;
+mod upkeep;
+mod watchdog;
 
 pub use clock::Clock;
-pub use coverage::{Unhandled, unhandled};
-pub use definitions::{Definitions, Known, PutError};
-pub use limits::Limits;
-pub use run::{Engine, Parts};
-pub use submit::{
-    Answer, Door, Ear, Found, Idempotency, Reached, StartDetails, StartError, Submission,
+pub use coverage::{UnhandledStep, unhandled_steps};
+pub use definitions::{Definitions, PutDefinitionError, WorkflowVersion};
+pub use handle::{
+    ApplyError, ApplyOutcome, EngineHandle, IdempotencyKey, StartError, StartOutcome, StartRequest,
     SubmitError,
 };
+pub use limits::Limits;
+pub use run::{Engine, EngineDeps};
+pub use subscriptions::{Milestone, SagaSnapshot, Subscription};
 
 #[cfg(test)]
 mod tests;

@@ -1,56 +1,61 @@
-//! From the outbox to the bus (rule D1): a batch's messages are published at once after its commit; whatever did
-//! not get through stays in the outbox and is taken from there. Acknowledged rows are removed along with a later batch.
+//! Publishes the outbox (rule D1).
+//!
+//! A batch's messages are published right after its commit. What the bus does not accept or does not acknowledge stays in
+//! the outbox, and a sweep publishes it again. Acknowledged rows are deleted along with a later batch.
 
 use super::clock::Clock;
-use super::heart::Beat;
 use super::lease::Lease;
-use super::limits::{ACKNOWLEDGED_A_BATCH, OUTBOX_PAGE};
-use super::replies::WeakRouter;
+use super::limits::{MAX_DELETED_PER_BATCH, OUTBOX_PAGE};
+use super::router::WeakRouter;
+use super::watchdog::Heartbeat;
 use crate::bus::{Bus, Delivery, MAX_REORDERING, OutboxBatch};
-use crate::db::Db;
+use crate::db::{Db, DbError};
 use saga_core::transition::Input;
 use saga_core::transition::input::Undeliverable;
 use saga_protocol::message::{Command, OutboxMessage, Topic};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
-/// How long an acknowledged row may stay if no batch comes to take it along.
-const REMOVE_WITHIN: Duration = Duration::from_secs(1);
-/// Between two looks into the outbox when something did not get through.
-const AGAIN: Duration = Duration::from_millis(200);
+/// Interval at which acknowledged rows are deleted if no batch does it. They count as the outbox's backlog until then.
+const DELETE_INTERVAL: Duration = Duration::from_millis(500);
+/// The minimum wait between two sweeps of the outbox.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Where the rows of this replica are.
 pub struct Publisher {
     bus: Arc<dyn Bus>,
     db: Arc<dyn Db>,
     clock: Arc<Clock>,
     lease: Arc<Lease>,
-    rows: Mutex<Rows>,
-    /// Something in the outbox waits to be published again.
-    again: Notify,
-    in_flight_most: usize,
+    max_in_flight: usize,
+    rows: Mutex<OutboxRows>,
+    sweep_requested: Notify,
 }
 
+/// What this replica knows about its outbox rows.
 #[derive(Default)]
-struct Rows {
-    /// Being written, on their way, or acknowledged and not yet removed.
-    known: HashMap<Uuid, Row>,
+struct OutboxRows {
+    /// The rows that a sweep must not publish.
+    states: HashMap<Uuid, RowState>,
     in_flight: usize,
+    /// Acknowledged rows to be deleted.
     acknowledged: Vec<Uuid>,
-    /// How often something was left in the outbox, or may have been, and as of which of these times all was published.
-    left: u64,
-    published: u64,
+    /// Counts the events that left, or may have left, an unpublished row in the outbox.
+    requested_sweeps: u64,
+    /// The value of `requested_sweeps` up to which every row has been published.
+    completed_sweeps: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Row {
+enum RowState {
+    /// The batch is being written.
     Writing,
     InFlight,
+    /// Acknowledged by the bus, and not yet deleted.
     Acknowledged,
 }
 
@@ -60,280 +65,300 @@ impl Publisher {
         db: Arc<dyn Db>,
         clock: Arc<Clock>,
         lease: Arc<Lease>,
-        in_flight_most: usize,
+        max_in_flight: usize,
     ) -> Self {
         Self {
             bus,
             db,
             clock,
             lease,
+            max_in_flight,
             rows: Mutex::default(),
-            again: Notify::new(),
-            in_flight_most,
+            sweep_requested: Notify::new(),
         }
     }
 
-    fn rows(&self) -> std::sync::MutexGuard<'_, Rows> {
-        self.rows.lock().expect("no holder of this lock panics")
+    /// A batch is about to be written: its writer publishes the row, so no sweep may.
+    pub fn writing(&self, batch_id: Uuid) {
+        self.rows().states.insert(batch_id, RowState::Writing);
     }
 
-    /// A batch is about to be written: its row is not to be picked up from the outbox meanwhile.
-    pub fn writing(&self, id: Uuid) {
-        self.rows().known.insert(id, Row::Writing);
+    /// The batch was not written.
+    pub fn not_written(&self, batch_id: Uuid) {
+        self.rows().states.remove(&batch_id);
     }
 
-    /// It was not.
-    pub fn not_written(&self, id: Uuid) {
-        self.rows().known.remove(&id);
-    }
-
-    /// Takes acknowledged rows, to be removed along with a batch.
+    /// Takes some acknowledged rows, to be deleted along with a batch.
     pub fn take_acknowledged(&self) -> Vec<Uuid> {
         let mut rows = self.rows();
-        let from = rows.acknowledged.len().saturating_sub(ACKNOWLEDGED_A_BATCH);
-        rows.acknowledged.split_off(from)
+        let first = rows
+            .acknowledged
+            .len()
+            .saturating_sub(MAX_DELETED_PER_BATCH);
+        rows.acknowledged.split_off(first)
     }
 
-    /// They are gone.
-    pub fn removed(&self, ids: &[Uuid]) {
+    /// The rows from [`Publisher::take_acknowledged`] were deleted.
+    pub fn removed(&self, batch_ids: &[Uuid]) {
         let mut rows = self.rows();
-        for id in ids {
-            rows.known.remove(id);
+        for batch_id in batch_ids {
+            rows.states.remove(batch_id);
         }
     }
 
-    /// They are not, after all.
-    pub fn not_removed(&self, ids: Vec<Uuid>) {
-        self.rows().acknowledged.extend(ids);
+    /// The rows from [`Publisher::take_acknowledged`] were not deleted.
+    pub fn not_removed(&self, batch_ids: Vec<Uuid>) {
+        self.rows().acknowledged.extend(batch_ids);
     }
 
-    /// Publishes a committed batch. Never waits: what finds no room stays in the outbox.
-    pub fn publish(&self, id: Uuid, messages: Arc<[OutboxMessage]>) {
+    /// Publishes a committed batch. Never waits: a batch that is not accepted now stays in the outbox.
+    pub fn publish(&self, batch_id: Uuid, messages: Arc<[OutboxMessage]>) {
         if messages.is_empty() {
-            self.acknowledged(id);
+            self.acknowledge(batch_id);
             return;
         }
-        let room = {
-            let mut rows = self.rows();
-            let room = rows.in_flight < self.in_flight_most && self.lease.holds();
-            if room {
-                rows.in_flight += 1;
-                rows.known.insert(id, Row::InFlight);
-            } else {
-                rows.known.remove(&id);
-            }
-            room
-        };
-        if !room {
-            return self.look_again();
+
+        if !self.reserve(batch_id) {
+            self.request_sweep();
+            return;
         }
+
         let now = self.clock.now();
         let late = messages
             .iter()
             .any(|message| message.at + MAX_REORDERING < now);
-        if !self.bus.publish(&OutboxBatch { id, messages, late }) {
-            self.failed(id);
+        let published = OutboxBatch {
+            id: batch_id,
+            messages,
+            late,
+        };
+        if !self.bus.publish(&published) {
+            self.fail(batch_id);
         }
     }
 
-    fn acknowledged(&self, id: Uuid) {
+    /// Counts a batch as in flight. Returns false if too many are, or if this replica may have lost its lease: then the row
+    /// is left to a sweep, or to the replica that adopts it.
+    fn reserve(&self, batch_id: Uuid) -> bool {
         let mut rows = self.rows();
-        if rows.known.insert(id, Row::Acknowledged) == Some(Row::InFlight) {
+        if rows.in_flight >= self.max_in_flight || !self.lease.is_held() {
+            rows.states.remove(&batch_id);
+            return false;
+        }
+        rows.in_flight += 1;
+        rows.states.insert(batch_id, RowState::InFlight);
+        true
+    }
+
+    fn acknowledge(&self, batch_id: Uuid) {
+        let mut rows = self.rows();
+        if rows.states.insert(batch_id, RowState::Acknowledged) == Some(RowState::InFlight) {
             rows.in_flight -= 1;
         }
-        rows.acknowledged.push(id);
+        rows.acknowledged.push(batch_id);
     }
 
-    fn failed(&self, id: Uuid) {
-        let mut rows = self.rows();
-        if rows.known.remove(&id) == Some(Row::InFlight) {
-            rows.in_flight -= 1;
+    fn fail(&self, batch_id: Uuid) {
+        {
+            let mut rows = self.rows();
+            if rows.states.remove(&batch_id) == Some(RowState::InFlight) {
+                rows.in_flight -= 1;
+            }
         }
-        drop(rows);
-        self.look_again();
+        self.request_sweep();
     }
 
-    /// There are rows in the outbox that were another incarnation's.
-    pub fn adopted(&self) {
-        self.look_again();
+    /// Reports that the outbox may contain a row that this replica has not published.
+    pub fn request_sweep(&self) {
+        self.rows().requested_sweeps += 1;
+        self.sweep_requested.notify_one();
     }
 
-    /// There is something in the outbox that this replica has not published.
-    fn look_again(&self) {
-        self.rows().left += 1;
-        self.again.notify_one();
-    }
-
-    /// Whether something in the outbox, which may be any command, is not with the bus.
+    /// Whether the outbox may contain a row, and so any command, that the bus does not have.
     pub fn is_behind(&self) -> bool {
         let rows = self.rows();
-        rows.published < rows.left
+        rows.completed_sweeps < rows.requested_sweeps
     }
 
-    /// Whether the bus can still be mended by itself; an outage of Kafka can.
-    pub fn alive(&self) -> Result<(), String> {
+    /// Liveness of the bus: an outage of Kafka is not an error, a bus that cannot recover is.
+    pub fn check_liveness(&self) -> Result<(), String> {
         self.bus.alive()
     }
 
-    /// Batches on their way.
+    /// The number of published batches without an acknowledgement.
     pub fn in_flight(&self) -> usize {
         self.rows().in_flight
     }
 
-    /// Takes what the bus says of published batches.
-    pub async fn take_deliveries(
+    /// Forgets every row but those being written: the lease has expired, and another replica may have adopted them.
+    pub fn release(&self) {
+        let mut rows = self.rows();
+        rows.states.retain(|_, state| *state == RowState::Writing);
+        rows.in_flight = 0;
+        rows.acknowledged.clear();
+    }
+
+    /// Processes the bus's delivery reports until the bus closes the channel.
+    pub async fn process_deliveries(
         self: Arc<Self>,
         mut deliveries: mpsc::Receiver<Delivery>,
         router: WeakRouter,
-        beat: Arc<Beat>,
+        heartbeat: Arc<Heartbeat>,
     ) {
-        while let Some(delivery) = beat.wait(deliveries.recv()).await {
+        while let Some(delivery) = heartbeat.wait(deliveries.recv()).await {
             match delivery {
                 Delivery::Acknowledged { batch, rejected } if rejected.is_empty() => {
-                    self.acknowledged(batch.id)
+                    self.acknowledge(batch.id);
                 }
                 Delivery::Acknowledged { batch, rejected } => {
-                    // Its own task: the door it goes through may be full, and deliveries are what empties it.
-                    tokio::spawn(Arc::clone(&self).undeliverable(batch, rejected, router.clone()));
+                    // A task of its own: it waits for a shard's queue, which may stay full until more deliveries are
+                    // processed.
+                    let publisher = Arc::clone(&self);
+                    tokio::spawn(publisher.report_undeliverable(batch, rejected, router.clone()));
                 }
                 Delivery::Failed { batch, reason } => {
-                    debug!(batch.id = %batch, "batch {batch} did not get through and is published again: {reason}");
-                    self.failed(batch);
+                    debug!(batch.id = %batch, "batch was not acknowledged, publishing it again: {reason}");
+                    self.fail(batch);
                 }
             }
         }
-        beat.end();
+        heartbeat.finish();
     }
 
-    /// Some messages will never get through: their sagas are told, and only then does the row leave the outbox.
-    async fn undeliverable(
+    /// Reports messages that can never be delivered to their sagas. Only then may the row be deleted.
+    async fn report_undeliverable(
         self: Arc<Self>,
         batch: OutboxBatch,
-        rejected: Vec<(usize, String)>,
+        undeliverable: Vec<(usize, String)>,
         router: WeakRouter,
     ) {
-        for (index, why) in rejected {
-            let Some(outgoing) = batch.messages.get(index) else {
+        for (index, error) in undeliverable {
+            let Some(message) = batch.messages.get(index) else {
                 continue;
             };
-            error!(saga.id = %outgoing.key, "message {} is rejected for good: {why}", outgoing.id);
+            error!(saga.id = %message.key, message.id = %message.id, "message is undeliverable: {error}");
             metrics::counter!("saga_dead_letters_total", "reason" => "undeliverable").increment(1);
-            if !matches!(outgoing.topic, Topic::Commands(_)) {
-                continue;
-            }
-            let Ok(command) = outgoing.value.decode::<Command>() else {
+
+            let Some((saga_id, input)) = undeliverable_input(message, error) else {
                 continue;
             };
-            let Command {
-                saga_id,
-                step,
-                action,
-                attempt,
-                ..
-            } = command;
-            let input = Input::Undeliverable(Undeliverable {
-                step,
-                action,
-                attempt,
-                message: why,
-            });
             let Some(router) = router.upgrade() else {
-                return self.failed(batch.id);
+                return self.fail(batch.id);
             };
             if router.submit_and_wait(saga_id, input).await.is_err() {
-                return self.failed(batch.id);
+                return self.fail(batch.id);
             }
         }
-        self.acknowledged(batch.id);
+        self.acknowledge(batch.id);
     }
 
-    /// Publishes again what is in the outbox under this incarnation and not on its way. At start that is everything.
-    pub async fn publish_again(self: Arc<Self>, beat: Arc<Beat>, stop: CancellationToken) {
-        while stop
-            .run_until_cancelled(beat.wait(self.again.notified()))
+    /// Publishes, until shutdown, what the outbox contains for this incarnation and is not in flight. The first sweep after
+    /// a start publishes what the replica left behind.
+    pub async fn sweep_outbox(
+        self: Arc<Self>,
+        heartbeat: Arc<Heartbeat>,
+        shutdown: CancellationToken,
+    ) {
+        while shutdown
+            .run_until_cancelled(heartbeat.wait(self.sweep_requested.notified()))
             .await
             .is_some()
         {
-            if let Err(error) = beat.wait(self.sweep()).await {
-                warn!("the outbox cannot be read, and will be again: {error}");
-                self.again.notify_one();
+            if let Err(error) = heartbeat.wait(self.sweep()).await {
+                warn!("failed to read the outbox, retrying: {error}");
+                self.sweep_requested.notify_one();
             }
-            if stop
-                .run_until_cancelled(beat.wait(tokio::time::sleep(AGAIN)))
-                .await
-                .is_none()
-            {
+
+            let pause = heartbeat.wait(tokio::time::sleep(SWEEP_INTERVAL));
+            if shutdown.run_until_cancelled(pause).await.is_none() {
                 break;
             }
         }
-        beat.end();
+        heartbeat.finish();
     }
 
-    async fn sweep(&self) -> Result<(), crate::db::DbError> {
-        let left = self.rows().left;
+    async fn sweep(&self) -> Result<(), DbError> {
+        // Read first: a request during the sweep is not completed by it.
+        let requested_sweeps = self.rows().requested_sweeps;
+
         let mut after = Uuid::nil();
         loop {
-            let rows = self
-                .db
-                .own_outbox(self.lease.incarnation(), after, OUTBOX_PAGE)
-                .await?;
-            let Some(last) = rows.last() else {
-                self.rows().published = left;
+            let incarnation = self.lease.incarnation();
+            let page = self.db.own_outbox(incarnation, after, OUTBOX_PAGE).await?;
+            let Some(last) = page.last() else {
+                self.rows().completed_sweeps = requested_sweeps;
                 return Ok(());
             };
             after = last.id;
-            for row in rows {
-                if self.rows().known.contains_key(&row.id) {
+
+            for row in page {
+                if self.rows().states.contains_key(&row.id) {
                     continue;
                 }
                 match serde_json::from_slice::<Vec<OutboxMessage>>(&row.messages) {
                     Ok(messages) => self.publish(row.id, messages.into()),
                     Err(error) => {
-                        error!(batch.id = %row.id, "outbox row {} cannot be read and is left: {error}", row.id);
+                        error!(batch.id = %row.id, "outbox row cannot be decoded, skipping it: {error}");
                     }
                 }
-                if self.rows().in_flight >= self.in_flight_most {
-                    self.again.notify_one();
+                if self.in_flight() >= self.max_in_flight {
+                    self.sweep_requested.notify_one();
                     return Ok(());
                 }
             }
         }
     }
 
-    /// Removes acknowledged rows that no batch has taken along.
-    pub async fn remove(self: Arc<Self>, beat: Arc<Beat>, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(REMOVE_WITHIN / 2);
-        while stop
-            .run_until_cancelled(beat.wait(ticks.tick()))
+    /// Deletes, until shutdown, acknowledged rows that no batch has deleted.
+    pub async fn delete_acknowledged_rows(
+        self: Arc<Self>,
+        heartbeat: Arc<Heartbeat>,
+        shutdown: CancellationToken,
+    ) {
+        let mut ticks = tokio::time::interval(DELETE_INTERVAL);
+        while shutdown
+            .run_until_cancelled(heartbeat.wait(ticks.tick()))
             .await
             .is_some()
         {
-            beat.wait(self.remove_acknowledged()).await;
+            heartbeat.wait(self.delete_acknowledged()).await;
         }
-        beat.end();
+        heartbeat.finish();
     }
 
-    pub async fn remove_acknowledged(&self) {
+    /// Deletes every acknowledged row.
+    pub async fn delete_acknowledged(&self) {
         loop {
-            let ids = self.take_acknowledged();
-            if ids.is_empty() {
+            let batch_ids = self.take_acknowledged();
+            if batch_ids.is_empty() {
                 return;
             }
-            match self.db.delete_outbox(&ids).await {
-                Ok(()) => self.removed(&ids),
+            match self.db.delete_outbox(&batch_ids).await {
+                Ok(()) => self.removed(&batch_ids),
                 Err(error) => {
-                    warn!("acknowledged rows of the outbox cannot be removed yet: {error}");
-                    return self.not_removed(ids);
+                    warn!("failed to delete acknowledged outbox rows, retrying: {error}");
+                    return self.not_removed(batch_ids);
                 }
             }
         }
     }
 
-    /// The lease has lapsed: what is in memory is no longer ours to publish.
-    pub fn let_go(&self) {
-        let mut rows = self.rows();
-        rows.known.retain(|_, row| *row == Row::Writing);
-        rows.in_flight = 0;
-        rows.acknowledged.clear();
+    fn rows(&self) -> MutexGuard<'_, OutboxRows> {
+        self.rows.lock().expect("lock poisoned")
     }
+}
+
+/// The input that tells a saga about its undeliverable command; `None` for an event, which no saga waits for.
+fn undeliverable_input(message: &OutboxMessage, error: String) -> Option<(Uuid, Input)> {
+    if !matches!(message.topic, Topic::Commands(_)) {
+        return None;
+    }
+    let command = message.value.decode::<Command>().ok()?;
+    let input = Input::Undeliverable(Undeliverable {
+        step: command.step,
+        action: command.action,
+        attempt: command.attempt,
+        message: error,
+    });
+    Some((command.saga_id, input))
 }

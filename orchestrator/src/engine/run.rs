@@ -1,47 +1,56 @@
-//! Puts the engine's loops together, starts them, and brings them to their end.
+//! Starts and stops the engine's tasks.
 
 use super::clock::Clock;
-use super::coverage;
+use super::context::EngineContext;
+use super::coverage::CoverageMonitor;
 use super::definitions::Definitions;
-use super::heart::Heart;
-use super::lease::{Lease, Upkeep};
+use super::handle::{
+    ApplyError, ApplyOutcome, EngineHandle, StartError, StartOutcome, StartRequest, SubmitError,
+};
+use super::lease::Lease;
 use super::limits::Limits;
 use super::publisher::Publisher;
-use super::replies::Router;
-use super::shard::{Shard, Shared, queues};
-use super::submit::SubmitError;
-use super::timers::Alarm;
-use super::waiters::Waiters;
+use super::queue::{
+    InputKind, InputRequest, QueuedInput, Responder, StartOptions, StartResult, shard_queues,
+};
+use super::router::Router;
+use super::shard::Shard;
+use super::subscriptions::{Milestone, Subscription, Subscriptions};
+use super::timers::TimerPoller;
+use super::upkeep::Upkeep;
+use super::watchdog::Watchdog;
 use crate::bus::{Bus, Delivery, IncomingReply};
 use crate::db::{Db, DbError};
+use async_trait::async_trait;
+use saga_core::transition::Input;
 use saga_protocol::Time;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use uuid::Uuid;
 
-/// How long a leaving engine waits for messages on their way to be acknowledged. What is not by then is adopted by
-/// others.
-const FLUSH: Duration = Duration::from_secs(5);
+/// How long a stopping engine waits for published batches to be acknowledged. Another replica adopts the rest.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A start queue holds a few seconds' worth, so it has space again by then.
+const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What an engine is made of.
-pub struct Parts {
-    /// Its persistence, migrated.
+/// What an engine depends on.
+pub struct EngineDeps {
+    /// A migrated database.
     pub db: Arc<dyn Db>,
-    /// Its way to the workers.
     pub bus: Arc<dyn Bus>,
-    /// Replies, as the bus takes them in.
+    /// Replies from the bus.
     pub replies: mpsc::Receiver<IncomingReply>,
-    /// What becomes of published batches.
+    /// The bus's delivery reports.
     pub deliveries: mpsc::Receiver<Delivery>,
-    /// The workflows known so far.
     pub definitions: Arc<Definitions>,
-    /// What this replica is called.
+    /// The name of this replica.
     pub replica: String,
-    /// Its bounds.
     pub limits: Limits,
     /// How long idempotency keys are kept.
     pub idempotency_life: Duration,
@@ -49,25 +58,26 @@ pub struct Parts {
 
 /// A running engine.
 pub struct Engine {
-    shared: Arc<Shared>,
-    heart: Arc<Heart>,
-    /// Gone once the engine is leaving, so that the shards see the end of their queues.
+    context: Arc<EngineContext>,
+    watchdog: Arc<Watchdog>,
+    /// `None` during shutdown: dropping the senders lets the shards drain their queues and end.
     router: RwLock<Option<Router>>,
-    stop: CancellationToken,
-    feeders: tokio::sync::Mutex<JoinSet<()>>,
-    shards: tokio::sync::Mutex<JoinSet<()>>,
-    /// Loops that last until everything is published.
-    keepers: tokio::sync::Mutex<JoinSet<()>>,
-    stop_keepers: CancellationToken,
+    shutdown: CancellationToken,
+    shutdown_sinks: CancellationToken,
+    /// The tasks that feed the shards. Stopped first.
+    sources: Mutex<JoinSet<()>>,
+    shards: Mutex<JoinSet<()>>,
+    /// The tasks that run until the last batch is acknowledged. Stopped last.
+    sinks: Mutex<JoinSet<()>>,
 }
 
 impl Engine {
-    /// Starts all loops.
+    /// Starts an engine.
     ///
     /// # Errors
-    /// Those of the database when the first lease is taken.
-    pub async fn start(parts: Parts) -> Result<Arc<Self>, DbError> {
-        let Parts {
+    /// Those of the database, which is asked for its time and for a lease.
+    pub async fn spawn(deps: EngineDeps) -> Result<Arc<Self>, DbError> {
+        let EngineDeps {
             db,
             bus,
             replies,
@@ -76,174 +86,310 @@ impl Engine {
             replica,
             limits,
             idempotency_life,
-        } = parts;
-        let asked = Instant::now();
+        } = deps;
+
+        let sent_at = Instant::now();
         let now = db.now().await?;
-        let clock = Arc::new(Clock::new(asked, Instant::now(), now));
-        let lease = Arc::new(Lease::begin(&*db, &replica).await?);
-        let (of_bus, of_db) = (Arc::clone(&bus), Arc::clone(&db));
-        let (of_clock, of_lease) = (Arc::clone(&clock), Arc::clone(&lease));
+        let clock = Arc::new(Clock::new(sent_at, Instant::now(), now));
+
+        let lease = Arc::new(Lease::acquire(&*db, &replica).await?);
+        info!(replica, incarnation = %lease.incarnation(), "engine started");
+
         let publisher = Arc::new(Publisher::new(
-            of_bus,
-            of_db,
-            of_clock,
-            of_lease,
-            limits.in_flight,
+            Arc::clone(&bus),
+            Arc::clone(&db),
+            Arc::clone(&clock),
+            Arc::clone(&lease),
+            limits.max_in_flight,
         ));
-        let shared = Arc::new(Shared {
+        let timers = Arc::new(TimerPoller::new(
+            Arc::clone(&db),
+            Arc::clone(&clock),
+            limits.max_claimed_timers,
+        ));
+        let context = Arc::new(EngineContext {
+            subscriptions: Arc::new(Subscriptions::new(Arc::clone(&db))),
             db,
-            bus: Arc::clone(&bus),
+            bus,
             clock,
             definitions,
             lease,
             publisher,
-            alarm: Arc::new(Alarm::new()),
-            waiters: Arc::new(Waiters::default()),
-            turns: Semaphore::new(limits.writers),
+            timers,
+            write_permits: Semaphore::new(limits.max_concurrent_writes),
             limits,
         });
-        info!(
-            "replica {replica} begins as incarnation {}",
-            shared.lease.incarnation()
-        );
-        Ok(Arc::new(spawn(
-            shared,
-            bus,
+
+        let channels = BusReceivers {
             replies,
             deliveries,
-            idempotency_life,
-        )))
+        };
+        Ok(Arc::new(spawn_tasks(context, channels, idempotency_life)))
     }
 
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    pub(super) fn heart(&self) -> &Heart {
-        &self.heart
-    }
-
-    pub(super) fn leaving(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
-    pub(super) fn router(&self) -> Result<Router, SubmitError> {
-        let router = self.router.read().expect("no holder of this lock panics");
-        router.clone().ok_or(SubmitError::ShuttingDown)
-    }
-
-    /// Takes nothing new, finishes what is in hand, publishes it, and gives the lease back.
+    /// Stops the engine: accepts nothing new, finishes what is queued, publishes it, and releases the lease.
     pub async fn stop(&self) {
-        self.stop.cancel();
-        while self.feeders.lock().await.join_next().await.is_some() {}
-        *self.router.write().expect("no holder of this lock panics") = None;
-        while self.shards.lock().await.join_next().await.is_some() {}
-        self.flush().await;
-        self.stop_keepers.cancel();
-        self.keepers.lock().await.shutdown().await;
-        self.shared.publisher.remove_acknowledged().await;
-        if let Err(error) = self
-            .shared
-            .db
-            .end_lease(self.shared.lease.incarnation())
-            .await
-        {
-            warn!("the lease could not be given back, and lapses by itself: {error}");
+        // Upstream first, so that nothing accepted is lost: no source may feed a shard that has ended.
+        self.shutdown.cancel();
+        join_all(&self.sources).await;
+
+        *self.router.write().expect("lock poisoned") = None;
+        join_all(&self.shards).await;
+
+        self.drain_in_flight().await;
+        self.shutdown_sinks.cancel();
+        self.sinks.lock().await.shutdown().await;
+
+        self.context.publisher.delete_acknowledged().await;
+        let incarnation = self.context.lease.incarnation();
+        if let Err(error) = self.context.db.end_lease(incarnation).await {
+            warn!("failed to release the lease, it will expire: {error}");
         }
     }
 
-    async fn flush(&self) {
-        let deadline = Instant::now() + FLUSH;
-        while self.shared.publisher.in_flight() > 0 {
+    /// Waits until every published batch is acknowledged, for a limited time.
+    async fn drain_in_flight(&self) {
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        loop {
+            let batches = self.context.publisher.in_flight();
+            if batches == 0 {
+                return;
+            }
             if Instant::now() >= deadline {
-                let left = self.shared.publisher.in_flight();
                 warn!(
-                    "{left} batches were not acknowledged in time; other replicas publish them again"
+                    batches,
+                    "shutdown timed out with unacknowledged batches, another replica will publish them"
                 );
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+
+    /// # Errors
+    /// [`SubmitError::ShuttingDown`] once the shards are stopping.
+    pub(super) fn router(&self) -> Result<Router, SubmitError> {
+        let router = self.router.read().expect("lock poisoned");
+        router.clone().ok_or(SubmitError::ShuttingDown)
+    }
+
+    fn check_accepting(&self) -> Result<(), SubmitError> {
+        if self.shutdown.is_cancelled() {
+            return Err(SubmitError::ShuttingDown);
+        }
+        Ok(())
+    }
+
+    /// Resolves the definition, queues the start and waits for its result.
+    async fn queue_start(&self, request: StartRequest) -> StartResult {
+        let StartRequest {
+            workflow,
+            version,
+            idempotency_key,
+            start,
+        } = request;
+
+        let definitions = &self.context.definitions;
+        let known = definitions
+            .get_or_refresh(&*self.context.db, &workflow, version)
+            .await
+            .map_err(|error| match error {
+                DbError::Unavailable(_) => SubmitError::Unavailable,
+                error => SubmitError::NotStorable(error.to_string()),
+            })?;
+        let Some(known) = known else {
+            return Err(StartError::UnknownWorkflow { workflow, version });
+        };
+
+        let (sender, result) = oneshot::channel();
+        let input = QueuedInput {
+            request: InputRequest {
+                saga_id: start.saga_id,
+                input: Input::Start(start),
+                kind: InputKind::Start(StartOptions {
+                    definition: known.definition,
+                    idempotency_key,
+                }),
+            },
+            responder: Responder::Start(sender),
+        };
+
+        // Starts never wait for the queue: under overload the caller is told at once, before it gives up.
+        let router = self.router()?;
+        let queue = &router.queues(input.request.saga_id).starts;
+        queue.try_send(input).map_err(|error| match error {
+            TrySendError::Full(_) => SubmitError::Overloaded {
+                retry_after: OVERLOAD_RETRY_AFTER,
+            },
+            TrySendError::Closed(_) => SubmitError::ShuttingDown,
+        })?;
+        drop(router);
+
+        result.await.map_err(|_| SubmitError::ShuttingDown)?
+    }
+
+    #[cfg(test)]
+    pub(super) fn context(&self) -> &EngineContext {
+        &self.context
+    }
 }
 
-fn spawn(
-    shared: Arc<Shared>,
-    bus: Arc<dyn Bus>,
+#[async_trait]
+impl EngineHandle for Engine {
+    async fn start(&self, request: StartRequest) -> Result<StartOutcome, StartError> {
+        self.check_accepting()?;
+        tokio::time::timeout(
+            self.context.limits.answer_timeout,
+            self.queue_start(request),
+        )
+        .await
+        .unwrap_or(Err(SubmitError::Unavailable.into()))
+    }
+
+    async fn apply(
+        &self,
+        saga_id: Uuid,
+        input: Input,
+        if_revision: Option<u64>,
+    ) -> Result<ApplyOutcome, ApplyError> {
+        self.check_accepting()?;
+        let (sender, result) = oneshot::channel();
+        let input = QueuedInput {
+            request: InputRequest {
+                saga_id,
+                input,
+                kind: InputKind::Apply { if_revision },
+            },
+            responder: Responder::Apply(sender),
+        };
+
+        let router = self.router()?;
+        let queued = async move {
+            let queue = &router.queues(saga_id).operator;
+            queue
+                .send(input)
+                .await
+                .map_err(|_| SubmitError::ShuttingDown)?;
+            drop(router);
+            result.await.map_err(|_| SubmitError::ShuttingDown)?
+        };
+        tokio::time::timeout(self.context.limits.answer_timeout, queued)
+            .await
+            .unwrap_or(Err(SubmitError::Unavailable.into()))
+    }
+
+    fn subscribe(&self, saga_id: Uuid, milestone: Milestone) -> Subscription {
+        self.context.subscriptions.subscribe(saga_id, milestone)
+    }
+
+    fn definitions(&self) -> &Definitions {
+        &self.context.definitions
+    }
+
+    fn now(&self) -> Time {
+        self.context.clock.now()
+    }
+
+    fn check_liveness(&self) -> Result<(), String> {
+        self.watchdog.check()?;
+        self.context.publisher.check_liveness()
+    }
+
+    fn stop_heartbeat(&self) {
+        self.watchdog.stop();
+    }
+}
+
+struct BusReceivers {
     replies: mpsc::Receiver<IncomingReply>,
     deliveries: mpsc::Receiver<Delivery>,
+}
+
+/// Starts the engine's tasks.
+///
+/// They form three groups that stop one after another, upstream first: `sources` (replies, timers) feed the shards, `shards`
+/// write batches, and `sinks` (publisher, lease, subscriptions) run until the bus has acknowledged the last batch.
+fn spawn_tasks(
+    context: Arc<EngineContext>,
+    channels: BusReceivers,
     idempotency_life: Duration,
 ) -> Engine {
-    let heart = Arc::new(Heart::new());
-    let (stop, stop_keepers) = (CancellationToken::new(), CancellationToken::new());
-    let (mut feeders, mut shards, mut keepers) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
-    let mut all_queues = Vec::new();
-    for index in 0..shared.limits.shards {
-        let (queues, receivers) = queues(&shared.limits);
-        all_queues.push(queues);
-        shards.spawn(
-            Shard::new(Arc::clone(&shared), heart.beat(format!("shard {index}"))).run(receivers),
-        );
+    let watchdog = Arc::new(Watchdog::new());
+    let shutdown = CancellationToken::new();
+    let shutdown_sinks = CancellationToken::new();
+
+    // A saga always belongs to the same shard, so its inputs are applied in order.
+    let mut shards = JoinSet::new();
+    let mut queues = Vec::with_capacity(context.limits.shards);
+    for index in 0..context.limits.shards {
+        let (senders, receivers) = shard_queues(&context.limits);
+        let heartbeat = watchdog.heartbeat(format!("shard {index}"));
+        shards.spawn(Shard::new(Arc::clone(&context), heartbeat).run(receivers));
+        queues.push(senders);
     }
-    let watched = coverage::watch(
-        Arc::clone(&shared.definitions),
-        Arc::clone(&bus),
-        heart.beat("served"),
-        stop_keepers.clone(),
-    );
-    keepers.spawn(watched);
-    let router = Router::new(all_queues, bus);
-    feeders.spawn(
-        router
-            .clone()
-            .take_replies(replies, heart.beat("replies"), stop.clone()),
-    );
-    let (db, clock) = (Arc::clone(&shared.db), Arc::clone(&shared.clock));
-    let alarm = Arc::clone(&shared.alarm);
-    let most = shared.limits.timers;
-    feeders.spawn(alarm.ring(
-        Arc::clone(&db),
-        clock,
+    let router = Router::new(queues, Arc::clone(&context.bus));
+
+    let mut sources = JoinSet::new();
+    sources.spawn(router.clone().route_replies(
+        channels.replies,
+        watchdog.heartbeat("replies"),
+        shutdown.clone(),
+    ));
+    let timers = Arc::clone(&context.timers);
+    sources.spawn(timers.run(
         router.clone(),
-        most,
-        heart.beat("timers"),
-        stop.clone(),
+        watchdog.heartbeat("timers"),
+        shutdown.clone(),
     ));
-    let waiters = Arc::clone(&shared.waiters);
-    let (polled, beat, until) = (Arc::clone(&db), heart.beat("waiters"), stop_keepers.clone());
-    keepers.spawn(async move { waiters.poll(polled, beat, until).await });
-    let publisher = Arc::clone(&shared.publisher);
-    keepers.spawn(Arc::clone(&publisher).take_deliveries(
-        deliveries,
+
+    let mut sinks = JoinSet::new();
+    let publisher = &context.publisher;
+    sinks.spawn(Arc::clone(publisher).process_deliveries(
+        channels.deliveries,
+        // A strong router would keep the queues open, and the shards would never end.
         router.downgrade(),
-        heart.beat("deliveries"),
+        watchdog.heartbeat("deliveries"),
     ));
-    keepers.spawn(Arc::clone(&publisher).publish_again(heart.beat("outbox"), stop_keepers.clone()));
-    keepers.spawn(Arc::clone(&publisher).remove(heart.beat("removal"), stop_keepers.clone()));
-    let now = Arc::clone(&shared.clock);
+    sinks.spawn(
+        Arc::clone(publisher).sweep_outbox(watchdog.heartbeat("outbox"), shutdown_sinks.clone()),
+    );
+    sinks.spawn(
+        Arc::clone(publisher)
+            .delete_acknowledged_rows(watchdog.heartbeat("acknowledged"), shutdown_sinks.clone()),
+    );
+    let subscriptions = Arc::clone(&context.subscriptions);
+    sinks.spawn(subscriptions.poll(watchdog.heartbeat("subscriptions"), shutdown_sinks.clone()));
+    let coverage = CoverageMonitor::new(Arc::clone(&context.definitions), Arc::clone(&context.bus));
+    sinks.spawn(coverage.run(watchdog.heartbeat("coverage"), shutdown_sinks.clone()));
     let upkeep = Upkeep {
-        idempotency_before: Box::new(move || {
-            let life = i64::try_from(idempotency_life.as_micros()).unwrap_or(i64::MAX);
-            Time::from_micros(now.now().micros().saturating_sub(life))
-        }),
+        db: Arc::clone(&context.db),
+        clock: Arc::clone(&context.clock),
+        lease: Arc::clone(&context.lease),
+        publisher: Arc::clone(publisher),
+        idempotency_life,
     };
-    let lease = Arc::clone(&shared.lease);
-    keepers.spawn(lease.keep(
-        db,
-        publisher,
-        upkeep,
-        heart.beat("lease"),
-        stop_keepers.clone(),
-    ));
-    shared.publisher.adopted();
+    sinks.spawn(upkeep.run(watchdog.heartbeat("lease"), shutdown_sinks.clone()));
+
+    // What an earlier life of this replica left in the outbox.
+    publisher.request_sweep();
+
     Engine {
-        shared,
-        heart,
+        context,
+        watchdog,
         router: RwLock::new(Some(router)),
-        stop,
-        feeders: tokio::sync::Mutex::new(feeders),
-        shards: tokio::sync::Mutex::new(shards),
-        keepers: tokio::sync::Mutex::new(keepers),
-        stop_keepers,
+        shutdown,
+        shutdown_sinks,
+        sources: Mutex::new(sources),
+        shards: Mutex::new(shards),
+        sinks: Mutex::new(sinks),
+    }
+}
+
+async fn join_all(tasks: &Mutex<JoinSet<()>>) {
+    let mut tasks = tasks.lock().await;
+    while let Some(result) = tasks.join_next().await {
+        if let Err(error) = result {
+            warn!("engine task failed: {error}");
+        }
     }
 }

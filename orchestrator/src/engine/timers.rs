@@ -1,100 +1,114 @@
-//! Timers: claimed from the database when due, and submitted by the door, where the state says what is due.
+//! Claims due timers from the database and submits them to their sagas, whose state says what is due.
 
 use super::clock::Clock;
-use super::heart::Beat;
-use super::replies::Router;
+use super::router::Router;
+use super::watchdog::Heartbeat;
 use crate::db::{Claimed, Db};
 use saga_protocol::Time;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Other replicas set timers too: however far the next known one is, look at least this often.
-const LOOK: Duration = Duration::from_secs(1);
-/// And at most this often, so that timers a millisecond apart are claimed together.
-const REST: Duration = Duration::from_millis(5);
+/// Other replicas set timers too, so the database is polled at least this often.
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The database is polled at most this often, so that timers a millisecond apart are claimed together.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// When this replica looks for due timers next.
-pub struct Alarm {
-    next: AtomicI64,
+/// Polls the database when the next known timer is due.
+pub struct TimerPoller {
+    db: Arc<dyn Db>,
+    clock: Arc<Clock>,
+    max_claimed: u32,
+    /// When the next known timer is due, in microseconds; `i64::MAX` if none is known.
+    next_at_micros: AtomicI64,
+    /// An earlier timer was set.
     earlier: Notify,
 }
 
-impl Alarm {
-    pub fn new() -> Self {
+impl TimerPoller {
+    pub fn new(db: Arc<dyn Db>, clock: Arc<Clock>, max_claimed: u32) -> Self {
         Self {
-            next: AtomicI64::new(i64::MAX),
+            db,
+            clock,
+            max_claimed,
+            next_at_micros: AtomicI64::new(i64::MAX),
             earlier: Notify::new(),
         }
     }
 
-    /// A timer was set.
+    /// Notes that a timer was set.
     pub fn set(&self, at: Time) {
-        if self.next.fetch_min(at.micros(), Ordering::AcqRel) > at.micros() {
+        let previous_micros = self.next_at_micros.fetch_min(at.micros(), Ordering::AcqRel);
+        if previous_micros > at.micros() {
             self.earlier.notify_one();
         }
     }
 
-    /// Claims what is due and submits it, until told to stop.
-    pub async fn ring(
+    /// Claims and submits due timers until shutdown.
+    pub async fn run(
         self: Arc<Self>,
-        db: Arc<dyn Db>,
-        clock: Arc<Clock>,
         router: Router,
-        most: u32,
-        beat: Arc<Beat>,
-        stop: CancellationToken,
+        heartbeat: Arc<Heartbeat>,
+        shutdown: CancellationToken,
     ) {
-        while stop
-            .run_until_cancelled(beat.wait(self.until_due(&clock)))
+        while shutdown
+            .run_until_cancelled(heartbeat.wait(self.next_due()))
             .await
             .is_some()
         {
-            // Cleared before the look, so that one set meanwhile is not lost.
-            self.next.store(i64::MAX, Ordering::Release);
-            match beat.wait(db.claim_timers(most)).await {
+            // Cleared before the query, so that a timer that is set during it is not forgotten.
+            self.next_at_micros.store(i64::MAX, Ordering::Release);
+
+            match heartbeat.wait(self.db.claim_timers(self.max_claimed)).await {
                 Ok(claimed) => {
-                    if stop
-                        .run_until_cancelled(beat.wait(self.submit(claimed, &router, most)))
-                        .await
-                        .is_none()
-                    {
+                    // A full queue must not delay the shutdown: a claimed timer that is not submitted fires again.
+                    let submit = heartbeat.wait(self.submit(claimed, &router));
+                    if shutdown.run_until_cancelled(submit).await.is_none() {
                         break;
                     }
                 }
                 Err(error) => {
-                    warn!("due timers cannot be claimed yet: {error}");
-                    beat.wait(tokio::time::sleep(LOOK)).await;
+                    warn!("failed to claim timers, retrying: {error}");
+                    heartbeat.wait(tokio::time::sleep(MAX_POLL_INTERVAL)).await;
                 }
             }
         }
-        beat.end();
+        heartbeat.finish();
     }
 
-    async fn submit(&self, claimed: Claimed, router: &Router, most: u32) {
-        let full = claimed.due.len() >= usize::try_from(most).unwrap_or(usize::MAX);
+    async fn submit(&self, claimed: Claimed, router: &Router) {
+        let page = usize::try_from(self.max_claimed).unwrap_or(usize::MAX);
+        let may_have_more = claimed.due.len() >= page;
+
         for saga_id in claimed.due {
-            router.timer(saga_id).await;
+            router.submit_timer(saga_id).await;
         }
-        if full {
+
+        if may_have_more {
             self.set(claimed.now);
-        } else if let Some(next) = claimed.next {
-            self.set(next);
+        } else if let Some(next_at) = claimed.next {
+            self.set(next_at);
         }
     }
 
-    async fn until_due(&self, clock: &Clock) {
-        tokio::time::sleep(REST).await;
-        let look = tokio::time::Instant::now() + LOOK;
+    /// Waits until the next known timer is due, within the bounds of the poll interval.
+    async fn next_due(&self) {
+        tokio::time::sleep(MIN_POLL_INTERVAL).await;
+
+        let latest = Instant::now() + MAX_POLL_INTERVAL;
         loop {
-            let next = Time::from_micros(self.next.load(Ordering::Acquire));
-            let due = tokio::time::Instant::now() + next.since(clock.now()).min(LOOK);
+            let next_at = Time::from_micros(self.next_at_micros.load(Ordering::Acquire));
+            let wait = next_at.since(self.clock.now()).min(MAX_POLL_INTERVAL);
+            let due = (Instant::now() + wait).min(latest);
+
+            // Biased: a timer that is due is polled for even while earlier ones are set without a pause.
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(due.min(look)) => return,
+                () = tokio::time::sleep_until(due) => return,
                 () = self.earlier.notified() => {}
             }
         }

@@ -52,7 +52,7 @@ impl Check {
 fn live(app: &App) -> Vec<Check> {
     vec![Check::new(
         "engine",
-        app.door.beating().map(|()| "beats".to_owned()),
+        app.engine.check_liveness().map(|()| "beats".to_owned()),
     )]
 }
 
@@ -224,6 +224,6 @@ async fn down(State(app): State<App>) -> Result<Response> {
         return Err(Problem::not_found("there is nothing at /actuator/down"));
     }
     tracing::warn!("the heartbeat was stopped on request: liveness fails from now on");
-    app.door.stop_beating();
+    app.engine.stop_heartbeat();
     Ok(StatusCode::ACCEPTED.into_response())
 }

@@ -91,10 +91,10 @@ fn number(count: u64) -> f64 {
 async fn sagas(app: &App, seen: &mut Seen) -> std::result::Result<(), crate::db::DbError> {
     let counts = app.db.counts().await?;
     let (pending, oldest_message) = app.db.outbox_backlog().await?;
-    let now = app.door.now();
+    let now = app.engine.now();
     let age = |at: Option<saga_protocol::Time>| at.map_or(0.0, |at| now.since(at).as_secs_f64());
     seen.workflows.extend(
-        app.door
+        app.engine
             .definitions()
             .all()
             .into_iter()

@@ -4,7 +4,7 @@ use super::conditional::stale;
 use super::fields::as_fragment;
 use super::problem::{FieldMistake, Kind, Problem};
 use crate::db::DbError;
-use crate::engine::{StartError, SubmitError};
+use crate::engine::{ApplyError, StartError, SubmitError};
 use saga_core::definition::SchemaViolation;
 use saga_core::transition::Rejection;
 use std::time::Duration;
@@ -16,16 +16,23 @@ impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         let said = error.to_string();
         match error {
-            SubmitError::UnknownSaga(_) => Self::not_found(said),
-            SubmitError::Start(error) => error.into(),
-            SubmitError::Precondition(current) => stale(current),
             SubmitError::Overloaded { retry_after } => {
                 Self::new(Kind::Overloaded, said).retry_after(retry_after)
             }
             SubmitError::Unavailable | SubmitError::ShuttingDown => {
                 Self::new(Kind::Unavailable, said).retry_after(DATABASE_RETRY)
             }
-            SubmitError::Unstorable(_) => Self::field("#", said),
+            SubmitError::NotStorable(_) => Self::field("#", said),
+        }
+    }
+}
+
+impl From<ApplyError> for Problem {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::UnknownSaga(_) => Self::not_found(error.to_string()),
+            ApplyError::RevisionMismatch { current } => stale(current),
+            ApplyError::Submit(error) => error.into(),
         }
     }
 }
@@ -39,9 +46,10 @@ impl From<StartError> for Problem {
             StartError::KeyTaken { saga_id, .. } => {
                 Self::new(Kind::KeyTaken, said).with("saga", format!("/sagas/{saga_id}"))
             }
-            StartError::KeyReused => Self::new(Kind::KeyReused, said),
+            StartError::IdempotencyKeyReused => Self::new(Kind::KeyReused, said),
             StartError::SchemaViolation(violations) => unfit("#/input", &violations),
-            StartError::TooLarge { .. } => Self::field("#/input", said),
+            StartError::InputTooLarge { .. } => Self::field("#/input", said),
+            StartError::Submit(error) => error.into(),
         }
     }
 }

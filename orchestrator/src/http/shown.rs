@@ -3,7 +3,7 @@
 use super::App;
 use super::problem::{Kind, Problem, Result};
 use crate::db::StoredSaga;
-use crate::engine::Known;
+use crate::engine::WorkflowVersion;
 use saga_core::definition::Definition;
 use saga_core::saga::Saga;
 use saga_protocol::Payload;
@@ -59,7 +59,7 @@ pub fn parse(state: &[u8]) -> Result<Saga> {
 /// # Errors
 /// 500 if it is not stored: it always is.
 pub async fn definition(app: &App, saga: &Saga) -> Result<Arc<Definition>> {
-    let Known { definition, .. } = app
+    let WorkflowVersion { definition, .. } = app
         .definition(&saga.workflow, saga.version)
         .await
         .ok_or_else(|| {

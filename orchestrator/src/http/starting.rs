@@ -5,13 +5,13 @@ use super::auth::Caller;
 use super::body::JsonBody;
 use super::correlation::CorrelationId;
 use super::idempotency;
-use super::problem::{Kind, Problem, Result};
+use super::problem::Result;
 use super::shown;
-use crate::engine::{Answer, Ear, Idempotency, StartDetails, Submission};
+use crate::engine::{IdempotencyKey, StartOutcome, StartRequest, Subscription};
 use axum::http::HeaderMap;
 use saga_core::definition::Definition;
 use saga_core::saga::Saga;
-use saga_core::transition::{Input, input};
+use saga_core::transition::input;
 use saga_protocol::Payload;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct Starting {
     /// What the steps work on.
     pub input: Payload,
     /// What makes a repeat a repeat.
-    pub idempotency: Option<Idempotency>,
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 /// What was started.
@@ -56,10 +56,10 @@ pub fn idempotency(
     headers: &HeaderMap,
     body: &JsonBody,
     answer: fn(&Definition, &Saga, &Payload) -> Vec<u8>,
-) -> Result<Option<Idempotency>> {
+) -> Result<Option<IdempotencyKey>> {
     let key = idempotency::key_of(headers)?;
     let scope = format!("{} {route}", caller.name());
-    Ok(key.map(|key| Idempotency {
+    Ok(key.map(|key| IdempotencyKey {
         scope,
         key,
         body_hash: body.hash(),
@@ -78,10 +78,9 @@ pub async fn start(
     correlation: &CorrelationId,
 ) -> Result<Started> {
     let claimed = match &what.idempotency {
-        Some(Idempotency { scope, key, .. }) => Some(app.in_flight().claim(scope, key).await?),
+        Some(IdempotencyKey { scope, key, .. }) => Some(app.in_flight().claim(scope, key).await?),
         None => None,
     };
-    refresh_unknown(app, &what).await?;
     let start = input::Start {
         saga_id: what.saga_id,
         key: what.key,
@@ -89,45 +88,19 @@ pub async fn start(
         input: what.input,
         by: caller.name().to_owned(),
     };
-    let details = StartDetails {
+    let request = StartRequest {
         workflow: what.workflow,
         version: what.version,
-        idempotency: what.idempotency,
+        idempotency_key: what.idempotency,
+        start,
     };
-    let submission = Submission {
-        saga_id: what.saga_id,
-        input: Input::Start(start),
-        start: Some(details),
-        if_revision: None,
-    };
-    let answer = app.door.submit(submission).await;
+    let answer = app.engine.start(request).await;
     // Those who wait for this one may go on: it is committed, or was refused.
     drop(claimed);
     match answer? {
-        Answer::Transition(saga) => Ok(Started::New(saga)),
-        Answer::Repeated { saga_id, answer } => Ok(Started::Before { saga_id, answer }),
-        Answer::Ignored(reason, saga) => {
-            tracing::error!(saga.id = %saga.id, "the start of saga {} was ignored: {reason}", saga.id);
-            Err(Problem::new(
-                Kind::Internal,
-                format!("the start was ignored: {reason}"),
-            ))
-        }
-        Answer::Refused(refusal, _) => Err(refusal.into()),
+        StartOutcome::Started(saga) => Ok(Started::New(saga)),
+        StartOutcome::Repeated { saga_id, answer } => Ok(Started::Before { saga_id, answer }),
     }
-}
-
-/// Another replica may have taken in a workflow that this one does not know yet.
-async fn refresh_unknown(app: &App, what: &Starting) -> Result<()> {
-    let definitions = app.door.definitions();
-    let known = match what.version {
-        Some(version) => definitions.get(&what.workflow, version),
-        None => definitions.latest(&what.workflow),
-    };
-    if known.is_none() {
-        definitions.refresh(&*app.db).await?;
-    }
-    Ok(())
 }
 
 /// Sorts the ids of one process by when they were made, within a millisecond and over a clock that is set back.
@@ -135,7 +108,7 @@ static ORDER: Mutex<ContextV7> = Mutex::new(ContextV7::new());
 
 /// An id for a new saga: by the database's clock, like all of its times.
 pub fn new_id(app: &App) -> Uuid {
-    let micros = u64::try_from(app.door.now().micros()).unwrap_or(0);
+    let micros = u64::try_from(app.engine.now().micros()).unwrap_or(0);
     let nanos = u32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
     Uuid::new_v7(Timestamp::from_unix(&ORDER, micros / 1_000_000, nanos))
 }
@@ -150,19 +123,19 @@ pub async fn wait(
     reached: fn(&Saga) -> bool,
     at_most: Duration,
 ) -> Result<Arc<Saga>> {
-    app.door
-        .wait(id, reached, at_most)
+    app.engine
+        .wait_for(id, reached, at_most)
         .await?
         .ok_or_else(|| shown::no_such_saga(id))
 }
 
-/// The same for an ear that has listened since before the start.
+/// The same for a subscription from before the start.
 ///
 /// # Errors
 /// 404 if there is none.
-pub async fn hear(app: &App, id: Uuid, ear: Ear, at_most: Duration) -> Result<Arc<Saga>> {
-    app.door
-        .hear(ear, at_most)
+pub async fn hear(id: Uuid, subscription: Subscription, at_most: Duration) -> Result<Arc<Saga>> {
+    subscription
+        .wait(at_most)
         .await?
         .ok_or_else(|| shown::no_such_saga(id))
 }

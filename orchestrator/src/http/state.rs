@@ -4,7 +4,7 @@ use super::idempotency::InFlight;
 use super::metrics::Scrape;
 use crate::bus::Bus;
 use crate::db::Db;
-use crate::engine::{Door, Known};
+use crate::engine::{EngineHandle, WorkflowVersion};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 #[derive(Clone)]
 pub struct HttpState {
     /// The way in for everything that moves a saga.
-    pub door: Arc<dyn Door>,
+    pub engine: Arc<dyn EngineHandle>,
     /// For reads.
     pub db: Arc<dyn Db>,
     /// For what waits for each worker.
@@ -120,8 +120,8 @@ impl App {
 
     /// The definition that a saga runs on. One that this replica has not read yet is read now; `None`: it is not
     /// stored.
-    pub async fn definition(&self, workflow: &str, version: u32) -> Option<Known> {
-        let definitions = self.door.definitions();
+    pub async fn definition(&self, workflow: &str, version: u32) -> Option<WorkflowVersion> {
+        let definitions = self.engine.definitions();
         if let Some(known) = definitions.get(workflow, version) {
             return Some(known);
         }

@@ -82,7 +82,7 @@ impl WorkerView {
 /// Every worker that some workflow needs, or that was heard of, by name.
 pub fn all(app: &App) -> Vec<WorkerView> {
     let mut workers: Vec<_> = app.bus.workers().iter().map(WorkerView::of).collect();
-    for needed in app.door.definitions().workers() {
+    for needed in app.engine.definitions().workers() {
         if !workers.iter().any(|worker| worker.worker == needed) {
             workers.push(WorkerView::unheard(needed));
         }

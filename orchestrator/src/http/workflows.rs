@@ -6,7 +6,7 @@ use super::body::{is_json, media_type, read_bytes};
 use super::problem::{FieldMistake, Kind, Problem, Result};
 use super::query::Parameters;
 use crate::bus::WorkerBacklog;
-use crate::engine::{Known, PutError, Unhandled, unhandled};
+use crate::engine::{PutDefinitionError, UnhandledStep, WorkflowVersion, unhandled_steps};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -84,7 +84,7 @@ pub struct UnservedView {
 }
 
 impl WorkflowView {
-    fn of(known: &Known) -> Self {
+    fn of(known: &WorkflowVersion) -> Self {
         Self {
             workflow: known.definition.workflow.clone(),
             version: known.definition.version,
@@ -98,8 +98,8 @@ impl WorkflowView {
     }
 
     /// With who serves its steps.
-    fn served(known: &Known, workers: &[WorkerBacklog]) -> Self {
-        let view = |Unhandled {
+    fn served(known: &WorkflowVersion, workers: &[WorkerBacklog]) -> Self {
+        let view = |UnhandledStep {
                         step,
                         worker,
                         members,
@@ -108,7 +108,7 @@ impl WorkflowView {
             worker,
             members,
         };
-        let unhandled = unhandled(&known.definition, workers)
+        let unhandled = unhandled_steps(&known.definition, workers)
             .into_iter()
             .map(view)
             .collect();
@@ -126,10 +126,10 @@ impl WorkflowView {
 )]
 async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response> {
     parameters.only(&[], &[])?;
-    app.door.definitions().refresh(&*app.db).await?;
+    app.engine.definitions().refresh(&*app.db).await?;
     let used = app.db.version_use().await?;
     let workers = app.bus.workers();
-    let workflows = app.door.definitions().all().into_iter().map(|known| {
+    let workflows = app.engine.definitions().all().into_iter().map(|known| {
         let view = WorkflowView::served(&known, &workers);
         let of_this = used
             .iter()
@@ -167,8 +167,8 @@ async fn show(
 ) -> Result<Response> {
     parameters.only(&["version"], &[])?;
     let version = parameters.number("version", 1, i32::MAX.unsigned_abs())?;
-    app.door.definitions().refresh(&*app.db).await?;
-    let definitions = app.door.definitions();
+    app.engine.definitions().refresh(&*app.db).await?;
+    let definitions = app.engine.definitions();
     let known = match version {
         Some(version) => definitions.get(&name, version),
         None => definitions.latest(&name),
@@ -207,14 +207,16 @@ async fn show(
 async fn put(State(app): State<App>, request: Request) -> Result<Response> {
     let source = source(&app, request).await?;
     let (known, created) = app
-        .door
+        .engine
         .definitions()
         .put(&*app.db, FILE, &source)
         .await
         .map_err(|error| match error {
-            PutError::Diagnostics(diagnostics) => invalid(&diagnostics),
-            PutError::Conflict { .. } => Problem::new(Kind::VersionTaken, error.to_string()),
-            PutError::Db(error) => error.into(),
+            PutDefinitionError::Diagnostics(diagnostics) => invalid(&diagnostics),
+            PutDefinitionError::Conflict { .. } => {
+                Problem::new(Kind::VersionTaken, error.to_string())
+            }
+            PutDefinitionError::Db(error) => error.into(),
         })?;
     let status = if created {
         StatusCode::CREATED

@@ -8,7 +8,7 @@ use crate::people::Deed;
 use crate::replicas::{Life, Replica};
 use crate::world::{State, World};
 use orchestrator::bus::{Delivery, IncomingReply};
-use orchestrator::engine::{Engine, Limits, Parts};
+use orchestrator::engine::{Engine, EngineDeps, Limits};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -33,10 +33,10 @@ pub enum Chaos {
 fn limits(cached: usize) -> Limits {
     Limits {
         shards: 2,
-        batch: 200,
-        cached,
-        in_flight: 16,
-        answer: Duration::from_secs(8),
+        max_batch: 200,
+        max_cached_sagas: cached,
+        max_in_flight: 16,
+        answer_timeout: Duration::from_secs(8),
         ..Limits::default()
     }
 }
@@ -105,7 +105,7 @@ impl World {
         let parts = self.parts(number, cached, life, replies_end, deliveries_end);
         let world = Arc::clone(self);
         tokio::spawn(async move {
-            let begun = killed.run_until_cancelled(Engine::start(parts)).await;
+            let begun = killed.run_until_cancelled(Engine::spawn(parts)).await;
             let mut state = world.state();
             match (begun, state.replicas.all.get_mut(&number)) {
                 (Some(Ok(engine)), Some(replica)) => replica.engine = Some(engine),
@@ -177,12 +177,12 @@ impl World {
         life: Arc<Life>,
         replies: mpsc::Receiver<IncomingReply>,
         deliveries: mpsc::Receiver<Delivery>,
-    ) -> Parts {
+    ) -> EngineDeps {
         let db = Connection {
             world: Arc::clone(self),
             life: Arc::clone(&life),
         };
-        Parts {
+        EngineDeps {
             db: Arc::new(db),
             bus: Arc::new(Producer {
                 world: Arc::clone(self),

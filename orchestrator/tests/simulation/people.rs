@@ -5,7 +5,8 @@ use crate::agenda::Happening;
 use crate::faults::Fault;
 use crate::world::{State, World};
 use orchestrator::engine::{
-    Answer, Door, Idempotency, StartDetails, StartError, Submission, SubmitError,
+    ApplyError, ApplyOutcome, EngineHandle, IdempotencyKey, StartError, StartOutcome, StartRequest,
+    SubmitError,
 };
 use saga_core::saga::{Saga, Status, Step};
 use saga_core::transition::Input;
@@ -105,14 +106,14 @@ impl State {
         }
     }
 
-    fn submission(&mut self, number: usize) -> Submission {
+    fn start_request(&mut self, number: usize) -> StartRequest {
         self.customers.sagas += 1;
         // Ids rise as those of a UUIDv7 do; the last byte, by which they are spread, is as good as random.
         let id = (u128::from(self.customers.sagas) << 64) | u128::from(self.dice.next());
         let saga_id = Uuid::from_u128(id);
         let customer = &self.customers.all[number];
         let key = customer.key.clone().unwrap_or_else(|| saga_id.to_string());
-        let idempotency = customer.key.clone().map(|key| Idempotency {
+        let idempotency_key = customer.key.clone().map(|key| IdempotencyKey {
             scope: "customers".to_owned(),
             key,
             body_hash: Vec::new(),
@@ -125,31 +126,26 @@ impl State {
             input: customer.input.clone(),
             by: "somebody".to_owned(),
         };
-        let details = StartDetails {
+        StartRequest {
             workflow: customer.workflow.clone(),
             version: None,
-            idempotency,
-        };
-        Submission {
-            saga_id,
-            input: Input::Start(start),
-            start: Some(details),
-            if_revision: None,
+            idempotency_key,
+            start,
         }
     }
 
     /// What a customer makes of the answer to a start.
-    fn started(&mut self, number: usize, answer: Option<Result<Answer, SubmitError>>) {
+    fn started(&mut self, number: usize, answer: Option<Result<StartOutcome, StartError>>) {
         let saga = match answer {
-            Some(Ok(Answer::Transition(saga))) => Some(saga.id),
-            Some(Ok(Answer::Repeated { saga_id, .. })) => Some(saga_id),
-            Some(Err(SubmitError::Start(StartError::KeyTaken { saga_id, .. }))) => Some(saga_id),
+            Some(Ok(StartOutcome::Started(saga))) => Some(saga.id),
+            Some(Ok(StartOutcome::Repeated { saga_id, .. })) => Some(saga_id),
+            Some(Err(StartError::KeyTaken { saga_id, .. })) => Some(saga_id),
             None
-            | Some(Err(
+            | Some(Err(StartError::Submit(
                 SubmitError::Overloaded { .. }
                 | SubmitError::Unavailable
                 | SubmitError::ShuttingDown,
-            )) => None,
+            ))) => None,
             Some(other) => return self.breaks(format!("C8: a start was answered {other:?}")),
         };
         match saga {
@@ -225,10 +221,15 @@ impl State {
     }
 
     /// What was answered to somebody's input.
-    fn answered(&mut self, id: Uuid, input: &Input, answer: Option<Result<Answer, SubmitError>>) {
+    fn answered(
+        &mut self,
+        id: Uuid,
+        input: &Input,
+        answer: Option<Result<ApplyOutcome, ApplyError>>,
+    ) {
         let moved = match answer {
-            Some(Ok(Answer::Transition(saga))) => saga,
-            Some(Err(SubmitError::Unstorable(why))) => {
+            Some(Ok(ApplyOutcome::Applied(saga))) => saga,
+            Some(Err(ApplyError::Submit(SubmitError::NotStorable(why)))) => {
                 return self.breaks(format!("C4: a good {} is refused: {why}", input.as_str()));
             }
             _ => return,
@@ -266,14 +267,14 @@ impl World {
     }
 
     fn starts(self: &Arc<Self>, state: &mut State, number: usize) {
-        let submission = state.submission(number);
+        let request = state.start_request(number);
         let chance = state.dice.index(8);
         let Some((engine, killed)) = state.replicas.some(chance) else {
             return state.started(number, None);
         };
         let world = Arc::clone(self);
         tokio::spawn(async move {
-            let answer = killed.run_until_cancelled(engine.submit(submission)).await;
+            let answer = killed.run_until_cancelled(engine.start(request)).await;
             drop(engine);
             world.state().started(number, answer);
             world.added();
@@ -294,13 +295,9 @@ impl World {
         };
         let world = Arc::clone(self);
         tokio::spawn(async move {
-            let submission = Submission {
-                saga_id,
-                input: input.clone(),
-                start: None,
-                if_revision: None,
-            };
-            let answer = killed.run_until_cancelled(engine.submit(submission)).await;
+            let answer = killed
+                .run_until_cancelled(engine.apply(saga_id, input.clone(), None))
+                .await;
             drop(engine);
             world.state().answered(saga_id, &input, answer);
         });

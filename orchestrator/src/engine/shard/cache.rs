@@ -1,7 +1,7 @@
-//! The sagas that a shard keeps in memory, so that a transition needs no read (rule C1). Nothing here is trusted:
-//! the write checks every revision.
+//! The sagas that a shard keeps in memory, so that a transition needs no read (rule C1). A stale entry does no harm: the
+//! write checks every revision.
 
-use lru::LruCache;
+use hashlink::LruCache;
 use saga_core::definition::Definition;
 use saga_core::saga::Saga;
 use saga_protocol::{Payload, Time};
@@ -10,58 +10,62 @@ use uuid::Uuid;
 
 /// A saga as of its last write or load.
 #[derive(Clone)]
-pub struct Cached {
+pub struct CachedSaga {
     pub saga: Arc<Saga>,
     pub input: Payload,
     pub definition: Arc<Definition>,
+    /// The number of ignored inputs.
     pub ignored: u32,
-    /// Its timer as far as is known here.
-    pub wake: Option<Time>,
-    /// About what it takes in memory.
+    /// Its timer, as far as this replica knows.
+    pub timer_at: Option<Time>,
+    /// The approximate size in memory.
     pub bytes: usize,
 }
 
-/// Bounded in count and bytes; the one not used for longest goes first.
-pub struct Cache {
-    sagas: LruCache<Uuid, Cached>,
+/// A cache that is bounded by count and by bytes, and evicts the least recently used saga.
+pub struct SagaCache {
+    sagas: LruCache<Uuid, CachedSaga>,
     bytes: usize,
-    count_most: usize,
-    bytes_most: usize,
+    max_sagas: usize,
+    max_bytes: usize,
 }
 
-impl Cache {
-    pub fn new(count_most: usize, bytes_most: usize) -> Self {
+impl SagaCache {
+    pub fn new(max_sagas: usize, max_bytes: usize) -> Self {
         Self {
-            sagas: LruCache::unbounded(),
+            // The bounds are enforced by `put`, since the cache does not count bytes.
+            sagas: LruCache::new_unbounded(),
             bytes: 0,
-            count_most,
-            bytes_most,
+            max_sagas,
+            max_bytes,
         }
     }
 
-    pub fn get(&mut self, id: Uuid) -> Option<&Cached> {
-        self.sagas.get(&id)
+    pub fn get(&mut self, saga_id: Uuid) -> Option<&CachedSaga> {
+        self.sagas.get(&saga_id).map(|cached| &*cached)
     }
 
-    /// Keeps it, unless it is at its end: hardly anything comes for it any more.
-    pub fn put(&mut self, cached: Cached) {
-        self.forget(cached.saga.id);
+    /// Caches a saga, unless it is finished: hardly any input follows then.
+    pub fn put(&mut self, cached: CachedSaga) {
+        self.remove(cached.saga.id);
         if cached.saga.status.is_finished() {
             return;
         }
+
         self.bytes += cached.bytes;
-        self.sagas.put(cached.saga.id, cached);
-        while self.sagas.len() > self.count_most || self.bytes > self.bytes_most {
-            let Some((_, gone)) = self.sagas.pop_lru() else {
+        self.sagas.insert(cached.saga.id, cached);
+
+        while self.sagas.len() > self.max_sagas || self.bytes > self.max_bytes {
+            let Some((_, evicted)) = self.sagas.remove_lru() else {
                 break;
             };
-            self.bytes -= gone.bytes;
+            self.bytes -= evicted.bytes;
         }
     }
 
-    pub fn forget(&mut self, id: Uuid) {
-        if let Some(gone) = self.sagas.pop(&id) {
-            self.bytes -= gone.bytes;
+    pub fn remove(&mut self, saga_id: Uuid) {
+        if let Some(removed) = self.sagas.remove(&saga_id) {
+            self.bytes -= removed.bytes;
         }
     }
 }

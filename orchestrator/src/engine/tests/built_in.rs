@@ -45,7 +45,7 @@ fn workers(fails: Option<(&'static str, &'static str)>) -> Script {
     })
 }
 
-async fn begin(rig: &Rig, built_in: BuiltIn, input: &Value) -> Result<Uuid, SubmitError> {
+async fn begin(rig: &Rig, built_in: BuiltIn, input: &Value) -> Result<Uuid, StartError> {
     let (known, _) = rig
         .engine
         .definitions()
@@ -53,17 +53,10 @@ async fn begin(rig: &Rig, built_in: BuiltIn, input: &Value) -> Result<Uuid, Subm
         .await
         .expect("a definition");
     let id = Uuid::now_v7();
-    let mut submission = start(id, id.to_string());
-    if let Input::Start(start) = &mut submission.input {
-        start.input = input.clone().into();
-    }
-    let workflow = known.definition.workflow.clone();
-    submission.start = Some(StartDetails {
-        workflow,
-        version: None,
-        idempotency: None,
-    });
-    rig.engine.submit(submission).await.map(|_| id)
+    let mut request = start_request(id, id.to_string());
+    request.start.input = input.clone().into();
+    request.workflow = known.definition.workflow.clone();
+    rig.engine.start(request).await.map(|_| id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,8 +108,7 @@ async fn an_input_that_breaks_the_schema_starts_nothing() {
         &json!({"from": "a", "to": "b", "amount": 0, "currency": "EUR"}),
     )
     .await;
-    let Err(SubmitError::Start(crate::engine::StartError::SchemaViolation(violations))) = refused
-    else {
+    let Err(StartError::SchemaViolation(violations)) = refused else {
         panic!("{refused:?}")
     };
     assert_eq!(
@@ -153,8 +145,8 @@ async fn a_waiting_step_is_told_of_once_at_its_reminder() {
         by: "test".to_owned(),
     };
     assert!(matches!(
-        rig.submit(id, Input::Complete(complete)).await,
-        Ok(Answer::Transition(_))
+        rig.apply(id, Input::Complete(complete)).await,
+        Ok(ApplyOutcome::Applied(_))
     ));
     rig.until(id, |saga| saga.status.is_finished()).await;
     let bus = Arc::clone(&rig.bus);

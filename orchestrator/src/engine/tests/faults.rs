@@ -75,25 +75,30 @@ async fn c4_a_nul_in_a_reply_is_cut_out_and_holds_up_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_starts_are_refused_for_load() {
     let limits = Limits {
-        starts: 1,
+        max_queued_starts: 1,
         shards: 1,
-        batch: 1,
+        max_batch: 1,
         ..Limits::default()
     };
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let rig = Rig::on(folder, limits, obedient()).await;
     let submissions = (0..200).map(|_| {
         let id = Uuid::now_v7();
-        rig.engine.submit(start(id, id.to_string()))
+        rig.engine.start(start_request(id, id.to_string()))
     });
     let answers = futures::future::join_all(submissions).await;
     let refused = answers
         .iter()
-        .filter(|answer| matches!(answer, Err(SubmitError::Overloaded { .. })))
+        .filter(|answer| {
+            matches!(
+                answer,
+                Err(StartError::Submit(SubmitError::Overloaded { .. }))
+            )
+        })
         .count();
     assert!(refused > 0, "the fault must happen");
     for answer in answers.into_iter().flatten() {
-        let Answer::Transition(saga) = answer else {
+        let StartOutcome::Started(saga) = answer else {
             panic!("{answer:?}")
         };
         assert_eq!(
@@ -113,22 +118,19 @@ async fn an_outage_while_a_caller_waits_is_told_as_one_and_not_as_no_such_saga()
     let moment = Duration::from_millis(5);
     for answered in [0, 1] {
         rig.db.answers(answered);
-        let waited = rig.engine.wait(id, finished, moment).await;
+        let waited = rig.engine.wait_for(id, finished, moment).await;
         assert!(
             matches!(waited, Err(DbError::Unavailable(_))),
             "after {answered} looks: {waited:?}"
         );
     }
     rig.db.answers(0);
-    let heard = rig
-        .engine
-        .hear(rig.engine.listen(id, finished), moment)
-        .await;
+    let heard = rig.engine.subscribe(id, finished).wait(moment).await;
     assert!(matches!(heard, Err(DbError::Unavailable(_))), "{heard:?}");
     rig.db.answers(usize::MAX);
-    let stranger = rig.engine.wait(Uuid::now_v7(), finished, moment).await;
+    let stranger = rig.engine.wait_for(Uuid::now_v7(), finished, moment).await;
     assert!(matches!(stranger, Ok(None)), "{stranger:?}");
-    assert_eq!(rig.engine.shared().waiters.count(), 0);
+    assert_eq!(rig.engine.context().subscriptions.count(), 0);
     rig.engine.stop().await;
 }
 
@@ -141,10 +143,10 @@ async fn c2_a_start_that_was_committed_unheard_and_published_by_another_replica_
         rig.db.overtakes_a_write();
         let answer = rig
             .engine
-            .submit(start(id, key.unwrap_or_else(|| id.to_string())))
+            .start(start_request(id, key.unwrap_or_else(|| id.to_string())))
             .await;
         assert!(
-            matches!(&answer, Ok(Answer::Transition(saga)) if saga.id == id),
+            matches!(&answer, Ok(StartOutcome::Started(saga)) if saga.id == id),
             "{answer:?}"
         );
     }

@@ -8,7 +8,8 @@ mod timers;
 mod unconsumed;
 
 use super::{
-    Answer, Definitions, Door, Engine, Limits, Parts, StartDetails, Submission, SubmitError,
+    ApplyError, ApplyOutcome, Definitions, Engine, EngineDeps, EngineHandle, Limits, StartError,
+    StartOutcome, StartRequest, SubmitError,
 };
 use crate::bus::BusChannels;
 use crate::db::{Db, Faulty, Sqlite};
@@ -77,7 +78,7 @@ impl Rig {
             },
             script,
         );
-        let engine = Engine::start(Parts {
+        let engine = Engine::spawn(EngineDeps {
             db: Arc::clone(&db) as _,
             bus: Arc::clone(&bus) as _,
             replies: replies_end,
@@ -97,36 +98,29 @@ impl Rig {
         }
     }
 
-    async fn submit(&self, saga_id: Uuid, input: Input) -> Result<Answer, SubmitError> {
-        self.engine
-            .submit(Submission {
-                saga_id,
-                input,
-                start: None,
-                if_revision: None,
-            })
-            .await
+    async fn apply(&self, saga_id: Uuid, input: Input) -> Result<ApplyOutcome, ApplyError> {
+        self.engine.apply(saga_id, input, None).await
     }
 
     async fn start(&self) -> Uuid {
         let saga_id = Uuid::now_v7();
         let answer = self
             .engine
-            .submit(start(saga_id, saga_id.to_string()))
+            .start(start_request(saga_id, saga_id.to_string()))
             .await
             .expect("started");
-        assert!(matches!(answer, Answer::Transition(_)));
+        assert!(matches!(answer, StartOutcome::Started(_)));
         saga_id
     }
 
-    async fn cancel(&self, saga_id: Uuid) -> Result<Answer, SubmitError> {
-        self.submit(saga_id, Input::Cancel(reason())).await
+    async fn cancel(&self, saga_id: Uuid) -> Result<ApplyOutcome, ApplyError> {
+        self.apply(saga_id, Input::Cancel(reason())).await
     }
 
     async fn until(&self, saga_id: Uuid, reached: fn(&Saga) -> bool) -> Arc<Saga> {
         let saga = self
             .engine
-            .wait(saga_id, reached, SOON)
+            .wait_for(saga_id, reached, SOON)
             .await
             .expect("the database answers")
             .expect("it exists");
@@ -185,7 +179,7 @@ impl Rig {
     }
 }
 
-fn start(saga_id: Uuid, key: String) -> Submission {
+fn start_request(saga_id: Uuid, key: String) -> StartRequest {
     let start = Start {
         saga_id,
         key,
@@ -193,16 +187,11 @@ fn start(saga_id: Uuid, key: String) -> Submission {
         input: Payload::empty(),
         by: "test".to_owned(),
     };
-    let details = StartDetails {
+    StartRequest {
         workflow: "chain".to_owned(),
         version: None,
-        idempotency: None,
-    };
-    Submission {
-        saga_id,
-        input: Input::Start(start),
-        start: Some(details),
-        if_revision: None,
+        idempotency_key: None,
+        start,
     }
 }
 

@@ -48,7 +48,7 @@ async fn a_cancel_undoes_what_is_done_in_reverse_order() {
     let id = rig.start().await;
     rig.until(id, |saga| saga.steps[2].execute.attempt == 1)
         .await;
-    assert!(matches!(rig.cancel(id).await, Ok(Answer::Transition(_))));
+    assert!(matches!(rig.cancel(id).await, Ok(ApplyOutcome::Applied(_))));
     let saga = rig.until(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
     let commands = rig.bus.commands.lock().expect("no panic").clone();
@@ -59,7 +59,7 @@ async fn a_cancel_undoes_what_is_done_in_reverse_order() {
         .collect();
     assert_eq!(back, ["third", "second", "first"]);
     assert!(
-        matches!(rig.cancel(id).await, Ok(Answer::Ignored(_, _))),
+        matches!(rig.cancel(id).await, Ok(ApplyOutcome::Ignored(_, _))),
         "a second cancel changes nothing"
     );
     rig.end().await;
@@ -139,8 +139,8 @@ async fn b6_a_compensation_that_gives_up_parks_and_a_retry_moves_it_on() {
     let id = rig.start().await;
     rig.until(id, |saga| saga.status == Status::Parked).await;
     assert!(matches!(
-        rig.submit(id, Input::Retry(reason())).await,
-        Ok(Answer::Transition(_))
+        rig.apply(id, Input::Retry(reason())).await,
+        Ok(ApplyOutcome::Applied(_))
     ));
     let saga = rig.until(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
@@ -152,11 +152,13 @@ async fn c8_a_business_key_is_taken_once_and_every_reply_is_acknowledged() {
     let rig = Rig::new(obedient()).await;
     let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
     let starts = futures::future::join(
-        rig.engine.submit(start(first, "k".to_owned())),
-        rig.engine.submit(start(second, "k".to_owned())),
+        rig.engine.start(start_request(first, "k".to_owned())),
+        rig.engine.start(start_request(second, "k".to_owned())),
     )
     .await;
-    let taken = |answer: &Result<Answer, SubmitError>| matches!(answer, Err(SubmitError::Start(_)));
+    let taken = |answer: &Result<StartOutcome, StartError>| {
+        matches!(answer, Err(StartError::KeyTaken { .. }))
+    };
     assert!(
         taken(&starts.0) != taken(&starts.1),
         "exactly one of them: {starts:?}"
@@ -182,16 +184,16 @@ async fn hundreds_of_sagas_at_once_all_come_to_their_end() {
 async fn a_caller_that_has_been_answered_or_has_given_up_waits_no_longer() {
     let rig = Rig::new(Box::new(|_| vec![])).await;
     let id = rig.start().await;
-    let there = rig.engine.wait(id, |_| true, SOON).await;
+    let there = rig.engine.wait_for(id, |_| true, SOON).await;
     assert!(there.is_ok_and(|saga| saga.is_some()));
     let not_yet = rig
         .engine
-        .wait(id, finished, std::time::Duration::from_millis(20))
+        .wait_for(id, finished, std::time::Duration::from_millis(20))
         .await;
     assert!(
         not_yet.is_ok_and(|saga| saga.is_some_and(|saga| !saga.status.is_finished())),
         "as last seen"
     );
-    assert_eq!(rig.engine.shared().waiters.count(), 0);
+    assert_eq!(rig.engine.context().subscriptions.count(), 0);
     rig.engine.stop().await;
 }

@@ -65,13 +65,15 @@ async fn woken_and_due() -> (Time, Time) {
     )
     .await;
     let id = Uuid::now_v7();
-    let mut submission = start(id, id.to_string());
-    submission.start.as_mut().expect("it is a start").workflow = "long".to_owned();
-    here.engine.submit(submission).await.expect("started");
+    let mut request = start_request(id, id.to_string());
+    request.workflow = "long".to_owned();
+    here.engine.start(request).await.expect("started");
     here.does(1).await;
     here.until(id, |saga| saga.revision == 2).await;
     let early = here.stored_timer(id).await;
-    there.engine.router().expect("it is there").timer(id).await;
+    let router = there.engine.router().expect("it is there");
+    router.submit_timer(id).await;
+    drop(router);
     tokio::time::timeout(SOON, here.until_woken_otherwise(id, early))
         .await
         .expect("it is set anew");

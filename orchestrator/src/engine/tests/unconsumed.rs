@@ -40,12 +40,12 @@ async fn passes(rig: &Rig, time: Duration) {
     let asked = tokio::time::Instant::now();
     let now = rig.db.now().await.expect("answered");
     rig.engine
-        .shared()
+        .context()
         .clock
         .sample(asked, tokio::time::Instant::now(), now);
     rig.engine
-        .shared()
-        .alarm
+        .context()
+        .timers
         .set(saga_protocol::Time::default());
 }
 

@@ -81,7 +81,7 @@ async fn place(
     is_stored(app).await?;
     let waiting = prefer
         .wait()
-        .map(|at_most| (at_most, app.door.listen(id, payment_known)));
+        .map(|at_most| (at_most, app.engine.subscribe(id, payment_known)));
     let started = starting::start(app, starting, caller, correlation).await?;
     match (waiting, started) {
         (None, Started::New(saga)) => {
@@ -92,9 +92,9 @@ async fn place(
             json_bytes(StatusCode::ACCEPTED, answer),
             &path(saga_id),
         )),
-        (Some((at_most, ear)), Started::New(started)) => {
+        (Some((at_most, subscription)), Started::New(started)) => {
             // The start is durable: whoever is told that something failed would start it again.
-            let saga = starting::hear(app, id, ear, at_most)
+            let saga = starting::hear(id, subscription, at_most)
                 .await
                 .unwrap_or(started);
             answer_with_payment(&saga, &input)

@@ -4,7 +4,7 @@ use super::counts::{Chip, Item, attention, chips};
 use super::frame::{Frame, Refused, page};
 use super::rows::List;
 use super::words::{Moment, span};
-use crate::engine::unhandled;
+use crate::engine::unhandled_steps;
 use crate::http::problem::Result;
 use crate::http::query::Parameters;
 use crate::http::{App, workers};
@@ -47,7 +47,7 @@ pub(super) async fn overview(State(app): State<App>, parameters: Parameters) -> 
 
 async fn read(app: &App, parameters: &Parameters) -> Result<Overview> {
     let counts = app.db.counts().await?;
-    let now = app.door.now();
+    let now = app.engine.now();
     let worker = |worker: workers::WorkerView| Worker {
         oldest: if worker.lag == 0 {
             String::new()
@@ -72,12 +72,12 @@ async fn read(app: &App, parameters: &Parameters) -> Result<Overview> {
 
 fn unserved_steps(app: &App) -> Vec<String> {
     let workers = app.bus.workers();
-    let known = app.door.definitions().all();
+    let known = app.engine.definitions().all();
     let steps = known.iter().flat_map(|known| {
         let Definition {
             workflow, version, ..
         } = &*known.definition;
-        let able = unhandled(&known.definition, &workers)
+        let able = unhandled_steps(&known.definition, &workers)
             .into_iter()
             .filter(|step| step.members > 0);
         able.map(move |one| {

@@ -141,7 +141,7 @@ impl List {
             ..filter_of(parameters)?
         };
         let page = app.db.list(&filter).await?;
-        let now = app.door.now();
+        let now = app.engine.now();
         let rows = page
             .states
             .iter()
@@ -175,7 +175,7 @@ fn choices(filter: &ListFilter) -> Vec<Choice> {
 
 fn workflows(app: &App, filter: &ListFilter) -> Vec<Workflow> {
     let mut names: Vec<_> = app
-        .door
+        .engine
         .definitions()
         .all()
         .iter()

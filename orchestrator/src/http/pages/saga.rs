@@ -59,7 +59,7 @@ async fn read(app: &App, id: Uuid, parameters: &Parameters) -> Result<SagaPage> 
     )?;
     let Stored { saga, input } = shown::find(app, id).await?;
     let definition = shown::definition(app, &saga).await?;
-    let now = app.door.now();
+    let now = app.engine.now();
     let history = history_page(app, &definition, id, after, ENTRIES).await?;
     let url = |cursor: String| format!("/ui/sagas/{id}?cursor={cursor}");
     Ok(SagaPage {

@@ -1,7 +1,7 @@
 //! What an operator does to a saga: cancel, retry, pause, resume. Each takes a reason, which the history keeps.
 
 use super::SagaView;
-use crate::engine::{Answer, Submission};
+use crate::engine::ApplyOutcome;
 use crate::http::App;
 use crate::http::answer::{json, tagged};
 use crate::http::auth::Caller;
@@ -56,18 +56,15 @@ impl ReasonBody {
 ///
 /// # Errors
 /// 404 without such a saga, 412 at another revision, 503 if it cannot be done now.
-pub async fn submit(app: &App, saga_id: Uuid, input: Input, if_match: IfMatch) -> Result<Answer> {
+pub async fn submit(
+    app: &App,
+    saga_id: Uuid,
+    input: Input,
+    if_match: IfMatch,
+) -> Result<ApplyOutcome> {
     let current = async { Ok(shown::find(app, saga_id).await?.saga.revision) };
     let if_revision = if_match.revision(current).await?;
-    Ok(app
-        .door
-        .submit(Submission {
-            saga_id,
-            input,
-            start: None,
-            if_revision,
-        })
-        .await?)
+    Ok(app.engine.apply(saga_id, input, if_revision).await?)
 }
 
 /// Cancels a saga. The saga is given back if it is cancelled by this or was before.
@@ -82,14 +79,13 @@ pub async fn cancel_saga(
     if_match: IfMatch,
 ) -> Result<Arc<Saga>> {
     match submit(app, id, Input::Cancel(reason.by(caller)), if_match).await? {
-        Answer::Transition(saga) => Ok(saga),
-        Answer::Ignored(_, saga) if saga.cancel.is_some() => Ok(saga),
-        Answer::Ignored(_, saga) => Err(Problem::new(
+        ApplyOutcome::Applied(saga) => Ok(saga),
+        ApplyOutcome::Ignored(_, saga) if saga.cancel.is_some() => Ok(saga),
+        ApplyOutcome::Ignored(_, saga) => Err(Problem::new(
             Kind::TooLate,
             format!("the saga is {}; there is nothing to cancel", saga.status),
         )),
-        Answer::Refused(refusal, _) => Err(refusal.into()),
-        Answer::Repeated { .. } => Err(not_an_action()),
+        ApplyOutcome::Rejected(refusal, _) => Err(refusal.into()),
     }
 }
 
@@ -97,31 +93,23 @@ pub async fn cancel_saga(
 ///
 /// # Errors
 /// 404 for an unknown step, 409 if it cannot be done now.
-pub fn changed(answer: Answer) -> Result<Arc<Saga>> {
+pub fn changed(answer: ApplyOutcome) -> Result<Arc<Saga>> {
     match answer {
-        Answer::Transition(saga)
-        | Answer::Ignored(IgnoredReason::Duplicate | IgnoredReason::Stale, saga) => Ok(saga),
-        Answer::Ignored(
+        ApplyOutcome::Applied(saga)
+        | ApplyOutcome::Ignored(IgnoredReason::Duplicate | IgnoredReason::Stale, saga) => Ok(saga),
+        ApplyOutcome::Ignored(
             reason @ (IgnoredReason::UnknownSaga | IgnoredReason::UnknownStep),
             saga,
         ) => Err(Problem::not_found(format!("saga {}: {reason}", saga.id))),
-        Answer::Ignored(reason @ (IgnoredReason::Late | IgnoredReason::AlreadyEnded), saga) => {
-            Err(Problem::new(
-                Kind::Conflict,
-                format!("the saga is {} ({reason})", saga.status),
-            ))
-        }
-        Answer::Refused(refusal, _) => Err(refusal.into()),
-        Answer::Repeated { .. } => Err(not_an_action()),
+        ApplyOutcome::Ignored(
+            reason @ (IgnoredReason::Late | IgnoredReason::AlreadyEnded),
+            saga,
+        ) => Err(Problem::new(
+            Kind::Conflict,
+            format!("the saga is {} ({reason})", saga.status),
+        )),
+        ApplyOutcome::Rejected(refusal, _) => Err(refusal.into()),
     }
-}
-
-fn not_an_action() -> Problem {
-    tracing::error!("an action was answered as if it were a start");
-    Problem::new(
-        Kind::Internal,
-        "an action was answered as if it were a start",
-    )
 }
 
 /// The saga as the answer of an action.
@@ -131,7 +119,7 @@ fn not_an_action() -> Problem {
 pub(super) async fn answer(app: &App, status: StatusCode, saga: &Saga) -> Result<Response> {
     let input = shown::find(app, saga.id).await?.input;
     let definition = shown::definition(app, saga).await?;
-    let view = SagaView::of(&definition, saga, &input, app.door.now());
+    let view = SagaView::of(&definition, saga, &input, app.engine.now());
     Ok(tagged(json(status, &view), saga.revision))
 }
 

@@ -85,7 +85,7 @@ pub fn filter_of(parameters: &Parameters) -> Result<ListFilter> {
 /// Those of the database.
 pub async fn page(app: &App, filter: &ListFilter) -> Result<ListView> {
     let found = app.db.list(filter).await?;
-    let now = app.door.now();
+    let now = app.engine.now();
     let mut sagas = Vec::with_capacity(found.states.len());
     for state in &found.states {
         let saga = shown::parse(state)?;

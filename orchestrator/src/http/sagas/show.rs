@@ -36,6 +36,6 @@ pub(super) async fn show(
         ));
     }
     let definition = shown::definition(&app, &saga).await?;
-    let view = SagaView::of(&definition, &saga, &input, app.door.now());
+    let view = SagaView::of(&definition, &saga, &input, app.engine.now());
     Ok(tagged(json(StatusCode::OK, &view), saga.revision))
 }

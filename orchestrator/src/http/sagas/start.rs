@@ -127,7 +127,7 @@ async fn begin(
     };
     let waiting = prefer
         .wait()
-        .map(|at_most| (at_most, app.door.listen(id, ended)));
+        .map(|at_most| (at_most, app.engine.subscribe(id, ended)));
     let started = starting::start(app, starting, caller, correlation).await?;
     match (waiting, started) {
         (None, Started::New(saga)) => {
@@ -142,9 +142,9 @@ async fn begin(
             json_bytes(StatusCode::ACCEPTED, answer),
             &path(saga_id),
         )),
-        (Some((at_most, ear)), Started::New(started)) => {
+        (Some((at_most, subscription)), Started::New(started)) => {
             // The start is durable: whoever is told that something failed would start it again.
-            let saga = starting::hear(app, id, ear, at_most)
+            let saga = starting::hear(id, subscription, at_most)
                 .await
                 .unwrap_or(started);
             answer_with_end(app, &saga, &input).await
@@ -170,7 +170,7 @@ async fn answer_with_end(app: &App, saga: &Saga, input: &Payload) -> Result<Resp
         Status::Running | Status::Compensating => StatusCode::ACCEPTED,
     };
     let definition = shown::definition(app, saga).await?;
-    let view = SagaView::of(&definition, saga, input, app.door.now());
+    let view = SagaView::of(&definition, saga, input, app.engine.now());
     Ok(tagged(
         located(json(status, &view), &path(saga.id)),
         saga.revision,

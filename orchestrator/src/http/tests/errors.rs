@@ -176,7 +176,7 @@ async fn what_the_engine_says_has_its_status() {
         ),
         (SubmitError::Unavailable, 503),
         (SubmitError::ShuttingDown, 503),
-        (SubmitError::Unstorable("NUL".to_owned()), 422),
+        (SubmitError::NotStorable("NUL".to_owned()), 422),
     ] {
         let response = Problem::from(error).into_response();
         assert_eq!(response.status(), status);

@@ -1,6 +1,6 @@
 use super::Fixture;
 use crate::bus::WorkerBacklog;
-use crate::engine::Door;
+use crate::engine::EngineHandle;
 use crate::http::HttpSettings;
 use axum::http::Method;
 use saga_protocol::Time;
@@ -62,7 +62,7 @@ async fn the_heartbeat_stops_on_request_only_where_faults_are_allowed() {
         .call(Method::PUT, "/actuator/down", &[], None)
         .await
         .problem(404);
-    assert_eq!(fixture.engine.beating(), Ok(()));
+    assert_eq!(fixture.engine.check_liveness(), Ok(()));
     let fixture = Fixture::with(HttpSettings {
         allow_faults: true,
         ..HttpSettings::default()

@@ -15,7 +15,7 @@ mod workflows;
 use super::{HttpSettings, HttpState, Readiness, router};
 use crate::bus::{Ack, Bus, Delivery, IncomingReply, OutboxBatch, WorkerBacklog};
 use crate::db::{Db, Faulty, Sqlite};
-use crate::engine::{Definitions, Door, Engine, Limits, Parts};
+use crate::engine::{Definitions, Engine, EngineDeps, EngineHandle, Limits};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -169,7 +169,7 @@ impl Fixture {
             deliveries,
             workers: Mutex::default(),
         });
-        let engine = Engine::start(Parts {
+        let engine = Engine::spawn(EngineDeps {
             db: Arc::clone(&db) as Arc<dyn Db>,
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             replies: incoming,
@@ -183,7 +183,7 @@ impl Fixture {
         let readiness = Arc::<Readiness>::default();
         readiness.started();
         let state = HttpState {
-            door: Arc::clone(&engine) as Arc<dyn Door>,
+            engine: Arc::clone(&engine) as Arc<dyn EngineHandle>,
             db: Arc::clone(&db) as Arc<dyn Db>,
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             settings,
