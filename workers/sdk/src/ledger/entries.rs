@@ -89,7 +89,7 @@ pub async fn lock(tx: &mut Tx, keys: &[Key]) -> Result<Vec<LedgerEntry>, sqlx::E
 /// # Errors
 /// Those of the database.
 pub async fn write(tx: &mut Tx, entries: &[LedgerEntry]) -> Result<(), sqlx::Error> {
-    let to = |what| entries.iter().filter(move |entry| entry.write() == what);
+    let to = |what| entries.iter().filter(move |entry| entry.change() == what);
     let dropped: Vec<&LedgerEntry> = to(RowChange::Delete).collect();
     if !dropped.is_empty() {
         let set = Rows::new()
