@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where HTTP is served, and to whom.
-    pub http: config::Http,
+    pub http: config::HttpConfig,
     /// What starts go by.
-    pub orders: config::Orders,
+    pub orders: config::OrdersConfig,
     /// The engine's bounds.
-    pub engine: config::Engine,
+    pub engine: config::EngineConfig,
     /// Where sagas are kept, and who does their steps.
     pub place: Place,
     /// What `/metrics` shows.
@@ -39,16 +39,16 @@ pub enum Place {
     /// Here: SQLite, an in-process bus, all workers and the payment gateway's simulator.
     Embedded {
         /// The folder.
-        data: config::Data,
+        storage: config::StorageConfig,
         /// The workers.
-        workers: config::InProcess,
+        workers: config::WorkersConfig,
     },
     /// PostgreSQL, Kafka, workers elsewhere.
     Serve {
         /// PostgreSQL.
-        database: config::Database,
+        database: config::DatabaseConfig,
         /// Kafka.
-        kafka: config::Kafka,
+        kafka: config::KafkaConfig,
     },
 }
 

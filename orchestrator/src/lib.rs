@@ -1,4 +1,4 @@
-//! The one that remembers: keeps each saga as a persisted state machine, sends its steps, undoes them when it must.
+//! A saga orchestrator: persists saga state and dispatches commands to workers.
 
 pub mod api;
 pub mod app;

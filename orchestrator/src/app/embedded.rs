@@ -4,7 +4,7 @@ use super::Config;
 use super::rooms::{Below, Opened, RoomsError, Way, channels, engine_and_http, know};
 use super::starting::News;
 use crate::bus::InProcessBus;
-use crate::config::{Data, InProcess as WorkersInside};
+use crate::config::{StorageConfig, WorkersConfig};
 use crate::db::{Db, Sqlite};
 use crate::engine::Definitions;
 use crate::http::Readiness;
@@ -61,12 +61,12 @@ impl Inside {
 /// Opens all of it.
 pub(super) async fn open(
     config: &Config,
-    data: &Data,
-    given: &WorkersInside,
+    storage: &StorageConfig,
+    given: &WorkersConfig,
     readiness: &Arc<Readiness>,
     news: &News,
 ) -> Result<Opened, RoomsError> {
-    let folder = data.folder();
+    let folder = storage.directory();
     let lock = take(&folder)?;
     let db: Arc<dyn Db> = Arc::new(Sqlite::open(folder.join("saga.db")).await?);
     db.migrate().await?;
@@ -76,9 +76,8 @@ pub(super) async fn open(
     let (channels, ends) = channels();
     let bus = InProcessBus::start(channels);
     let mut gateway = JoinSet::new();
-    let payment = match given.payment_gateway_url.as_deref() {
-        Some("inside") => PaymentMode::Inside,
-        Some(url) => PaymentMode::Gateway(url.to_owned()),
+    let payment = match given.payment.clone() {
+        Some(payment) => payment,
         None => PaymentMode::Gateway(
             simulate(&folder, &mut gateway)
                 .await

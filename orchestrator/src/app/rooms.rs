@@ -4,7 +4,7 @@ use super::starting::News;
 use super::{Config, Place, embedded};
 use crate::bus::kafka::{self, KafkaBus};
 use crate::bus::{Bus, BusChannels, Delivery, IncomingReply};
-use crate::config::{Database, Migrate};
+use crate::config::DatabaseConfig;
 use crate::db::{Db, DbError, Postgres};
 use crate::engine::{Definitions, Engine, EngineDeps, Limits, PutDefinitionError};
 use crate::http::{self, HttpSettings, HttpState, Readiness};
@@ -51,9 +51,6 @@ pub enum RoomsError {
     /// The bus cannot be started.
     #[error(transparent)]
     Bus(#[from] kafka::BusError),
-    /// Kafka's properties cannot be read.
-    #[error("KAFKA_PROPERTIES cannot be read: {0}")]
-    Properties(String),
     /// A worker in the process cannot be started.
     #[error("worker {worker} cannot be started: {source}")]
     Worker {
@@ -107,8 +104,8 @@ pub(super) async fn open(
     news: &News,
 ) -> Result<Opened, RoomsError> {
     match &config.place {
-        Place::Embedded { data, workers } => {
-            embedded::open(config, data, workers, readiness, news).await
+        Place::Embedded { storage, workers } => {
+            embedded::open(config, storage, workers, readiness, news).await
         }
         Place::Serve { database, kafka } => {
             let db = open_postgres(database, config.engine.shards, news).await?;
@@ -120,7 +117,7 @@ pub(super) async fn open(
             let (channels, ends) = channels();
             let replica = replica();
             let bus = KafkaBus::start(
-                kafka_settings(kafka, &replica)?,
+                kafka_settings(kafka, &replica),
                 channels,
                 definitions.workers(),
             )?;
@@ -215,8 +212,8 @@ fn limits(config: &Config) -> Limits {
     let config = &config.engine;
     let limits = Limits {
         shards: config.shards,
-        max_batch: config.batch_most,
-        max_queued_starts: config.starts_most,
+        max_batch: config.max_batch,
+        max_queued_starts: config.max_queued_starts,
         ..Limits::default()
     };
     // In process a batch is on its way until its last command is answered: one slow step must not hold up the others.
@@ -240,22 +237,18 @@ pub(super) async fn know(definitions: &Definitions, db: &dyn Db) -> Result<(), R
 }
 
 async fn open_postgres(
-    database: &Database,
+    database: &DatabaseConfig,
     shards: usize,
     news: &News,
 ) -> Result<Arc<dyn Db>, RoomsError> {
-    let url = database
-        .url
-        .as_ref()
-        .map(|url| url.expose())
-        .unwrap_or_default();
+    let url = database.url.expose();
     let connect = || Postgres::connect(url, shards);
     let db: Arc<dyn Db> = Arc::new(patiently(news, "the database does not answer", connect).await?);
-    match database.migrate {
-        Migrate::On => {
+    match database.migrate_at_start {
+        true => {
             patiently(news, "the database cannot be migrated yet", || db.migrate()).await?;
         }
-        Migrate::Off => loop {
+        false => loop {
             let missing = patiently(news, "the database does not answer", || {
                 db.missing_migrations()
             })
@@ -298,21 +291,12 @@ where
     }
 }
 
-fn kafka_settings(
-    given: &crate::config::Kafka,
-    replica: &str,
-) -> Result<kafka::Settings, RoomsError> {
-    let mut settings = kafka::Settings::new(given.brokers.as_deref().unwrap_or_default(), replica);
-    let properties = given
-        .properties
-        .as_ref()
-        .map(|properties| properties.expose())
-        .unwrap_or_default();
-    settings.properties =
-        saga_worker::bus::kafka::parse_properties(properties).map_err(RoomsError::Properties)?;
+fn kafka_settings(given: &crate::config::KafkaConfig, replica: &str) -> kafka::Settings {
+    let mut settings = kafka::Settings::new(&given.brokers, replica);
+    settings.properties = given.properties();
     settings.topic_prefix = given.topic_prefix.clone();
     settings.topic_partitions = i32::try_from(given.topic_partitions).unwrap_or(i32::MAX);
-    Ok(settings)
+    settings
 }
 
 /// What this replica is called: its machine, or its pod.

@@ -3,10 +3,10 @@
 
 use super::exit::{Exit, Failure};
 use super::output::print;
-use crate::config::duration;
 use clap::Args;
 use saga_check::{Bound, Report, explore};
 use saga_core::definition::Definition;
+use saga_settings::parse;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub struct CheckFiles {
     files: Vec<PathBuf>,
 
     /// How long the runs of a file are explored
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse::duration)]
     max_time: Duration,
 
     /// How many states of a file are explored

@@ -2,9 +2,9 @@
 
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use crate::config;
 use clap::Args;
 use reqwest::{Method, StatusCode};
+use saga_settings::{Setting, parse};
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 /// A server that is starting is asked so often whether it is ready.
 const READY_AGAIN: Duration = Duration::from_millis(25);
 
-/// Which server, and how to say what it said.
+/// The server that a client command talks to.
+pub const SERVER: Setting = Setting::new("SAGA_SERVER", "server", "URL", "Address of the server")
+    .with_default("http://127.0.0.1:8080");
+
+/// Which server, and how to print its answers.
 #[derive(Args, Clone, Debug)]
 pub struct Remote {
-    /// Address of the server
-    #[arg(long, env = "SAGA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080",
-          value_parser = config::base_url)]
+    #[arg(long, env = SERVER.variable, value_name = SERVER.value_name, default_value = SERVER.default,
+          help = SERVER.help, value_parser = parse::base_url)]
     pub server: String,
 
     /// How to print what comes back
@@ -25,7 +28,7 @@ pub struct Remote {
     pub output: Output,
 
     /// How long one call may take
-    #[arg(long, value_name = "DURATION", default_value = "35s", value_parser = config::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "35s", value_parser = parse::duration)]
     pub timeout: Duration,
 }
 
@@ -191,7 +194,7 @@ mod tests {
         let failure = refusal(StatusCode::UNPROCESSABLE_ENTITY, text);
         assert_eq!(failure.exit, Exit::Failed);
         assert_eq!(
-            failure.words,
+            failure.message,
             "the order has mistakes (422)\n  #/items/0/quantity: is 0; 1 to 100 is wanted"
         );
         assert_eq!(refusal(StatusCode::NOT_FOUND, "").exit, Exit::NotFound);
@@ -202,7 +205,7 @@ mod tests {
         assert_eq!(refusal(StatusCode::FORBIDDEN, "").exit, Exit::NotAllowed);
         assert!(
             refusal(StatusCode::SERVICE_UNAVAILABLE, "{}")
-                .words
+                .message
                 .ends_with("(503)")
         );
     }

@@ -1,27 +1,26 @@
-//! How a command ends: the exit codes, and the words that go with them.
+//! Exit codes, and the failures that lead to them.
 
+use saga_settings::ConfigErrors;
 use std::process::ExitCode;
 
 /// An exit code. Scripts rely on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
     Ok = 0,
-    /// It failed, or was refused.
+    /// The command failed or the server rejected it.
     Failed = 1,
-    /// The command line or a setting is wrong.
+    /// The command line or a setting is invalid.
     Usage = 2,
-    /// There is no such thing.
     NotFound = 3,
-    /// The state forbids it, or the key is taken.
+    /// The state of the saga does not allow it, or the key is taken.
     Conflict = 4,
-    /// The caller may not.
+    /// The caller is not authenticated or not authorised.
     NotAllowed = 5,
-    /// The server does not answer, is overloaded, or the time is up.
+    /// The server does not answer, is overloaded, or a time limit is exceeded.
     Unavailable = 6,
-    /// The saga is parked: an operator is wanted.
+    /// The saga is parked and needs an operator.
     Parked = 7,
-    /// The saga was undone.
+    /// The saga was compensated.
     Compensated = 8,
 }
 
@@ -31,27 +30,31 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A command that did not do what it was asked to.
+/// A command that failed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The exit code.
     pub exit: Exit,
-    /// What is said on stderr; nothing if it was said already.
-    pub words: String,
+    /// Printed to stderr, each line prefixed with the program's name. Empty if everything has been printed.
+    pub message: String,
 }
 
 impl Failure {
-    /// With that code and these words.
-    pub fn new(exit: Exit, words: impl Into<String>) -> Self {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
-            words: words.into(),
+            message: message.into(),
         }
     }
 
-    /// Something that the machine would not do.
-    pub fn failed(what: &str, error: impl std::fmt::Display) -> Self {
-        Self::new(Exit::Failed, format!("{what}: {error}"))
+    /// A failure of the machine: `context` says what was attempted.
+    pub fn failed(context: &str, error: impl std::fmt::Display) -> Self {
+        Self::new(Exit::Failed, format!("{context}: {error}"))
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::new(Exit::Usage, errors.to_string())
     }
 }
 

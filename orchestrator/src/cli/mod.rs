@@ -7,6 +7,7 @@ mod client;
 mod demo;
 mod embedded;
 mod exit;
+mod flags;
 mod look;
 mod output;
 mod paint;
@@ -20,7 +21,6 @@ mod view;
 pub use exit::{EXIT_CODES, Exit, Failure};
 pub use settings::settings_markdown;
 
-use crate::config::{self, Environment};
 use clap::{Parser, Subcommand};
 
 /// Examples first: most readers of a help page look for a line to copy.
@@ -85,19 +85,6 @@ enum Command {
     Replay(replay::Replay),
     /// Print all settings
     Settings(settings::Settings),
-}
-
-impl config::Check for Cli {
-    fn check(&mut self, environment: Environment<'_>, mistakes: &mut Vec<String>) {
-        match &mut self.command {
-            None => self.embedded.check(environment, mistakes),
-            Some(Command::Demo(demo)) => demo.check(environment, mistakes),
-            Some(Command::Serve(serve)) => serve.check(environment, mistakes),
-            Some(Command::Migrate(migrate)) => migrate.check(environment, mistakes),
-            Some(Command::Bench(bench)) => bench.check(environment, mistakes),
-            Some(_) => {}
-        }
-    }
 }
 
 impl Cli {

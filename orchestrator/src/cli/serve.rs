@@ -1,180 +1,151 @@
-//! The servers: embedded (the command without a name), `serve`, and `migrate`.
+//! The servers: embedded (the program without a command), `serve`, and `migrate`.
 
 use super::exit::{EXIT_CODES, Exit, Failure};
+use super::flags::Flags;
 use crate::app::{App, AppError, Config, Place, PortTaken};
-use crate::config::{self, Environment};
+use crate::config::{EmbeddedSettings, HttpConfig, LogConfig, MigrateSettings, ServeSettings};
 use crate::db::{Db, DbError, Postgres};
-use crate::telemetry;
+use crate::telemetry::{self, TelemetryError};
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-/// Everything in one process.
+/// Settings that the embedded server does not read: it warns if they are set.
+const DISTRIBUTED_ONLY: [&str; 2] = ["DATABASE_URL", "KAFKA_BROKERS"];
+
+/// The server with everything in one process.
 #[derive(Args, Clone, Debug)]
 pub struct Embedded {
     #[command(flatten)]
-    pub(super) http: config::Http,
-    #[command(flatten)]
-    pub(super) data: config::Data,
-    #[command(flatten)]
-    pub(super) workers: config::InProcess,
-    #[command(flatten)]
-    pub(super) orders: config::Orders,
-    #[command(flatten)]
-    pub(super) engine: config::Engine,
-    #[command(flatten)]
-    pub(super) logs: config::Logs,
+    flags: Flags<EmbeddedSettings>,
 }
 
 impl Embedded {
-    /// Adds what is wrong with the settings.
-    pub fn check(&self, _environment: Environment<'_>, mistakes: &mut Vec<String>) {
-        self.http.check(mistakes);
-        self.orders.check(mistakes);
-        self.workers.check(mistakes);
-    }
-
-    /// For the application.
-    pub fn config(&self, metrics: Option<PrometheusHandle>) -> Config {
-        Config {
-            http: self.http.clone(),
-            orders: self.orders.clone(),
-            engine: self.engine.clone(),
-            place: Place::Embedded {
-                data: self.data.clone(),
-                workers: self.workers.clone(),
-            },
-            metrics,
-            port_taken: PortTaken::Fail,
-        }
-    }
-
-    /// ServedStep until told to stop.
+    /// Serves until SIGTERM or Ctrl-C.
     ///
     /// # Errors
-    /// What cannot be opened.
+    /// If the settings are invalid or a component fails to start.
     pub async fn run(self) -> Result<Exit, Failure> {
-        let metrics = set_up(&self.logs, &self.http)?;
-        for unused in ["DATABASE_URL", "KAFKA_BROKERS"]
-            .iter()
-            .filter(|name| std::env::var_os(name).is_some())
-        {
-            tracing::warn!(
-                "{unused} is set and not used: this is embedded; `orchestrator serve` uses it"
-            );
+        let settings = self.flags.read()?;
+        let metrics = init_telemetry(&settings.logs, &settings.http)?;
+
+        for variable in DISTRIBUTED_ONLY {
+            if std::env::var_os(variable).is_some() {
+                tracing::warn!(
+                    "{variable} is set but the embedded server does not use it; run `orchestrator serve` to use it"
+                );
+            }
         }
-        let app = App::build(self.config(Some(metrics))).map_err(not_built)?;
-        eprint!(
-            "{}",
-            greeting(&app.url(), &self.data.folder().display().to_string())
-        );
-        until_asked(app).await
+
+        let directory = settings.storage.directory();
+        let app = App::build(embedded_config(settings, Some(metrics), PortTaken::Fail))?;
+        eprint!("{}", greeting(&app.url(), &directory.display().to_string()));
+        run_until_signal(app).await
     }
 }
 
-/// Where things are, and a line to begin with.
-fn greeting(url: &str, folder: &str) -> String {
+/// The configuration of an embedded server.
+pub(super) fn embedded_config(
+    settings: EmbeddedSettings,
+    metrics: Option<PrometheusHandle>,
+    port_taken: PortTaken,
+) -> Config {
+    let EmbeddedSettings {
+        http,
+        storage,
+        workers,
+        orders,
+        engine,
+        logs: _,
+    } = settings;
+    Config {
+        http,
+        orders,
+        engine,
+        place: Place::Embedded { storage, workers },
+        metrics,
+        port_taken,
+    }
+}
+
+/// The addresses of a server, and a first command to copy.
+fn greeting(url: &str, directory: &str) -> String {
+    let order = r#"{"customer":"c-1","store":"s-1","items":[{"menu":"big mac","quantity":2,"price":550}],"fulfilment":"delivery","payment":{"method":"card","token":"tok_visa"}}"#;
     format!(
-        "dashboard  {url}\nfiles      {folder}\nan order   curl {url}/orders -H 'content-type: application/json' -d \
-         '{{\"customer\":\"c-1\",\"store\":\"s-1\",\"items\":[{{\"menu\":\"big mac\",\"quantity\":2,\"price\":550}}],\
-         \"fulfilment\":\"delivery\",\"payment\":{{\"method\":\"card\",\"token\":\"tok_visa\"}}}}'\n"
+        "dashboard  {url}\n\
+         files      {directory}\n\
+         an order   curl {url}/orders -H 'content-type: application/json' -d '{order}'\n"
     )
 }
 
-/// Serve with PostgreSQL and Kafka, workers elsewhere
+/// Serve with PostgreSQL, Kafka, and workers in processes of their own
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, after_help = SERVE_AFTER, before_help = "Examples:
   DATABASE_URL=postgres://saga@db/saga KAFKA_BROKERS=kafka:9092 orchestrator serve --listen 0.0.0.0:8080
   DATABASE_URL_FILE=/run/secrets/url orchestrator serve --kafka-brokers kafka:9092 --log-format json")]
 pub struct Serve {
     #[command(flatten)]
-    http: config::Http,
-    #[command(flatten)]
-    database: config::Database,
-    #[command(flatten)]
-    kafka: config::Kafka,
-    #[command(flatten)]
-    orders: config::Orders,
-    #[command(flatten)]
-    engine: config::Engine,
-    #[command(flatten)]
-    logs: config::Logs,
+    flags: Flags<ServeSettings>,
 }
 
 const SERVE_AFTER: &str = "\
-Secrets have no flag: DATABASE_URL, VIEW_DATABASE_URL, KAFKA_PROPERTIES are variables, or NAME_FILE names a file.";
+Secrets have no flag: set DATABASE_URL, VIEW_DATABASE_URL and KAFKA_PROPERTIES as variables, or NAME_FILE to a file.";
 
 impl Serve {
-    /// Reads the secrets, and adds what is wrong.
-    pub fn check(&mut self, environment: Environment<'_>, mistakes: &mut Vec<String>) {
-        self.http.check(mistakes);
-        self.orders.check(mistakes);
-        self.database.read_secrets(environment, mistakes);
-        self.kafka.read_secrets(environment, mistakes);
-    }
-
-    /// ServedStep until told to stop.
+    /// Serves until SIGTERM or Ctrl-C.
     ///
     /// # Errors
-    /// What cannot be opened.
+    /// If the settings are invalid or a component fails to start.
     pub async fn run(self) -> Result<Exit, Failure> {
-        let metrics = set_up(&self.logs, &self.http)?;
+        let settings = self.flags.read()?;
+        let metrics = init_telemetry(&settings.logs, &settings.http)?;
+
+        let ServeSettings {
+            http,
+            database,
+            kafka,
+            orders,
+            engine,
+            logs: _,
+        } = settings;
         let app = App::build(Config {
-            http: self.http,
-            orders: self.orders,
-            engine: self.engine,
-            place: Place::Serve {
-                database: self.database,
-                kafka: self.kafka,
-            },
+            http,
+            orders,
+            engine,
+            place: Place::Serve { database, kafka },
             metrics: Some(metrics),
             port_taken: PortTaken::Fail,
-        });
-        let app = app.map_err(not_built)?;
+        })?;
+
         tracing::info!("listening on {}", app.url());
-        until_asked(app).await
+        run_until_signal(app).await
     }
 }
 
-/// Bring the database up to date, and end
+/// Migrate the database and exit
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, after_help = EXIT_CODES, before_help = "Examples:
   DATABASE_URL=postgres://saga@db/saga orchestrator migrate")]
 pub struct MigrateCommand {
     #[command(flatten)]
-    database: config::Database,
-    #[command(flatten)]
-    logs: config::Logs,
+    flags: Flags<MigrateSettings>,
 }
 
 impl MigrateCommand {
-    /// Reads the secrets, and adds what is wrong.
-    pub fn check(&mut self, environment: Environment<'_>, mistakes: &mut Vec<String>) {
-        self.database.read_secrets(environment, mistakes);
-    }
-
-    /// Migrates.
+    /// Migrates the database.
     ///
     /// # Errors
-    /// A database that does not answer (6) or refuses (1).
+    /// If the settings are invalid, the database is unavailable (6), or a migration fails (1).
     pub async fn run(self) -> Result<Exit, Failure> {
-        telemetry::log(&self.logs, "info").map_err(|error| Failure::failed("migrate", error))?;
-        let url = self
-            .database
-            .url
-            .as_ref()
-            .map(|url| url.expose())
-            .unwrap_or_default();
-        let db = Postgres::connect(url, 1)
-            .await
-            .map_err(|error| of_database(&error))?;
-        let missing = db
-            .missing_migrations()
-            .await
-            .map_err(|error| of_database(&error))?;
-        db.migrate().await.map_err(|error| of_database(&error))?;
+        let settings = self.flags.read()?;
+        telemetry::init_logging(&settings.logs, "info")?;
+
+        let db = Postgres::connect(settings.database_url.expose(), 1).await?;
+        let missing = db.missing_migrations().await?;
+        db.migrate().await?;
+
         match missing.as_slice() {
             [] => eprintln!("orchestrator: the database was up to date"),
             missing => eprintln!("orchestrator: migrated: {}", missing.join(", ")),
@@ -183,63 +154,75 @@ impl MigrateCommand {
     }
 }
 
-fn of_database(error: &DbError) -> Failure {
-    let exit = if matches!(error, DbError::Unavailable(_)) {
-        Exit::Unavailable
-    } else {
-        Exit::Failed
-    };
-    Failure::new(exit, error.to_string())
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        let exit = match error {
+            DbError::Unavailable(_) => Exit::Unavailable,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, error.to_string())
+    }
 }
 
-fn set_up(logs: &config::Logs, http: &config::Http) -> Result<PrometheusHandle, Failure> {
-    let told = |error: telemetry::TelemetryError| Failure::new(Exit::Failed, error.to_string());
-    telemetry::log(logs, "info").map_err(told)?;
+impl From<TelemetryError> for Failure {
+    fn from(error: TelemetryError) -> Self {
+        Self::new(Exit::Failed, error.to_string())
+    }
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        Self::new(Exit::Failed, error.to_string())
+    }
+}
+
+fn init_telemetry(logs: &LogConfig, http: &HttpConfig) -> Result<PrometheusHandle, Failure> {
+    telemetry::init_logging(logs, "info")?;
     if let Some(warning) = http.warning() {
         tracing::warn!("{warning}");
     }
-    telemetry::count().map_err(told)
+    Ok(telemetry::init_metrics()?)
 }
 
-async fn until_asked(app: App) -> Result<Exit, Failure> {
-    let stop = CancellationToken::new();
-    let asked = stop.clone();
+async fn run_until_signal(app: App) -> Result<Exit, Failure> {
+    let shutdown = CancellationToken::new();
+
+    let trigger = shutdown.clone();
     tokio::spawn(async move {
-        asked_to_stop().await;
-        asked.cancel();
-        asked_to_stop().await;
-        eprintln!("orchestrator: told twice; ending at once");
+        stop_signal().await;
+        trigger.cancel();
+
+        // A second signal means that the graceful shutdown takes too long for the operator.
+        stop_signal().await;
+        eprintln!("orchestrator: second signal, exiting without a graceful shutdown");
         std::process::exit(130);
     });
-    app.run_until(stop).await.map_err(not_built)?;
+
+    app.run_until(shutdown).await?;
     Ok(Exit::Ok)
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-pub(super) async fn asked_to_stop() {
+/// Waits for SIGTERM or Ctrl-C.
+pub(super) async fn stop_signal() {
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
     ) else {
-        tracing::error!("signals cannot be listened to; end this process by force");
+        tracing::error!("failed to listen for signals; this process must be killed");
         return std::future::pending().await;
     };
+
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
 }
 
-/// A server that did not come up.
-pub(super) fn not_built(error: AppError) -> Failure {
-    Failure::new(Exit::Failed, error.to_string())
-}
-
-/// A server that ended before it was told to.
-pub(super) fn ended_early(ended: Result<Result<(), AppError>, JoinError>) -> Failure {
-    match ended {
-        Ok(Err(error)) => not_built(error),
-        Ok(Ok(())) => Failure::new(Exit::Failed, "the server ended by itself"),
-        Err(error) => Failure::failed("the server ended by itself", error),
+/// The failure of a server that ended although it was not asked to.
+pub(super) fn ended_early(result: Result<Result<(), AppError>, JoinError>) -> Failure {
+    match result {
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(())) => Failure::new(Exit::Failed, "the server ended unexpectedly"),
+        Err(error) => Failure::failed("the server ended unexpectedly", error),
     }
 }

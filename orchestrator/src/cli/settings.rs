@@ -1,32 +1,38 @@
 //! `orchestrator settings`: the table of all settings.
 
+use super::client::SERVER;
 use super::exit::{Exit, Failure};
 use super::output::{lines, print};
-use super::paint::Paint;
-use super::table::table;
-use crate::config::{self, Row};
-use clap::{Args, CommandFactory};
+use crate::config::{BenchSettings, EmbeddedSettings, MigrateSettings, ServeSettings};
+use clap::{Args, ValueEnum};
+use saga_settings::{SettingsGroup, SettingsTable};
 use serde::Serialize;
 
-/// Print all settings, as a table for people, for a README (-o markdown) or as JSON
+/// Commands that talk to a server.
+const CLIENT_COMMANDS: [&str; 12] = [
+    "bench", "cancel", "complete", "fail", "history", "list", "pause", "resolve", "resume",
+    "retry", "show", "start",
+];
+
+/// Print all settings as a table, as Markdown or as JSON
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, before_help = "Examples:
   orchestrator settings
   orchestrator settings -o markdown")]
 pub struct Settings {
-    /// How to print them
+    /// Format of the output
     #[arg(
         short = 'o',
         long = "output",
         value_name = "table|markdown|json|jsonl|id",
         default_value = "table"
     )]
-    form: SettingsForm,
+    format: SettingsFormat,
 }
 
-/// A form of the table.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum SettingsForm {
+/// A format of the table.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SettingsFormat {
     Table,
     Markdown,
     Json,
@@ -35,23 +41,25 @@ enum SettingsForm {
 }
 
 impl Settings {
-    /// Prints them.
+    /// Prints the table.
     ///
     /// # Errors
     /// If stdout cannot be written.
     pub fn run(self) -> Result<Exit, Failure> {
-        let rows = config::rows(&super::Cli::command());
-        print(&match self.form {
-            SettingsForm::Table => columns(&rows),
-            SettingsForm::Markdown => markdown(&rows),
-            SettingsForm::Json => json(&rows)? + "\n",
-            SettingsForm::Jsonl => lines(
-                rows.iter()
+        let table = settings_table();
+        print(&match self.format {
+            SettingsFormat::Table => table.text(),
+            SettingsFormat::Markdown => table.markdown(),
+            SettingsFormat::Json => json(&table)? + "\n",
+            SettingsFormat::Jsonl => {
+                let rows = table
+                    .rows()
+                    .iter()
                     .map(json)
-                    .collect::<Result<Vec<_>, _>>()?
-                    .into_iter(),
-            ),
-            SettingsForm::Id => lines(rows.iter().map(|row| row.variable.clone())),
+                    .collect::<Result<Vec<_>, _>>()?;
+                lines(rows.into_iter())
+            }
+            SettingsFormat::Id => lines(table.rows().iter().map(|row| row.variable.clone())),
         })?;
         Ok(Exit::Ok)
     }
@@ -59,67 +67,60 @@ impl Settings {
 
 fn json<T: Serialize>(value: &T) -> Result<String, Failure> {
     serde_json::to_string(value)
-        .map_err(|error| Failure::failed("the settings have no JSON form", error))
+        .map_err(|error| Failure::failed("failed to serialise the settings", error))
 }
 
-fn columns(rows: &[Row]) -> String {
-    let row = |row: &Row| {
-        let Row {
-            variable,
-            flag,
-            value,
-            default,
-            meaning,
-            ..
-        } = row.clone();
-        [
-            variable,
-            flag.unwrap_or_default(),
-            value,
-            default.unwrap_or_default(),
-            meaning,
-        ]
-        .map(Into::into)
-        .to_vec()
-    };
-    table(
-        &["VARIABLE", "FLAG", "VALUE", "DEFAULT", "MEANING"],
-        rows.iter().map(row).collect(),
-        Paint::plain(),
-    )
+/// The settings of all commands.
+fn settings_table() -> SettingsTable {
+    let mut commands = vec![
+        ("(none)", EmbeddedSettings::settings()),
+        ("bench", BenchSettings::settings()),
+        ("demo", EmbeddedSettings::settings()),
+        ("migrate", MigrateSettings::settings()),
+        ("serve", ServeSettings::settings()),
+    ];
+    commands.extend(CLIENT_COMMANDS.map(|command| (command, vec![SERVER])));
+    SettingsTable::new(&commands)
 }
 
-/// The table of all settings as it stands in the README.
+/// The table of all settings as Markdown, for the documentation.
 pub fn settings_markdown() -> String {
-    markdown(&config::rows(&super::Cli::command()))
+    settings_table().markdown()
 }
 
-fn markdown(rows: &[Row]) -> String {
-    let code = |text: &str| {
-        if text.is_empty() {
-            String::new()
-        } else {
-            format!("`{}`", text.replace('|', "\\|"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use std::collections::BTreeSet;
+
+    /// The variables that the command line reads, with the commands that read them.
+    fn variables_of_commands() -> BTreeSet<(String, String)> {
+        let program = crate::cli::Cli::command();
+        let subcommands = program
+            .get_subcommands()
+            .map(|command| (command.get_name(), command));
+        let mut variables = BTreeSet::new();
+        for (name, command) in std::iter::once(("(none)", &program)).chain(subcommands) {
+            let arguments = command.get_arguments();
+            let read = arguments.filter_map(|argument| argument.get_env()?.to_str());
+            variables.extend(read.map(|variable| (variable.to_owned(), name.to_owned())));
         }
-    };
-    let row = |row: &Row| {
-        let (flag, default) = (
-            row.flag.as_deref().unwrap_or_default(),
-            row.default.as_deref().unwrap_or_default(),
-        );
-        let meaning = row.meaning.replace('|', "\\|");
-        format!(
-            "| {} | {} | {} | {} | {meaning} |",
-            code(&row.variable),
-            code(flag),
-            code(&row.value),
-            code(default)
-        )
-    };
-    let head = [
-        "| variable | flag | value | default | meaning |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    .map(str::to_owned);
-    lines(head.into_iter().chain(rows.iter().map(row)))
+        variables
+    }
+
+    #[test]
+    fn table_has_the_settings_of_every_command() {
+        let table = settings_table();
+        let listed = table
+            .rows()
+            .iter()
+            .filter(|row| row.flag.is_some())
+            .flat_map(|row| {
+                row.commands
+                    .iter()
+                    .map(|command| (row.variable.clone(), command.clone()))
+            });
+        assert_eq!(listed.collect::<BTreeSet<_>>(), variables_of_commands());
+    }
 }

@@ -45,7 +45,7 @@ pub struct Start {
 
     /// Wait for its end; at most that long, if a duration is given (exit 6 then)
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1000d",
-          value_parser = crate::config::duration)]
+          value_parser = saga_settings::parse::duration)]
     wait: Option<Duration>,
 
     #[command(flatten)]
@@ -92,7 +92,7 @@ async fn start(client: &Client, body: &Value, idempotency_key: &str) -> Result<S
             .await
         {
             Err(failure) if failure.exit == Exit::Unavailable && tries < TRIES => {
-                eprintln!("orchestrator: {}; trying again", failure.words);
+                eprintln!("orchestrator: {}; trying again", failure.message);
                 tokio::time::sleep(Duration::from_millis(300) * tries).await;
             }
             answer => return answer,

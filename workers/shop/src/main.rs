@@ -1,26 +1,27 @@
-//! The command `workers`.
+//! The program `workers`.
 
 use clap::Parser;
 use std::process::ExitCode;
-use workers::cli::{Cli, run};
+use workers::cli::{Cli, init_logging, run};
 
-/// For what is in C as well.
+/// Also for the C libraries, librdkafka and SQLite.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    workers::cli::init_log();
+    init_logging();
     let cli = Cli::parse();
-    // One thread: a worker waits for its database and its bus, and scales by members. A second one would mostly be
+
+    // One thread: a worker waits for its database and its bus, and scales by members. A second thread would mostly be
     // woken to find nothing to do.
-    match tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
-        .build()
-    {
+        .build();
+    match runtime {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(error) => {
-            eprintln!("no threads to run on: {error}");
+            eprintln!("error: failed to start the async runtime: {error}");
             ExitCode::FAILURE
         }
     }

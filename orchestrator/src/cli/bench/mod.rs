@@ -11,13 +11,15 @@ use super::client::{Client, Remote};
 use super::embedded::Child;
 use super::exit::{Exit, Failure};
 use super::output::{Form, print};
-use crate::config::{self, Environment, Secret};
+use crate::cli::flags::Flags;
+use crate::config::BenchSettings;
 use crate::db;
 use clap::Args;
 use connection::Request;
 use load::{Counted, Load, Pace};
 use processes::Watched;
 use report::{BatchSize, LatencyMs, Report, rounded};
+use saga_settings::{Secret, parse};
 use scrape::Commits;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,11 +59,11 @@ pub struct Bench {
     rate: Option<u64>,
 
     /// How long to measure
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = config::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse::duration)]
     duration: Duration,
 
     /// How long to run before, uncounted
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = config::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse::duration)]
     warm_up: Duration,
 
     /// A process to measure, with all its descendants; may be repeated
@@ -72,7 +74,10 @@ pub struct Bench {
     #[arg(long)]
     embedded: bool,
 
-    /// DATABASE_URL, if it is set: PostgreSQL's flushes are counted too.
+    #[command(flatten)]
+    settings: Flags<BenchSettings>,
+
+    /// If it is set, the WAL flushes of PostgreSQL are counted too.
     #[arg(skip)]
     database: Option<Secret>,
 
@@ -89,20 +94,18 @@ struct Sample {
 }
 
 impl Bench {
-    /// Reads what may be set.
-    pub fn check(&mut self, environment: Environment<'_>, mistakes: &mut Vec<String>) {
-        match Secret::read("DATABASE_URL", environment) {
-            Ok(secret) => self.database = secret.filter(|_| !self.embedded),
-            Err(mistake) => mistakes.push(mistake),
-        }
-    }
-
     /// Measures.
     ///
     /// # Errors
     /// If there is no server, or nothing was completed.
     pub async fn run(mut self) -> Result<Exit, Failure> {
         self.room()?;
+        // An embedded server does not use the database.
+        self.database = self
+            .settings
+            .read()?
+            .database_url
+            .filter(|_| !self.embedded);
         let child = if self.embedded {
             Some(Child::start().await?)
         } else {

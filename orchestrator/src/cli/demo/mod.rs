@@ -6,13 +6,14 @@ mod story;
 
 use super::client::Client;
 use super::exit::{Exit, Failure};
+use super::flags::Flags;
 use super::output::{print, span};
 use super::paint::{Colour, Paint};
-use super::serve::Embedded;
+use super::serve::embedded_config;
 use super::table::table;
 use super::view::{self, EntryView, Page};
 use crate::app::{App, PortTaken};
-use crate::config::{Auto, Environment};
+use crate::config::{EmbeddedSettings, StorageConfig};
 use crate::telemetry;
 use clap::Args;
 use person::{Kitchen, PERSON_MOST};
@@ -23,6 +24,7 @@ use story::Story;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use workers::handlers::Auto;
 
 /// How long kitchen and courier take here: long enough to be cancelled in the midst of it.
 const AUTO: Duration = Duration::from_millis(700);
@@ -49,7 +51,7 @@ pub struct Demo {
     no_color: bool,
 
     #[command(flatten)]
-    embedded: Embedded,
+    flags: Flags<EmbeddedSettings>,
 }
 
 /// How an order ended.
@@ -77,24 +79,18 @@ struct OrderSaga {
 }
 
 impl Demo {
-    /// Adds what is wrong with the settings.
-    pub fn check(&self, environment: Environment<'_>, mistakes: &mut Vec<String>) {
-        self.embedded.check(environment, mistakes);
-    }
-
     /// Tells it.
     ///
     /// # Errors
     /// If the server does not come up, or an order ended otherwise than it should.
-    pub async fn run(mut self) -> Result<Exit, Failure> {
-        telemetry::log(&self.embedded.logs, "warn")
-            .map_err(|error| Failure::failed("demo", error))?;
+    pub async fn run(self) -> Result<Exit, Failure> {
+        let mut settings = self.flags.read()?;
+        telemetry::init_logging(&settings.logs, "warn")?;
         let paint = Paint::for_stdout(self.no_color);
-        let folder = self.folder()?;
-        let person = *self.embedded.workers.auto.get_or_insert(Auto::After(AUTO)) == Auto::Off;
-        let mut config = self.embedded.config(telemetry::count().ok());
-        config.port_taken = PortTaken::TakeAnother;
-        let app = App::build(config).map_err(super::serve::not_built)?;
+        let folder = temporary_directory(&mut settings.storage)?;
+        let person = *settings.workers.auto.get_or_insert(Auto::After(AUTO)) == Auto::Off;
+        let metrics = telemetry::init_metrics().ok();
+        let app = App::build(embedded_config(settings, metrics, PortTaken::TakeAnother))?;
         let url = app.url();
         let stop = CancellationToken::new();
         let mut running = tokio::spawn(app.run_until(stop.clone()));
@@ -104,7 +100,7 @@ impl Demo {
         };
         if self.stay && told.is_ok() {
             print(&format!("\nStill serving on {url} until Ctrl-C.\n"))?;
-            super::serve::asked_to_stop().await;
+            super::serve::stop_signal().await;
         }
         stop.cancel();
         if tokio::time::timeout(SERVER_MOST, running).await.is_err() {
@@ -113,17 +109,17 @@ impl Demo {
         drop(folder);
         told
     }
+}
 
-    /// A folder of its own, unless one was named.
-    fn folder(&mut self) -> Result<Option<TempDir>, Failure> {
-        if self.embedded.data.data_dir.is_some() {
-            return Ok(None);
-        }
-        let folder = tempfile::tempdir()
-            .map_err(|error| Failure::failed("no temporary folder can be made", error))?;
-        self.embedded.data.data_dir = Some(folder.path().to_owned());
-        Ok(Some(folder))
+/// Uses a temporary directory unless one is given.
+fn temporary_directory(storage: &mut StorageConfig) -> Result<Option<TempDir>, Failure> {
+    if storage.data_dir.is_some() {
+        return Ok(None);
     }
+    let directory = tempfile::tempdir()
+        .map_err(|error| Failure::failed("failed to create a temporary directory", error))?;
+    storage.data_dir = Some(directory.path().to_owned());
+    Ok(Some(directory))
 }
 
 async fn tell(url: &str, person: bool, paint: Paint) -> Result<Exit, Failure> {

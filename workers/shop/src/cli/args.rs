@@ -1,19 +1,26 @@
-//! What can be said on the command line.
+//! The commands of the program `workers`.
 
-use super::settings::{DatabaseArgs, RunArgs};
-use super::{books, gateway, run as run_workers};
+use super::flags::Flags;
+use super::settings::{
+    GatewaySettings, MigrateSettings, ReconcileSettings, RunConfig, settings_table,
+};
+use super::{gateway, reconcile, run as run_workers};
 use clap::{Parser, Subcommand};
+use saga_settings::ConfigErrors;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
-/// Workers of a saga orchestrator: they do its steps, and remember what they did.
+/// Exit code of an invalid command line or setting.
+const USAGE: u8 = 2;
+
+/// Stateless workers of the saga orchestrator: they execute and compensate the steps of its workflows
 #[derive(Debug, Parser)]
 #[command(
     name = "workers",
     version,
-    after_help = "Exit codes: 0 ok, 1 failed, 2 usage. RUST_LOG sets the log."
+    after_help = "Exit codes: 0 ok, 1 failed, 2 usage. RUST_LOG sets the level of the log."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -22,69 +29,108 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run workers, several in one process if you like: `workers run order pay store deliver`
-    Run(RunArgs),
-    /// Run a payment gateway to try against
-    Gateway {
-        /// Where it listens
-        #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8090")]
-        listen: std::net::SocketAddr,
-        /// A folder for its books; without it they are in memory
-        #[arg(long, value_name = "DIR")]
-        data: Option<PathBuf>,
-    },
-    /// Make the tables of workers
-    Migrate {
-        /// Which: order, pay, store, deliver
+    /// Run one or more workers in this process, as in `workers run order pay store deliver`
+    Run {
+        /// The workers: order, pay, store, deliver
         #[arg(required = true)]
         names: Vec<String>,
         #[command(flatten)]
-        database: DatabaseArgs,
+        flags: Flags<RunConfig>,
     },
-    /// The books of the workers and of the payment gateway
-    Books {
-        #[command(subcommand)]
-        command: Books,
+    /// Run the simulated payment gateway
+    Gateway {
+        #[command(flatten)]
+        flags: Flags<GatewaySettings>,
+        /// Directory of its charges; in memory if not given
+        #[arg(long, value_name = "DIRECTORY")]
+        data: Option<PathBuf>,
+    },
+    /// Create or migrate the tables of workers
+    Migrate {
+        /// The workers: order, pay, store, deliver
+        #[arg(required = true)]
+        names: Vec<String>,
+        #[command(flatten)]
+        flags: Flags<MigrateSettings>,
+    },
+    /// Compare all ledgers with their effects, saga by saga, while nothing is in flight
+    Reconcile {
+        #[command(flatten)]
+        flags: Flags<ReconcileSettings>,
+    },
+    /// Print all settings
+    Settings {
+        /// Print them as Markdown
+        #[arg(long)]
+        markdown: bool,
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum Books {
-    /// Compare all ledgers with the effects, saga by saga; to be asked when nothing is in flight
-    Check(books::CheckArgs),
-}
-
-/// Log lines go to stderr, sentences first; RUST_LOG says how many.
-pub fn init_log() {
+/// Sends log lines to stderr, filtered by RUST_LOG.
+pub fn init_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         tracing_subscriber::EnvFilter::new("info,rdkafka=warn,librdkafka=warn,sqlx=warn")
     });
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt()
+    let use_color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+
+    tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    log.with_target(false).with_ansi(colour).init();
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(use_color)
+        .init();
 }
 
-/// Does what was asked.
+/// Runs the command.
 pub async fn run(cli: Cli) -> ExitCode {
     let shutdown = shutdown_on_signals();
-    match cli.command {
-        Command::Run(args) => run_workers::run(args, shutdown).await,
-        Command::Gateway { listen, data } => gateway::run(listen, data, shutdown).await,
-        Command::Migrate { names, database } => {
-            run_workers::migrate(&names, &database, shutdown).await
+
+    let result = match cli.command {
+        Command::Run { names, flags } => match run_workers::read_settings(&names, &flags) {
+            Ok(settings) => Ok(run_workers::run(settings, shutdown).await),
+            Err(errors) => Err(errors),
+        },
+        Command::Gateway { flags, data } => match flags.read() {
+            Ok(settings) => Ok(gateway::run(settings.listen, data, shutdown).await),
+            Err(errors) => Err(errors),
+        },
+        Command::Migrate { names, flags } => match flags.read() {
+            Ok(settings) => Ok(run_workers::migrate(&names, &settings.ledgers, shutdown).await),
+            Err(errors) => Err(errors),
+        },
+        Command::Reconcile { flags } => match flags.read() {
+            Ok(settings) => Ok(reconcile::run(&settings).await),
+            Err(errors) => Err(errors),
+        },
+        Command::Settings { markdown } => {
+            let table = settings_table();
+            print!(
+                "{}",
+                if markdown {
+                    table.markdown()
+                } else {
+                    table.text()
+                }
+            );
+            Ok(ExitCode::SUCCESS)
         }
-        Command::Books {
-            command: Books::Check(args),
-        } => books::check(&args).await,
-    }
+    };
+    result.unwrap_or_else(|errors| usage(&errors))
 }
 
-/// SIGTERM and ctrl-c begin the shutdown.
+/// Reports all errors of the settings.
+fn usage(errors: &ConfigErrors) -> ExitCode {
+    for error in errors.iter() {
+        eprintln!("error: {error}");
+    }
+    ExitCode::from(USAGE)
+}
+
+/// A token that SIGTERM or Ctrl-C cancels.
 fn shutdown_on_signals() -> CancellationToken {
     let shutdown = CancellationToken::new();
-    let begin = shutdown.clone();
+    let trigger = shutdown.clone();
+
     tokio::spawn(async move {
         use tokio::signal::unix::{SignalKind, signal};
         match signal(SignalKind::terminate()) {
@@ -93,12 +139,13 @@ fn shutdown_on_signals() -> CancellationToken {
                 _ = tokio::signal::ctrl_c() => {}
             },
             Err(error) => {
-                tracing::warn!("SIGTERM will not be heard: {error}");
+                tracing::warn!(%error, "failed to listen for SIGTERM");
                 let _ = tokio::signal::ctrl_c().await;
             }
         }
-        tracing::info!("asked to stop: finishing what is in hand");
-        begin.cancel();
+
+        tracing::info!("shutting down, commands in flight will be completed");
+        trigger.cancel();
     });
     shutdown
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
-/// ServedStep until the shutdown.
+/// Serves the simulated payment gateway until the shutdown.
 pub async fn run(
     listen: SocketAddr,
     data: Option<PathBuf>,
@@ -28,17 +28,19 @@ async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let gateway = match data {
-        Some(dir) => {
-            std::fs::create_dir_all(&dir)?;
-            Gateway::open(&dir.join("gateway.jsonl"))?
+        Some(directory) => {
+            std::fs::create_dir_all(&directory)?;
+            Gateway::open(&directory.join("gateway.jsonl"))?
         }
         None => Gateway::in_memory(),
     };
+
     let listener = tokio::net::TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;
-    tracing::info!("the payment gateway to try against listens on http://{address}");
+    tracing::info!("simulated payment gateway listening on http://{address}");
     if !address.ip().is_loopback() {
-        tracing::warn!("{address} is not loopback: whoever reaches it can charge and refund");
+        tracing::warn!("{address} is not loopback: everybody who reaches it can charge and refund");
     }
+
     gateway.serve(listener, shutdown).await
 }

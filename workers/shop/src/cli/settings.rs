@@ -1,321 +1,313 @@
-//! The settings: environment variables and flags, checked as a whole, all mistakes told at once.
+//! The settings of the commands.
 
-use crate::handlers::{Auto, HandlerSettings, PaymentMode, built_in};
-use clap::{ArgAction, Args};
-use saga_worker::bus::kafka::{KafkaSettings, parse_properties};
+use crate::handlers::{Auto, PaymentMode};
+use saga_settings::{InvalidValue, Setting, SettingsGroup, SettingsReader, SettingsTable, parse};
+use saga_worker::bus::kafka::KafkaSettings;
 use saga_worker::ledger::{LedgerTarget, MigrationMode};
-use saga_worker::runtime::{WorkerSettings, WorkerSpec};
+use saga_worker::runtime::WorkerSettings;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-/// Where the ledgers are. DATABASE_URL (or the file that DATABASE_URL_FILE names) may hold a password, so it is no
-/// flag.
-#[derive(Clone, Debug, Args)]
-pub struct DatabaseArgs {
-    /// Folder of the SQLite files, where DATABASE_URL is not set
-    #[arg(long, env = "DATA_DIR", default_value = "./data")]
-    data_dir: PathBuf,
-}
+const DATABASE_URL: Setting = Setting::secret(
+    "DATABASE_URL",
+    "postgres://USER:PASSWORD@HOST/DATABASE",
+    "Database of the ledgers; SQLite files in DATA_DIR if not set",
+);
 
-/// The settings of `workers run`.
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// Which: order, pay, store, deliver
-    #[arg(required = true)]
-    names: Vec<String>,
-    #[command(flatten)]
-    database: DatabaseArgs,
-    /// Kafka's brokers: host:port,…
-    #[arg(long, env = "KAFKA_BROKERS", default_value = "")]
-    kafka_brokers: String,
-    /// In front of every topic and consumer group
-    #[arg(long, env = "TOPIC_PREFIX", default_value = "")]
-    topic_prefix: String,
-    /// Partitions of topics that are made
-    #[arg(long, env = "TOPIC_PARTITIONS", default_value = "12")]
-    topic_partitions: String,
-    /// Commands in hand at the most, for each worker
-    #[arg(long, env = "CONCURRENCY", default_value = "1000")]
-    concurrency: String,
-    /// When store and deliver answer: a duration, or off for when a person does
-    #[arg(long, env = "AUTO", default_value = "0s")]
-    auto: String,
-    /// The payment gateway's address, or inside
-    #[arg(long, env = "PAYMENT_GATEWAY_URL")]
-    payment_gateway_url: Option<String>,
-    /// How long a ledger remembers a saga after its deadline
-    #[arg(long, env = "LEDGER_LIFE", default_value = "90d")]
-    ledger_life: String,
-    /// on: make the tables at the start; off: wait until somebody else has
-    #[arg(long, env = "MIGRATE", default_value = "on")]
-    migrate: String,
-    /// Where /livez and /readyz are served; nowhere if not set
-    #[arg(long, env = "HEALTH_LISTEN", action = ArgAction::Set)]
-    health_listen: Option<String>,
-}
+const DATA_DIR: Setting = Setting::new(
+    "DATA_DIR",
+    "data-dir",
+    "DIRECTORY",
+    "Directory of the SQLite files if DATABASE_URL is not set",
+)
+.with_default("./data");
 
-/// What `workers run` runs with.
-#[derive(Debug)]
-pub struct RunSettings {
-    /// The workers.
-    pub specs: Vec<WorkerSpec>,
-    /// Where their ledgers are.
+/// Where the ledgers are.
+#[derive(Clone, Debug)]
+pub struct LedgerSettings {
     pub target: LedgerTarget,
-    /// Where their commands come from.
-    pub kafka: KafkaSettings,
-    /// How they run.
-    pub settings: WorkerSettings,
-    /// Where health is served.
-    pub health: Option<std::net::SocketAddr>,
 }
 
-/// Gathers mistakes.
-#[derive(Debug, Default)]
-pub struct Mistakes(Vec<String>);
-
-impl Mistakes {
-    fn take<T, E: std::fmt::Display>(&mut self, name: &str, value: Result<T, E>) -> Option<T> {
-        value
-            .map_err(|error| {
-                self.0.push(if name.is_empty() {
-                    error.to_string()
-                } else {
-                    format!("{name}: {error}")
-                })
-            })
-            .ok()
+impl SettingsGroup for LedgerSettings {
+    fn settings() -> Vec<Setting> {
+        vec![DATABASE_URL, DATA_DIR]
     }
 
-    /// Tells all of them.
-    pub fn tell(&self) {
-        for mistake in &self.0 {
-            eprintln!("error: {mistake}");
-        }
-    }
-}
+    fn read(reader: &mut SettingsReader<'_>) -> Self {
+        let url = reader.secret(&DATABASE_URL, parse::postgres_url);
+        let dir = reader.value(&DATA_DIR, |text| Ok(PathBuf::from(text)));
 
-impl DatabaseArgs {
-    /// Where the ledgers are.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn target(&self) -> Result<LedgerTarget, Mistakes> {
-        let mut mistakes = Mistakes::default();
-        let target = mistakes.take("", self.read());
-        target.ok_or(mistakes)
-    }
-
-    fn read(&self) -> Result<LedgerTarget, String> {
-        match secret("DATABASE_URL")? {
-            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                Ok(LedgerTarget::Postgres { url })
-            }
-            Some(_) => Err("DATABASE_URL: it must begin with postgres://".to_owned()),
-            None => Ok(LedgerTarget::Sqlite {
-                dir: self.data_dir.clone(),
-            }),
-        }
-    }
-}
-
-/// A setting with a secret in it: the variable, or the file that its twin `NAME_FILE` names.
-fn secret(name: &str) -> Result<Option<String>, String> {
-    let twin = format!("{name}_FILE");
-    match (std::env::var(name).ok(), std::env::var(&twin).ok()) {
-        (Some(_), Some(_)) => Err(format!(
-            "{name} and {twin} are both set: which of them is meant?"
-        )),
-        (Some(value), None) => Ok(Some(value)),
-        (None, Some(path)) => match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim_end().to_owned())),
-            Err(error) => Err(format!("{twin}: {path} cannot be read: {error}")),
-        },
-        (None, None) => Ok(None),
-    }
-}
-
-impl RunArgs {
-    /// Checks all of them.
-    ///
-    /// # Errors
-    /// All that is wrong.
-    pub fn check(&self) -> Result<RunSettings, Mistakes> {
-        let mut mistakes = Mistakes::default();
-        let target = mistakes.take("", self.database.read());
-        let kafka = self.kafka(&mut mistakes);
-        let settings = self.settings(&mut mistakes);
-        let specs = self.specs(&mut mistakes);
-        let health = self
-            .health_listen
-            .as_deref()
-            .filter(|text| !text.is_empty())
-            .map(str::parse);
-        let health = mistakes.take("HEALTH_LISTEN", health.transpose());
-        match (target, kafka, settings, specs, health) {
-            (Some(target), Some(kafka), Some(settings), Some(specs), Some(health))
-                if mistakes.0.is_empty() =>
-            {
-                Ok(RunSettings {
-                    specs,
-                    target,
-                    kafka,
-                    settings,
-                    health,
-                })
-            }
-            _ => Err(mistakes),
-        }
-    }
-
-    fn kafka(&self, mistakes: &mut Mistakes) -> Option<KafkaSettings> {
-        if self.kafka_brokers.trim().is_empty() {
-            mistakes
-                .0
-                .push("KAFKA_BROKERS: it must name Kafka's brokers: host:port,…".to_owned());
-        }
-        let partitions = match self.topic_partitions.parse::<i32>() {
-            Ok(partitions @ 1..=10_000) => Ok(partitions),
-            _ => Err(format!(
-                "{:?} is not a number from 1 to 10000",
-                self.topic_partitions
-            )),
-        };
-        let partitions = mistakes.take("TOPIC_PARTITIONS", partitions);
-        let properties =
-            secret("KAFKA_PROPERTIES").and_then(|text| parse_properties(&text.unwrap_or_default()));
-        let properties = mistakes.take("KAFKA_PROPERTIES", properties);
-        let (topic_prefix, of) = (
-            self.topic_prefix.clone(),
-            KafkaSettings::new(&self.kafka_brokers),
-        );
-        Some(KafkaSettings {
-            topic_prefix,
-            partitions: partitions?,
-            properties: properties?,
-            ..of
-        })
-    }
-
-    fn settings(&self, mistakes: &mut Mistakes) -> Option<WorkerSettings> {
-        let concurrency = mistakes.take("CONCURRENCY", self.concurrency.parse::<usize>());
-        let life = mistakes
-            .take::<Duration, _>("LEDGER_LIFE", humantime::parse_duration(&self.ledger_life));
-        let migrations = mistakes.take(
-            "MIGRATE",
-            match self.migrate.as_str() {
-                "on" => Ok(MigrationMode::Run),
-                "off" => Ok(MigrationMode::Await),
-                other => Err(format!("{other:?} is neither on nor off")),
+        Self {
+            target: match url {
+                Some(url) => LedgerTarget::Postgres {
+                    url: url.expose().to_owned(),
+                },
+                None => LedgerTarget::Sqlite { dir },
             },
-        );
-        // What could not be read is taken as its default, so that the limits of the others are checked all the same.
-        let default = WorkerSettings::default();
-        let settings = WorkerSettings {
-            concurrency: concurrency.unwrap_or(default.concurrency),
-            ledger_life: life.unwrap_or(default.ledger_life),
-            migrations: migrations.unwrap_or(default.migrations),
-        };
-        match settings.check() {
-            Ok(()) => Some(settings),
-            Err(wrong) => {
-                mistakes.0.extend(wrong.iter().map(ToString::to_string));
-                None
-            }
         }
-    }
-
-    fn specs(&self, mistakes: &mut Mistakes) -> Option<Vec<WorkerSpec>> {
-        let auto = mistakes.take("AUTO", self.auto.parse::<Auto>());
-        let payment = match self.payment_gateway_url.as_deref() {
-            None | Some("") => None,
-            Some("inside") => Some(PaymentMode::Inside),
-            Some(url) => Some(PaymentMode::Gateway(url.to_owned())),
-        };
-        let handlers = HandlerSettings {
-            auto: auto.unwrap_or_default(),
-            payment,
-        };
-        let mut specs: Vec<WorkerSpec> = Vec::new();
-        for name in &self.names {
-            match built_in(name, &handlers) {
-                Ok(_) if specs.iter().any(|spec| spec.name == *name) => {
-                    mistakes.0.push(format!("worker {name} is named twice"));
-                }
-                Ok(spec) => specs.push(spec),
-                Err(error) => mistakes.0.push(error.to_string()),
-            }
-        }
-        Some(specs)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
+const KAFKA_BROKERS: Setting = Setting::new(
+    "KAFKA_BROKERS",
+    "kafka-brokers",
+    "HOST:PORT,…",
+    "Bootstrap brokers of Kafka, separated by commas; required",
+);
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: RunArgs,
+const KAFKA_PROPERTIES: Setting = Setting::secret(
+    "KAFKA_PROPERTIES",
+    "k=v,…",
+    "Properties of librdkafka, such as SASL and TLS; `\\,` is a comma within a value",
+);
+
+const TOPIC_PREFIX: Setting = Setting::new(
+    "TOPIC_PREFIX",
+    "topic-prefix",
+    "TEXT",
+    "Prefix of all topics and consumer groups, for installations that share a Kafka",
+)
+.with_default("");
+
+const TOPIC_PARTITIONS: Setting = Setting::new(
+    "TOPIC_PARTITIONS",
+    "topic-partitions",
+    "NUMBER",
+    "Partitions of a topic that is created; the limit of the members that share a worker's commands",
+)
+.with_default("12");
+
+fn read_kafka(reader: &mut SettingsReader<'_>) -> KafkaSettings {
+    let brokers = reader.required(&KAFKA_BROKERS, parse::brokers);
+    let properties = reader.secret(&KAFKA_PROPERTIES, |text| parse::properties(text).map(drop));
+    let topic_prefix = reader.value(&TOPIC_PREFIX, parse::topic_prefix);
+    let partitions = reader.value(&TOPIC_PARTITIONS, parse::number::<1, 10_000>);
+
+    // The properties were checked when the secret was read.
+    let properties = properties
+        .and_then(|properties| parse::properties(properties.expose()).ok())
+        .unwrap_or_default();
+    KafkaSettings {
+        properties,
+        topic_prefix,
+        partitions: i32::try_from(partitions).expect("within the limits of the setting"),
+        ..KafkaSettings::new(&brokers)
+    }
+}
+
+const CONCURRENCY: Setting = Setting::new(
+    "CONCURRENCY",
+    "concurrency",
+    "NUMBER",
+    "Limit of the commands in flight in one worker",
+)
+.with_default("1000");
+
+const LEDGER_LIFE: Setting = Setting::new(
+    "LEDGER_LIFE",
+    "ledger-life",
+    "DURATION",
+    "How long a ledger keeps a row after the deadline of its saga",
+)
+.with_default("90d");
+
+const MIGRATE: Setting = Setting::new(
+    "MIGRATE",
+    "migrate",
+    "on|off",
+    "Whether a worker creates its tables at start, or waits unready until they exist",
+)
+.with_default("on");
+
+const AUTO: Setting = Setting::new(
+    "AUTO",
+    "auto",
+    "DURATION|off",
+    "Delay after which store and deliver complete by themselves, or off to complete them by hand",
+)
+.with_default("0s");
+
+const PAYMENT_GATEWAY_URL: Setting = Setting::new(
+    "PAYMENT_GATEWAY_URL",
+    "payment-gateway-url",
+    "URL|inside",
+    "The payment gateway, or inside to approve every payment in the worker; required by pay",
+);
+
+const HEALTH_LISTEN: Setting = Setting::new(
+    "HEALTH_LISTEN",
+    "health-listen",
+    "ADDRESS:PORT",
+    "Address and port of /livez and /readyz; not served if not set",
+);
+
+/// What `workers run` reads.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    pub target: LedgerTarget,
+    pub kafka: KafkaSettings,
+    pub runtime: WorkerSettings,
+    pub auto: Auto,
+    pub payment: Option<PaymentMode>,
+    pub health_listen: Option<SocketAddr>,
+}
+
+impl SettingsGroup for RunConfig {
+    fn settings() -> Vec<Setting> {
+        let mut settings = LedgerSettings::settings();
+        settings.extend([
+            KAFKA_BROKERS,
+            KAFKA_PROPERTIES,
+            TOPIC_PREFIX,
+            TOPIC_PARTITIONS,
+            CONCURRENCY,
+            LEDGER_LIFE,
+            MIGRATE,
+            AUTO,
+            PAYMENT_GATEWAY_URL,
+            HEALTH_LISTEN,
+        ]);
+        settings
     }
 
-    fn mistakes(line: &[&str]) -> Vec<String> {
-        let args = Line::try_parse_from(std::iter::once(&"run").chain(line))
-            .expect("flags are texts")
-            .args;
-        args.check()
-            .map_or_else(|mistakes| mistakes.0, |_| Vec::new())
-    }
-
-    #[test]
-    fn all_mistakes_are_told_at_once() {
-        let line = [
-            "order",
-            "cook",
-            "order",
-            "--kafka-brokers=",
-            "--topic-partitions=0",
-            "--concurrency=0",
-            "--auto=soon",
-            "--ledger-life=3d",
-            "--migrate=maybe",
-            "--health-listen=here",
-        ];
-        let told = mistakes(&line).join("\n");
-        for name in [
-            "KAFKA_BROKERS",
-            "TOPIC_PARTITIONS",
-            "CONCURRENCY",
-            "AUTO",
-            "LEDGER_LIFE",
-            "MIGRATE",
-            "HEALTH_LISTEN",
-        ] {
-            assert!(told.contains(name), "{name} is not told: {told}");
+    fn read(reader: &mut SettingsReader<'_>) -> Self {
+        Self {
+            target: LedgerSettings::read(reader).target,
+            kafka: read_kafka(reader),
+            runtime: read_runtime(reader),
+            auto: reader.value(&AUTO, auto),
+            payment: reader.optional(&PAYMENT_GATEWAY_URL, payment),
+            health_listen: reader.optional(&HEALTH_LISTEN, parse::address),
         }
-        assert!(
-            told.contains("no worker \"cook\"") && told.contains("order is named twice"),
-            "{told}"
-        );
+    }
+}
+
+fn read_runtime(reader: &mut SettingsReader<'_>) -> WorkerSettings {
+    let settings = WorkerSettings {
+        concurrency: reader.value(&CONCURRENCY, parse::number::<0, { u32::MAX as u64 }>),
+        ledger_life: reader.value(&LEDGER_LIFE, parse::duration),
+        migrations: match reader.value(&MIGRATE, parse::on_off) {
+            true => MigrationMode::Run,
+            false => MigrationMode::Await,
+        },
+    };
+
+    // The SDK knows its own limits.
+    for error in settings.check().err().into_iter().flatten() {
+        reader.not_allowed(error.to_string());
+    }
+    settings
+}
+
+fn auto(text: &str) -> Result<Auto, InvalidValue> {
+    text.parse()
+        .map_err(|_| InvalidValue::expected("a duration such as 0s or 2s, or off"))
+}
+
+fn payment(text: &str) -> Result<PaymentMode, InvalidValue> {
+    if text == "inside" {
+        return Ok(PaymentMode::Inside);
+    }
+    parse::base_url(text)
+        .map(PaymentMode::Gateway)
+        .map_err(|_| InvalidValue::expected("a URL such as http://127.0.0.1:8090, or inside"))
+}
+
+/// What `workers migrate` reads.
+#[derive(Clone, Debug)]
+pub struct MigrateSettings {
+    pub ledgers: LedgerTarget,
+}
+
+impl SettingsGroup for MigrateSettings {
+    fn settings() -> Vec<Setting> {
+        LedgerSettings::settings()
     }
 
-    #[test]
-    fn pay_needs_to_know_whom_to_ask() {
-        let line = ["pay", "--kafka-brokers=k:9092"];
-        assert!(
-            mistakes(&[&line[..], &["--payment-gateway-url="]].concat())[0]
-                .contains("PAYMENT_GATEWAY_URL")
-        );
-        assert!(
-            mistakes(&[&line[..], &["--payment-gateway-url=ftp://x"]].concat())[0]
-                .contains("no address")
-        );
-        for good in [
-            "--payment-gateway-url=inside",
-            "--payment-gateway-url=http://127.0.0.1:8090",
-        ] {
-            assert_eq!(mistakes(&[&line[..], &[good]].concat()), [""; 0]);
+    fn read(reader: &mut SettingsReader<'_>) -> Self {
+        Self {
+            ledgers: LedgerSettings::read(reader).target,
         }
     }
+}
+
+const RECONCILED_GATEWAY: Setting = Setting::new(
+    "PAYMENT_GATEWAY_URL",
+    "gateway",
+    "URL",
+    "The payment gateway, to compare its charges too",
+);
+
+const SERVER: Setting = Setting::new(
+    "SAGA_SERVER",
+    "server",
+    "URL",
+    "The orchestrator, to leave out sagas that have not ended",
+);
+
+/// What `workers reconcile` reads.
+#[derive(Clone, Debug)]
+pub struct ReconcileSettings {
+    pub target: LedgerTarget,
+    pub gateway: Option<String>,
+    pub server: Option<String>,
+}
+
+impl SettingsGroup for ReconcileSettings {
+    fn settings() -> Vec<Setting> {
+        [LedgerSettings::settings(), vec![RECONCILED_GATEWAY, SERVER]].concat()
+    }
+
+    fn read(reader: &mut SettingsReader<'_>) -> Self {
+        Self {
+            target: LedgerSettings::read(reader).target,
+            // Payments that are approved in the worker have no charges to compare.
+            gateway: match reader.optional(&RECONCILED_GATEWAY, payment) {
+                Some(PaymentMode::Gateway(url)) => Some(url),
+                Some(PaymentMode::Inside) | None => None,
+            },
+            server: reader.optional(&SERVER, parse::base_url),
+        }
+    }
+}
+
+const GATEWAY_LISTEN: Setting = Setting::new(
+    "LISTEN",
+    "listen",
+    "ADDRESS:PORT",
+    "Address and port of the payment gateway",
+)
+.with_default("127.0.0.1:8090");
+
+/// What `workers gateway` reads.
+#[derive(Clone, Debug)]
+pub struct GatewaySettings {
+    pub listen: SocketAddr,
+}
+
+impl SettingsGroup for GatewaySettings {
+    fn settings() -> Vec<Setting> {
+        vec![GATEWAY_LISTEN]
+    }
+
+    fn read(reader: &mut SettingsReader<'_>) -> Self {
+        Self {
+            listen: reader.value(&GATEWAY_LISTEN, parse::address),
+        }
+    }
+}
+
+/// The settings of all commands.
+pub fn settings_table() -> SettingsTable {
+    SettingsTable::new(&[
+        ("run", RunConfig::settings()),
+        ("gateway", GatewaySettings::settings()),
+        ("migrate", MigrateSettings::settings()),
+        ("reconcile", ReconcileSettings::settings()),
+    ])
+}
+
+/// The table of all settings as Markdown, for the documentation.
+pub fn settings_markdown() -> String {
+    settings_table().markdown()
 }
