@@ -25,7 +25,7 @@ pub struct CheckFiles {
     max_time: Duration,
 
     /// How many states of a file are explored
-    #[arg(long, value_name = "N", default_value_t = Bound::STATES as u64,
+    #[arg(long, value_name = "N", default_value_t = Bound::MAX_STATES as u64,
           value_parser = clap::value_parser!(u64).range(1..))]
     max_states: u64,
 }
@@ -119,13 +119,13 @@ mod tests {
         let source = "workflow: boat\nversion: 1\nsteps:\n  - name: row\n";
         let definition = Definition::parse("boat.yaml", source).unwrap();
         let report = explore(&definition, &Bound::of(&definition), &mut || true);
-        let story = vec![
+        let trace = vec![
             "the saga begins".to_owned(),
             "the deadline comes".to_owned(),
         ];
         let violation = Some(Counterexample {
-            broken: "row: I8: its effect happened twice".to_owned(),
-            story,
+            property: "row: I8: its effect happened twice".to_owned(),
+            trace,
         });
         let text = told(
             &Report {

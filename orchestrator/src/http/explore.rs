@@ -72,8 +72,8 @@ impl VerdictView {
             counterexample: report
                 .violation
                 .map(|violation| {
-                    std::iter::once(violation.broken)
-                        .chain(violation.story)
+                    std::iter::once(violation.property)
+                        .chain(violation.trace)
                         .collect()
                 })
                 .unwrap_or_default(),

@@ -1,45 +1,47 @@
-//! A row of a worker's ledger in short, and what only the world knows of its step. In full it is an
-//! [`LedgerEntry`](saga_protocol::ledger::Entry), and what becomes of it the rules of [`saga_protocol::ledger`] say.
+//! The abstract row of a worker's ledger, and the actual effects of its step, which the worker
+//! cannot see.
+//!
+//! A row concretizes to a [`LedgerEntry`]; the rules of [`saga_protocol::ledger`] decide its
+//! transitions.
 
-use super::state::{NO_WORDS, NOW};
-use saga_protocol::Payload;
-use saga_protocol::ledger::{LedgerEntry, LedgerState as Known, RecordedReply as Kept, RowChange};
+use super::state::{EMPTY_FAILURE, NOW};
+use saga_protocol::ledger::{LedgerEntry, LedgerState, RecordedReply, RowChange};
 use saga_protocol::message::{self, CommandInput, Reply, ReplyOutcome};
-use saga_protocol::{Action, Failure};
+use saga_protocol::{Action, Failure, Payload};
 use uuid::Uuid;
 
-/// What a worker knows of one step, and, from `standing` on, what is true.
+/// A worker's record of one step and, from `effects` on, what actually happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Row {
-    pub state: State,
-    /// The attempt that `state` speaks of.
+pub(super) struct AbstractRow {
+    pub state: RowState,
+    /// The attempt that `state` results from.
     pub attempt: u8,
-    /// The attempt of the compensation that `undo_answer` answers.
+    /// The attempt of the compensation that `compensation_reply` answers.
     pub compensation_attempt: u8,
-    pub undo_answer: Option<Answer>,
-    /// A compensation has been here, whatever became of it: attempts are folded, this is not.
-    pub asked_back: bool,
-    /// How often the effect stands in the world.
-    pub standing: u8,
-    /// How often it was undone.
+    pub compensation_reply: Option<ReplyKind>,
+    /// A compensation was received, whatever its result. Attempts are merged, this is not.
+    pub compensation_received: bool,
+    /// How many times the effect is in place.
+    pub effects: u8,
+    /// How many times it was undone.
     pub undone: u8,
-    /// An effect was undone that did not stand.
-    pub undone_for_nothing: bool,
-    /// The call that undid it had this row's key, and the row has not heard of it.
-    pub undo_landed: bool,
+    /// An effect was undone that was not in place.
+    pub undone_without_effect: bool,
+    /// The call that undid the effect used this row's key, and the row has no record of it.
+    pub undo_unrecorded: bool,
 }
 
-/// Where a row is: its state, and of its answer what makes a difference.
+/// The state of a row, with what matters of its recorded reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum State {
+pub(super) enum RowState {
     #[default]
     New,
-    /// A call was about to be made, and nobody knows what became of it; it may still land.
+    /// A call was announced and its result is unknown; it may still take effect.
     Intended,
-    /// Taken on, not finished.
+    /// Accepted, not finished.
     Accepted,
     Done,
-    /// Done, with an output that its schema does not allow.
+    /// Done, with an output that violates its schema.
     SchemaViolation,
     Failed {
         retryable: bool,
@@ -48,28 +50,28 @@ pub(super) enum State {
     Compensated,
 }
 
-/// What a worker says.
+/// A reply without its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Answer {
+pub(super) enum ReplyKind {
     Completed,
     /// Completed, with nothing to undo.
     Empty,
     Accepted,
     Deferred,
     Failed,
-    FailedForGood,
-    /// Completed, with an output that its schema does not allow.
+    FailedPermanently,
+    /// Completed, with an output that violates its schema.
     SchemaViolation,
 }
 
-impl Answer {
+impl ReplyKind {
     pub const ALL: [Self; 7] = [
         Self::Completed,
         Self::Empty,
         Self::Accepted,
         Self::Deferred,
         Self::Failed,
-        Self::FailedForGood,
+        Self::FailedPermanently,
         Self::SchemaViolation,
     ];
 
@@ -77,15 +79,14 @@ impl Answer {
         if retryable {
             Self::Failed
         } else {
-            Self::FailedForGood
+            Self::FailedPermanently
         }
     }
 
-    /// What a reply says.
     pub fn of(reply: &Reply) -> Self {
         match reply.outcome {
             ReplyOutcome::Deferred => Self::Deferred,
-            _ => Self::of_kept(&Kept {
+            _ => Self::of_recorded(&RecordedReply {
                 outcome: reply.outcome,
                 output: reply.output.clone(),
                 empty: reply.empty,
@@ -94,51 +95,53 @@ impl Answer {
         }
     }
 
-    fn of_kept(kept: &Kept) -> Self {
-        match kept.outcome {
-            ReplyOutcome::Completed if kept.empty => Self::Empty,
-            ReplyOutcome::Completed if kept.output == Some(unfit()) => Self::SchemaViolation,
+    fn of_recorded(reply: &RecordedReply) -> Self {
+        match reply.outcome {
+            ReplyOutcome::Completed if reply.empty => Self::Empty,
+            ReplyOutcome::Completed if reply.output == Some(invalid_output()) => {
+                Self::SchemaViolation
+            }
             ReplyOutcome::Completed => Self::Completed,
             ReplyOutcome::Accepted => Self::Accepted,
             ReplyOutcome::Deferred => Self::Deferred,
             ReplyOutcome::Failed => {
-                Self::failed(kept.error.as_ref().is_none_or(|error| error.retryable))
+                Self::failed(reply.error.as_ref().is_none_or(|error| error.retryable))
             }
         }
     }
 
-    fn kept(self) -> Kept {
+    fn recorded(self) -> RecordedReply {
         match self {
-            Self::Completed => Kept::completed(fit()),
-            Self::SchemaViolation => Kept::completed(unfit()),
-            Self::Empty => Kept::empty(),
-            Self::Accepted => Kept::accepted(fit()),
-            Self::Deferred | Self::Failed => Kept::failed(failure(true)),
-            Self::FailedForGood => Kept::failed(failure(false)),
+            Self::Completed => RecordedReply::completed(valid_output()),
+            Self::SchemaViolation => RecordedReply::completed(invalid_output()),
+            Self::Empty => RecordedReply::empty(),
+            Self::Accepted => RecordedReply::accepted(valid_output()),
+            Self::Deferred | Self::Failed => RecordedReply::failed(failure(true)),
+            Self::FailedPermanently => RecordedReply::failed(failure(false)),
         }
     }
 }
 
-/// An output that each schema allows that is explored,
-pub(super) fn fit() -> Payload {
+/// An output that every explored schema allows.
+pub(super) fn valid_output() -> Payload {
     Payload::empty()
 }
 
-/// and one that none does.
-pub(super) fn unfit() -> Payload {
+/// An output that no explored schema allows.
+pub(super) fn invalid_output() -> Payload {
     Payload::null()
 }
 
 pub(super) fn failure(retryable: bool) -> Failure {
     Failure {
         retryable,
-        ..NO_WORDS
+        ..EMPTY_FAILURE
     }
 }
 
-/// A command on its way.
+/// A command in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Command {
+pub(super) struct CommandInFlight {
     pub action: Action,
     pub attempt: u8,
     /// With `Compensate`.
@@ -146,138 +149,135 @@ pub(super) struct Command {
     pub revoke_only: bool,
 }
 
-/// Attempts are folded, down to none at all: in full, where none means that nobody has asked, they are so many more.
-const FOLDED: u32 = 1;
+/// Merged attempts go down to 0, which in a ledger entry means that no command was received. A
+/// concrete attempt is therefore greater by this much.
+const ATTEMPT_OFFSET: u32 = 1;
 
-impl Command {
-    pub fn full(self) -> message::Command {
-        let Self {
-            action,
-            attempt,
-            happened,
-            revoke_only,
-        } = self;
+/// The abstraction of an attempt.
+pub(super) fn abstract_attempt(attempt: u32) -> u8 {
+    u8::try_from(attempt.saturating_sub(ATTEMPT_OFFSET)).unwrap_or(u8::MAX)
+}
+
+impl CommandInFlight {
+    /// The concrete command.
+    pub fn concretize(self) -> message::Command {
         message::Command {
             saga_id: Uuid::nil(),
             workflow: String::new(),
             version: 1,
             key: String::new(),
             step: String::new(),
-            action,
-            attempt: u32::from(attempt) + FOLDED,
+            action: self.action,
+            attempt: u32::from(self.attempt) + ATTEMPT_OFFSET,
             revision: 1,
             decided_at: NOW,
             deadline: NOW,
-            happened: (action == Action::Compensate).then_some(happened),
-            revoke_only,
+            happened: (self.action == Action::Compensate).then_some(self.happened),
+            revoke_only: self.revoke_only,
             input: CommandInput::default(),
         }
     }
 }
 
-impl Row {
-    /// As a step stands that was completed by hand. Its ledger may say otherwise, and what stands then is for the
-    /// operator who did it; the exploration takes it for done.
+impl AbstractRow {
+    /// The row of a step that an operator completed. The actual ledger may differ, and its effects
+    /// are the operator's responsibility; the exploration treats the step as done.
     pub const DONE: Self = Self {
-        state: State::Done,
+        state: RowState::Done,
         attempt: 1,
         compensation_attempt: 0,
-        undo_answer: None,
-        asked_back: false,
-        standing: 1,
+        compensation_reply: None,
+        compensation_received: false,
+        effects: 1,
         undone: 0,
-        undone_for_nothing: false,
-        undo_landed: false,
+        undone_without_effect: false,
+        undo_unrecorded: false,
     };
 
-    /// The lowest number that the attempt of such a row can have: what it took on was some attempt.
-    pub fn least_attempt(&self) -> u8 {
+    /// The lowest attempt that such a row can have: an accepted or completed action belongs to some
+    /// attempt.
+    pub fn min_attempt(&self) -> u8 {
         u8::from(matches!(
             self.state,
-            State::Accepted | State::Done | State::SchemaViolation
+            RowState::Accepted | RowState::Done | RowState::SchemaViolation
         ))
     }
 
-    /// The row is gone; what is true stays true.
+    /// The row is deleted; the effects stay.
     pub fn lost(&self) -> Self {
-        let Self {
-            standing,
-            undone,
-            undone_for_nothing,
-            ..
-        } = *self;
         Self {
-            standing,
-            undone,
-            undone_for_nothing,
+            effects: self.effects,
+            undone: self.undone,
+            undone_without_effect: self.undone_without_effect,
             ..Self::default()
         }
     }
 
-    /// In full.
-    pub fn entry(&self) -> LedgerEntry {
-        let mut entry = LedgerEntry::new(Uuid::nil(), "", NOW);
+    /// The concrete ledger entry.
+    pub fn concretize(&self) -> LedgerEntry {
         let (state, reply) = match self.state {
-            State::New => (Known::New, None),
-            State::Intended => (Known::Intended, None),
-            State::Accepted => (Known::Done, Some(Answer::Accepted)),
-            State::Done => (Known::Done, Some(Answer::Completed)),
-            State::SchemaViolation => (Known::Done, Some(Answer::SchemaViolation)),
-            State::Failed { retryable } => (Known::Failed, Some(Answer::failed(retryable))),
-            State::Revoked => (Known::Revoked, None),
-            State::Compensated => (Known::Compensated, None),
+            RowState::New => (LedgerState::New, None),
+            RowState::Intended => (LedgerState::Intended, None),
+            RowState::Accepted => (LedgerState::Done, Some(ReplyKind::Accepted)),
+            RowState::Done => (LedgerState::Done, Some(ReplyKind::Completed)),
+            RowState::SchemaViolation => (LedgerState::Done, Some(ReplyKind::SchemaViolation)),
+            RowState::Failed { retryable } => {
+                (LedgerState::Failed, Some(ReplyKind::failed(retryable)))
+            }
+            RowState::Revoked => (LedgerState::Revoked, None),
+            RowState::Compensated => (LedgerState::Compensated, None),
         };
-        let attempt = |confirming: bool, attempt: u8| {
-            if confirming {
-                u32::from(attempt) + FOLDED
+        let attempt = |received: bool, attempt: u8| {
+            if received {
+                u32::from(attempt) + ATTEMPT_OFFSET
             } else {
                 0
             }
         };
+        let compensation_received = self.compensation_received || self.compensation_attempt > 0;
+
+        let mut entry = LedgerEntry::new(Uuid::nil(), "", NOW);
         entry.state = state;
-        entry.attempt = attempt(state != Known::New, self.attempt);
-        entry.reply = reply.map(Answer::kept);
-        entry.compensation_attempt = attempt(
-            self.asked_back || self.compensation_attempt > 0,
-            self.compensation_attempt,
-        );
-        entry.compensation_reply = self.undo_answer.map(Answer::kept);
+        entry.attempt = attempt(state != LedgerState::New, self.attempt);
+        entry.reply = reply.map(ReplyKind::recorded);
+        entry.compensation_attempt = attempt(compensation_received, self.compensation_attempt);
+        entry.compensation_reply = self.compensation_reply.map(ReplyKind::recorded);
         entry
     }
 
-    /// In short again; what is true stays true. A row that a command was put off in was never there.
-    pub fn become_of(&self, entry: &LedgerEntry) -> Self {
+    /// The abstraction of `entry`, with the effects of this row.
+    pub fn with_entry(&self, entry: &LedgerEntry) -> Self {
+        // A deferred command leaves no row.
         if entry.change() == RowChange::Delete {
             return self.lost();
         }
-        let answer = entry.reply.as_ref().map(Answer::of_kept);
-        let state = match (entry.state, answer) {
-            (Known::New, _) => State::New,
-            (Known::Intended, _) => State::Intended,
-            (Known::Done, Some(Answer::Accepted)) => State::Accepted,
-            (Known::Done, Some(Answer::SchemaViolation)) => State::SchemaViolation,
-            (Known::Done, _) => State::Done,
-            (Known::Failed, answer) => State::Failed {
-                retryable: answer == Some(Answer::Failed),
+
+        let reply = entry.reply.as_ref().map(ReplyKind::of_recorded);
+        let state = match (entry.state, reply) {
+            (LedgerState::New, _) => RowState::New,
+            (LedgerState::Intended, _) => RowState::Intended,
+            (LedgerState::Done, Some(ReplyKind::Accepted)) => RowState::Accepted,
+            (LedgerState::Done, Some(ReplyKind::SchemaViolation)) => RowState::SchemaViolation,
+            (LedgerState::Done, _) => RowState::Done,
+            (LedgerState::Failed, reply) => RowState::Failed {
+                retryable: reply == Some(ReplyKind::Failed),
             },
-            (Known::Revoked, _) => State::Revoked,
-            (Known::Compensated, _) => State::Compensated,
+            (LedgerState::Revoked, _) => RowState::Revoked,
+            (LedgerState::Compensated, _) => RowState::Compensated,
         };
+        let keeps_key = entry.state == LedgerState::Done && entry.compensation_key_generation == 0;
+
         Self {
             state,
-            attempt: folded(entry.attempt),
-            compensation_attempt: folded(entry.compensation_attempt),
-            undo_answer: entry.compensation_reply.as_ref().map(Answer::of_kept),
-            asked_back: entry.compensation_attempt > 0,
-            undo_landed: self.undo_landed
-                && entry.state == Known::Done
-                && entry.compensation_key_generation == 0,
+            attempt: abstract_attempt(entry.attempt),
+            compensation_attempt: abstract_attempt(entry.compensation_attempt),
+            compensation_reply: entry
+                .compensation_reply
+                .as_ref()
+                .map(ReplyKind::of_recorded),
+            compensation_received: entry.compensation_attempt > 0,
+            undo_unrecorded: self.undo_unrecorded && keeps_key,
             ..*self
         }
     }
-}
-
-/// An attempt as the exploration counts it.
-pub(super) fn folded(attempt: u32) -> u8 {
-    u8::try_from(attempt.saturating_sub(FOLDED)).unwrap_or(u8::MAX)
 }

@@ -1,41 +1,52 @@
-//! Explores every run of a definition within a stated bound: the real [`apply`](saga_core::transition::apply) on one side,
-//! the real rules of the workers' ledgers ([`saga_protocol::ledger`], A1 to A4) on the other, and between them a bus that does
-//! what buses do.
+//! Model checker: explores every run of a workflow definition within a stated bound.
 //!
-//! What is explored, at every moment and in every order: each answer that a worker can give, each of them and each
-//! command lost, late, repeated or out of order; workers that die amid a call outside their database, or hear of it
-//! late, or lose their ledger ([`Bound::lost_ledgers`]); outputs that their schema does not allow; time-outs and
-//! retries, one by one and all at once; the deadline; a cancel; a pause; what operators do by hand; both values of each
-//! condition, and one that cannot be evaluated. A crash of the orchestrator adds no run to these: what it repeats and
-//! delays, the bus repeats and delays as well.
+//! The saga's side is the real [`apply`](saga_core::transition::apply). The workers' side is the
+//! real rules of the ledger ([`saga_protocol::ledger`], A1 to A4). Between them is a model of the
+//! bus.
 //!
-//! Time is left out: whatever can come due may come due at any moment. So are revisions and payloads. Attempts are
-//! counted up to [`Bound::attempts`] and folded from there.
+//! Explored at every moment and in every order:
 //!
-//! Two reductions keep it small. Steps that are interchangeable (the same needs, the same that need them, the same
-//! rules) are told apart only by where they are. And a worker's move is made only when it matters, just before its
-//! answer is heard: until then it commutes with all else. In a short chain of steps, where there is nothing to save,
-//! workers move and answers travel on their own ([`Bound::messages`]); a test compares the two.
+//! - each reply that a worker can send; each reply and each command lost, late, repeated or out of
+//!   order;
+//! - workers that crash during a call outside their database, learn its result late, or lose their
+//!   ledger ([`Bound::lost_ledgers`]);
+//! - outputs that violate their schema;
+//! - time-outs and retries, one by one and all at once; the deadline; a cancel; a pause; every
+//!   operator action;
+//! - each condition true, false, or failing to evaluate.
+//!
+//! A crash of the orchestrator adds no run: what it repeats and delays, the bus repeats and delays
+//! as well.
+//!
+//! The model has no clock: whatever can fall due may fall due at any moment. It has no revisions
+//! and no payloads either. Attempts are counted up to [`Bound::attempts`] and merged from there on.
+//!
+//! Two reductions limit the number of states. Interchangeable steps (same needs, same dependents,
+//! same rules) are distinguished by their position alone. And a worker acts only when it matters,
+//! immediately before its reply is received, because until then its action commutes with everything
+//! else. In a short chain of steps, where this saves nothing, workers act and replies travel
+//! independently ([`MessageMode`]); a test compares the two.
 
+mod abstraction;
 mod bound;
+mod event;
 mod explore;
-mod fold;
-mod hash;
 mod ledger;
-mod loss;
+mod ledger_loss;
 mod model;
+mod moves;
 mod node;
-mod oracle;
-mod reach;
-mod sagas;
+mod properties;
+mod reachability;
+mod report;
 mod state;
-mod steps;
-mod story;
+mod successors;
+mod symmetry;
 #[cfg(test)]
 mod tests;
-mod twins;
-mod word;
+mod trace;
 mod worker;
 
-pub use bound::{Bound, Counterexample, Did, Messages, Report, Taken};
+pub use bound::{Bound, MessageMode};
 pub use explore::explore;
+pub use report::{Counterexample, ObservedOutcome, ObservedTransition, Report};

@@ -1,301 +1,301 @@
-//! The definition as it is explored, and the real `apply` on sagas in short.
+//! The explored form of a definition, and the real `apply` on abstract sagas.
 
 use super::bound::Bound;
-use super::state::{DEADLINE, Due, NOW, Short};
-use super::word::Word;
+use super::event::{Event, Expiry};
+use super::state::{AbstractSaga, DEADLINE, NOW};
 use saga_core::definition::{Condition, Definition, Schema};
 use saga_core::invariants::{check_invariants, check_transition};
 use saga_core::saga::{Saga, Status, StepStatus};
 use saga_core::transition::input::Start;
 use saga_core::transition::{
-    self, Decision, Input, Rejection, SagaContext, Transition, apply, start,
+    Decision, IgnoredReason, Input, Rejection, SagaContext, Transition, apply, start,
 };
-use saga_protocol::Action;
-use saga_protocol::Payload;
+use saga_protocol::{Action, Payload};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use uuid::Uuid;
 
-/// What each condition that was asked has said.
-pub(super) type Said = Vec<(usize, ConditionResult)>;
+/// The result of each condition that a transition evaluated, by the index of its step.
+pub(super) type ConditionResults = Vec<(usize, ConditionResult)>;
 
-/// What a condition can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConditionResult {
     True,
     False,
-    /// It cannot be evaluated.
-    Fails,
+    /// The evaluation fails.
+    Error,
 }
 
-/// What came of a word.
+/// The result of an event.
 #[derive(Clone, Debug)]
-pub(super) enum Came {
-    Transition(Rc<Change>),
-    Ignored(transition::IgnoredReason),
-    Refused { too_late: bool },
+pub(super) enum EventResult {
+    Applied(Rc<AbstractTransition>),
+    Ignored(IgnoredReason),
+    Rejected { cancel_too_late: bool },
 }
 
-/// A saga in full, with more or less of it due.
-pub(super) struct Moments<'a> {
-    model: &'a Model,
-    short: Short,
-    /// Nothing is due.
-    pub full: Saga,
-    steps: Saga,
-}
-
-impl Moments<'_> {
-    /// When that word comes.
-    pub fn of(&self, word: Word) -> Cow<'_, Saga> {
-        match word.due() {
-            Due::Nothing => Cow::Borrowed(&self.full),
-            Due::Steps => Cow::Borrowed(&self.steps),
-            due @ (Due::Step(_) | Due::Reminder(_) | Due::Deadline | Due::Everything) => {
-                Cow::Owned(self.model.saga(&self.short, due))
-            }
-        }
-    }
-}
-
-impl Came {
-    pub fn moved(self) -> Option<Rc<Change>> {
+impl EventResult {
+    pub fn into_transition(self) -> Option<Rc<AbstractTransition>> {
         match self {
-            Self::Transition(change) => Some(change),
-            Self::Ignored(_) | Self::Refused { .. } => None,
+            Self::Applied(transition) => Some(transition),
+            Self::Ignored(_) | Self::Rejected { .. } => None,
         }
     }
 }
 
-/// A saga that has moved.
+/// A transition of an abstract saga.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
-    pub saga: Short,
+pub(super) struct AbstractTransition {
+    pub saga: AbstractSaga,
     pub status: Status,
-    pub said: Said,
-    pub sent: Vec<Sent>,
-    /// The rules that the move breaks.
-    pub broken: Option<String>,
+    pub conditions: ConditionResults,
+    pub commands: Vec<SentCommand>,
+    /// The invariants that the transition violates.
+    pub violation: Option<String>,
 }
 
-/// A command that a move sends.
+/// A command that a transition sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sent {
+pub(super) struct SentCommand {
     pub step: usize,
     pub action: Action,
     pub attempt: u8,
 }
 
-/// The definition as it is explored.
-pub(super) struct Model {
-    pub definition: Definition,
-    /// A saga to write others over.
-    saga: Saga,
-    /// Some move asked more conditions than are explored together.
-    cut: Cell<bool>,
+/// The concrete forms of one abstract saga, which differ in what has expired.
+pub(super) struct ConcreteSagas<'a> {
+    model: &'a Model,
+    state: AbstractSaga,
+    /// Nothing has expired.
+    pub unexpired: Saga,
+    /// The waits of all steps have expired: kept, because every step's `Unconsumed` event needs it.
+    all_steps_expired: Saga,
 }
 
-/// Conditions that one move asks multiply: beyond so many outcomes they are not told apart any further.
-const OUTCOMES_MOST: usize = 1000;
+impl ConcreteSagas<'_> {
+    /// The saga at the time of an event.
+    pub fn at(&self, event: Event) -> Cow<'_, Saga> {
+        match event.expiry() {
+            None => Cow::Borrowed(&self.unexpired),
+            Some(Expiry::AllSteps) => Cow::Borrowed(&self.all_steps_expired),
+            expiry => Cow::Owned(self.model.concretize(&self.state, expiry)),
+        }
+    }
+}
+
+/// The explored form of a definition.
+pub(super) struct Model {
+    pub definition: Definition,
+    /// A saga of the definition, which [`AbstractSaga::concretize`] overwrites.
+    template: Saga,
+    /// A transition evaluated more conditions than are explored together.
+    is_truncated: Cell<bool>,
+}
+
+/// The conditions that one transition evaluates multiply. Beyond this many results the remaining
+/// conditions count as true.
+const MAX_RESULTS: usize = 1000;
 
 impl Model {
-    /// Attempts are limited to the bound, deadlines and jitter set to what the exploration counts with, and each
-    /// condition replaced by one that reads what it is to say.
+    /// Limits attempts to the bound, sets deadlines to the model's own, and replaces each condition
+    /// by one that reads its result from the input.
     pub fn new(definition: &Definition, bound: &Bound) -> Self {
-        let most = u32::from(bound.attempts);
+        let max_attempts = u32::from(bound.attempts);
         let mut definition = definition.clone();
         definition.deadline = DEADLINE;
+
         for (index, step) in definition.steps.iter_mut().enumerate() {
-            step.retry.attempts = step.retry.attempts.min(most);
+            step.retry.attempts = step.retry.attempts.min(max_attempts);
             if let Some(compensation) = &mut step.compensation {
-                compensation.retry.attempts = compensation.retry.attempts.min(most);
+                compensation.retry.attempts = compensation.retry.attempts.min(max_attempts);
             }
-            // Of an output it matters only whether it fits.
+
+            // Only whether an output matches its schema matters.
             step.output_schema = step.output_schema.take().map(|_| Schema::any_object());
             if step.when.is_some() {
-                step.when = Some(
-                    Condition::compile(&format!("input.s{index}"))
-                        .expect("a field is an expression"),
-                );
+                let condition = Condition::compile(&format!("input.s{index}"));
+                step.when = Some(condition.expect("a field access is a valid expression"));
             }
         }
-        let saga = begin(&definition, &Payload::empty()).saga;
+
+        let template = begin(&definition, &Payload::empty()).saga;
         Self {
             definition,
-            saga,
-            cut: Cell::new(false),
+            template,
+            is_truncated: Cell::new(false),
         }
     }
 
-    /// Whether something was left out, since too many conditions were asked at once.
-    pub fn cut(&self) -> bool {
-        self.cut.get()
+    /// Whether results were left out because a transition evaluated too many conditions.
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated.get()
     }
 
-    /// The saga in full, where so much has come due.
-    pub fn saga(&self, short: &Short, due: Due) -> Saga {
-        short.saga(&self.saga, due)
+    /// The concrete saga, with what `expiry` says expired.
+    pub fn concretize(&self, saga: &AbstractSaga, expiry: Option<Expiry>) -> Saga {
+        saga.concretize(&self.template, expiry)
     }
 
-    /// All the ways in which a saga can begin.
-    pub fn begin(&self) -> Vec<Rc<Change>> {
-        let pending = vec![StepStatus::Pending; self.definition.steps.len()];
-        let begin = |input: &Payload| Decision::Applied(Box::new(begin(&self.definition, input)));
-        let came = self.each_condition(&pending, &begin, None);
-        came.into_iter().filter_map(Came::moved).collect()
-    }
-
-    /// The saga in full, at each moment that a word can come at.
-    pub fn moments(&self, short: &Short) -> Moments<'_> {
-        Moments {
+    /// The concrete sagas at the time of every event.
+    pub fn concrete_sagas(&self, saga: &AbstractSaga) -> ConcreteSagas<'_> {
+        ConcreteSagas {
             model: self,
-            full: self.saga(short, Due::Nothing),
-            steps: self.saga(short, Due::Steps),
-            short: short.clone(),
+            unexpired: self.concretize(saga, None),
+            all_steps_expired: self.concretize(saga, Some(Expiry::AllSteps)),
+            state: saga.clone(),
         }
     }
 
-    /// All that can come of an input: more than one thing only where conditions are asked.
-    pub fn hear(&self, saga: &Saga, input: &Input) -> Vec<Came> {
-        let before: Vec<_> = saga.steps.iter().map(|step| step.status).collect();
-        let hear = |payload: &Payload| {
-            apply(
-                SagaContext {
-                    definition: &self.definition,
-                    input: payload,
-                },
-                saga,
-                input,
-                NOW,
-            )
-        };
-        self.each_condition(&before, &hear, Some(saga))
+    /// All possible first transitions of a saga.
+    pub fn begin(&self) -> Vec<Rc<AbstractTransition>> {
+        let before = vec![StepStatus::Pending; self.definition.steps.len()];
+        let decide = |input: &Payload| Decision::Applied(Box::new(begin(&self.definition, input)));
+
+        let results = self.for_each_condition(&before, &decide, None);
+        results
+            .into_iter()
+            .filter_map(EventResult::into_transition)
+            .collect()
     }
 
-    /// Moves with each answer of each condition that the move asks.
-    fn each_condition(
+    /// All possible results of an input: more than one only if it evaluates conditions.
+    pub fn apply(&self, saga: &Saga, input: &Input) -> Vec<EventResult> {
+        let before: Vec<_> = saga.steps.iter().map(|step| step.status).collect();
+        let decide = |payload: &Payload| {
+            let context = SagaContext {
+                definition: &self.definition,
+                input: payload,
+            };
+            apply(context, saga, input, NOW)
+        };
+        self.for_each_condition(&before, &decide, Some(saga))
+    }
+
+    /// Decides once for each result of each condition that the transition evaluates.
+    ///
+    /// Which conditions those are is known only after the decision, and may depend on the results
+    /// of others. So an unassigned condition counts as true at first, and each decision that
+    /// evaluated one is repeated with every result of it.
+    fn for_each_condition(
         &self,
         before: &[StepStatus],
-        hear: &dyn Fn(&Payload) -> Decision,
-        from: Option<&Saga>,
-    ) -> Vec<Came> {
-        let mut open: Vec<Said> = vec![Vec::new()];
-        let mut came = Vec::new();
-        while let Some(said) = open.pop() {
-            let moved = match hear(&self.payload(&said)) {
-                Decision::Applied(moved) => moved,
+        decide: &dyn Fn(&Payload) -> Decision,
+        saga: Option<&Saga>,
+    ) -> Vec<EventResult> {
+        let mut open: Vec<ConditionResults> = vec![Vec::new()];
+        let mut results = Vec::new();
+
+        while let Some(assigned) = open.pop() {
+            let transition = match decide(&self.payload(&assigned)) {
+                Decision::Applied(transition) => transition,
                 Decision::Ignored(reason) => {
-                    came.push(Came::Ignored(reason));
+                    results.push(EventResult::Ignored(reason));
                     continue;
                 }
-                Decision::Rejected(refusal) => {
-                    came.push(Came::Refused {
-                        too_late: matches!(refusal, Rejection::CancelTooLate(_)),
+                Decision::Rejected(rejection) => {
+                    results.push(EventResult::Rejected {
+                        cancel_too_late: matches!(rejection, Rejection::CancelTooLate(_)),
                     });
                     continue;
                 }
             };
-            let confirming = (0..before.len()).find(|step| {
+
+            let unassigned = (0..before.len()).find(|step| {
+                let after = transition.saga.steps[*step].status;
                 self.definition.steps[*step].when.is_some()
-                    && self.was_asked(before[*step], moved.saga.steps[*step].status, from, *step)
-                    && said.iter().all(|(known, _)| known != step)
+                    && was_evaluated(before[*step], after, saga, *step)
+                    && assigned.iter().all(|(other, _)| other != step)
             });
-            let many = open.len() + came.len() >= OUTCOMES_MOST;
-            self.cut.set(self.cut.get() || many && confirming.is_some());
-            match confirming.filter(|_| !many) {
-                Some(step) => open.extend(
-                    [
-                        ConditionResult::Fails,
-                        ConditionResult::False,
-                        ConditionResult::True,
-                    ]
-                    .map(|condition| {
-                        let mut said = said.clone();
-                        said.push((step, condition));
-                        said
-                    }),
-                ),
-                None => came.push(self.came(&moved, said, from)),
+            let is_full = open.len() + results.len() >= MAX_RESULTS;
+            if is_full && unassigned.is_some() {
+                self.is_truncated.set(true);
+            }
+
+            match unassigned.filter(|_| !is_full) {
+                Some(step) => {
+                    use ConditionResult::{Error, False, True};
+                    open.extend([Error, False, True].map(|result| {
+                        let mut assigned = assigned.clone();
+                        assigned.push((step, result));
+                        assigned
+                    }));
+                }
+                None => results.push(self.applied(&transition, assigned, saga)),
             }
         }
-        came
+        results
     }
 
-    /// A condition is asked when its step leaves `pending`, or is tried again after it failed without being sent.
-    fn was_asked(
-        &self,
-        before: StepStatus,
-        after: StepStatus,
-        from: Option<&Saga>,
-        step: usize,
-    ) -> bool {
-        let unsent = |saga: &Saga| {
-            before == StepStatus::Failed
-                && !saga.is_rolling_back()
-                && !saga.steps[step].execute.is_decided()
-        };
-        let again = from.is_some_and(unsent);
-        (before == StepStatus::Pending || again) && after != StepStatus::Pending
-    }
-
-    /// What the conditions read. A field that is missing makes its condition fail; those not yet known are true.
-    fn payload(&self, said: &Said) -> Payload {
+    /// The input that conditions read. A missing field makes its condition fail; unassigned
+    /// conditions are true.
+    fn payload(&self, assigned: &ConditionResults) -> Payload {
         let mut fields = serde_json::Map::new();
-        for (step, defined) in self.definition.steps.iter().enumerate() {
-            let known = said
+        for (step, definition) in self.definition.steps.iter().enumerate() {
+            let result = assigned
                 .iter()
-                .find(|(known, _)| *known == step)
-                .map_or(ConditionResult::True, |(_, says)| *says);
-            if defined.when.is_some() && known != ConditionResult::Fails {
-                fields.insert(format!("s{step}"), (known == ConditionResult::True).into());
+                .find(|(other, _)| *other == step)
+                .map_or(ConditionResult::True, |(_, result)| *result);
+            if definition.when.is_some() && result != ConditionResult::Error {
+                fields.insert(format!("s{step}"), (result == ConditionResult::True).into());
             }
         }
         Payload::from(serde_json::Value::Object(fields))
     }
 
-    fn came(&self, moved: &Transition, said: Said, from: Option<&Saga>) -> Came {
-        let sent = moved.commands().filter_map(|command| {
-            let step = self.definition.index(&command.step)?;
-            Some(Sent {
-                step,
+    fn applied(
+        &self,
+        transition: &Transition,
+        conditions: ConditionResults,
+        before: Option<&Saga>,
+    ) -> EventResult {
+        let commands = transition.commands().filter_map(|command| {
+            Some(SentCommand {
+                step: self.definition.index(&command.step)?,
                 action: command.action,
                 attempt: u8::try_from(command.attempt).unwrap_or(u8::MAX),
             })
         });
-        let sent = sent.collect();
-        let mut broken = Vec::new();
-        if let Some(from) = from {
-            broken.extend(
-                check_transition(from, moved, &self.definition)
-                    .err()
-                    .unwrap_or_default(),
-            );
+
+        let mut violations = Vec::new();
+        if let Some(before) = before
+            && let Err(sentences) = check_transition(before, transition, &self.definition)
+        {
+            violations.extend(sentences);
         }
-        broken.extend(
-            check_invariants(&moved.saga, &self.definition)
-                .err()
-                .unwrap_or_default(),
-        );
-        let broken = (!broken.is_empty()).then(|| broken.join("; "));
-        let (saga, status) = (Short::of(&moved.saga), moved.saga.status);
-        Came::Transition(Rc::new(Change {
-            saga,
-            status,
-            said,
-            sent,
-            broken,
+        if let Err(sentences) = check_invariants(&transition.saga, &self.definition) {
+            violations.extend(sentences);
+        }
+
+        EventResult::Applied(Rc::new(AbstractTransition {
+            saga: AbstractSaga::of(&transition.saga),
+            status: transition.saga.status,
+            conditions,
+            commands: commands.collect(),
+            violation: (!violations.is_empty()).then(|| violations.join("; ")),
         }))
     }
 }
 
+/// Whether a transition evaluated the condition of a step: it does when the step leaves `pending`,
+/// or is retried after it failed without being sent.
+fn was_evaluated(before: StepStatus, after: StepStatus, saga: Option<&Saga>, step: usize) -> bool {
+    let failed_unsent = |saga: &Saga| {
+        before == StepStatus::Failed
+            && !saga.is_rolling_back()
+            && !saga.steps[step].execute.is_decided()
+    };
+    let is_retried = saga.is_some_and(failed_unsent);
+    (before == StepStatus::Pending || is_retried) && after != StepStatus::Pending
+}
+
 fn begin(definition: &Definition, input: &Payload) -> Transition {
-    let begun = Start {
+    let request = Start {
         saga_id: Uuid::nil(),
         key: String::new(),
         correlation_id: String::new(),
         input: input.clone(),
         by: String::new(),
     };
-    start(SagaContext { definition, input }, &begun, NOW)
+    start(SagaContext { definition, input }, &request, NOW)
 }

@@ -1,131 +1,126 @@
-//! One state of an exploration.
+//! A node of the explored graph.
 
-use super::ledger::{Answer, Row};
-use super::state::{Part, Short};
+use super::ledger::{AbstractRow, ReplyKind};
+use super::state::{AbstractSaga, AbstractStep};
 use saga_protocol::Action;
 use std::rc::Rc;
 
-/// The whole world at one moment.
+/// The state of the whole system.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Node {
-    pub saga: Rc<Short>,
-    pub locals: Box<[Local]>,
-    /// Its timer is not in the table, so no time-out comes. Only diagnostics lead here.
-    pub asleep: bool,
+    pub saga: Rc<AbstractSaga>,
+    /// By step.
+    pub workers: Box<[WorkerState]>,
 }
 
 impl Node {
-    /// Becomes that state, in the memory that it has.
-    pub fn take(&mut self, saga: &Short, locals: &[Local]) {
-        if self.locals.len() == locals.len() {
+    /// Overwrites this node, in the memory that it has allocated.
+    pub fn overwrite(&mut self, saga: &AbstractSaga, workers: &[WorkerState]) {
+        if self.workers.len() == workers.len() {
             Rc::make_mut(&mut self.saga).clone_from(saga);
-            self.locals.copy_from_slice(locals);
+            self.workers.copy_from_slice(workers);
         } else {
             *self = Self {
                 saga: Rc::new(saga.clone()),
-                locals: locals.into(),
-                asleep: false,
+                workers: workers.into(),
             };
         }
-        self.asleep = false;
     }
 
-    /// The same in memory of its own.
-    pub fn apart(&self) -> Self {
+    /// A copy that shares no memory with this node.
+    pub fn deep_clone(&self) -> Self {
         Self {
-            saga: Rc::new(Short::clone(&self.saga)),
-            locals: self.locals.clone(),
-            asleep: self.asleep,
+            saga: Rc::new(AbstractSaga::clone(&self.saga)),
+            workers: self.workers.clone(),
         }
     }
 
-    /// About what it takes in memory.
+    /// About the memory that it takes.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.locals.len() * (size_of::<Local>() + size_of::<Part>())
+        let per_step = size_of::<WorkerState>() + size_of::<AbstractStep>();
+        size_of::<Self>() + self.workers.len() * per_step
     }
 }
 
-/// What there is of one step beside the saga.
+/// The state of one step outside the saga.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Local {
-    pub row: Row,
-    /// Answers on their way, where each is explored by itself.
-    pub answers: Answers,
-    /// Its row was lost after all that was sent of its action had arrived: none of that arrives again.
-    pub lost: bool,
-    /// For each direction: a command is on its way that the saga knows nothing of. Only diagnostics lead here.
-    pub ghosts: [bool; 2],
+pub(super) struct WorkerState {
+    pub row: AbstractRow,
+    /// Replies in flight, with explicit messages.
+    pub replies: ReplySet,
+    /// The row was lost after every command of the action had arrived: none of them arrives again.
+    pub ledger_lost: bool,
 }
 
-impl Local {
-    /// Answers that can never count again are no longer on their way.
-    pub fn forget(&mut self, part: &Part, turned: bool) {
-        let (current_direction, count) = part.current_direction();
-        self.answers.retain(|action, attempt, answer| {
-            let over = action == Action::Execute && (turned || part.done);
-            let old = matches!(
-                answer,
-                Answer::Deferred | Answer::Failed | Answer::FailedForGood
+impl WorkerState {
+    /// Removes the replies that can never be applied any more.
+    pub fn drop_stale_replies(&mut self, step: &AbstractStep, is_rolling_back: bool) {
+        let (direction, attempts) = step.current_direction();
+        self.replies.retain(|action, attempt, kind| {
+            let is_over = action == Action::Execute && (is_rolling_back || step.has_output);
+            let needs_current_attempt = matches!(
+                kind,
+                ReplyKind::Deferred | ReplyKind::Failed | ReplyKind::FailedPermanently
             );
-            current_direction == action && !over && !(old && attempt < count.attempt)
+            direction == action
+                && !is_over
+                && !(needs_current_attempt && attempt < attempts.attempt)
         });
     }
 }
 
-/// A set of answers: a bit for each attempt and answer of each direction.
+/// A set of replies: one bit per direction, attempt and kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Answers(u128);
+pub(super) struct ReplySet(u128);
 
-/// Bits of one attempt: an answer each.
-const ATTEMPT: u32 = Answer::ALL.len() as u32;
-/// Bits of one direction: up to nine attempts.
-const DIRECTION: u32 = 9 * ATTEMPT;
+/// One more than [`Bound::attempts`](super::Bound::attempts) can be.
+pub(super) const MAX_ATTEMPTS: u8 = 7;
 
-impl Answers {
-    fn bit(action: Action, attempt: u8, answer: Answer) -> u32 {
-        let direction = if action == Action::Execute {
-            0
-        } else {
-            DIRECTION
+/// Bits of one attempt: one per kind.
+const ATTEMPT_BITS: u32 = ReplyKind::ALL.len() as u32;
+/// Bits of one direction: nine attempts fit into half of the 128 bits.
+const DIRECTION_BITS: u32 = 9 * ATTEMPT_BITS;
+const DIRECTION_MASK: u128 = (1 << DIRECTION_BITS) - 1;
+const ATTEMPT_MASK: u128 = (1 << ATTEMPT_BITS) - 1;
+
+impl ReplySet {
+    fn bit(action: Action, attempt: u8, kind: ReplyKind) -> u32 {
+        let direction = match action {
+            Action::Execute => 0,
+            Action::Compensate => DIRECTION_BITS,
         };
-        direction + u32::from(attempt - 1) * ATTEMPT + answer as u32
+        direction + u32::from(attempt - 1) * ATTEMPT_BITS + kind as u32
     }
 
-    pub fn add(&mut self, action: Action, attempt: u8, answer: Answer) {
-        self.0 |= 1 << Self::bit(action, attempt, answer);
+    pub fn insert(&mut self, action: Action, attempt: u8, kind: ReplyKind) {
+        self.0 |= 1 << Self::bit(action, attempt, kind);
     }
 
-    pub fn has(self, action: Action, attempt: u8, answer: Answer) -> bool {
-        self.0 >> Self::bit(action, attempt, answer) & 1 == 1
+    pub fn contains(self, action: Action, attempt: u8, kind: ReplyKind) -> bool {
+        self.0 >> Self::bit(action, attempt, kind) & 1 == 1
     }
 
-    /// Forgets those that can never count again.
-    fn retain(&mut self, keep: impl Fn(Action, u8, Answer) -> bool) {
+    fn retain(&mut self, keep: impl Fn(Action, u8, ReplyKind) -> bool) {
         for action in [Action::Execute, Action::Compensate] {
-            for attempt in 1..=MOST_ATTEMPTS {
-                for answer in Answer::ALL {
-                    if !keep(action, attempt, answer) {
-                        self.0 &= !(1 << Self::bit(action, attempt, answer));
+            for attempt in 1..=MAX_ATTEMPTS {
+                for kind in ReplyKind::ALL {
+                    if !keep(action, attempt, kind) {
+                        self.0 &= !(1 << Self::bit(action, attempt, kind));
                     }
                 }
             }
         }
     }
 
-    /// The attempts of a direction are counted from one less.
-    pub fn fold(&mut self, action: Action) {
-        let (mine, others) = match action {
-            Action::Execute => (self.0 & ONE_DIRECTION, self.0 & !ONE_DIRECTION),
-            Action::Compensate => (self.0 >> DIRECTION, self.0 & ONE_DIRECTION),
-        };
-        let folded = mine >> ATTEMPT | mine & ((1 << ATTEMPT) - 1);
+    /// Decrements the attempts of a direction. The first attempt absorbs the second.
+    pub fn merge_oldest_attempt(&mut self, action: Action) {
+        let execute = self.0 & DIRECTION_MASK;
+        let compensate = self.0 >> DIRECTION_BITS;
+        let merge = |bits: u128| bits >> ATTEMPT_BITS | bits & ATTEMPT_MASK;
+
         self.0 = match action {
-            Action::Execute => folded | others,
-            Action::Compensate => folded << DIRECTION | others,
+            Action::Execute => merge(execute) | compensate << DIRECTION_BITS,
+            Action::Compensate => execute | merge(compensate) << DIRECTION_BITS,
         };
     }
 }
-
-const ONE_DIRECTION: u128 = (1 << DIRECTION) - 1;
-/// One more than [`Bound::attempts`](super::Bound::attempts) can be.
-pub(super) const MOST_ATTEMPTS: u8 = 7;

@@ -1,243 +1,291 @@
-//! All that a worker, its handler and the world can make of a command. What is decided and what is written is for the
-//! rules of [`saga_protocol::ledger`], the very ones that a worker runs; here is what they are asked, and what is true.
+//! Everything that a worker, its handler and the outside world can do about a command.
 //!
-//! Every step is taken for one whose effect may be in the worker's database or outside it, whatever comes: so it can do
-//! all that either can.
+//! The decisions and the rows come from the rules of [`saga_protocol::ledger`], which real workers
+//! run. This module supplies what the rules are asked and keeps the actual effects. The effect of
+//! each step may be in the worker's database or outside it at any time, so that a step can do
+//! everything that either kind can.
 
-use super::ledger::{Answer, Command, Row, State, failure, fit, folded, unfit};
+use super::ledger::{
+    AbstractRow, CommandInFlight, ReplyKind, RowState, abstract_attempt, failure, invalid_output,
+    valid_output,
+};
 use super::state::NOW;
 use saga_protocol::Action;
 use saga_protocol::ledger::{
-    self, Call, CallKind, CallResult, HandlerKind, LedgerDecision, LedgerEntry,
-    LedgerState as Known, RecordedReply as Kept,
+    self, Call, CallKind, CallResult, HandlerKind, LedgerDecision, LedgerEntry, LedgerState,
+    RecordedReply,
 };
 use saga_protocol::message::{self, Reply};
 use std::time::Duration;
 
-/// One thing that a worker can do next: the row since, and what it answers to which attempt.
+/// Something that a worker can do next: the row afterwards, and the reply to an attempt, unless the
+/// worker crashes before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Deed {
-    pub row: Row,
-    pub answer: Option<(Action, u8, Answer)>,
-    pub why: Why,
+pub(super) struct WorkerAction {
+    pub row: AbstractRow,
+    pub reply: Option<SentReply>,
+    pub trigger: Trigger,
 }
 
-/// What made the worker do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) struct SentReply {
+    pub action: Action,
+    pub attempt: u8,
+    pub kind: ReplyKind,
+}
+
+impl SentReply {
+    fn of(reply: &Reply) -> Self {
+        Self {
+            action: reply.action,
+            attempt: abstract_attempt(reply.attempt),
+            kind: ReplyKind::of(reply),
+        }
+    }
+}
+
+/// The reason for a worker's action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trigger {
     /// A command arrived.
-    Command(Command),
-    /// It hears at last what came of a call for that command.
-    Late(Command),
-    /// What it had taken on came to its end.
+    Command(CommandInFlight),
+    /// The result of a call for this command arrived late.
+    LateResult(CommandInFlight),
+    /// An accepted action finished.
     Finished,
-    /// A call that was left in doubt took effect.
-    Landed,
+    /// A call in doubt took effect.
+    TookEffect,
 }
 
-/// Twice is once too often: nothing is counted further.
-const MOST: u8 = 2;
+/// Two effects are one too many: they are not counted any further.
+const MAX_EFFECTS: u8 = 2;
 
-/// All that can come of a command; `schema`: outputs may not fit.
-pub(super) fn take(row: Row, command: Command, schema: bool, deeds: &mut Vec<Deed>) {
-    let full = command.full();
-    let mut taking = Taking {
+/// Collects everything that a command can lead to. `has_schema`: outputs may violate their schema.
+pub(super) fn handle(
+    row: AbstractRow,
+    command: CommandInFlight,
+    has_schema: bool,
+    actions: &mut Vec<WorkerAction>,
+) {
+    let mut run = CommandRun {
         row,
-        full,
-        schema,
-        why: Why::Command(command),
-        deeds,
+        command: command.concretize(),
+        has_schema,
+        trigger: Trigger::Command(command),
+        actions,
     };
-    for site in sites(row) {
-        let mut entry = row.entry();
-        let decision = ledger::decide(&mut entry, &taking.full, *site, NOW);
-        taking.go_on(row, entry, decision);
+
+    for handler in possible_handlers(row) {
+        let mut entry = row.concretize();
+        let decision = ledger::decide(&mut entry, &run.command, *handler, NOW);
+        run.follow(row, entry, decision);
     }
-    if row.state != State::New && sites(row).contains(&HandlerKind::External) {
-        taking.why = Why::Late(command);
-        taking.hear_late();
+
+    if row.state != RowState::New && possible_handlers(row).contains(&HandlerKind::External) {
+        run.trigger = Trigger::LateResult(command);
+        run.receive_late_results();
     }
 }
 
-/// Where the effect of a step with such a row can be. Only a handler inside takes a step on, and only a call outside
-/// leaves a row in doubt.
-fn sites(row: Row) -> &'static [HandlerKind] {
+/// The handlers that a step with such a row can have: only a transactional handler accepts a step,
+/// and only an external call leaves an effect unrecorded.
+fn possible_handlers(row: AbstractRow) -> &'static [HandlerKind] {
     match row.state {
-        State::Accepted => &[HandlerKind::Transactional],
-        _ if row.undo_landed => &[HandlerKind::External],
+        RowState::Accepted => &[HandlerKind::Transactional],
+        _ if row.undo_unrecorded => &[HandlerKind::External],
         _ => &HandlerKind::ALL,
     }
 }
 
-/// All that can happen without a command.
-pub(super) fn by_itself(row: Row, schema: bool, deeds: &mut Vec<Deed>) {
-    if row.state == State::Intended && row.standing == 0 {
-        deeds.push(Deed {
-            row: Row { standing: 1, ..row },
-            answer: None,
-            why: Why::Landed,
+/// Collects everything that can happen without a command.
+pub(super) fn act_spontaneously(
+    row: AbstractRow,
+    has_schema: bool,
+    actions: &mut Vec<WorkerAction>,
+) {
+    if row.state == RowState::Intended && row.effects == 0 {
+        actions.push(WorkerAction {
+            row: AbstractRow { effects: 1, ..row },
+            reply: None,
+            trigger: Trigger::TookEffect,
         });
     }
-    let stands = [Some(fit()), schema.then(unfit)].into_iter().flatten();
-    let stands = stands.map(|output| (Kept::completed(output), row.standing));
-    for (answer, standing) in
-        stands.chain([(Kept::failed(failure(false)), row.standing.saturating_sub(1))])
-    {
-        let mut entry = row.entry();
-        if ledger::finish(&mut entry, answer, NOW) {
-            let news = entry.outcome_reply().map(|news| said(&news));
-            deeds.push(Deed {
-                row: Row {
-                    standing,
-                    ..row.become_of(&entry)
+
+    let mut results = vec![(RecordedReply::completed(valid_output()), row.effects)];
+    if has_schema {
+        results.push((RecordedReply::completed(invalid_output()), row.effects));
+    }
+    results.push((
+        RecordedReply::failed(failure(false)),
+        row.effects.saturating_sub(1),
+    ));
+
+    for (result, effects) in results {
+        let mut entry = row.concretize();
+        if ledger::finish(&mut entry, result, NOW) {
+            actions.push(WorkerAction {
+                row: AbstractRow {
+                    effects,
+                    ..row.with_entry(&entry)
                 },
-                answer: news,
-                why: Why::Finished,
+                reply: entry.outcome_reply().map(|reply| SentReply::of(&reply)),
+                trigger: Trigger::Finished,
             });
         }
     }
 }
 
-fn said(reply: &Reply) -> (Action, u8, Answer) {
-    (reply.action, folded(reply.attempt), Answer::of(reply))
+/// The handling of one command.
+struct CommandRun<'a> {
+    /// The row before the command.
+    row: AbstractRow,
+    command: message::Command,
+    has_schema: bool,
+    trigger: Trigger,
+    actions: &'a mut Vec<WorkerAction>,
 }
 
-/// A command that is being taken.
-struct Taking<'a> {
-    /// The row as it was found.
-    row: Row,
-    full: message::Command,
-    schema: bool,
-    why: Why,
-    deeds: &'a mut Vec<Deed>,
-}
-
-impl Taking<'_> {
-    fn add(&mut self, row: Row, answer: Option<(Action, u8, Answer)>) {
-        let deed = Deed {
+impl CommandRun<'_> {
+    fn add(&mut self, row: AbstractRow, reply: Option<SentReply>) {
+        let action = WorkerAction {
             row,
-            answer,
-            why: self.why,
+            reply,
+            trigger: self.trigger,
         };
-        if !self.deeds.contains(&deed) {
-            self.deeds.push(deed);
+        if !self.actions.contains(&action) {
+            self.actions.push(action);
         }
     }
 
-    /// What comes of a decision. Of `world` that counts which is true, whatever the ledger says.
-    fn go_on(&mut self, world: Row, entry: LedgerEntry, decision: LedgerDecision) {
+    /// Follows a decision of the ledger with every result of the call that it asks for. `effects`
+    /// is a row whose actual effects count, whatever the ledger says.
+    fn follow(&mut self, effects: AbstractRow, entry: LedgerEntry, decision: LedgerDecision) {
         let call = match decision {
             LedgerDecision::Reply(reply) => {
-                return self.add(world.become_of(&entry), Some(said(&reply)));
+                return self.add(effects.with_entry(&entry), Some(SentReply::of(&reply)));
             }
             LedgerDecision::Call(call) => call,
         };
+        let effects_after = self.after_call(effects, call);
+
+        // The intent is committed, and the worker crashes before the call or after it.
         if call.handler == HandlerKind::External {
-            // It is committed, and the worker dies before the call, or behind it.
-            self.add(world.become_of(&entry), None);
-            self.add(self.after(world, call).become_of(&entry), None);
+            self.add(effects.with_entry(&entry), None);
+            self.add(effects_after.with_entry(&entry), None);
         }
-        let done = self.after(world, call);
-        for end in self.ends(call, self.has_landed(world, call)) {
-            let effect = matches!(end, CallResult::Completed(_) | CallResult::Accepted(..));
+
+        for result in self.call_results(call, self.took_effect_before(effects, call)) {
+            let has_effect = matches!(result, CallResult::Completed(_) | CallResult::Accepted(..));
             let mut entry = entry.clone();
-            let next = ledger::settle(&mut entry, &self.full, call, end);
-            self.go_on(if effect { done } else { world }, entry, next);
+            let next = ledger::settle(&mut entry, &self.command, call, result);
+            self.follow(
+                if has_effect { effects_after } else { effects },
+                entry,
+                next,
+            );
         }
     }
 
-    /// What is true once a call took effect. Under one key it takes effect once, however often it is made.
-    fn after(&self, world: Row, call: Call) -> Row {
-        if self.has_landed(world, call) {
-            return world;
+    /// The actual effects after a call. A key takes effect once, however often the call is made.
+    fn after_call(&self, effects: AbstractRow, call: Call) -> AbstractRow {
+        if self.took_effect_before(effects, call) {
+            return effects;
         }
         match call.kind {
-            CallKind::Execute | CallKind::Recover => Row {
-                standing: MOST.min(world.standing + 1),
-                ..world
+            CallKind::Execute | CallKind::Recover => AbstractRow {
+                effects: MAX_EFFECTS.min(effects.effects + 1),
+                ..effects
             },
-            CallKind::Compensate => Row {
-                standing: world.standing.saturating_sub(1),
-                undone: MOST.min(world.undone + 1),
-                undone_for_nothing: world.undone_for_nothing || world.standing == 0,
-                undo_landed: true,
-                ..world
+            CallKind::Compensate => AbstractRow {
+                effects: effects.effects.saturating_sub(1),
+                undone: MAX_EFFECTS.min(effects.undone + 1),
+                undone_without_effect: effects.undone_without_effect || effects.effects == 0,
+                undo_unrecorded: true,
+                ..effects
             },
         }
     }
 
-    /// Whether a call with that key took effect before.
-    fn has_landed(&self, world: Row, call: Call) -> bool {
-        let in_doubt = self.row.state == State::Intended && call.key_generation == 0;
+    /// Whether a call with the same key took effect before.
+    fn took_effect_before(&self, effects: AbstractRow, call: Call) -> bool {
         match call.kind {
-            CallKind::Execute | CallKind::Recover => in_doubt && world.standing > 0,
-            CallKind::Compensate => world.undo_landed,
+            CallKind::Execute | CallKind::Recover => {
+                let is_in_doubt = self.row.state == RowState::Intended && call.key_generation == 0;
+                is_in_doubt && effects.effects > 0
+            }
+            CallKind::Compensate => effects.undo_unrecorded,
         }
     }
 
-    /// All that a call can come to.
-    fn ends(&self, call: Call, landed: bool) -> Vec<CallResult> {
-        let mut ends = vec![
-            CallResult::Completed(fit()),
+    /// Every result that a call can have.
+    fn call_results(&self, call: Call, took_effect_before: bool) -> Vec<CallResult> {
+        let mut results = vec![
+            CallResult::Completed(valid_output()),
             CallResult::Deferred {
                 reason: String::new(),
                 retry_after: Duration::ZERO,
             },
         ];
+
         if call.kind == CallKind::Execute {
-            ends.extend(self.schema.then(|| CallResult::Completed(unfit())));
-            ends.extend(
-                (call.handler == HandlerKind::Transactional)
-                    .then(|| CallResult::Accepted(fit(), None)),
-            );
+            if self.has_schema {
+                results.push(CallResult::Completed(invalid_output()));
+            }
+            if call.handler == HandlerKind::Transactional {
+                results.push(CallResult::Accepted(valid_output(), None));
+            }
         }
-        if !landed {
-            ends.extend([true, false].map(|retryable| CallResult::Failed(failure(retryable))));
+        if !took_effect_before {
+            results.extend([true, false].map(|retryable| CallResult::Failed(failure(retryable))));
         }
-        ends.extend(
-            (call.handler == HandlerKind::External).then(|| CallResult::Unknown(String::new())),
-        );
-        ends
+        if call.handler == HandlerKind::External {
+            results.push(CallResult::Unknown(String::new()));
+        }
+        results
     }
 
-    /// What came of a call that was made for this command before the row became what it is, or under an older key.
-    fn hear_late(&mut self) {
-        let kinds: &[CallKind] = match self.full.action {
+    /// Results of calls that were made for this command before the row reached its state, or with
+    /// an older key.
+    fn receive_late_results(&mut self) {
+        let kinds: &[CallKind] = match self.command.action {
             Action::Execute => &[CallKind::Execute],
-            Action::Compensate if self.full.revoke_only => &[],
+            Action::Compensate if self.command.revoke_only => &[],
             Action::Compensate => &[CallKind::Compensate, CallKind::Recover],
         };
         for kind in kinds {
-            let made_for = if *kind == CallKind::Compensate {
-                Known::Done
-            } else {
-                Known::Intended
-            };
-            let call = Call {
-                kind: *kind,
-                handler: HandlerKind::External,
-                key_generation: 0,
-            };
-            let mut entry = self.row.entry();
-            let current = entry.state == made_for;
-            // Of the key that it has now what comes is no news; the one before it was replaced for this answer.
-            let older = u32::from(current);
-            (entry.key_generation, entry.compensation_key_generation) = (older, older);
-            let definite = |end: &CallResult| matches!(end, CallResult::Failed(_));
-            for end in self
-                .ends(call, false)
-                .into_iter()
-                .filter(|end| !current || definite(end))
-            {
-                let mut entry = entry.clone();
-                let decision = ledger::settle(&mut entry, &self.full, call, end);
-                (entry.key_generation, entry.compensation_key_generation) = (
-                    entry.key_generation - older,
-                    entry.compensation_key_generation - older,
-                );
-                if let LedgerDecision::Reply(reply) = decision {
-                    self.add(self.row.become_of(&entry), Some(said(&reply)));
-                }
+            self.receive_late_result(*kind);
+        }
+    }
+
+    fn receive_late_result(&mut self, kind: CallKind) {
+        let call = Call {
+            kind,
+            handler: HandlerKind::External,
+            key_generation: 0,
+        };
+        let state_at_call = match kind {
+            CallKind::Compensate => LedgerState::Done,
+            CallKind::Execute | CallKind::Recover => LedgerState::Intended,
+        };
+
+        // A result under the current key is not late. If the row is still in the state of the call,
+        // the key was replaced because of this very result, which then is a definite failure.
+        let mut entry = self.row.concretize();
+        let key_was_replaced = entry.state == state_at_call;
+        let newer_generations = u32::from(key_was_replaced);
+        entry.key_generation = newer_generations;
+        entry.compensation_key_generation = newer_generations;
+
+        for result in self.call_results(call, false) {
+            if key_was_replaced && !matches!(result, CallResult::Failed(_)) {
+                continue;
+            }
+            let mut entry = entry.clone();
+            let decision = ledger::settle(&mut entry, &self.command, call, result);
+            entry.key_generation -= newer_generations;
+            entry.compensation_key_generation -= newer_generations;
+            if let LedgerDecision::Reply(reply) = decision {
+                self.add(self.row.with_entry(&entry), Some(SentReply::of(&reply)));
             }
         }
     }
