@@ -96,7 +96,7 @@ create table saga.history (
 -- end HOT updates; and rewritten only when the new time is earlier, since a timer may come early but never late.
 create table saga.timers (
     saga_id uuid        not null,
-    wake_at timestamptz not null,
+    due_at timestamptz not null,
 
     constraint timers_pkey primary key (saga_id)
 ) with (
@@ -104,7 +104,7 @@ create table saga.timers (
     autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000
 );
 -- The due ones first.
-create index timers_due on saga.timers (wake_at);
+create index timers_due on saga.timers (due_at);
 
 -- The keys that starts were sent with, and what was answered.
 create table saga.idempotency (
@@ -144,13 +144,13 @@ alter table saga.outbox alter column messages set storage external;
 -- A replica's own rows, oldest first; and those of one that is dead.
 create index outbox_by_owner on saga.outbox (owner, id);
 
--- Which incarnations are alive: until `lapses_at`, by this database's clock. Who is not listed is dead.
+-- Which incarnations are alive: until `expires_at`, by this database's clock. Who is not listed is dead.
 create table saga.leases (
     incarnation uuid        not null,
     -- A name for the log.
     replica     text        not null,
-    begun_at    timestamptz not null default clock_timestamp(),
-    lapses_at   timestamptz not null,
+    acquired_at    timestamptz not null default clock_timestamp(),
+    expires_at   timestamptz not null,
 
     constraint leases_pkey primary key (incarnation)
 ) with (

@@ -69,11 +69,11 @@ create table history (
 
 create table timers (
     saga_id blob    not null,
-    wake_at integer not null,
+    due_at integer not null,
 
     constraint timers_pkey primary key (saga_id)
 ) strict, without rowid;
-create index timers_due on timers (wake_at);
+create index timers_due on timers (due_at);
 
 create table idempotency (
     scope     text    not null,
@@ -104,8 +104,8 @@ create index outbox_by_owner on outbox (owner, id);
 create table leases (
     incarnation blob    not null,
     replica     text    not null,
-    begun_at    integer not null,
-    lapses_at   integer not null,
+    acquired_at    integer not null,
+    expires_at   integer not null,
 
     constraint leases_pkey primary key (incarnation)
 ) strict, without rowid;

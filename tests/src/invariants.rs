@@ -45,7 +45,7 @@ pub async fn check_invariants(records: &DataSources) -> FinalCounts {
         .expect("the orchestrator's database responses");
     outbox_drains(&*db).await;
     assert_eq!(
-        db.forgotten(10).await.expect("the database responds"),
+        db.stranded_sagas(10).await.expect("the database responds"),
         Vec::<Uuid>::new(),
         "I12: unfinished sagas without a message or a timer"
     );

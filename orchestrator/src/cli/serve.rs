@@ -4,7 +4,7 @@ use super::exit::{EXIT_CODES, Exit, Failure};
 use super::flags::Flags;
 use crate::app::{App, AppError, Config, Place, PortTaken};
 use crate::config::{EmbeddedSettings, HttpConfig, LogConfig, MigrateSettings, ServeSettings};
-use crate::db::{Db, DbError, Postgres};
+use crate::db::{DbError, Postgres, SchemaStore};
 use crate::telemetry::{self, TelemetryError};
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;

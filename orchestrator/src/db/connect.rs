@@ -1,53 +1,55 @@
-//! Connects to the database that the settings name, and goes on trying while it does not answer.
+//! Connects to the database that the settings name.
 
-use super::{Db, DbError, Postgres, Sqlite};
+use super::errors::DbError;
+use super::postgres::Postgres;
+use super::sqlite::Sqlite;
+use super::stores::Db;
 use saga_retry::Backoff;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Which database.
+/// The database to connect to.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// `DATABASE_URL`.
     Postgres {
         /// `postgres://…`.
         url: String,
-        /// How many shards the engine has: each writes on a connection of its own.
+        /// The engine's number of shards: each writes on a connection of its own.
         shards: usize,
     },
     /// Embedded.
     Sqlite {
-        /// The file; made if it is missing.
+        /// The file; created if it does not exist.
         path: PathBuf,
     },
 }
 
-/// Connects; tries again with growing pauses as long as the database does not answer, but not longer than `at_most`.
+/// Connects, and retries with growing delays while the database is unavailable, for at most `timeout`.
 ///
 /// # Errors
-/// [`DbError::Refused`] at once where no repeat would help (the URL is none); [`DbError::Unavailable`] when the time is
-/// up.
-pub async fn connect(target: &Target, at_most: Duration) -> Result<Arc<dyn Db>, DbError> {
-    let began = Instant::now();
-    let mut pauses = Backoff::default();
+/// [`DbError::Rejected`] at once if a retry cannot succeed (an invalid URL); [`DbError::Unavailable`] after `timeout`.
+pub async fn connect(target: &Target, timeout: Duration) -> Result<Arc<dyn Db>, DbError> {
+    let started_at = Instant::now();
+    let mut backoff = Backoff::default();
     loop {
-        match once(target).await {
+        match connect_once(target).await {
             Err(DbError::Unavailable(error)) => {
-                let pause = pauses.next_delay();
-                if began.elapsed().saturating_add(pause) > at_most {
+                let delay = backoff.next_delay();
+                if started_at.elapsed().saturating_add(delay) > timeout {
                     return Err(DbError::Unavailable(error));
                 }
-                tracing::warn!(%error, pause_ms = pause.as_millis(), "the database does not answer yet; trying again");
-                tokio::time::sleep(pause).await;
+                tracing::warn!(%error, delay_ms = delay.as_millis(), "database is unavailable, retrying");
+                tokio::time::sleep(delay).await;
             }
-            connected_or_refused => return connected_or_refused,
+            result => return result,
         }
     }
 }
 
-async fn once(target: &Target) -> Result<Arc<dyn Db>, DbError> {
+async fn connect_once(target: &Target) -> Result<Arc<dyn Db>, DbError> {
     Ok(match target {
         Target::Postgres { url, shards } => Arc::new(Postgres::connect(url, *shards).await?),
         Target::Sqlite { path } => Arc::new(Sqlite::open(path).await?),

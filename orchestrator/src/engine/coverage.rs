@@ -128,7 +128,7 @@ fn newly_unhandled(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::{Db, Sqlite};
+    use crate::db::{SchemaStore, Sqlite};
     use saga_protocol::Time;
     use saga_protocol::message::ServedStep;
 

@@ -1,6 +1,6 @@
 //! The workflow versions that this replica knows: those of the database, each compiled once.
 
-use crate::db::{Db, DbError, Put, StoredDefinition};
+use crate::db::{DbError, DefinitionStore, PutOutcome, StoredDefinition};
 use saga_core::definition::{Definition, Diagnostics};
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
@@ -56,7 +56,7 @@ impl Definitions {
     /// Those of [`Definitions::refresh`].
     pub async fn get_or_refresh(
         &self,
-        db: &dyn Db,
+        db: &dyn DefinitionStore,
         workflow: &str,
         version: Option<u32>,
     ) -> Result<Option<WorkflowVersion>, DbError> {
@@ -93,7 +93,7 @@ impl Definitions {
     ///
     /// # Errors
     /// Those of the database; [`DbError::Corrupt`] if a stored definition does not parse.
-    pub async fn refresh(&self, db: &dyn Db) -> Result<(), DbError> {
+    pub async fn refresh(&self, db: &dyn DefinitionStore) -> Result<(), DbError> {
         for stored in db.definitions().await? {
             if self.get(&stored.workflow, stored.version).is_some() {
                 continue;
@@ -113,7 +113,7 @@ impl Definitions {
     /// [`PutDefinitionError`] says why it was not stored.
     pub async fn put(
         &self,
-        db: &dyn Db,
+        db: &dyn DefinitionStore,
         file_name: &str,
         source: &str,
     ) -> Result<(WorkflowVersion, bool), PutDefinitionError> {
@@ -127,13 +127,13 @@ impl Definitions {
         };
 
         let put = db.put_definition(&stored).await?;
-        if put == Put::Conflict {
+        if put == PutOutcome::Conflict {
             return Err(PutDefinitionError::Conflict {
                 workflow: stored.workflow,
                 version: stored.version,
             });
         }
-        Ok((self.insert(definition, stored), put == Put::Created))
+        Ok((self.insert(definition, stored), put == PutOutcome::Created))
     }
 
     fn insert(&self, definition: Definition, stored: StoredDefinition) -> WorkflowVersion {

@@ -1,7 +1,7 @@
 //! The lease of this replica (rule D1): an outbox row belongs to an incarnation of a replica, which publishes it for as long
 //! as it renews its lease. The rows of an expired owner are adopted by another replica.
 
-use crate::db::{Db, DbError, LEASE};
+use crate::db::{DbError, LEASE, OutboxStore};
 use std::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ pub struct Incarnation {
 
 impl Lease {
     /// Begins the replica's first incarnation.
-    pub async fn acquire(db: &dyn Db, replica: &str) -> Result<Self, DbError> {
+    pub async fn acquire(db: &dyn OutboxStore, replica: &str) -> Result<Self, DbError> {
         let incarnation = begin_incarnation(db, replica).await?;
         Ok(Self {
             replica: replica.to_owned(),
@@ -39,7 +39,7 @@ impl Lease {
 
     /// Renews the lease. If it has expired, begins another incarnation and returns it. That one is in force once it is
     /// passed to [`Lease::replace`].
-    pub async fn renew(&self, db: &dyn Db) -> Result<Option<Incarnation>, DbError> {
+    pub async fn renew(&self, db: &dyn OutboxStore) -> Result<Option<Incarnation>, DbError> {
         let current = self.current();
 
         // The time from before the query: the database cannot have started the lease earlier.
@@ -63,7 +63,7 @@ impl Lease {
     }
 }
 
-async fn begin_incarnation(db: &dyn Db, replica: &str) -> Result<Incarnation, DbError> {
+async fn begin_incarnation(db: &dyn OutboxStore, replica: &str) -> Result<Incarnation, DbError> {
     let sent_at = Instant::now();
     let id = Uuid::now_v7();
     db.begin_incarnation(id, replica).await?;

@@ -9,7 +9,7 @@ use super::limits::{MAX_DELETED_PER_BATCH, OUTBOX_PAGE};
 use super::router::WeakRouter;
 use super::watchdog::Heartbeat;
 use crate::bus::{Bus, Delivery, MAX_REORDERING, OutboxBatch};
-use crate::db::{Db, DbError};
+use crate::db::{DbError, OutboxStore};
 use saga_core::transition::Input;
 use saga_core::transition::input::Undeliverable;
 use saga_protocol::message::{Command, OutboxMessage, Topic};
@@ -28,7 +28,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(200);
 
 pub struct Publisher {
     bus: Arc<dyn Bus>,
-    db: Arc<dyn Db>,
+    db: Arc<dyn OutboxStore>,
     clock: Arc<Clock>,
     lease: Arc<Lease>,
     max_in_flight: usize,
@@ -44,7 +44,7 @@ struct OutboxRows {
     in_flight: usize,
     /// Acknowledged rows to be deleted.
     acknowledged: Vec<Uuid>,
-    /// Counts the events that left, or may have left, an unpublished row in the outbox.
+    /// SagaCounts the events that left, or may have left, an unpublished row in the outbox.
     requested_sweeps: u64,
     /// The value of `requested_sweeps` up to which every row has been published.
     completed_sweeps: u64,
@@ -62,7 +62,7 @@ enum RowState {
 impl Publisher {
     pub fn new(
         bus: Arc<dyn Bus>,
-        db: Arc<dyn Db>,
+        db: Arc<dyn OutboxStore>,
         clock: Arc<Clock>,
         lease: Arc<Lease>,
         max_in_flight: usize,
@@ -137,7 +137,7 @@ impl Publisher {
         }
     }
 
-    /// Counts a batch as in flight. Returns false if too many are, or if this replica may have lost its lease: then the row
+    /// SagaCounts a batch as in flight. Returns false if too many are, or if this replica may have lost its lease: then the row
     /// is left to a sweep, or to the replica that adopts it.
     fn reserve(&self, batch_id: Uuid) -> bool {
         let mut rows = self.rows();
@@ -284,7 +284,7 @@ impl Publisher {
         let mut after = Uuid::nil();
         loop {
             let incarnation = self.lease.incarnation();
-            let page = self.db.own_outbox(incarnation, after, OUTBOX_PAGE).await?;
+            let page = self.db.read_outbox(incarnation, after, OUTBOX_PAGE).await?;
             let Some(last) = page.last() else {
                 self.rows().completed_sweeps = requested_sweeps;
                 return Ok(());

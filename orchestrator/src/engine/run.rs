@@ -20,7 +20,7 @@ use super::timers::TimerPoller;
 use super::upkeep::Upkeep;
 use super::watchdog::Watchdog;
 use crate::bus::{Bus, Delivery, IncomingReply};
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, OutboxStore, TimerStore};
 use async_trait::async_trait;
 use saga_core::transition::Input;
 use saga_protocol::Time;
@@ -97,13 +97,13 @@ impl Engine {
 
         let publisher = Arc::new(Publisher::new(
             Arc::clone(&bus),
-            Arc::clone(&db),
+            Arc::clone(&db) as Arc<dyn OutboxStore>,
             Arc::clone(&clock),
             Arc::clone(&lease),
             limits.max_in_flight,
         ));
         let timers = Arc::new(TimerPoller::new(
-            Arc::clone(&db),
+            Arc::clone(&db) as Arc<dyn TimerStore>,
             Arc::clone(&clock),
             limits.max_claimed_timers,
         ));

@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::router::Router;
 use super::watchdog::Heartbeat;
-use crate::db::{Claimed, Db};
+use crate::db::{ClaimedTimers, TimerStore};
 use saga_protocol::Time;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,7 +20,7 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Polls the database when the next known timer is due.
 pub struct TimerPoller {
-    db: Arc<dyn Db>,
+    db: Arc<dyn TimerStore>,
     clock: Arc<Clock>,
     max_claimed: u32,
     /// When the next known timer is due, in microseconds; `i64::MAX` if none is known.
@@ -30,7 +30,7 @@ pub struct TimerPoller {
 }
 
 impl TimerPoller {
-    pub fn new(db: Arc<dyn Db>, clock: Arc<Clock>, max_claimed: u32) -> Self {
+    pub fn new(db: Arc<dyn TimerStore>, clock: Arc<Clock>, max_claimed: u32) -> Self {
         Self {
             db,
             clock,
@@ -80,7 +80,7 @@ impl TimerPoller {
         heartbeat.finish();
     }
 
-    async fn submit(&self, claimed: Claimed, router: &Router) {
+    async fn submit(&self, claimed: ClaimedTimers, router: &Router) {
         let page = usize::try_from(self.max_claimed).unwrap_or(usize::MAX);
         let may_have_more = claimed.due.len() >= page;
 
@@ -90,7 +90,7 @@ impl TimerPoller {
 
         if may_have_more {
             self.set(claimed.now);
-        } else if let Some(next_at) = claimed.next {
+        } else if let Some(next_at) = claimed.next_at {
             self.set(next_at);
         }
     }

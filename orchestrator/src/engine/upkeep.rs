@@ -47,7 +47,9 @@ impl Upkeep {
 
             if expired_at.elapsed() >= EXPIRE_INTERVAL {
                 expired_at = Instant::now();
-                let expire = self.db.expire_idempotency(self.expiry_limit(), MAX_EXPIRED);
+                let expire = self
+                    .db
+                    .delete_idempotency_keys(self.expiry_limit(), MAX_EXPIRED);
                 if let Err(error) = heartbeat.wait(expire).await {
                     warn!("failed to delete expired idempotency keys, retrying: {error}");
                 }

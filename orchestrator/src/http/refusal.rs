@@ -71,7 +71,7 @@ impl From<DbError> for Problem {
                 Self::new(Kind::Unavailable, "the database does not answer")
                     .retry_after(DATABASE_RETRY)
             }
-            DbError::Refused(_) | DbError::Corrupt(_) => {
+            DbError::Rejected(_) | DbError::Corrupt(_) => {
                 tracing::error!(%error, "a request could not be answered");
                 Self::new(Kind::Internal, "what was asked for could not be read")
             }

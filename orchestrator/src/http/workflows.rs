@@ -127,7 +127,7 @@ impl WorkflowView {
 async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response> {
     parameters.only(&[], &[])?;
     app.engine.definitions().refresh(&*app.db).await?;
-    let used = app.db.version_use().await?;
+    let used = app.db.version_usage().await?;
     let workers = app.bus.workers();
     let workflows = app.engine.definitions().all().into_iter().map(|known| {
         let view = WorkflowView::served(&known, &workers);

@@ -6,8 +6,10 @@ use crate::replicas::Life;
 use crate::world::{State, World};
 use async_trait::async_trait;
 use orchestrator::db::{
-    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow,
-    Put, SagaPage, StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
+    Batch, ClaimedTimers, DbError, DefinitionStore, ExistingStarts, HistoryPage, ListFilter,
+    LoadedSaga, OutboxRow, OutboxStore, PutOutcome, QueryStore, SagaCounts, SagaPage, SagaStore,
+    SchemaStore, StartKeys, StoredDefinition, StoredSaga, TimerStore, VersionUsage, WriteError,
+    WriteReceipt,
 };
 use saga_protocol::Time;
 use std::sync::Arc;
@@ -68,7 +70,7 @@ impl Connection {
         (fate, Duration::from_millis(millis))
     }
 
-    fn commit(&self, batch: &Batch) -> Result<Written, WriteError> {
+    fn commit(&self, batch: &Batch) -> Result<WriteReceipt, WriteError> {
         let mut state = self.world.state();
         let now = state.db_now();
         state.write(batch, now)
@@ -77,7 +79,7 @@ impl Connection {
 
 impl State {
     /// The statement itself, and what must hold as soon as it is committed.
-    pub fn write(&mut self, batch: &Batch, now: Time) -> Result<Written, WriteError> {
+    pub fn write(&mut self, batch: &Batch, now: Time) -> Result<WriteReceipt, WriteError> {
         for id in &batch.acknowledged {
             self.row_goes(*id);
         }
@@ -115,7 +117,7 @@ impl State {
 }
 
 #[async_trait]
-impl Db for Connection {
+impl SchemaStore for Connection {
     async fn migrate(&self) -> Result<(), DbError> {
         Ok(())
     }
@@ -123,20 +125,19 @@ impl Db for Connection {
     async fn missing_migrations(&self) -> Result<Vec<String>, DbError> {
         Ok(Vec::new())
     }
+}
 
-    async fn now(&self) -> Result<Time, DbError> {
-        self.asks(|state| state.db_now()).await
-    }
-
-    async fn load(&self, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError> {
+#[async_trait]
+impl SagaStore for Connection {
+    async fn load(&self, ids: &[Uuid]) -> Result<Vec<LoadedSaga>, DbError> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.asks(|state| ids.iter().filter_map(|id| state.tables.load(*id)).collect())
             .await
     }
 
-    async fn find_starts(&self, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
+    async fn find_existing_starts(&self, asked: &[StartKeys]) -> Result<ExistingStarts, DbError> {
         self.asks(|state| {
-            let mut found = FoundStarts::default();
+            let mut found = ExistingStarts::default();
             for keys in asked {
                 let taken = state
                     .tables
@@ -154,7 +155,7 @@ impl Db for Connection {
         .await
     }
 
-    async fn write(&self, batch: &Batch) -> Result<Written, WriteError> {
+    async fn write(&self, batch: &Batch) -> Result<WriteReceipt, WriteError> {
         self.awake().await;
         let (fate, takes) = self.fate();
         match fate {
@@ -175,33 +176,54 @@ impl Db for Connection {
             }
             Fate::CutBefore => {
                 tokio::time::sleep(takes).await;
-                Err(WriteError::Unclear(cut()))
+                Err(WriteError::UnknownOutcome(cut()))
             }
             Fate::CutAfter => {
                 tokio::time::sleep(takes).await;
                 self.awake().await;
                 // Nobody hears how it went.
                 let _unheard = self.commit(batch);
-                Err(WriteError::Unclear(cut()))
+                Err(WriteError::UnknownOutcome(cut()))
             }
             Fate::Late(micros) => {
                 self.world
                     .state()
                     .in_micros(micros, Happening::Late(Box::new(batch.clone())));
                 self.world.added();
-                Err(WriteError::Unclear(cut()))
+                Err(WriteError::UnknownOutcome(cut()))
             }
         }
     }
 
-    async fn claim_timers(&self, limit: u32) -> Result<Claimed, DbError> {
+    async fn delete_idempotency_keys(&self, _: Time, _: u32) -> Result<u64, DbError> {
+        Ok(0)
+    }
+}
+
+#[async_trait]
+impl DefinitionStore for Connection {
+    async fn put_definition(&self, _: &StoredDefinition) -> Result<PutOutcome, DbError> {
+        Ok(PutOutcome::Created)
+    }
+
+    async fn definitions(&self) -> Result<Vec<StoredDefinition>, DbError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl TimerStore for Connection {
+    async fn claim_timers(&self, limit: u32) -> Result<ClaimedTimers, DbError> {
         self.asks(|state| {
             let now = state.db_now();
             state.tables.claim(now, limit)
         })
         .await
     }
+}
 
+#[async_trait]
+impl OutboxStore for Connection {
     async fn begin_incarnation(&self, incarnation: Uuid, _: &str) -> Result<(), DbError> {
         self.asks(|state| {
             let now = state.db_now();
@@ -234,7 +256,7 @@ impl Db for Connection {
         .await
     }
 
-    async fn own_outbox(
+    async fn read_outbox(
         &self,
         incarnation: Uuid,
         after: Uuid,
@@ -251,25 +273,16 @@ impl Db for Connection {
         })
         .await
     }
+}
 
-    async fn outbox_backlog(&self) -> Result<(u64, Option<Time>), DbError> {
-        self.asks(|state| state.tables.backlog()).await
-    }
-
-    async fn expire_idempotency(&self, _: Time, _: u32) -> Result<u64, DbError> {
-        Ok(0)
-    }
-
-    async fn put_definition(&self, _: &StoredDefinition) -> Result<Put, DbError> {
-        Ok(Put::Created)
-    }
-
-    async fn definitions(&self) -> Result<Vec<StoredDefinition>, DbError> {
-        Ok(Vec::new())
+#[async_trait]
+impl QueryStore for Connection {
+    async fn now(&self) -> Result<Time, DbError> {
+        self.asks(|state| state.db_now()).await
     }
 
     async fn saga(&self, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
-        let stored = |loaded: Loaded| StoredSaga {
+        let stored = |loaded: LoadedSaga| StoredSaga {
             state: loaded.state,
             input: loaded.input,
         };
@@ -294,15 +307,19 @@ impl Db for Connection {
         Ok(HistoryPage::default())
     }
 
-    async fn counts(&self) -> Result<Counts, DbError> {
-        Ok(Counts::default())
+    async fn counts(&self) -> Result<SagaCounts, DbError> {
+        Ok(SagaCounts::default())
     }
 
-    async fn version_use(&self) -> Result<Vec<VersionUse>, DbError> {
+    async fn version_usage(&self) -> Result<Vec<VersionUsage>, DbError> {
         Ok(Vec::new())
     }
 
-    async fn forgotten(&self, _: u32) -> Result<Vec<Uuid>, DbError> {
+    async fn stranded_sagas(&self, _: u32) -> Result<Vec<Uuid>, DbError> {
         Ok(Vec::new())
+    }
+
+    async fn outbox_backlog(&self) -> Result<(u64, Option<Time>), DbError> {
+        self.asks(|state| state.tables.backlog()).await
     }
 }

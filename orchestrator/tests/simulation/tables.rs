@@ -1,9 +1,9 @@
 //! The simulated database: what the tables hold, and what each statement does to them, all or nothing.
 
 use orchestrator::db::{
-    Batch, CLAIM, Claimed, HistoryRow, IdempotencyRow, LEASE, Loaded, OutboxRow, SagaRow,
+    Batch, CLAIM, ClaimedTimers, HistoryRow, IdempotencyRow, LEASE, LoadedSaga, OutboxRow, SagaRow,
 };
-use orchestrator::db::{WriteError, Written};
+use orchestrator::db::{WriteError, WriteReceipt};
 use saga_core::saga::{FORMAT, Saga, Status};
 use saga_core::transition::next_timer_at;
 use saga_protocol::Time;
@@ -36,7 +36,7 @@ pub struct Tables {
     pub sagas: BTreeMap<Uuid, Stored>,
     keys: BTreeMap<(String, String), Uuid>,
     pub idempotency: BTreeMap<(String, String), IdempotencyRow>,
-    wakes: BTreeMap<Uuid, Time>,
+    timers: BTreeMap<Uuid, Time>,
     due: BTreeSet<(Time, Uuid)>,
     /// Sagas whose timer was claimed once, and whether it still stands where the claim moved it.
     claimed: BTreeMap<Uuid, bool>,
@@ -47,7 +47,7 @@ pub struct Tables {
 
 impl Tables {
     /// Writes a batch, or says why not.
-    pub fn write(&mut self, batch: &Batch, now: Time) -> Result<Written, WriteError> {
+    pub fn write(&mut self, batch: &Batch, now: Time) -> Result<WriteReceipt, WriteError> {
         let as_read = batch.checks.iter().all(|check| {
             let row = self.sagas.get(&check.id).map(|saga| &saga.row);
             row.is_some_and(|row| (row.revision, row.ignored) == (check.revision, check.ignored))
@@ -72,14 +72,14 @@ impl Tables {
                 .iter()
                 .any(|row| self.idempotency.contains_key(&key(row)))
         {
-            return Err(WriteError::Taken);
+            return Err(WriteError::KeyConflict);
         }
         self.idempotency
             .extend(batch.idempotency.iter().map(|row| (key(row), row.clone())));
         self.write_sagas(batch);
-        for wake in &batch.wakes {
+        for wake in &batch.timers {
             let earlier = self
-                .wakes
+                .timers
                 .get(&wake.saga_id)
                 .is_none_or(|standing| wake.at < *standing);
             if wake.exact || earlier {
@@ -93,7 +93,7 @@ impl Tables {
             at: now,
         };
         self.outbox.insert(batch.id, row);
-        Ok(Written { now })
+        Ok(WriteReceipt { now })
     }
 
     fn write_sagas(&mut self, batch: &Batch) {
@@ -133,8 +133,8 @@ impl Tables {
 
     fn set_wake(&mut self, saga: Uuid, at: Option<Time>) {
         let before = match at {
-            Some(at) => self.wakes.insert(saga, at),
-            None => self.wakes.remove(&saga),
+            Some(at) => self.timers.insert(saga, at),
+            None => self.timers.remove(&saga),
         };
         if let Some(stands) = self.claimed.get_mut(&saga) {
             *stands = false;
@@ -148,16 +148,16 @@ impl Tables {
     }
 
     /// Takes what is due, by moving it ahead.
-    pub fn claim(&mut self, now: Time, limit: u32) -> Claimed {
-        let mut claimed = Claimed {
+    pub fn claim(&mut self, now: Time, limit: u32) -> ClaimedTimers {
+        let mut claimed = ClaimedTimers {
             now,
-            ..Claimed::default()
+            ..ClaimedTimers::default()
         };
         while let Some((at, saga)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
             if claimed.due.len() >= limit as usize {
                 break;
             }
-            debug_assert_eq!(self.wakes.get(&saga), Some(&at));
+            debug_assert_eq!(self.timers.get(&saga), Some(&at));
             let finished = self
                 .sagas
                 .get(&saga)
@@ -169,18 +169,18 @@ impl Tables {
                 claimed.due.push(saga);
             }
         }
-        claimed.next = self.due.first().map(|(at, _)| *at);
+        claimed.next_at = self.due.first().map(|(at, _)| *at);
         claimed
     }
 
-    pub fn load(&self, id: Uuid) -> Option<Loaded> {
+    pub fn load(&self, id: Uuid) -> Option<LoadedSaga> {
         let saga = self.sagas.get(&id)?;
-        Some(Loaded {
+        Some(LoadedSaga {
             id,
             state: saga.row.state.clone(),
             input: saga.input.clone(),
             ignored: saga.row.ignored,
-            next_timer_at: self.wakes.get(&id).copied(),
+            due_at: self.timers.get(&id).copied(),
             format: FORMAT,
         })
     }
@@ -262,7 +262,7 @@ impl Tables {
         };
         let row = &saga.row;
         let at_rest = row.status.is_finished() || row.status == Status::Parked || row.paused;
-        !at_rest && !self.wakes.contains_key(&id)
+        !at_rest && !self.timers.contains_key(&id)
     }
 
     /// C5: its timer stands later than what comes due next, and is in nobody's hands. For that its state has to be
@@ -274,7 +274,7 @@ impl Tables {
         {
             return false;
         }
-        let (Some(stored), Some(stands)) = (self.sagas.get(&id), self.wakes.get(&id)) else {
+        let (Some(stored), Some(stands)) = (self.sagas.get(&id), self.timers.get(&id)) else {
             return false;
         };
         let saga = Saga::from_json(&stored.row.state).ok();
@@ -283,6 +283,6 @@ impl Tables {
     }
 
     pub fn wake_of(&self, id: Uuid) -> Option<Time> {
-        self.wakes.get(&id).copied()
+        self.timers.get(&id).copied()
     }
 }

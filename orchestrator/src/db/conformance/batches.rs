@@ -1,6 +1,8 @@
 //! Batches to write.
 
-use crate::db::{Batch, Check, Db, HistoryRow, IdempotencyRow, SagaInsert, SagaRow, Wake};
+use crate::db::{
+    Batch, Db, HistoryRow, IdempotencyRow, RevisionCheck, SagaInsert, SagaRow, TimerUpdate,
+};
 use saga_core::saga::Status;
 use saga_protocol::Time;
 use std::time::Duration;
@@ -24,7 +26,7 @@ pub(super) fn batch() -> Batch {
         updates: Vec::new(),
         history: Vec::new(),
         idempotency: Vec::new(),
-        wakes: Vec::new(),
+        timers: Vec::new(),
         messages: b"[]".to_vec(),
         acknowledged: Vec::new(),
     }
@@ -115,7 +117,7 @@ pub(super) fn moving(ids: &[Uuid], from: u64) -> Batch {
     Batch {
         checks: ids
             .iter()
-            .map(|id| Check {
+            .map(|id| RevisionCheck {
                 id: *id,
                 revision: from,
                 ignored: 0,
@@ -128,8 +130,8 @@ pub(super) fn moving(ids: &[Uuid], from: u64) -> Batch {
 }
 
 /// A timer.
-pub(super) fn wake(saga_id: Uuid, at: Time, exact: bool) -> Wake {
-    Wake { saga_id, at, exact }
+pub(super) fn timer_update(saga_id: Uuid, at: Time, exact: bool) -> TimerUpdate {
+    TimerUpdate { saga_id, at, exact }
 }
 
 /// An idempotency key.

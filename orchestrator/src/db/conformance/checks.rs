@@ -1,14 +1,14 @@
 //! Rows that make no sense are refused by the tables themselves.
 
 use super::batches::*;
-use super::{Beside, Fresh};
+use super::{RawConnection, TestDatabase};
 use crate::db::StoredDefinition;
 use saga_core::saga::Status;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
 on_both! {
-    each_check_refuses_what_it_is_there_for,
+    each_check_constraint_rejects_its_violation,
 }
 
 /// The constraint, the table, and a change to a good row that breaks it.
@@ -73,7 +73,7 @@ const BREACHES_OF_SQLITE: &[(&str, &str, &str)] = &[
     ("idempotency_nul", "idempotency", "key = 'a' || char(0)"),
 ];
 
-async fn each_check_refuses_what_it_is_there_for(fresh: &Fresh) {
+async fn each_check_constraint_rejects_its_violation(database: &TestDatabase) {
     let id = Uuid::now_v7();
     let ending = Uuid::now_v7();
     let finished = ended(row(ending), Status::Completed);
@@ -82,32 +82,36 @@ async fn each_check_refuses_what_it_is_there_for(fresh: &Fresh) {
         insert_of("order", finished),
     ]);
     batch.idempotency = vec![idempotency("k", id)];
-    fresh.db.write(&batch).await.expect("sagas can be started");
+    database
+        .db
+        .write(&batch)
+        .await
+        .expect("sagas can be started");
     let definition = StoredDefinition {
         workflow: "order".into(),
         version: 1,
         source: "-".into(),
         digest: "0a".repeat(32),
     };
-    fresh
+    database
         .db
         .put_definition(&definition)
         .await
         .expect("a definition can be stored");
 
-    let mut beside = Beside::of(fresh).await;
-    beside
+    let mut raw_connection = RawConnection::open(database).await;
+    raw_connection
         .run("delete from sagas where finished_at is not null")
         .await
         .expect("the good row is the only one");
     let mut tried = BTreeSet::new();
-    let sqlites = if fresh.file.is_some() {
+    let sqlites = if database.file.is_some() {
         BREACHES_OF_SQLITE
     } else {
         &[]
     };
     for (constraint, table, change) in BREACHES.iter().chain(sqlites) {
-        let refused = beside
+        let refused = raw_connection
             .run(&format!("update {table} set {change}"))
             .await
             .expect_err(change)
@@ -115,20 +119,24 @@ async fn each_check_refuses_what_it_is_there_for(fresh: &Fresh) {
         assert!(refused.contains(constraint), "{change}: {refused}");
         tried.insert((*constraint).to_owned());
     }
-    assert_eq!(tried, checks_of(&mut beside).await, "each check is tried");
+    assert_eq!(
+        tried,
+        checks_of(&mut raw_connection).await,
+        "each check is tried"
+    );
 }
 
-async fn checks_of(beside: &mut Beside) -> BTreeSet<String> {
+async fn checks_of(raw_connection: &mut RawConnection) -> BTreeSet<String> {
     let names = "select conname::text from pg_constraint where contype = 'c' and connamespace = 'saga'::regnamespace";
-    match beside {
-        Beside::Postgres(connection) => {
+    match raw_connection {
+        RawConnection::Postgres(connection) => {
             let names = sqlx::query_scalar(names)
                 .fetch_all(connection)
                 .await
                 .expect("a catalog");
             names.into_iter().collect()
         }
-        Beside::Sqlite(connection) => {
+        RawConnection::Sqlite(connection) => {
             let tables = sqlx::query_scalar("select sql from sqlite_schema where type = 'table'");
             let tables: Vec<String> = tables.fetch_all(connection).await.expect("a schema");
             let words: Vec<_> = tables

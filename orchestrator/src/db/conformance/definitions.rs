@@ -1,11 +1,11 @@
 //! Versions of workflows never change.
 
-use super::Fresh;
-use crate::db::{Put, StoredDefinition};
+use super::TestDatabase;
+use crate::db::{PutOutcome, StoredDefinition};
 
 on_both! {
-    a_version_is_stored_once,
-    of_two_at_once_one_is_stored,
+    definition_version_is_stored_once,
+    concurrent_puts_store_one_definition,
 }
 
 fn definition(version: u32, source: &str, digest: char) -> StoredDefinition {
@@ -18,47 +18,48 @@ fn definition(version: u32, source: &str, digest: char) -> StoredDefinition {
     }
 }
 
-async fn a_version_is_stored_once(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn definition_version_is_stored_once(database: &TestDatabase) {
+    let db = &database.db;
     let first = definition(1, "steps: [order]", 'a');
     assert_eq!(
         db.put_definition(&first).await.expect("an answer"),
-        Put::Created
+        PutOutcome::Created
     );
     let reworded = definition(1, "steps:\n- order", 'a');
     assert_eq!(
         db.put_definition(&reworded).await.expect("an answer"),
-        Put::Same
+        PutOutcome::Unchanged
     );
     assert_eq!(
         db.put_definition(&definition(1, "steps: [pay]", 'b'))
             .await
             .expect("an answer"),
-        Put::Conflict
+        PutOutcome::Conflict
     );
     let second = definition(2, "steps: [pay]", 'b');
     assert_eq!(
         db.put_definition(&second).await.expect("an answer"),
-        Put::Created
+        PutOutcome::Created
     );
     assert_eq!(db.definitions().await.expect("an answer"), [first, second]);
 }
 
-async fn of_two_at_once_one_is_stored(fresh: &Fresh) {
+async fn concurrent_puts_store_one_definition(database: &TestDatabase) {
     for version in 1..20 {
         let (one, other) = (
             definition(version, "one", 'a'),
             definition(version, "other", 'b'),
         );
         let (one, other) = tokio::join!(
-            fresh.db.put_definition(&one),
-            fresh.db.put_definition(&other)
+            database.db.put_definition(&one),
+            database.db.put_definition(&other)
         );
         let both = (one.expect("an answer"), other.expect("an answer"));
         assert!(
             matches!(
                 both,
-                (Put::Created, Put::Conflict) | (Put::Conflict, Put::Created)
+                (PutOutcome::Created, PutOutcome::Conflict)
+                    | (PutOutcome::Conflict, PutOutcome::Created)
             ),
             "{both:?}"
         );

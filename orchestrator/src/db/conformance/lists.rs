@@ -1,6 +1,6 @@
 //! Lists of sagas: every filter, and pages.
 
-use super::Fresh;
+use super::TestDatabase;
 use super::batches::*;
 use crate::db::{Db, ListFilter, SagaInsert, SagaRow};
 use saga_core::saga::Status;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 on_both! {
-    pages_are_newest_first_and_without_gaps,
+    pages_are_newest_first_without_gaps,
     each_filter_finds_its_sagas,
-    filters_hold_together,
-    a_search_goes_by_prefix,
-    filtered_pages_are_without_gaps,
+    filters_combine_with_and,
+    search_matches_prefixes,
+    filtered_pages_have_no_gaps,
 }
 
 /// The n-th saga, started n minutes after the first; its state is its number.
@@ -75,8 +75,8 @@ async fn list(db: &dyn Db, filter: ListFilter) -> Vec<u64> {
     panic!("too many pages: {numbers:?}");
 }
 
-async fn pages_are_newest_first_and_without_gaps(fresh: &Fresh) {
-    let db = &*fresh.db;
+async fn pages_are_newest_first_without_gaps(database: &TestDatabase) {
+    let db = &*database.db;
     assert!(list(db, ListFilter::default()).await.is_empty());
     db.write(&starting((0..10).map(nth).collect()))
         .await
@@ -94,8 +94,8 @@ async fn pages_are_newest_first_and_without_gaps(fresh: &Fresh) {
     }
 }
 
-async fn each_filter_finds_its_sagas(fresh: &Fresh) {
-    let db = &*fresh.db;
+async fn each_filter_finds_its_sagas(database: &TestDatabase) {
+    let db = &*database.db;
     db.write(&starting(ten()))
         .await
         .expect("sagas can be started");
@@ -203,8 +203,8 @@ async fn each_filter_finds_its_sagas(fresh: &Fresh) {
     }
 }
 
-async fn filters_hold_together(fresh: &Fresh) {
-    let db = &*fresh.db;
+async fn filters_combine_with_and(database: &TestDatabase) {
+    let db = &*database.db;
     db.write(&starting(ten()))
         .await
         .expect("sagas can be started");
@@ -305,8 +305,8 @@ async fn filters_hold_together(fresh: &Fresh) {
     }
 }
 
-async fn a_search_goes_by_prefix(fresh: &Fresh) {
-    let db = &*fresh.db;
+async fn search_matches_prefixes(database: &TestDatabase) {
+    let db = &*database.db;
     db.write(&starting(ten()))
         .await
         .expect("sagas can be started");
@@ -334,8 +334,8 @@ async fn a_search_goes_by_prefix(fresh: &Fresh) {
     }
 }
 
-async fn filtered_pages_are_without_gaps(fresh: &Fresh) {
-    let db = &*fresh.db;
+async fn filtered_pages_have_no_gaps(database: &TestDatabase) {
+    let db = &*database.db;
     let mut sagas: Vec<_> = (0..60).map(nth).collect();
     for (n, saga) in sagas.iter_mut().enumerate() {
         saga.workflow = ["order", "refund", "return"][n % 3].to_owned();

@@ -46,7 +46,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// A database made for one test.
-pub(in crate::db) struct Fresh {
+pub(in crate::db) struct TestDatabase {
     db: Arc<dyn Db>,
     /// Of a PostgreSQL database, to look behind the scenes.
     pub(in crate::db) url: Option<String>,
@@ -55,12 +55,12 @@ pub(in crate::db) struct Fresh {
 }
 
 /// Runs a test on a SQLite file of its own.
-async fn on_sqlite(test: impl AsyncFnOnce(&Fresh)) {
+async fn on_sqlite(test: impl AsyncFnOnce(&TestDatabase)) {
     let dir = tempfile::tempdir().expect("a folder for the test");
     let file = dir.path().join("saga.db");
     let db: Arc<dyn Db> = Arc::new(Sqlite::open(&file).await.expect("a new file can be opened"));
     db.migrate().await.expect("a new file can be migrated");
-    test(&Fresh {
+    test(&TestDatabase {
         db,
         url: None,
         file: Some(file),
@@ -68,15 +68,15 @@ async fn on_sqlite(test: impl AsyncFnOnce(&Fresh)) {
     .await;
 }
 
-/// A connection beside those under test, which finds the tables by their bare names.
-enum Beside {
+/// A connection raw_connection those under test, which finds the tables by their bare names.
+enum RawConnection {
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
 }
 
-impl Beside {
-    async fn of(fresh: &Fresh) -> Self {
-        if let Some(url) = &fresh.url {
+impl RawConnection {
+    async fn open(database: &TestDatabase) -> Self {
+        if let Some(url) = &database.url {
             let mut connection = PgConnection::connect(url).await.expect("it is there");
             sqlx::raw_sql("set search_path to saga")
                 .execute(&mut connection)
@@ -84,8 +84,8 @@ impl Beside {
                 .expect("a setting");
             return Self::Postgres(connection);
         }
-        let options =
-            SqliteConnectOptions::new().filename(fresh.file.as_ref().expect("it is a file, then"));
+        let options = SqliteConnectOptions::new()
+            .filename(database.file.as_ref().expect("it is a file, then"));
         Self::Sqlite(
             SqliteConnection::connect_with(&options)
                 .await
@@ -110,7 +110,7 @@ impl Beside {
 }
 
 /// Runs a test on a PostgreSQL database of its own.
-pub(in crate::db) async fn on_postgres(name: &str, test: impl AsyncFnOnce(&Fresh)) {
+pub(in crate::db) async fn on_postgres(name: &str, test: impl AsyncFnOnce(&TestDatabase)) {
     let Ok(server) = std::env::var("DATABASE_URL") else {
         assert_ne!(
             std::env::var("REQUIRE").as_deref(),
@@ -120,12 +120,12 @@ pub(in crate::db) async fn on_postgres(name: &str, test: impl AsyncFnOnce(&Fresh
         println!("SKIPPED {name}: DATABASE_URL is not set");
         return;
     };
-    let database = format!("db_{}", Uuid::now_v7().simple());
-    admin(&server, &format!("create database {database}")).await;
+    let name_in_server = format!("db_{}", Uuid::now_v7().simple());
+    admin(&server, &format!("create database {name_in_server}")).await;
     let (host, _) = server
         .rsplit_once('/')
         .expect("a URL ends with the name of a database");
-    let url = format!("{host}/{database}");
+    let url = format!("{host}/{name_in_server}");
     let outcome = AssertUnwindSafe(async {
         let db: Arc<dyn Db> = Arc::new(
             Postgres::connect(&url, 2)
@@ -133,7 +133,7 @@ pub(in crate::db) async fn on_postgres(name: &str, test: impl AsyncFnOnce(&Fresh
                 .expect("a new database can be connected to"),
         );
         db.migrate().await.expect("a new database can be migrated");
-        test(&Fresh {
+        test(&TestDatabase {
             db,
             url: Some(url.clone()),
             file: None,
@@ -141,7 +141,11 @@ pub(in crate::db) async fn on_postgres(name: &str, test: impl AsyncFnOnce(&Fresh
         .await;
     });
     let outcome = outcome.catch_unwind().await;
-    admin(&server, &format!("drop database {database} with (force)")).await;
+    admin(
+        &server,
+        &format!("drop database {name_in_server} with (force)"),
+    )
+    .await;
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }

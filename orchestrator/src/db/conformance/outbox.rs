@@ -1,6 +1,6 @@
 //! Who publishes what: leases, and rows of the dead.
 
-use super::Fresh;
+use super::TestDatabase;
 use super::batches::*;
 use crate::db::Db;
 use std::collections::BTreeSet;
@@ -8,11 +8,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 on_both! {
-    a_lease_is_renewed_until_it_ends,
-    rows_are_read_in_order_by_their_owner,
-    rows_of_the_dead_are_adopted,
-    two_adopters_never_share,
-    acknowledged_rows_go,
+    lease_is_renewed_until_ended,
+    owner_reads_outbox_in_order,
+    outbox_rows_of_dead_owner_are_adopted,
+    concurrent_adoptions_are_disjoint,
+    acknowledged_outbox_rows_are_deleted,
 }
 
 /// Writes so many batches of that owner.
@@ -33,14 +33,14 @@ async fn write_rows(db: &dyn Db, owner: Uuid, rows: usize) -> Vec<Uuid> {
 
 async fn ids_of(db: &dyn Db, owner: Uuid) -> Vec<Uuid> {
     let rows = db
-        .own_outbox(owner, Uuid::nil(), 1000)
+        .read_outbox(owner, Uuid::nil(), 1000)
         .await
         .expect("an outbox");
     rows.into_iter().map(|row| row.id).collect()
 }
 
-async fn a_lease_is_renewed_until_it_ends(fresh: &Fresh) {
-    let (db, me) = (&fresh.db, Uuid::now_v7());
+async fn lease_is_renewed_until_ended(database: &TestDatabase) {
+    let (db, me) = (&database.db, Uuid::now_v7());
     assert!(
         !db.renew_lease(me).await.expect("an answer"),
         "nobody knows it"
@@ -56,16 +56,16 @@ async fn a_lease_is_renewed_until_it_ends(fresh: &Fresh) {
     assert!(!db.renew_lease(me).await.expect("an answer"), "it is over");
 }
 
-async fn rows_are_read_in_order_by_their_owner(fresh: &Fresh) {
-    let (db, me, other) = (&*fresh.db, Uuid::now_v7(), Uuid::now_v7());
+async fn owner_reads_outbox_in_order(database: &TestDatabase) {
+    let (db, me, other) = (&*database.db, Uuid::now_v7(), Uuid::now_v7());
     let before = db.now().await.expect("a clock");
     let mine = write_rows(db, me, 5).await;
     write_rows(db, other, 2).await;
-    let rows = db.own_outbox(me, Uuid::nil(), 3).await.expect("an outbox");
+    let rows = db.read_outbox(me, Uuid::nil(), 3).await.expect("an outbox");
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), mine[..3]);
     assert_eq!(rows[1].messages, b"[1]");
     assert!(rows[0].at >= before);
-    let rest = db.own_outbox(me, mine[2], 3).await.expect("an outbox");
+    let rest = db.read_outbox(me, mine[2], 3).await.expect("an outbox");
     assert_eq!(rest.iter().map(|row| row.id).collect::<Vec<_>>(), mine[3..]);
     assert_eq!(
         db.outbox_backlog().await.expect("a backlog"),
@@ -73,8 +73,13 @@ async fn rows_are_read_in_order_by_their_owner(fresh: &Fresh) {
     );
 }
 
-async fn rows_of_the_dead_are_adopted(fresh: &Fresh) {
-    let (db, me, alive, dead) = (&*fresh.db, Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+async fn outbox_rows_of_dead_owner_are_adopted(database: &TestDatabase) {
+    let (db, me, alive, dead) = (
+        &*database.db,
+        Uuid::now_v7(),
+        Uuid::now_v7(),
+        Uuid::now_v7(),
+    );
     let (of_dead, of_alive) = (
         write_rows(db, dead, 3).await,
         write_rows(db, alive, 1).await,
@@ -109,11 +114,11 @@ async fn rows_of_the_dead_are_adopted(fresh: &Fresh) {
     assert_eq!(ids_of(db, alive).await, of_alive);
 }
 
-async fn two_adopters_never_share(fresh: &Fresh) {
-    let rows = write_rows(&*fresh.db, Uuid::now_v7(), 60).await;
+async fn concurrent_adoptions_are_disjoint(database: &TestDatabase) {
+    let rows = write_rows(&*database.db, Uuid::now_v7(), 60).await;
     let adopters: Vec<_> = (0..3)
         .map(|_| {
-            let (db, me) = (Arc::clone(&fresh.db), Uuid::now_v7());
+            let (db, me) = (Arc::clone(&database.db), Uuid::now_v7());
             tokio::spawn(async move {
                 db.begin_incarnation(me, "adopter")
                     .await
@@ -136,8 +141,8 @@ async fn two_adopters_never_share(fresh: &Fresh) {
     assert_eq!(adopted, rows.len() as u64, "each once");
 }
 
-async fn acknowledged_rows_go(fresh: &Fresh) {
-    let (db, me) = (&*fresh.db, Uuid::now_v7());
+async fn acknowledged_outbox_rows_are_deleted(database: &TestDatabase) {
+    let (db, me) = (&*database.db, Uuid::now_v7());
     let rows = write_rows(db, me, 4).await;
     db.delete_outbox(&[]).await.expect("none");
     db.delete_outbox(&[rows[1], rows[0], Uuid::now_v7()])

@@ -1,7 +1,7 @@
 //! What only a server can do: lose connections, make writers wait, come back.
 
 use super::batches::*;
-use super::{Fresh, admin, on_postgres};
+use super::{TestDatabase, admin, on_postgres};
 use crate::db::{Db, DbError, Postgres, WriteError};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
@@ -21,19 +21,22 @@ macro_rules! tests {
 }
 
 tests! {
-    a_writer_that_waited_sees_the_newest_version => waited,
-    a_writer_whose_rival_gave_up_goes_on => rival_gave_up,
-    a_writer_killed_before_its_commit_has_written_nothing => killed,
-    a_commit_that_nobody_saw_is_recognised => unseen_commit,
-    no_transition_is_lost_or_repeated_while_connections_die => dying_connections,
-    a_lock_that_is_held_too_long_is_unclear => held_too_long,
-    the_same_keys_in_any_order_never_deadlock => keys_in_any_order,
-    many_tallies_are_summed_up => tallies,
-    replicas_that_migrate_together_wait_for_one => migrating_together,
+    waiting_writer_sees_newest_version => waited,
+    writer_continues_after_rival_rolls_back => rival_gave_up,
+    writer_killed_before_commit_writes_nothing => killed,
+    unseen_commit_is_recognized => unseen_commit,
+    dying_connections_lose_and_repeat_no_transition => dying_connections,
+    lock_timeout_is_unknown_outcome => held_too_long,
+    same_keys_in_any_order_do_not_deadlock => keys_in_any_order,
+    many_finished_rows_are_compacted => tallies,
+    concurrent_migrations_wait_for_one => migrating_together,
 }
 
-async fn beside(fresh: &Fresh) -> PgConnection {
-    let url = fresh.url.as_ref().expect("these tests run on PostgreSQL");
+async fn raw_connection(database: &TestDatabase) -> PgConnection {
+    let url = database
+        .url
+        .as_ref()
+        .expect("these tests run on PostgreSQL");
     PgConnection::connect(url).await.expect("it is there")
 }
 
@@ -92,41 +95,41 @@ async fn state_of(db: &dyn Db, id: Uuid) -> String {
     .expect("text")
 }
 
-async fn waited(fresh: &Fresh) {
-    let ids = [start(&*fresh.db).await, start(&*fresh.db).await];
-    let mut rival = beside(fresh).await;
+async fn waited(database: &TestDatabase) {
+    let ids = [start(&*database.db).await, start(&*database.db).await];
+    let mut rival = raw_connection(database).await;
     hold(&mut rival, ids[1]).await;
-    let writer = spawn_write(&fresh.db, &moving(&ids, 1));
-    until_waiting(&mut beside(fresh).await, 1).await;
+    let writer = spawn_write(&database.db, &moving(&ids, 1));
+    until_waiting(&mut raw_connection(database).await, 1).await;
     run(&mut rival, "commit").await;
     assert!(matches!(
         writer.await.expect("no panic"),
         Err(WriteError::Stale)
     ));
-    assert_eq!(state_of(&*fresh.db, ids[0]).await, "state 1");
+    assert_eq!(state_of(&*database.db, ids[0]).await, "state 1");
 }
 
-async fn rival_gave_up(fresh: &Fresh) {
-    let id = start(&*fresh.db).await;
-    let mut rival = beside(fresh).await;
+async fn rival_gave_up(database: &TestDatabase) {
+    let id = start(&*database.db).await;
+    let mut rival = raw_connection(database).await;
     hold(&mut rival, id).await;
-    let writer = spawn_write(&fresh.db, &moving(&[id], 1));
-    until_waiting(&mut beside(fresh).await, 1).await;
+    let writer = spawn_write(&database.db, &moving(&[id], 1));
+    until_waiting(&mut raw_connection(database).await, 1).await;
     run(&mut rival, "rollback").await;
     writer
         .await
         .expect("no panic")
         .expect("it is as it was read");
-    assert_eq!(state_of(&*fresh.db, id).await, "state 2");
+    assert_eq!(state_of(&*database.db, id).await, "state 2");
 }
 
-async fn killed(fresh: &Fresh) {
-    let id = start(&*fresh.db).await;
-    let mut rival = beside(fresh).await;
+async fn killed(database: &TestDatabase) {
+    let id = start(&*database.db).await;
+    let mut rival = raw_connection(database).await;
     hold(&mut rival, id).await;
     let batch = moving(&[id], 1);
-    let writer = spawn_write(&fresh.db, &batch);
-    let mut other = beside(fresh).await;
+    let writer = spawn_write(&database.db, &batch);
+    let mut other = raw_connection(database).await;
     until_waiting(&mut other, 1).await;
     run(
         &mut other,
@@ -134,38 +137,45 @@ async fn killed(fresh: &Fresh) {
     )
     .await;
     let killed = writer.await.expect("no panic");
-    assert!(matches!(killed, Err(WriteError::Unclear(_))), "{killed:?}");
+    assert!(
+        matches!(killed, Err(WriteError::UnknownOutcome(_))),
+        "{killed:?}"
+    );
     run(&mut rival, "rollback").await;
-    assert_eq!(state_of(&*fresh.db, id).await, "state 1");
-    fresh.db.write(&batch).await.expect("its repeat is written");
-    assert_eq!(state_of(&*fresh.db, id).await, "state 2");
+    assert_eq!(state_of(&*database.db, id).await, "state 1");
+    database
+        .db
+        .write(&batch)
+        .await
+        .expect("its repeat is written");
+    assert_eq!(state_of(&*database.db, id).await, "state 2");
 }
 
 const KILL: &str = "count(pg_terminate_backend(pid)) from pg_stat_activity
     where application_name = 'saga engine' and datname = current_database()";
 
 /// The caller goes away while its statement waits for a lock; the server carries it out all the same.
-async fn unseen_commit(fresh: &Fresh) {
+async fn unseen_commit(database: &TestDatabase) {
     let mut seen = 0;
     for _round in 0..10 {
-        let id = start(&*fresh.db).await;
-        let mut rival = beside(fresh).await;
+        let id = start(&*database.db).await;
+        let mut rival = raw_connection(database).await;
         hold(&mut rival, id).await;
         let batch = moving(&[id], 1);
-        let writer = spawn_write(&fresh.db, &batch);
-        until_waiting(&mut beside(fresh).await, 1).await;
+        let writer = spawn_write(&database.db, &batch);
+        until_waiting(&mut raw_connection(database).await, 1).await;
         writer.abort();
         assert!(writer.await.is_err_and(|error| error.is_cancelled()));
         run(&mut rival, "rollback").await;
-        match fresh.db.write(&batch).await {
+        match database.db.write(&batch).await {
             Err(WriteError::AlreadyCommitted) => seen += 1,
             // The server noticed in time that nobody listens.
             Ok(_) => {}
             Err(error) => panic!("{error}"),
         }
-        assert_eq!(state_of(&*fresh.db, id).await, "state 2");
+        assert_eq!(state_of(&*database.db, id).await, "state 2");
         assert_eq!(
-            fresh
+            database
                 .db
                 .history(id, None, 10)
                 .await
@@ -179,11 +189,11 @@ async fn unseen_commit(fresh: &Fresh) {
 }
 
 /// Sessions are ended at any moment, in a row with the writes; each batch is repeated unchanged until its end is known.
-async fn dying_connections(fresh: &Fresh) {
+async fn dying_connections(database: &TestDatabase) {
     const REVISIONS: u64 = 40;
-    let id = start(&*fresh.db).await;
+    let id = start(&*database.db).await;
     let killer = {
-        let mut connection = beside(fresh).await;
+        let mut connection = raw_connection(database).await;
         tokio::spawn(async move {
             let statement = format!("select {KILL} and random() < 0.3");
             loop {
@@ -195,13 +205,13 @@ async fn dying_connections(fresh: &Fresh) {
     for revision in 1..=REVISIONS {
         let batch = moving(&[id], revision);
         loop {
-            match fresh.db.write(&batch).await {
+            match database.db.write(&batch).await {
                 Ok(_) => break,
                 Err(WriteError::AlreadyCommitted) => {
                     repeated += 1;
                     break;
                 }
-                Err(WriteError::Unclear(_)) => unclear += 1,
+                Err(WriteError::UnknownOutcome(_)) => unclear += 1,
                 Err(error) => panic!("{error}"),
             }
         }
@@ -211,7 +221,7 @@ async fn dying_connections(fresh: &Fresh) {
     println!("{unclear} unclear, {repeated} of them committed");
     // The killer's last statement may still be on its way: loads are repeated as the engine would.
     let loaded = loop {
-        match fresh.db.load(&[id]).await {
+        match database.db.load(&[id]).await {
             Ok(loaded) => break loaded,
             Err(DbError::Unavailable(_)) => {}
             Err(error) => panic!("{error}"),
@@ -221,7 +231,7 @@ async fn dying_connections(fresh: &Fresh) {
         loaded[0].state,
         format!("state {}", REVISIONS + 1).into_bytes()
     );
-    let history = fresh.db.history(id, None, 500).await.expect("a history");
+    let history = database.db.history(id, None, 500).await.expect("a history");
     let revisions: Vec<_> = history
         .entries
         .iter()
@@ -235,19 +245,19 @@ async fn dying_connections(fresh: &Fresh) {
     );
 }
 
-async fn held_too_long(fresh: &Fresh) {
-    let id = start(&*fresh.db).await;
-    let mut rival = beside(fresh).await;
+async fn held_too_long(database: &TestDatabase) {
+    let id = start(&*database.db).await;
+    let mut rival = raw_connection(database).await;
     hold(&mut rival, id).await;
-    let held = fresh.db.write(&moving(&[id], 1)).await;
-    let Err(WriteError::Unclear(sqlx::Error::Database(error))) = held else {
+    let held = database.db.write(&moving(&[id], 1)).await;
+    let Err(WriteError::UnknownOutcome(sqlx::Error::Database(error))) = held else {
         panic!("{held:?}")
     };
     assert_eq!(error.code().as_deref(), Some("55P03"), "lock_timeout");
 }
 
 /// New ids, but the same business and idempotency keys, in opposite orders.
-async fn keys_in_any_order(fresh: &Fresh) {
+async fn keys_in_any_order(database: &TestDatabase) {
     for round in 0..30 {
         let starting_in = |order: [usize; 4]| {
             let key = |n: &usize| format!("{round}-{n}");
@@ -264,25 +274,28 @@ async fn keys_in_any_order(fresh: &Fresh) {
             batch
         };
         let (one, other) = (starting_in([0, 1, 2, 3]), starting_in([3, 2, 1, 0]));
-        let (one, other) = (spawn_write(&fresh.db, &one), spawn_write(&fresh.db, &other));
+        let (one, other) = (
+            spawn_write(&database.db, &one),
+            spawn_write(&database.db, &other),
+        );
         let both = (one.await.expect("no panic"), other.await.expect("no panic"));
         assert!(
             matches!(
                 both,
-                (Ok(()), Err(WriteError::Taken)) | (Err(WriteError::Taken), Ok(()))
+                (Ok(()), Err(WriteError::KeyConflict)) | (Err(WriteError::KeyConflict), Ok(()))
             ),
             "{both:?}"
         );
     }
 }
 
-async fn tallies(fresh: &Fresh) {
-    let mut other = beside(fresh).await;
+async fn tallies(database: &TestDatabase) {
+    let mut other = raw_connection(database).await;
     let insert =
         "insert into saga.finished select 'order', 'completed', 2 from generate_series(1, 1001)";
     run(&mut other, insert).await;
-    let (one, two) = tokio::join!(fresh.db.counts(), fresh.db.counts());
-    for counts in [one, two, fresh.db.counts().await] {
+    let (one, two) = tokio::join!(database.db.counts(), database.db.counts());
+    for counts in [one, two, database.db.counts().await] {
         let counts = counts.expect("counts").by_status;
         assert_eq!(
             counts,
@@ -296,13 +309,16 @@ async fn tallies(fresh: &Fresh) {
     assert_eq!(rows, 1);
 }
 
-async fn migrating_together(fresh: &Fresh) {
-    let url = fresh.url.as_ref().expect("these tests run on PostgreSQL");
+async fn migrating_together(database: &TestDatabase) {
+    let url = database
+        .url
+        .as_ref()
+        .expect("these tests run on PostgreSQL");
     admin(url, "drop schema saga cascade").await;
-    let missing = fresh.db.missing_migrations().await.expect("an answer");
+    let missing = database.db.missing_migrations().await.expect("an answer");
     assert_eq!(missing.first().map(String::as_str), Some("0001 engine"));
     let replicas = [(); 3].map(|()| {
-        let db = Arc::clone(&fresh.db);
+        let db = Arc::clone(&database.db);
         tokio::spawn(async move { db.migrate().await })
     });
     for replica in replicas {
@@ -312,18 +328,18 @@ async fn migrating_together(fresh: &Fresh) {
             .expect("it waits, and finds all done");
     }
     assert!(
-        fresh
+        database
             .db
             .missing_migrations()
             .await
             .expect("an answer")
             .is_empty()
     );
-    start(&*fresh.db).await;
+    start(&*database.db).await;
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable() {
+async fn connect_to_missing_server_is_unavailable() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a free port");
@@ -333,5 +349,5 @@ async fn a_server_that_is_not_there_is_unavailable() {
         Postgres::connect(&format!("postgres://saga:saga@127.0.0.1:{port}/saga"), 1).await;
     assert!(matches!(refused.map(drop), Err(DbError::Unavailable(_))));
     let no_url = Postgres::connect("mysql://localhost", 1).await;
-    assert!(matches!(no_url.map(drop), Err(DbError::Refused(_))));
+    assert!(matches!(no_url.map(drop), Err(DbError::Rejected(_))));
 }

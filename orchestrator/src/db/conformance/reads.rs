@@ -1,8 +1,8 @@
 //! What HTTP and the metrics ask for.
 
-use super::Fresh;
+use super::TestDatabase;
 use super::batches::*;
-use crate::db::{SagaRow, VersionUse};
+use crate::db::{SagaRow, VersionUsage};
 use saga_core::saga::Status;
 use saga_protocol::message::{Envelope, OutboxMessage, Topic};
 use saga_protocol::{Payload, Time};
@@ -10,19 +10,19 @@ use std::time::Duration;
 use uuid::Uuid;
 
 on_both! {
-    one_saga_is_read,
-    a_history_is_read_in_pages,
-    sagas_are_counted,
-    an_end_is_counted_once,
-    use_of_versions_is_counted,
-    a_forgotten_saga_is_found,
-    nothing_is_missing_once_migrated,
-    the_clock_is_near_ours,
+    saga_is_read_by_id_and_key,
+    history_is_read_in_pages,
+    counts_are_by_workflow_and_status,
+    finished_saga_is_counted_once,
+    version_usage_counts_unfinished_sagas,
+    stranded_saga_is_found,
+    no_migration_is_missing_after_migrate,
+    database_clock_is_near_host_clock,
 }
 
-async fn one_saga_is_read(fresh: &Fresh) {
-    let id = start(&*fresh.db).await;
-    let saga = fresh
+async fn saga_is_read_by_id_and_key(database: &TestDatabase) {
+    let id = start(&*database.db).await;
+    let saga = database
         .db
         .saga(id)
         .await
@@ -33,7 +33,7 @@ async fn one_saga_is_read(fresh: &Fresh) {
         (&b"state 1"[..], &br#"{"customer": "c-1"}"#[..])
     );
     assert!(
-        fresh
+        database
             .db
             .saga(Uuid::now_v7())
             .await
@@ -42,8 +42,8 @@ async fn one_saga_is_read(fresh: &Fresh) {
     );
 }
 
-async fn a_history_is_read_in_pages(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn history_is_read_in_pages(database: &TestDatabase) {
+    let db = &database.db;
     let id = start(&**db).await;
     let mut ignoring = moving(&[id], 1);
     ignoring.updates[0] = SagaRow {
@@ -82,8 +82,8 @@ async fn a_history_is_read_in_pages(fresh: &Fresh) {
     assert_eq!(rest.next, None);
 }
 
-async fn sagas_are_counted(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn counts_are_by_workflow_and_status(database: &TestDatabase) {
+    let db = &database.db;
     let nothing = db.counts().await.expect("counts");
     assert!(nothing.by_status.is_empty() && nothing.oldest_in_flight.is_none());
     let mut batch = starting(vec![
@@ -116,8 +116,8 @@ async fn sagas_are_counted(fresh: &Fresh) {
     assert_eq!(counts.oldest_in_flight, Some(Time::from_micros(5)));
 }
 
-async fn an_end_is_counted_once(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn finished_saga_is_counted_once(database: &TestDatabase) {
+    let db = &database.db;
     let ids = [start(&**db).await, start(&**db).await];
     let mut ending = moving(&ids, 1);
     ending.updates = ending
@@ -147,7 +147,7 @@ async fn an_end_is_counted_once(fresh: &Fresh) {
     assert_eq!(counts.oldest_in_flight, None);
 }
 
-async fn use_of_versions_is_counted(fresh: &Fresh) {
+async fn version_usage_counts_unfinished_sagas(database: &TestDatabase) {
     let mut batch = starting(
         (0..4)
             .map(|_| insert_of("order", row(Uuid::now_v7())))
@@ -155,26 +155,30 @@ async fn use_of_versions_is_counted(fresh: &Fresh) {
     );
     batch.inserts[0].version = 2;
     batch.inserts[1].row = ended(batch.inserts[1].row.clone(), Status::Completed);
-    fresh.db.write(&batch).await.expect("sagas can be started");
-    let used = |version, unfinished| VersionUse {
+    database
+        .db
+        .write(&batch)
+        .await
+        .expect("sagas can be started");
+    let used = |version, unfinished| VersionUsage {
         workflow: "order".to_owned(),
         version,
         unfinished,
     };
     assert_eq!(
-        fresh.db.version_use().await.expect("an answer"),
+        database.db.version_usage().await.expect("an answer"),
         [used(1, 2), used(2, 1)]
     );
 }
 
-async fn a_forgotten_saga_is_found(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn stranded_saga_is_found(database: &TestDatabase) {
+    let db = &database.db;
     let ids: Vec<_> = (0..6).map(|_| Uuid::now_v7()).collect();
     let mut batch = starting(ids.iter().map(|id| insert_of("order", row(*id))).collect());
     batch.inserts[0].row = ended(row(ids[0]), Status::Completed);
     batch.inserts[1].row.status = Status::Parked;
     batch.inserts[2].row.paused = true;
-    batch.wakes = vec![wake(ids[3], at(1), false)];
+    batch.timers = vec![timer_update(ids[3], at(1), false)];
     let message = OutboxMessage {
         topic: Topic::Commands("pay".to_owned()),
         key: ids[4].to_string(),
@@ -186,27 +190,27 @@ async fn a_forgotten_saga_is_found(fresh: &Fresh) {
     };
     batch.messages = serde_json::to_vec(&[message]).expect("messages are JSON");
     db.write(&batch).await.expect("sagas can be started");
-    assert_eq!(db.forgotten(10).await.expect("an answer"), [ids[5]]);
+    assert_eq!(db.stranded_sagas(10).await.expect("an answer"), [ids[5]]);
     db.delete_outbox(&[batch.id]).await.expect("it can go");
-    assert_eq!(db.forgotten(10).await.expect("an answer"), ids[4..]);
-    assert_eq!(db.forgotten(1).await.expect("an answer"), ids[4..5]);
+    assert_eq!(db.stranded_sagas(10).await.expect("an answer"), ids[4..]);
+    assert_eq!(db.stranded_sagas(1).await.expect("an answer"), ids[4..5]);
 }
 
-async fn nothing_is_missing_once_migrated(fresh: &Fresh) {
+async fn no_migration_is_missing_after_migrate(database: &TestDatabase) {
     assert!(
-        fresh
+        database
             .db
             .missing_migrations()
             .await
             .expect("an answer")
             .is_empty()
     );
-    fresh.db.migrate().await.expect("a repeat does nothing");
+    database.db.migrate().await.expect("a repeat does nothing");
 }
 
-async fn the_clock_is_near_ours(fresh: &Fresh) {
+async fn database_clock_is_near_host_clock(database: &TestDatabase) {
     let ours = Time::from(chrono::Utc::now());
-    let now = fresh.db.now().await.expect("a clock");
+    let now = database.db.now().await.expect("a clock");
     let apart = now.since(ours).max(ours.since(now));
     assert!(apart < Duration::from_secs(60), "{now} {ours}");
 }

@@ -1,13 +1,13 @@
 //! Keys that starts take.
 
-use super::Fresh;
+use super::TestDatabase;
 use super::batches::*;
 use crate::db::StartKeys;
 use uuid::Uuid;
 
 on_both! {
-    taken_keys_are_found,
-    old_idempotency_keys_go,
+    existing_keys_are_found,
+    old_idempotency_keys_are_deleted,
 }
 
 fn asked(key: &str, idempotency: Option<&str>) -> StartKeys {
@@ -18,8 +18,8 @@ fn asked(key: &str, idempotency: Option<&str>) -> StartKeys {
     }
 }
 
-async fn taken_keys_are_found(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn existing_keys_are_found(database: &TestDatabase) {
+    let db = &database.db;
     let id = Uuid::now_v7();
     let mut batch = starting(vec![insert_of("order", row(id))]);
     batch.inserts[0].key = "key 1".to_owned();
@@ -27,12 +27,12 @@ async fn taken_keys_are_found(fresh: &Fresh) {
     db.write(&batch).await.expect("a saga can be started");
 
     let none = db
-        .find_starts(&[asked("key 2", Some("idem 2")), asked("key 3", None)])
+        .find_existing_starts(&[asked("key 2", Some("idem 2")), asked("key 3", None)])
         .await
         .expect("an answer");
     assert!(none.business.is_empty() && none.idempotency.is_empty());
     let both = db
-        .find_starts(&[asked("key 2", Some("idem 1")), asked("key 1", None)])
+        .find_existing_starts(&[asked("key 2", Some("idem 1")), asked("key 1", None)])
         .await
         .expect("an answer");
     assert_eq!(
@@ -44,13 +44,13 @@ async fn taken_keys_are_found(fresh: &Fresh) {
         business: ("refund".to_owned(), "key 1".to_owned()),
         idempotency: Some(("someone else".to_owned(), "idem 1".to_owned())),
     };
-    let other = db.find_starts(&[other]).await.expect("an answer");
+    let other = db.find_existing_starts(&[other]).await.expect("an answer");
     assert!(
         other.business.is_empty() && other.idempotency.is_empty(),
         "keys are for one workflow, one caller"
     );
     assert!(
-        db.find_starts(&[])
+        db.find_existing_starts(&[])
             .await
             .expect("an answer")
             .business
@@ -67,8 +67,8 @@ async fn taken_keys_are_found(fresh: &Fresh) {
     );
 }
 
-async fn old_idempotency_keys_go(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn old_idempotency_keys_are_deleted(database: &TestDatabase) {
+    let db = &database.db;
     let mut batch = batch();
     batch.idempotency = (0..5)
         .map(|second| crate::db::IdempotencyRow {
@@ -77,11 +77,26 @@ async fn old_idempotency_keys_go(fresh: &Fresh) {
         })
         .collect();
     db.write(&batch).await.expect("keys can be taken");
-    assert_eq!(db.expire_idempotency(at(3), 2).await.expect("an answer"), 2);
-    assert_eq!(db.expire_idempotency(at(3), 2).await.expect("an answer"), 1);
-    assert_eq!(db.expire_idempotency(at(3), 2).await.expect("an answer"), 0);
+    assert_eq!(
+        db.delete_idempotency_keys(at(3), 2)
+            .await
+            .expect("an answer"),
+        2
+    );
+    assert_eq!(
+        db.delete_idempotency_keys(at(3), 2)
+            .await
+            .expect("an answer"),
+        1
+    );
+    assert_eq!(
+        db.delete_idempotency_keys(at(3), 2)
+            .await
+            .expect("an answer"),
+        0
+    );
     let left = db
-        .find_starts(&[asked("-", Some("k2")), asked("-", Some("k3"))])
+        .find_existing_starts(&[asked("-", Some("k2")), asked("-", Some("k3"))])
         .await
         .expect("an answer");
     assert_eq!(

@@ -1,34 +1,34 @@
 //! The write path: all or nothing, and every way in which it ends.
 
-use super::Fresh;
+use super::TestDatabase;
 use super::batches::*;
-use crate::db::{Batch, Check, Db, SagaRow, WriteError};
+use crate::db::{Batch, Db, RevisionCheck, SagaRow, WriteError};
 use saga_core::saga::{FORMAT, Status};
 use std::sync::Arc;
 use uuid::Uuid;
 
 on_both! {
-    what_is_written_is_loaded,
-    a_stale_batch_writes_nothing,
-    an_ignored_count_makes_a_batch_stale_too,
-    a_missing_saga_makes_a_batch_stale,
-    a_repeated_batch_was_committed_already,
-    a_repeated_start_was_committed_already,
-    a_taken_key_writes_nothing,
-    a_taken_history_entry_writes_nothing,
-    a_nul_is_refused_and_writes_nothing,
-    a_number_out_of_range_is_refused,
-    of_two_writers_one_is_stale,
-    many_writers_on_the_same_sagas_never_lose_an_update,
+    written_saga_is_loaded,
+    stale_batch_writes_nothing,
+    ignored_count_makes_batch_stale,
+    missing_saga_makes_batch_stale,
+    repeated_batch_is_already_committed,
+    repeated_start_is_already_committed,
+    existing_key_writes_nothing,
+    existing_history_entry_writes_nothing,
+    nul_is_rejected_and_writes_nothing,
+    number_out_of_range_is_rejected,
+    second_of_two_writers_is_stale,
+    concurrent_writers_lose_no_update,
     batches_of_any_size_are_written,
 }
 
-async fn what_is_written_is_loaded(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn written_saga_is_loaded(database: &TestDatabase) {
+    let db = &database.db;
     let id = Uuid::now_v7();
     let before = db.now().await.expect("a clock");
     let mut start = starting(vec![insert_of("order", row(id))]);
-    start.wakes = vec![wake(id, at(30), false)];
+    start.timers = vec![timer_update(id, at(30), false)];
     let written = db.write(&start).await.expect("a new saga can be written");
     assert!(written.now >= before && written.now <= db.now().await.expect("a clock"));
 
@@ -44,7 +44,7 @@ async fn what_is_written_is_loaded(fresh: &Fresh) {
         (&loaded.state[..], &loaded.input[..]),
         (&b"state 1"[..], &br#"{"customer": "c-1"}"#[..])
     );
-    assert_eq!(loaded.next_timer_at, Some(at(30)));
+    assert_eq!(loaded.due_at, Some(at(30)));
 
     let mut moving = moving(&[id], 1);
     moving.updates[0].error_code = Some("out_of_stock".to_owned());
@@ -54,7 +54,7 @@ async fn what_is_written_is_loaded(fresh: &Fresh) {
         panic!("it is there")
     };
     assert_eq!(
-        (&loaded.state[..], loaded.ignored, loaded.next_timer_at),
+        (&loaded.state[..], loaded.ignored, loaded.due_at),
         (&b"state 2"[..], 4, Some(at(30)))
     );
     assert!(
@@ -65,15 +65,18 @@ async fn what_is_written_is_loaded(fresh: &Fresh) {
     );
 }
 
-async fn a_stale_batch_writes_nothing(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn stale_batch_writes_nothing(database: &TestDatabase) {
+    let db = &database.db;
     let (one, other) = (start(&**db).await, start(&**db).await);
     db.write(&moving(&[one], 1)).await.expect("it can be moved");
     let new = Uuid::now_v7();
     let mut stale = moving(&[one, other], 1);
     stale.inserts = vec![insert_of("order", row(new))];
     stale.idempotency = vec![idempotency("k", new)];
-    stale.wakes = vec![wake(other, at(1), true), wake(new, at(1), false)];
+    stale.timers = vec![
+        timer_update(other, at(1), true),
+        timer_update(new, at(1), false),
+    ];
     assert!(matches!(db.write(&stale).await, Err(WriteError::Stale)));
     nothing_of(db, &stale, new, other).await;
 }
@@ -85,7 +88,7 @@ async fn nothing_of(db: &Arc<dyn Db>, batch: &Batch, new: Uuid, other: Uuid) {
         panic!("only the old one is there: {loaded:?}")
     };
     assert_eq!(
-        (unmoved.id, &unmoved.state[..], unmoved.next_timer_at),
+        (unmoved.id, &unmoved.state[..], unmoved.due_at),
         (other, &b"state 1"[..], None)
     );
     assert_eq!(
@@ -104,7 +107,7 @@ async fn nothing_of(db: &Arc<dyn Db>, batch: &Batch, new: Uuid, other: Uuid) {
             .is_empty()
     );
     let rows = db
-        .own_outbox(batch.owner, Uuid::nil(), 100)
+        .read_outbox(batch.owner, Uuid::nil(), 100)
         .await
         .expect("an outbox");
     assert!(rows.iter().all(|row| row.id != batch.id));
@@ -113,7 +116,7 @@ async fn nothing_of(db: &Arc<dyn Db>, batch: &Batch, new: Uuid, other: Uuid) {
         idempotency: key_of(batch),
     };
     assert!(
-        db.find_starts(&[asked])
+        db.find_existing_starts(&[asked])
             .await
             .expect("keys")
             .idempotency
@@ -128,8 +131,8 @@ fn key_of(batch: &Batch) -> Option<(String, String)> {
         .map(|row| (row.scope.clone(), row.key.clone()))
 }
 
-async fn an_ignored_count_makes_a_batch_stale_too(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn ignored_count_makes_batch_stale(database: &TestDatabase) {
+    let db = &database.db;
     let id = start(&**db).await;
     let mut ignoring = moving(&[id], 1);
     ignoring.updates[0] = SagaRow {
@@ -149,55 +152,55 @@ async fn an_ignored_count_makes_a_batch_stale_too(fresh: &Fresh) {
     db.write(&seen).await.expect("it is as it was read");
 }
 
-async fn a_missing_saga_makes_a_batch_stale(fresh: &Fresh) {
-    let id = start(&*fresh.db).await;
+async fn missing_saga_makes_batch_stale(database: &TestDatabase) {
+    let id = start(&*database.db).await;
     let mut batch = moving(&[id], 1);
-    batch.checks.push(Check {
+    batch.checks.push(RevisionCheck {
         id: Uuid::now_v7(),
         revision: 1,
         ignored: 0,
     });
     assert!(matches!(
-        fresh.db.write(&batch).await,
+        database.db.write(&batch).await,
         Err(WriteError::Stale)
     ));
 }
 
-async fn a_repeated_batch_was_committed_already(fresh: &Fresh) {
-    let id = start(&*fresh.db).await;
+async fn repeated_batch_is_already_committed(database: &TestDatabase) {
+    let id = start(&*database.db).await;
     let batch = moving(&[id], 1);
-    fresh.db.write(&batch).await.expect("it can be moved");
+    database.db.write(&batch).await.expect("it can be moved");
     assert!(matches!(
-        fresh.db.write(&batch).await,
+        database.db.write(&batch).await,
         Err(WriteError::AlreadyCommitted)
     ));
     let empty = super::batches::batch();
-    fresh
+    database
         .db
         .write(&empty)
         .await
         .expect("a batch may only remove what is acknowledged");
     assert!(matches!(
-        fresh.db.write(&empty).await,
+        database.db.write(&empty).await,
         Err(WriteError::AlreadyCommitted)
     ));
 }
 
-async fn a_repeated_start_was_committed_already(fresh: &Fresh) {
+async fn repeated_start_is_already_committed(database: &TestDatabase) {
     let batch = starting(vec![insert_of("order", row(Uuid::now_v7()))]);
-    fresh
+    database
         .db
         .write(&batch)
         .await
         .expect("a new saga can be written");
     assert!(matches!(
-        fresh.db.write(&batch).await,
+        database.db.write(&batch).await,
         Err(WriteError::AlreadyCommitted)
     ));
 }
 
-async fn a_taken_key_writes_nothing(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn existing_key_writes_nothing(database: &TestDatabase) {
+    let db = &database.db;
     let (one, other) = (start(&**db).await, start(&**db).await);
     let mut keyed = starting(vec![insert_of("order", row(Uuid::now_v7()))]);
     keyed.idempotency = vec![idempotency("taken", one)];
@@ -208,7 +211,7 @@ async fn a_taken_key_writes_nothing(fresh: &Fresh) {
     batch.inserts = vec![insert_of("order", row(new))];
     batch.inserts[0].key = one.to_string();
     assert!(
-        matches!(db.write(&batch).await, Err(WriteError::Taken)),
+        matches!(db.write(&batch).await, Err(WriteError::KeyConflict)),
         "the business key is"
     );
     nothing_of(db, &batch, new, other).await;
@@ -216,14 +219,14 @@ async fn a_taken_key_writes_nothing(fresh: &Fresh) {
     batch.inserts[0].key = new.to_string();
     batch.inserts[0].row.id = one;
     assert!(
-        matches!(db.write(&batch).await, Err(WriteError::Taken)),
+        matches!(db.write(&batch).await, Err(WriteError::KeyConflict)),
         "the id is"
     );
 
     batch.inserts[0].row.id = new;
     batch.idempotency = vec![idempotency("taken", new)];
     assert!(
-        matches!(db.write(&batch).await, Err(WriteError::Taken)),
+        matches!(db.write(&batch).await, Err(WriteError::KeyConflict)),
         "the idempotency key is"
     );
     batch.idempotency.clear();
@@ -236,17 +239,20 @@ async fn a_taken_key_writes_nothing(fresh: &Fresh) {
         .expect("another workflow may use the key");
 }
 
-async fn a_taken_history_entry_writes_nothing(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn existing_history_entry_writes_nothing(database: &TestDatabase) {
+    let db = &database.db;
     let id = start(&**db).await;
     let mut batch = moving(&[id], 1);
     batch.history = vec![history(id, 1, 0)];
-    assert!(matches!(db.write(&batch).await, Err(WriteError::Taken)));
+    assert!(matches!(
+        db.write(&batch).await,
+        Err(WriteError::KeyConflict)
+    ));
     nothing_of(db, &batch, Uuid::now_v7(), id).await;
 }
 
-async fn a_nul_is_refused_and_writes_nothing(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn nul_is_rejected_and_writes_nothing(database: &TestDatabase) {
+    let db = &database.db;
     let other = start(&**db).await;
     let new = Uuid::now_v7();
     let good = {
@@ -256,35 +262,35 @@ async fn a_nul_is_refused_and_writes_nothing(fresh: &Fresh) {
     };
     let mut bad = good.clone();
     bad.inserts[0].correlation_id = "a\0b".to_owned();
-    assert!(matches!(db.write(&bad).await, Err(WriteError::Refused(_))));
+    assert!(matches!(db.write(&bad).await, Err(WriteError::Rejected(_))));
     nothing_of(db, &bad, new, other).await;
     let mut bad = good.clone();
     bad.idempotency = vec![idempotency("a\0b", new)];
-    assert!(matches!(db.write(&bad).await, Err(WriteError::Refused(_))));
+    assert!(matches!(db.write(&bad).await, Err(WriteError::Rejected(_))));
     db.write(&good)
         .await
         .expect("the same without it can be written, on the same connection");
 }
 
-async fn a_number_out_of_range_is_refused(fresh: &Fresh) {
-    let id = start(&*fresh.db).await;
+async fn number_out_of_range_is_rejected(database: &TestDatabase) {
+    let id = start(&*database.db).await;
     let mut batch = moving(&[id], 1);
     batch.updates[0].revision = u64::MAX;
     assert!(matches!(
-        fresh.db.write(&batch).await,
-        Err(WriteError::Refused(_))
+        database.db.write(&batch).await,
+        Err(WriteError::Rejected(_))
     ));
 }
 
-async fn of_two_writers_one_is_stale(fresh: &Fresh) {
+async fn second_of_two_writers_is_stale(database: &TestDatabase) {
     for _round in 0..20 {
         let ids = [
-            start(&*fresh.db).await,
-            start(&*fresh.db).await,
-            start(&*fresh.db).await,
+            start(&*database.db).await,
+            start(&*database.db).await,
+            start(&*database.db).await,
         ];
         let (one, other) = (moving(&ids, 1), moving(&ids, 1));
-        let (one, other) = tokio::join!(fresh.db.write(&one), fresh.db.write(&other));
+        let (one, other) = tokio::join!(database.db.write(&one), database.db.write(&other));
         assert!(
             matches!(
                 (&one, &other),
@@ -297,27 +303,27 @@ async fn of_two_writers_one_is_stale(fresh: &Fresh) {
 
 /// Each writer loads, adds one to a number in the state, and writes, as often as it takes; over the same sagas in any
 /// order.
-async fn many_writers_on_the_same_sagas_never_lose_an_update(fresh: &Fresh) {
+async fn concurrent_writers_lose_no_update(database: &TestDatabase) {
     const WRITERS: u64 = 4;
     const ROUNDS: u64 = 15;
     let mut ids = Vec::new();
     for _ in 0..8 {
-        ids.push(start(&*fresh.db).await);
+        ids.push(start(&*database.db).await);
     }
     let writers = (0..WRITERS).map(|writer| {
-        let (db, mut ids) = (Arc::clone(&fresh.db), ids.clone());
+        let (db, mut ids) = (Arc::clone(&database.db), ids.clone());
         tokio::spawn(async move {
-            let turn = usize::try_from(writer).expect("a small number") * 2;
-            ids.rotate_left(turn);
+            let rotation = usize::try_from(writer).expect("a small number") * 2;
+            ids.rotate_left(rotation);
             for _round in 0..ROUNDS {
-                while !raised(&*db, &ids).await {}
+                while !raise_revisions(&*db, &ids).await {}
             }
         })
     });
     for writer in writers.collect::<Vec<_>>() {
         writer.await.expect("no writer panics");
     }
-    for loaded in fresh.db.load(&ids).await.expect("they can be loaded") {
+    for loaded in database.db.load(&ids).await.expect("they can be loaded") {
         assert_eq!(
             loaded.state,
             format!("state {}", 1 + WRITERS * ROUNDS).into_bytes()
@@ -325,7 +331,7 @@ async fn many_writers_on_the_same_sagas_never_lose_an_update(fresh: &Fresh) {
     }
 }
 
-async fn raised(db: &dyn Db, ids: &[Uuid]) -> bool {
+async fn raise_revisions(db: &dyn Db, ids: &[Uuid]) -> bool {
     let loaded = db.load(ids).await.expect("they can be loaded");
     let text = String::from_utf8(loaded[0].state.clone()).expect("a state is text here");
     let revision = text
@@ -340,15 +346,15 @@ async fn raised(db: &dyn Db, ids: &[Uuid]) -> bool {
     }
 }
 
-async fn batches_of_any_size_are_written(fresh: &Fresh) {
-    let db = &fresh.db;
+async fn batches_of_any_size_are_written(database: &TestDatabase) {
+    let db = &database.db;
     for size in [0_usize, 1, 7, 8, 9, 63, 65, 137, 700] {
         let ids: Vec<_> = (0..size).map(|_| Uuid::now_v7()).collect();
         let mut batch = starting(ids.iter().map(|id| insert_of("order", row(*id))).collect());
-        batch.wakes = ids
+        batch.timers = ids
             .iter()
             .enumerate()
-            .map(|(index, id)| wake(*id, at(30), index % 2 == 0))
+            .map(|(index, id)| timer_update(*id, at(30), index % 2 == 0))
             .collect();
         db.write(&batch).await.expect("sagas can be started");
         let mut ending = moving(&ids, 1);
@@ -364,7 +370,7 @@ async fn batches_of_any_size_are_written(fresh: &Fresh) {
         assert!(
             loaded
                 .iter()
-                .all(|loaded| loaded.state == b"state 2" && loaded.next_timer_at == Some(at(30)))
+                .all(|loaded| loaded.state == b"state 2" && loaded.due_at == Some(at(30)))
         );
     }
     let counts = db.counts().await.expect("counts");

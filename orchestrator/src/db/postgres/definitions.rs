@@ -1,8 +1,8 @@
 //! Every version of every workflow.
 
 use super::sessions::{Sessions, answer};
-use crate::db::errors::read;
-use crate::db::{DbError, Put, StoredDefinition};
+use crate::db::errors::from_column;
+use crate::db::{DbError, PutOutcome, StoredDefinition};
 
 const PUT: &str = "
 insert into saga.definitions (workflow, version, source, digest) values ($1, $2, $3, $4)
@@ -14,7 +14,10 @@ const ALL: &str =
     "select workflow, version, source, digest from saga.definitions order by workflow, version";
 
 /// Stores a version, unless it is there.
-pub(super) async fn put(engine: &Sessions, definition: &StoredDefinition) -> Result<Put, DbError> {
+pub(super) async fn put(
+    engine: &Sessions,
+    definition: &StoredDefinition,
+) -> Result<PutOutcome, DbError> {
     let StoredDefinition {
         workflow,
         version,
@@ -22,39 +25,41 @@ pub(super) async fn put(engine: &Sessions, definition: &StoredDefinition) -> Res
         digest,
     } = definition;
     let version = i64::from(*version);
-    let mut session = engine.take().await?;
+    let mut session = engine.acquire().await?;
     let put = sqlx::query(PUT)
         .bind(workflow)
         .bind(version)
         .bind(source)
         .bind(digest);
     match answer(put.execute(&mut *session)).await {
-        Ok(result) if result.rows_affected() == 1 => return session.settle(Ok(Put::Created)),
+        Ok(result) if result.rows_affected() == 1 => {
+            return session.release(Ok(PutOutcome::Created));
+        }
         Ok(_there) => {}
         Err(error) => return Err(session.fail(error)),
     }
     // A statement of its own, to see what another replica has just stored. Definitions are never removed.
     let query = sqlx::query_scalar(DIGEST).bind(workflow).bind(version);
     let there: Result<String, _> = answer(query.fetch_one(&mut *session)).await;
-    Ok(if session.settle(there)? == *digest {
-        Put::Same
+    Ok(if session.release(there)? == *digest {
+        PutOutcome::Unchanged
     } else {
-        Put::Conflict
+        PutOutcome::Conflict
     })
 }
 
 /// All of them.
 pub(super) async fn all(engine: &Sessions) -> Result<Vec<StoredDefinition>, DbError> {
-    let mut session = engine.take().await?;
+    let mut session = engine.acquire().await?;
     let rows: Result<Vec<(String, i64, String, String)>, _> =
         answer(sqlx::query_as(ALL).fetch_all(&mut *session)).await;
     let definition = |(workflow, version, source, digest)| {
         Ok(StoredDefinition {
             workflow,
-            version: read(version, "a workflow's version")?,
+            version: from_column(version, "a workflow's version")?,
             source,
             digest,
         })
     };
-    session.settle(rows)?.into_iter().map(definition).collect()
+    session.release(rows)?.into_iter().map(definition).collect()
 }

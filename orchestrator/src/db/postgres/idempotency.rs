@@ -1,4 +1,4 @@
-//! The end of idempotency keys; a batch writes them, and `find_starts` finds them.
+//! The end of idempotency keys; a batch writes them, and `find_existing_starts` finds them.
 
 use super::sessions::{Sessions, answer};
 use crate::db::DbError;
@@ -19,7 +19,7 @@ pub(super) async fn expire(
     let query = sqlx::query(EXPIRE)
         .bind(older_than.to_datetime())
         .bind(i64::from(limit));
-    let mut session = engine.take().await?;
+    let mut session = engine.acquire().await?;
     let result = answer(query.execute(&mut *session)).await;
-    session.settle(result).map(|result| result.rows_affected())
+    session.release(result).map(|result| result.rows_affected())
 }

@@ -6,7 +6,7 @@
 //! - `key`: the unique index. `q`: ranges of the primary key, of that index, and of the one on correlation ids.
 //! - `since` and `until`: a range of ids, which begin with the moment at which they were made; within it, `started_at`.
 //!
-//! Where a filter has no index of its own (`step`, the edges of `since` and `until`, anything beside `q`), a page ends
+//! Where a filter has no index of its own (`step`, the edges of `since` and `until`, anything raw_connection `q`), a page ends
 //! after [`LOOK`] sagas: it may be short, or empty, and yet have a `next`.
 
 use super::sessions::{Session, Sessions, answer};
@@ -130,9 +130,9 @@ select workflow from workflows where workflow is not null";
 /// A page.
 pub(super) async fn list(readers: &Sessions, filter: &ListFilter) -> Result<SagaPage, DbError> {
     let wanted = Wanted::of(filter);
-    let mut session = readers.take().await?;
+    let mut session = readers.acquire().await?;
     let page = answer(page(&mut session, filter, &wanted)).await;
-    let (rows, end) = session.settle(page)?;
+    let (rows, end) = session.release(page)?;
     Ok(SagaPage::up_to(rows, filter.limit, end))
 }
 
@@ -344,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_of_an_id_is_a_range_of_ids() {
+    fn id_prefix_is_a_range_of_ids() {
         let (first, last) = ids_with_prefix("0193-F").expect("it can begin an id");
         assert_eq!(first.to_string(), "0193f000-0000-0000-0000-000000000000");
         assert_eq!(last.to_string(), "0193ffff-ffff-ffff-ffff-ffffffffffff");
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_begins_with_the_moment_it_was_made_at() {
+    fn first_id_at_encodes_milliseconds() {
         let id = first_id_of(Time::from_micros(1_700_000_000_123_456));
         assert_eq!(id.as_u128() >> 80, 1_700_000_000_123);
         assert_eq!(first_id_of(Time::from_micros(-5)), Uuid::nil());

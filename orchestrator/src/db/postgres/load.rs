@@ -1,14 +1,14 @@
 //! What the next batch needs to know: sagas by id, and keys that are taken.
 
 use super::sessions::{Sessions, answer};
-use crate::db::errors::read;
-use crate::db::{DbError, FoundStarts, IdempotencyRow, Loaded, StartKeys};
+use crate::db::errors::from_column;
+use crate::db::{DbError, ExistingStarts, IdempotencyRow, LoadedSaga, StartKeys};
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 const LOAD: &str = "
-select s.id, s.state, s.input, s.ignored, s.format, w.next_timer_at
+select s.id, s.state, s.input, s.ignored, s.format, w.due_at
 from saga.sagas s left join saga.timers w on w.saga_id = s.id
 where s.id = any ($1::uuid[])";
 
@@ -19,27 +19,27 @@ struct LoadedRow {
     input: Vec<u8>,
     ignored: i64,
     format: i32,
-    next_timer_at: Option<DateTime<Utc>>,
+    due_at: Option<DateTime<Utc>>,
 }
 
 /// Those that exist, without locks.
-pub(super) async fn load(engine: &Sessions, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError> {
+pub(super) async fn load(engine: &Sessions, ids: &[Uuid]) -> Result<Vec<LoadedSaga>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut session = engine.take().await?;
+    let mut session = engine.acquire().await?;
     let rows = answer(sqlx::query_as(LOAD).bind(ids).fetch_all(&mut *session)).await;
-    session.settle(rows)?.into_iter().map(loaded).collect()
+    session.release(rows)?.into_iter().map(loaded).collect()
 }
 
-fn loaded(row: LoadedRow) -> Result<Loaded, DbError> {
-    Ok(Loaded {
+fn loaded(row: LoadedRow) -> Result<LoadedSaga, DbError> {
+    Ok(LoadedSaga {
         id: row.id,
         state: row.state,
         input: row.input,
-        ignored: read(row.ignored, "a saga's count of ignored inputs")?,
-        next_timer_at: row.next_timer_at.map(Into::into),
-        format: read(row.format.into(), "the number of a state's form")?,
+        ignored: from_column(row.ignored, "a saga's count of ignored inputs")?,
+        due_at: row.due_at.map(Into::into),
+        format: from_column(row.format.into(), "the number of a state's form")?,
     })
 }
 
@@ -64,12 +64,12 @@ struct FoundRow {
 }
 
 /// Of those keys the ones that are taken.
-pub(super) async fn find_starts(
+pub(super) async fn find_existing_starts(
     engine: &Sessions,
     asked: &[StartKeys],
-) -> Result<FoundStarts, DbError> {
+) -> Result<ExistingStarts, DbError> {
     if asked.is_empty() {
-        return Ok(FoundStarts::default());
+        return Ok(ExistingStarts::default());
     }
     let business = asked.iter().map(|start| &start.business);
     let idempotency = asked.iter().filter_map(|start| start.idempotency.as_ref());
@@ -88,10 +88,10 @@ pub(super) async fn find_starts(
                 .collect::<Vec<_>>(),
         )
         .bind(idempotency.map(|(_, key)| &key[..]).collect::<Vec<_>>());
-    let mut session = engine.take().await?;
+    let mut session = engine.acquire().await?;
     let rows: Result<Vec<FoundRow>, _> = answer(query.fetch_all(&mut *session)).await;
-    let mut found = FoundStarts::default();
-    for row in session.settle(rows)? {
+    let mut found = ExistingStarts::default();
+    for row in session.release(rows)? {
         match (row.workflow, row.scope) {
             (Some(workflow), _) => found.business.push(((workflow, row.key), row.saga_id)),
             (None, scope) => found.idempotency.push(IdempotencyRow {

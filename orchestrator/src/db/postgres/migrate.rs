@@ -2,7 +2,7 @@
 
 use super::sessions::{Sessions, answer, migrating};
 use crate::db::DbError;
-use crate::db::errors::limited;
+use crate::db::errors::with_timeout;
 use sqlx::migrate::Migrator;
 use sqlx::{ConnectOptions, Connection, Error};
 use std::collections::HashSet;
@@ -24,26 +24,26 @@ fn migrator() -> Migrator {
 
 /// Runs what has not been run, under sqlx's advisory lock on this database: replicas that start together wait for one.
 pub(super) async fn migrate(url: &str) -> Result<(), DbError> {
-    let options = migrating(url).map_err(DbError::Refused)?;
-    let mut connection = limited(CONNECT, options.connect())
+    let options = migrating(url).map_err(DbError::Rejected)?;
+    let mut connection = with_timeout(CONNECT, options.connect())
         .await
         .map_err(DbError::Unavailable)?;
     // `run` for one connection: that one's future is not `Send`, as the compiler sees it.
     let result = migrator().run_direct(None, &mut connection, false).await;
     // Closed whatever comes of it: the lock goes with the session.
     connection.close().await.ok();
-    result.map_err(|error| DbError::of(error.into()))
+    result.map_err(|error| DbError::classify(error.into()))
 }
 
 /// What has not been run, by version and name.
 pub(super) async fn missing(readers: &Sessions) -> Result<Vec<String>, DbError> {
-    let mut session = readers.take().await?;
+    let mut session = readers.acquire().await?;
     let applied = answer(
         sqlx::query_scalar("select version from saga.migrations where success")
             .fetch_all(&mut *session),
     );
     let applied = none_if_no_table(applied.await);
-    let applied: HashSet<i64> = session.settle(applied)?.into_iter().collect();
+    let applied: HashSet<i64> = session.release(applied)?.into_iter().collect();
     Ok(migrator()
         .iter()
         .filter(|migration| !applied.contains(&migration.version))

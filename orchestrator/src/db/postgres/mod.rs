@@ -12,15 +12,17 @@ mod timers;
 mod write;
 
 use super::{
-    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow,
-    Put, SagaPage, StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
+    Batch, ClaimedTimers, DbError, DefinitionStore, ExistingStarts, HistoryPage, ListFilter,
+    LoadedSaga, OutboxRow, OutboxStore, PutOutcome, QueryStore, SagaCounts, SagaPage, SagaStore,
+    SchemaStore, StartKeys, StoredDefinition, StoredSaga, TimerStore, VersionUsage, WriteError,
+    WriteReceipt,
 };
 use async_trait::async_trait;
 use saga_protocol::Time;
 use sessions::Sessions;
 use uuid::Uuid;
 
-/// Connections of the engine beside one a shard: timers, leases, the outbox's sweeper, definitions.
+/// Connections of the engine raw_connection one a shard: timers, leases, the outbox's sweeper, definitions.
 const ENGINE_EXTRA: usize = 3;
 /// Connections of HTTP and metrics: their own, so that no list, however slow, holds up the engine.
 const READERS: usize = 8;
@@ -37,13 +39,13 @@ impl Postgres {
     /// connections are made as they are needed.
     ///
     /// # Errors
-    /// [`DbError::Refused`] if the URL is none; [`DbError::Unavailable`] if the server does not answer, or does not let
+    /// [`DbError::Rejected`] if the URL is none; [`DbError::Unavailable`] if the server does not answer, or does not let
     /// us in: worth another try, see [`super::connect()`].
     pub async fn connect(url: &str, shards: usize) -> Result<Self, DbError> {
         let postgres = Self {
             url: url.to_owned(),
-            engine: Sessions::writing(url, shards + ENGINE_EXTRA).map_err(DbError::Refused)?,
-            readers: Sessions::reading(url, READERS).map_err(DbError::Refused)?,
+            engine: Sessions::writing(url, shards + ENGINE_EXTRA).map_err(DbError::Rejected)?,
+            readers: Sessions::reading(url, READERS).map_err(DbError::Rejected)?,
         };
         postgres.now().await?;
         Ok(postgres)
@@ -51,7 +53,7 @@ impl Postgres {
 }
 
 #[async_trait]
-impl Db for Postgres {
+impl SchemaStore for Postgres {
     async fn migrate(&self) -> Result<(), DbError> {
         migrate::migrate(&self.url).await
     }
@@ -59,27 +61,47 @@ impl Db for Postgres {
     async fn missing_migrations(&self) -> Result<Vec<String>, DbError> {
         migrate::missing(&self.readers).await
     }
+}
 
-    async fn now(&self) -> Result<Time, DbError> {
-        reads::now(&self.readers).await
-    }
-
-    async fn load(&self, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError> {
+#[async_trait]
+impl SagaStore for Postgres {
+    async fn load(&self, ids: &[Uuid]) -> Result<Vec<LoadedSaga>, DbError> {
         load::load(&self.engine, ids).await
     }
 
-    async fn find_starts(&self, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
-        load::find_starts(&self.engine, asked).await
+    async fn find_existing_starts(&self, asked: &[StartKeys]) -> Result<ExistingStarts, DbError> {
+        load::find_existing_starts(&self.engine, asked).await
     }
 
-    async fn write(&self, batch: &Batch) -> Result<Written, WriteError> {
+    async fn write(&self, batch: &Batch) -> Result<WriteReceipt, WriteError> {
         write::write(&self.engine, batch).await
     }
 
-    async fn claim_timers(&self, limit: u32) -> Result<Claimed, DbError> {
-        timers::claim(&self.engine, limit).await
+    async fn delete_idempotency_keys(&self, older_than: Time, limit: u32) -> Result<u64, DbError> {
+        idempotency::expire(&self.engine, older_than, limit).await
+    }
+}
+
+#[async_trait]
+impl DefinitionStore for Postgres {
+    async fn put_definition(&self, definition: &StoredDefinition) -> Result<PutOutcome, DbError> {
+        definitions::put(&self.engine, definition).await
     }
 
+    async fn definitions(&self) -> Result<Vec<StoredDefinition>, DbError> {
+        definitions::all(&self.engine).await
+    }
+}
+
+#[async_trait]
+impl TimerStore for Postgres {
+    async fn claim_timers(&self, limit: u32) -> Result<ClaimedTimers, DbError> {
+        timers::claim(&self.engine, limit).await
+    }
+}
+
+#[async_trait]
+impl OutboxStore for Postgres {
     async fn begin_incarnation(&self, incarnation: Uuid, replica: &str) -> Result<(), DbError> {
         outbox::begin_incarnation(&self.engine, incarnation, replica).await
     }
@@ -96,7 +118,7 @@ impl Db for Postgres {
         outbox::adopt(&self.engine, incarnation, limit).await
     }
 
-    async fn own_outbox(
+    async fn read_outbox(
         &self,
         incarnation: Uuid,
         after: Uuid,
@@ -108,21 +130,12 @@ impl Db for Postgres {
     async fn delete_outbox(&self, ids: &[Uuid]) -> Result<(), DbError> {
         outbox::delete(&self.engine, ids).await
     }
+}
 
-    async fn outbox_backlog(&self) -> Result<(u64, Option<Time>), DbError> {
-        outbox::backlog(&self.readers).await
-    }
-
-    async fn expire_idempotency(&self, older_than: Time, limit: u32) -> Result<u64, DbError> {
-        idempotency::expire(&self.engine, older_than, limit).await
-    }
-
-    async fn put_definition(&self, definition: &StoredDefinition) -> Result<Put, DbError> {
-        definitions::put(&self.engine, definition).await
-    }
-
-    async fn definitions(&self) -> Result<Vec<StoredDefinition>, DbError> {
-        definitions::all(&self.engine).await
+#[async_trait]
+impl QueryStore for Postgres {
+    async fn now(&self) -> Result<Time, DbError> {
+        reads::now(&self.readers).await
     }
 
     async fn saga(&self, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
@@ -146,15 +159,19 @@ impl Db for Postgres {
         reads::history(&self.readers, id, after, limit).await
     }
 
-    async fn counts(&self) -> Result<Counts, DbError> {
+    async fn counts(&self) -> Result<SagaCounts, DbError> {
         reads::counts(&self.readers).await
     }
 
-    async fn version_use(&self) -> Result<Vec<VersionUse>, DbError> {
-        reads::version_use(&self.readers).await
+    async fn version_usage(&self) -> Result<Vec<VersionUsage>, DbError> {
+        reads::version_usage(&self.readers).await
     }
 
-    async fn forgotten(&self, limit: u32) -> Result<Vec<Uuid>, DbError> {
-        reads::forgotten(&self.readers, limit).await
+    async fn stranded_sagas(&self, limit: u32) -> Result<Vec<Uuid>, DbError> {
+        reads::stranded_sagas(&self.readers, limit).await
+    }
+
+    async fn outbox_backlog(&self) -> Result<(u64, Option<Time>), DbError> {
+        outbox::backlog(&self.readers).await
     }
 }

@@ -1,7 +1,7 @@
 //! The outbox and the leases of those who publish it (rule D1). All times are the database's.
 
 use super::sessions::{Sessions, answer};
-use crate::db::packed::unpack;
+use crate::db::compression::decompress;
 use crate::db::{DbError, LEASE, OutboxRow};
 use chrono::{DateTime, Utc};
 use saga_protocol::Time;
@@ -12,17 +12,17 @@ use uuid::Uuid;
 /// Those that have lapsed are forgotten along the way: who is not listed is dead, too.
 const BEGIN: &str = "
 with lapsed as (
-    delete from saga.leases where lapses_at < clock_timestamp() - interval '1 minute'
+    delete from saga.leases where expires_at < clock_timestamp() - interval '1 minute'
 )
-insert into saga.leases (incarnation, replica, lapses_at)
+insert into saga.leases (incarnation, replica, expires_at)
 values ($1, $2, clock_timestamp() + $3)
 on conflict (incarnation) do nothing";
 
 const RENEW: &str = "
-update saga.leases set lapses_at = clock_timestamp() + $2
-where incarnation = $1 and lapses_at > clock_timestamp()";
+update saga.leases set expires_at = clock_timestamp() + $2
+where incarnation = $1 and expires_at > clock_timestamp()";
 
-const END: &str = "update saga.leases set lapses_at = clock_timestamp() where incarnation = $1";
+const END: &str = "update saga.leases set expires_at = clock_timestamp() where incarnation = $1";
 
 const ADOPT: &str = "
 with orphans as materialized (
@@ -30,9 +30,9 @@ with orphans as materialized (
     from saga.outbox o
     where o.owner <> $1
       and not exists (
-          select from saga.leases l where l.incarnation = o.owner and l.lapses_at > clock_timestamp())
+          select from saga.leases l where l.incarnation = o.owner and l.expires_at > clock_timestamp())
       and exists (
-          select from saga.leases l where l.incarnation = $1 and l.lapses_at > clock_timestamp())
+          select from saga.leases l where l.incarnation = $1 and l.expires_at > clock_timestamp())
     order by o.id
     limit $2
     for update of o skip locked
@@ -110,13 +110,13 @@ pub(super) async fn own(
         .bind(incarnation)
         .bind(after)
         .bind(i64::from(limit));
-    let mut session = engine.take().await?;
+    let mut session = engine.acquire().await?;
     let rows = answer(query.fetch_all(&mut *session)).await;
-    let rows: Vec<(Uuid, Vec<u8>, DateTime<Utc>)> = session.settle(rows)?;
+    let rows: Vec<(Uuid, Vec<u8>, DateTime<Utc>)> = session.release(rows)?;
     let row = |(id, stored, at): (_, _, DateTime<Utc>)| {
         Ok(OutboxRow {
             id,
-            messages: unpack(stored)?,
+            messages: decompress(stored)?,
             at: at.into(),
         })
     };
@@ -135,10 +135,10 @@ pub(super) async fn delete(engine: &Sessions, ids: &[Uuid]) -> Result<(), DbErro
 
 /// How many rows there are, and the moment of the oldest: batch ids are UUIDv7.
 pub(super) async fn backlog(readers: &Sessions) -> Result<(u64, Option<Time>), DbError> {
-    let mut session = readers.take().await?;
+    let mut session = readers.acquire().await?;
     let row: Result<(i64, Option<DateTime<Utc>>), _> =
         answer(sqlx::query_as(BACKLOG).fetch_one(&mut *session)).await;
-    let (rows, oldest) = session.settle(row)?;
+    let (rows, oldest) = session.release(row)?;
     Ok((rows.unsigned_abs(), oldest.map(Into::into)))
 }
 
@@ -146,7 +146,7 @@ async fn execute(
     engine: &Sessions,
     query: Query<'_, Postgres, PgArguments>,
 ) -> Result<PgQueryResult, DbError> {
-    let mut session = engine.take().await?;
+    let mut session = engine.acquire().await?;
     let result = answer(query.execute(&mut *session)).await;
-    session.settle(result)
+    session.release(result)
 }

@@ -1,9 +1,9 @@
 //! What HTTP and the metrics ask for, apart from lists. None of it locks.
 
 use super::sessions::{Sessions, answer};
-use crate::db::errors::read;
-use crate::db::read::strike_out_named;
-use crate::db::{Counts, DbError, HistoryEntry, HistoryPage, StoredSaga, VersionUse};
+use crate::db::errors::from_column;
+use crate::db::read_models::strike_out_named;
+use crate::db::{DbError, HistoryEntry, HistoryPage, SagaCounts, StoredSaga, VersionUsage};
 use chrono::{DateTime, Utc};
 use saga_core::saga::Status;
 use saga_protocol::Time;
@@ -15,20 +15,20 @@ use uuid::Uuid;
 
 /// The database's clock.
 pub(super) async fn now(readers: &Sessions) -> Result<Time, DbError> {
-    let mut session = readers.take().await?;
+    let mut session = readers.acquire().await?;
     let now: Result<DateTime<Utc>, _> =
         answer(sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut *session)).await;
-    session.settle(now).map(Into::into)
+    session.release(now).map(Into::into)
 }
 
 /// One saga.
 pub(super) async fn saga(readers: &Sessions, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
     let query = sqlx::query_as("select state, input from saga.sagas where id = $1").bind(id);
-    let mut session = readers.take().await?;
+    let mut session = readers.acquire().await?;
     let row: Result<Option<(Vec<u8>, Vec<u8>)>, _> =
         answer(query.fetch_optional(&mut *session)).await;
     Ok(session
-        .settle(row)?
+        .release(row)?
         .map(|(state, input)| StoredSaga { state, input }))
 }
 
@@ -41,9 +41,9 @@ pub(super) async fn saga_by_key(
     let query = sqlx::query_scalar("select id from saga.sagas where workflow = $1 and key = $2")
         .bind(workflow)
         .bind(key);
-    let mut session = readers.take().await?;
+    let mut session = readers.acquire().await?;
     let id = answer(query.fetch_optional(&mut *session)).await;
-    session.settle(id)
+    session.release(id)
 }
 
 const HISTORY: &str = "
@@ -69,12 +69,12 @@ pub(super) async fn history(
         .bind(revision)
         .bind(n)
         .bind(i64::from(limit) + 1);
-    let mut session = readers.take().await?;
+    let mut session = readers.acquire().await?;
     let rows = answer(query.fetch_all(&mut *session)).await;
     let entry = |(revision, n, at, entry): (i64, i64, DateTime<Utc>, _)| {
         let (revision, n) = (
-            read(revision, "a revision")?,
-            read(n, "a history entry's number")?,
+            from_column(revision, "a revision")?,
+            from_column(n, "a history entry's number")?,
         );
         Ok(HistoryEntry {
             revision,
@@ -83,7 +83,7 @@ pub(super) async fn history(
             entry,
         })
     };
-    let entries: Result<_, DbError> = session.settle(rows)?.into_iter().map(entry).collect();
+    let entries: Result<_, DbError> = session.release(rows)?.into_iter().map(entry).collect();
     Ok(HistoryPage::of(entries?, limit))
 }
 
@@ -138,8 +138,8 @@ insert into saga.finished (workflow, status, sagas)
 select workflow, status, sum(sagas) from taken group by workflow, status";
 
 /// Sagas by workflow and status.
-pub(super) async fn counts(readers: &Sessions) -> Result<Counts, DbError> {
-    let mut session = readers.take().await?;
+pub(super) async fn counts(readers: &Sessions) -> Result<SagaCounts, DbError> {
+    let mut session = readers.acquire().await?;
     let result = async {
         sqlx::query(SUM_UP).execute(&mut *session).await?;
         sqlx::query_as::<_, (String, String, i64, Option<DateTime<Utc>>)>(COUNTS)
@@ -147,8 +147,8 @@ pub(super) async fn counts(readers: &Sessions) -> Result<Counts, DbError> {
             .await
     };
     let rows = answer(result).await;
-    let mut counts = Counts::default();
-    for (workflow, status, sagas, oldest) in session.settle(rows)? {
+    let mut counts = SagaCounts::default();
+    for (workflow, status, sagas, oldest) in session.release(rows)? {
         let status = Status::from_str(&status).map_err(DbError::Corrupt)?;
         counts
             .by_status
@@ -169,18 +169,22 @@ const VERSION_USE: &str = concat!(
 );
 
 /// Unfinished sagas by version.
-pub(super) async fn version_use(readers: &Sessions) -> Result<Vec<VersionUse>, DbError> {
-    let mut session = readers.take().await?;
+pub(super) async fn version_usage(readers: &Sessions) -> Result<Vec<VersionUsage>, DbError> {
+    let mut session = readers.acquire().await?;
     let rows: Result<Vec<(String, i64, i64)>, _> =
         answer(sqlx::query_as(VERSION_USE).fetch_all(&mut *session)).await;
-    let version_use = |(workflow, version, sagas): (String, i64, i64)| {
-        Ok(VersionUse {
+    let version_usage = |(workflow, version, sagas): (String, i64, i64)| {
+        Ok(VersionUsage {
             workflow,
-            version: read(version, "a workflow's version")?,
+            version: from_column(version, "a workflow's version")?,
             unfinished: sagas.unsigned_abs(),
         })
     };
-    session.settle(rows)?.into_iter().map(version_use).collect()
+    session
+        .release(rows)?
+        .into_iter()
+        .map(version_usage)
+        .collect()
 }
 
 /// Sagas that the engine has to push, and that no timer will bring to mind.
@@ -201,10 +205,10 @@ const OUTBOX_PAGE: i64 = 50;
 const CANDIDATES: i64 = 10_000;
 
 /// Sagas that neither a timer nor an outbox row will bring to mind, of one moment: in one snapshot.
-pub(super) async fn forgotten(readers: &Sessions, limit: u32) -> Result<Vec<Uuid>, DbError> {
-    let mut session = readers.take().await?;
+pub(super) async fn stranded_sagas(readers: &Sessions, limit: u32) -> Result<Vec<Uuid>, DbError> {
+    let mut session = readers.acquire().await?;
     let found = answer(without_outbox_row(&mut session)).await;
-    let mut ids: Vec<_> = session.settle(found)??.into_iter().collect();
+    let mut ids: Vec<_> = session.release(found)??.into_iter().collect();
     ids.sort_unstable();
     ids.truncate(limit as usize);
     Ok(ids)

@@ -5,7 +5,7 @@
 //! in order.
 
 use crate::db::DbError;
-use crate::db::errors::limited;
+use crate::db::errors::with_timeout;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Error};
 use std::ops::{Deref, DerefMut};
@@ -58,7 +58,7 @@ pub(super) struct Sessions {
     free: Semaphore,
 }
 
-/// One connection, in use. Dropped before [`Session::settle`], its connection is closed.
+/// One connection, in use. Dropped before [`Session::release`], its connection is closed.
 pub(super) struct Session<'a> {
     connection: PgConnection,
     home: &'a Sessions,
@@ -91,7 +91,7 @@ impl Sessions {
     }
 
     /// A connection: one that is idle, else a new one. However it fails, nothing was asked of the database yet.
-    pub(super) async fn take(&self) -> Result<Session<'_>, DbError> {
+    pub(super) async fn acquire(&self) -> Result<Session<'_>, DbError> {
         let permit = tokio::time::timeout(ACQUIRE, self.free.acquire())
             .await
             .map_err(|_elapsed| DbError::Unavailable(Error::PoolTimedOut))?
@@ -99,7 +99,7 @@ impl Sessions {
         let idle = self.idle().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => limited(CONNECT, self.options.connect())
+            None => with_timeout(CONNECT, self.options.connect())
                 .await
                 .map_err(DbError::Unavailable)?,
         };
@@ -117,7 +117,7 @@ impl Sessions {
 
 impl Session<'_> {
     /// Ends the use of the connection with what came of it.
-    pub(super) fn settle<T>(self, result: Result<T, Error>) -> Result<T, DbError> {
+    pub(super) fn release<T>(self, result: Result<T, Error>) -> Result<T, DbError> {
         match result {
             Ok(value) => {
                 self.home.idle().push(self.connection);
@@ -129,7 +129,7 @@ impl Session<'_> {
 
     /// Ends the use of the connection with an error.
     pub(super) fn fail(self, error: Error) -> DbError {
-        let error = DbError::of(error);
+        let error = DbError::classify(error);
         match error {
             // Its connection may be dead, and the idle ones with it: they are as old.
             DbError::Unavailable(_) => self.home.idle().clear(),
@@ -155,7 +155,7 @@ impl DerefMut for Session<'_> {
 
 /// Waits for an answer, but not for ever.
 pub(super) async fn answer<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    limited(ANSWER, work).await
+    with_timeout(ANSWER, work).await
 }
 
 /// How to connect for a migration, which may take as long as it takes.
@@ -180,18 +180,18 @@ fn options(url: &str, name: &str) -> Result<PgConnectOptions, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::conformance::{Fresh, on_postgres};
+    use crate::db::conformance::{TestDatabase, on_postgres};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn sessions_are_told_how_long_to_wait() {
-        on_postgres("sessions_are_told_how_long_to_wait", told).await;
+    async fn sessions_have_timeouts_set() {
+        on_postgres("sessions_have_timeouts_set", told).await;
     }
 
-    async fn told(fresh: &Fresh) {
-        let url = fresh.url.as_ref().expect("this test runs on PostgreSQL");
+    async fn told(database: &TestDatabase) {
+        let url = database.url.as_ref().expect("this test runs on PostgreSQL");
         for sessions in [Sessions::writing(url, 1), Sessions::reading(url, 1)] {
             let sessions = sessions.expect("it is a URL");
-            let mut session = sessions.take().await.expect("a connection");
+            let mut session = sessions.acquire().await.expect("a connection");
             for (setting, value) in EVERY_SESSION {
                 let query = sqlx::query_scalar("select current_setting($1)").bind(setting);
                 let set: String = query

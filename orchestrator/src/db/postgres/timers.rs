@@ -1,81 +1,81 @@
-//! Timers: claimed by a short statement that moves them ahead and holds nothing.
+//! Timers.
 
 use super::sessions::{Sessions, answer};
-use crate::db::{CLAIM, Claimed, DbError};
+use crate::db::{CLAIM, ClaimedTimers, DbError};
 use chrono::{DateTime, Utc};
+use saga_protocol::Time;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-/// Most timers looked at for each that is asked for: nearly all sagas finish before theirs comes due, and what is
-/// left of them is swept here.
-const LOOK: i64 = 8;
+/// Timers looked at per timer to be claimed: nearly all sagas finish before their timer is due, and the timers that they
+/// leave behind are deleted here.
+const SCANNED_PER_CLAIM: i64 = 8;
 
-/// Of the due ones that nobody else has in hand: those of finished sagas go, those of the others are moved ahead, and
-/// up to `$1` of them are returned. `next` is now if there may be more.
-const CLAIM_WAKE_UPS: &str = "
+/// Of the due timers that no other replica is claiming: deletes those of finished sagas, and moves up to `$1` of the others
+/// ahead, which it returns. The statement is short and its locks end with it.
+const CLAIM_TIMERS: &str = "
 with clock as materialized (
     select clock_timestamp() as now
 ),
-seen as materialized (
-    select w.saga_id
-    from saga.timers w
-    where w.next_timer_at <= (select now from clock)
-    order by w.next_timer_at
+scanned as materialized (
+    select t.saga_id
+    from saga.timers t
+    where t.due_at <= (select now from clock)
+    order by t.due_at
     limit $2
     for update skip locked
 ),
-judged as materialized (
-    select seen.saga_id, s.id is null or s.finished_at is not null as over
-    from seen left join saga.sagas s on s.id = seen.saga_id
+classified as materialized (
+    select scanned.saga_id, s.id is null or s.finished_at is not null as finished
+    from scanned left join saga.sagas s on s.id = scanned.saga_id
 ),
-swept as (
-    delete from saga.timers w using judged j where w.saga_id = j.saga_id and j.over
+deleted as (
+    delete from saga.timers t using classified c where t.saga_id = c.saga_id and c.finished
 ),
 claimed as (
-    update saga.timers w
-    set next_timer_at = (select now from clock) + $3
-    from (select saga_id from judged where not over limit $1) j
-    where w.saga_id = j.saga_id
-    returning w.saga_id
+    update saga.timers t
+    set due_at = (select now from clock) + $3
+    from (select saga_id from classified where not finished limit $1) c
+    where t.saga_id = c.saga_id
+    returning t.saga_id
 )
 select
     (select now from clock) as now,
     coalesce((select array_agg(saga_id) from claimed), '{}') as due,
-    (select count(*) from seen) = $2 or (select count(*) from judged where not over) > $1 as more,
-    (select w.next_timer_at from saga.timers w
-     where w.next_timer_at > (select now from clock) order by w.next_timer_at limit 1) as later";
+    (select count(*) from scanned) = $2
+        or (select count(*) from classified where not finished) > $1 as may_have_more,
+    (select t.due_at from saga.timers t
+     where t.due_at > (select now from clock) order by t.due_at limit 1) as later";
 
 #[derive(FromRow)]
 struct ClaimRow {
     now: DateTime<Utc>,
     due: Vec<Uuid>,
-    more: bool,
+    may_have_more: bool,
     later: Option<DateTime<Utc>>,
 }
 
-/// Takes due timers.
-pub(super) async fn claim(engine: &Sessions, limit: u32) -> Result<Claimed, DbError> {
-    let query = sqlx::query_as(CLAIM_WAKE_UPS)
+pub(super) async fn claim(engine: &Sessions, limit: u32) -> Result<ClaimedTimers, DbError> {
+    let query = sqlx::query_as(CLAIM_TIMERS)
         .bind(i64::from(limit))
-        .bind(i64::from(limit) * LOOK)
+        .bind(i64::from(limit) * SCANNED_PER_CLAIM)
         .bind(CLAIM);
-    let mut session = engine.take().await?;
+    let mut session = engine.acquire().await?;
     let row: Result<ClaimRow, _> = answer(query.fetch_one(&mut *session)).await;
-    let row = session.settle(row)?;
-    let now = row.now.into();
-    let claimed_again = (!row.due.is_empty()).then_some(now + CLAIM);
-    let next = if row.more {
+    let row = session.release(row)?;
+
+    let now = Time::from(row.now);
+    let next_at = if row.may_have_more {
         Some(now)
     } else {
-        row.later
-            .map(Into::into)
-            .into_iter()
-            .chain(claimed_again)
-            .min()
+        // `later` is as of the statement's snapshot, which does not contain the timers that it moved ahead itself.
+        let claimed_again = (!row.due.is_empty()).then_some(now + CLAIM);
+        let later = row.later.map(Time::from);
+        later.into_iter().chain(claimed_again).min()
     };
-    Ok(Claimed {
+    Ok(ClaimedTimers {
         due: row.due,
-        next,
+        next_at,
         now,
     })
 }

@@ -1,10 +1,10 @@
 //! The write of a batch: one statement, one round trip, all or nothing (rules C1 to C3).
 
 use super::sessions::{Session, Sessions, answer};
-use crate::db::batch::{ends, sorted};
-use crate::db::errors::stored;
-use crate::db::packed::pack;
-use crate::db::{Batch, DbError, SagaRow, WriteError, Written};
+use crate::db::batch::{finishes, sorted};
+use crate::db::compression::compress;
+use crate::db::errors::to_column;
+use crate::db::{Batch, DbError, SagaRow, WriteError, WriteReceipt};
 use chrono::{DateTime, Utc};
 use saga_core::saga::FORMAT;
 use sqlx::Error;
@@ -51,22 +51,22 @@ const START: &str = concat!(
 );
 
 /// Writes a batch.
-pub(super) async fn write(engine: &Sessions, batch: &Batch) -> Result<Written, WriteError> {
-    let statement = bound(batch).map_err(WriteError::Refused)?;
-    let mut session = engine.take().await?;
+pub(super) async fn write(engine: &Sessions, batch: &Batch) -> Result<WriteReceipt, WriteError> {
+    let statement = bound(batch).map_err(WriteError::Rejected)?;
+    let mut session = engine.acquire().await?;
     let result = answer(statement.fetch_one(&mut *session)).await;
     match result {
         Ok(row) => {
             let (ok, now): (bool, DateTime<Utc>) =
-                sqlx::FromRow::from_row(&row).map_err(WriteError::Refused)?;
+                sqlx::FromRow::from_row(&row).map_err(WriteError::Rejected)?;
             if ok {
-                session.settle(Ok(()))?;
-                return Ok(Written { now: now.into() });
+                session.release(Ok(()))?;
+                return Ok(WriteReceipt { now: now.into() });
             }
             Err(committed_or(session, batch.id, WriteError::Stale).await)
         }
         Err(Error::Database(error)) if error.is_unique_violation() => {
-            Err(committed_or(session, batch.id, WriteError::Taken).await)
+            Err(committed_or(session, batch.id, WriteError::KeyConflict).await)
         }
         Err(error) => Err(session.fail(error).into()),
     }
@@ -78,11 +78,11 @@ async fn committed_or(mut session: Session<'_>, batch: Uuid, otherwise: WriteErr
     let query =
         sqlx::query_scalar("select exists (select from saga.outbox where id = $1)").bind(batch);
     let committed = answer(query.fetch_one(&mut *session)).await;
-    match session.settle(committed) {
+    match session.release(committed) {
         Ok(true) => WriteError::AlreadyCommitted,
         Ok(false) => otherwise,
         // Not known: the repeat will tell.
-        Err(error) => WriteError::Unclear(error.into_source()),
+        Err(error) => WriteError::UnknownOutcome(error.into_source()),
     }
 }
 
@@ -93,13 +93,13 @@ fn bound(batch: &Batch) -> Result<Statement<'_>, Error> {
     let mut acknowledged = batch.acknowledged.clone();
     acknowledged.sort_unstable();
     let checks = &batch.checks;
-    let endings = column(&batch.updates, |update| ends(checks, update));
+    let endings = column(&batch.updates, |update| finishes(checks, update));
     let statement = sqlx::query(lightest(batch, endings.contains(&true)))
         .bind(batch.id)
         .bind(batch.owner)
-        .bind(pack(&batch.messages))
+        .bind(compress(&batch.messages))
         .bind(column(checks, |check| check.id))
-        .bind(try_column(checks, |check| stored(check.revision))?)
+        .bind(try_column(checks, |check| to_column(check.revision))?)
         .bind(column(checks, |check| i64::from(check.ignored)))
         .bind(acknowledged);
     let statement = bind_idempotency(statement, batch);
@@ -107,14 +107,14 @@ fn bound(batch: &Batch) -> Result<Statement<'_>, Error> {
     let statement =
         bind_rows(statement, &batch.updates.iter().collect::<Vec<_>>(), true)?.bind(endings);
     let statement = bind_history(statement, batch)?;
-    Ok(bind_wakes(statement, batch).bind(i32::from(FORMAT)))
+    Ok(bind_timers(statement, batch).bind(i32::from(FORMAT)))
 }
 
 /// The statement with the least in it that writes all of this batch.
 fn lightest(batch: &Batch, ends: bool) -> &'static str {
     let starts = !batch.inserts.is_empty() || !batch.idempotency.is_empty();
-    let wakes = !batch.wakes.is_empty();
-    match (starts, !batch.updates.is_empty(), ends, wakes) {
+    let sets_timers = !batch.timers.is_empty();
+    match (starts, !batch.updates.is_empty(), ends, sets_timers) {
         (true, false, ..)
             if batch
                 .inserts
@@ -166,7 +166,7 @@ fn bind_rows<'q>(
         statement
     };
     Ok(statement
-        .bind(try_column(rows, |row| stored(row.revision))?)
+        .bind(try_column(rows, |row| to_column(row.revision))?)
         .bind(column(rows, |row| i64::from(row.ignored)))
         .bind(column(rows, |row| row.status.as_str()))
         .bind(column(rows, |row| row.paused))
@@ -183,20 +183,20 @@ fn bind_history<'q>(statement: Statement<'q>, batch: &'q Batch) -> Result<Statem
     let rows = &batch.history;
     Ok(statement
         .bind(column(rows, |row| row.saga_id))
-        .bind(try_column(rows, |row| stored(row.revision))?)
+        .bind(try_column(rows, |row| to_column(row.revision))?)
         .bind(column(rows, |row| i64::from(row.n)))
         .bind(column(rows, |row| row.at.to_datetime()))
         .bind(column(rows, |row| &row.entry[..])))
 }
 
-fn bind_wakes<'q>(mut statement: Statement<'q>, batch: &'q Batch) -> Statement<'q> {
+fn bind_timers<'q>(mut statement: Statement<'q>, batch: &'q Batch) -> Statement<'q> {
     for exact in [true, false] {
-        let of_kind = || batch.wakes.iter().filter(|wake| wake.exact == exact);
+        let of_kind = || batch.timers.iter().filter(|timer| timer.exact == exact);
         statement = statement
-            .bind(of_kind().map(|wake| wake.saga_id).collect::<Vec<_>>())
+            .bind(of_kind().map(|timer| timer.saga_id).collect::<Vec<_>>())
             .bind(
                 of_kind()
-                    .map(|wake| wake.at.to_datetime())
+                    .map(|timer| timer.at.to_datetime())
                     .collect::<Vec<_>>(),
             );
     }
@@ -215,7 +215,7 @@ impl DbError {
     /// What the database, or the connection, said.
     fn into_source(self) -> Error {
         match self {
-            Self::Unavailable(source) | Self::Refused(source) => source,
+            Self::Unavailable(source) | Self::Rejected(source) => source,
             Self::Corrupt(what) => Error::Protocol(what),
         }
     }
@@ -224,22 +224,18 @@ impl DbError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::conformance::{Fresh, on_postgres};
+    use crate::db::conformance::{TestDatabase, on_postgres};
     use sqlx::AssertSqlSafe;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn the_plan_looks_rows_up_by_key_however_small_the_tables_are() {
-        on_postgres(
-            "the_plan_looks_rows_up_by_key_however_small_the_tables_are",
-            planned,
-        )
-        .await;
+    async fn write_plans_use_key_lookups_on_small_tables() {
+        on_postgres("write_plans_use_key_lookups_on_small_tables", planned).await;
     }
 
-    async fn planned(fresh: &Fresh) {
-        let url = fresh.url.as_ref().expect("this test runs on PostgreSQL");
+    async fn planned(database: &TestDatabase) {
+        let url = database.url.as_ref().expect("this test runs on PostgreSQL");
         let engine = Sessions::writing(url, 1).expect("it is a URL");
-        let mut session = engine.take().await.expect("a connection");
+        let mut session = engine.acquire().await.expect("a connection");
         for statement in [WRITE, MOVE, END, START] {
             by_key(&mut session, statement).await;
         }

@@ -1,12 +1,15 @@
 //! Every version of every workflow.
 
 use super::writer::Writer;
-use crate::db::errors::read;
-use crate::db::{DbError, Put, StoredDefinition};
+use crate::db::errors::from_column;
+use crate::db::{DbError, PutOutcome, StoredDefinition};
 use sqlx::sqlite::SqlitePool;
 
 /// Stores a version, unless it is there.
-pub(super) async fn put(writer: &Writer, definition: &StoredDefinition) -> Result<Put, DbError> {
+pub(super) async fn put(
+    writer: &Writer,
+    definition: &StoredDefinition,
+) -> Result<PutOutcome, DbError> {
     let StoredDefinition {
         workflow,
         version,
@@ -27,11 +30,11 @@ pub(super) async fn put(writer: &Writer, definition: &StoredDefinition) -> Resul
     if insert
         .execute(&mut *writing)
         .await
-        .map_err(DbError::of)?
+        .map_err(DbError::classify)?
         .rows_affected()
         == 1
     {
-        return Ok(Put::Created);
+        return Ok(PutOutcome::Created);
     }
     let query =
         sqlx::query_scalar("select digest from definitions where workflow = ? and version = ?");
@@ -40,11 +43,11 @@ pub(super) async fn put(writer: &Writer, definition: &StoredDefinition) -> Resul
         .bind(version)
         .fetch_one(&mut *writing)
         .await
-        .map_err(DbError::of)?;
+        .map_err(DbError::classify)?;
     Ok(if there == *digest {
-        Put::Same
+        PutOutcome::Unchanged
     } else {
-        Put::Conflict
+        PutOutcome::Conflict
     })
 }
 
@@ -54,11 +57,11 @@ pub(super) async fn all(readers: &SqlitePool) -> Result<Vec<StoredDefinition>, D
         "select workflow, version, source, digest from definitions order by workflow, version",
     );
     let rows: Vec<(String, i64, String, String)> =
-        query.fetch_all(readers).await.map_err(DbError::of)?;
+        query.fetch_all(readers).await.map_err(DbError::classify)?;
     let definition = |(workflow, version, source, digest)| {
         Ok(StoredDefinition {
             workflow,
-            version: read(version, "a workflow's version")?,
+            version: from_column(version, "a workflow's version")?,
             source,
             digest,
         })

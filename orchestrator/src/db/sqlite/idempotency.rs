@@ -1,4 +1,4 @@
-//! The end of idempotency keys; a batch writes them, and `find_starts` finds them.
+//! The end of idempotency keys; a batch writes them, and `find_existing_starts` finds them.
 
 use super::writer::Writer;
 use crate::db::DbError;
@@ -17,5 +17,5 @@ pub(super) async fn expire(writer: &Writer, older_than: Time, limit: u32) -> Res
         .await;
     result
         .map(|result| result.rows_affected())
-        .map_err(DbError::of)
+        .map_err(DbError::classify)
 }

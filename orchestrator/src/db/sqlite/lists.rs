@@ -63,7 +63,7 @@ pub(super) async fn list(readers: &SqlitePool, filter: &ListFilter) -> Result<Sa
         .build_query_as()
         .fetch_all(readers)
         .await
-        .map_err(DbError::of)?;
+        .map_err(DbError::classify)?;
     Ok(SagaPage::of(rows, filter.limit))
 }
 

@@ -1,7 +1,7 @@
 //! What the next batch needs to know: sagas by id, and keys that are taken.
 
-use crate::db::errors::read;
-use crate::db::{DbError, FoundStarts, IdempotencyRow, Loaded, StartKeys};
+use crate::db::errors::from_column;
+use crate::db::{DbError, ExistingStarts, IdempotencyRow, LoadedSaga, StartKeys};
 use saga_protocol::Time;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
@@ -17,15 +17,15 @@ struct LoadedRow {
     input: Vec<u8>,
     ignored: i64,
     format: i64,
-    next_timer_at: Option<i64>,
+    due_at: Option<i64>,
 }
 
 /// Those that exist.
-pub(super) async fn load(readers: &SqlitePool, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError> {
+pub(super) async fn load(readers: &SqlitePool, ids: &[Uuid]) -> Result<Vec<LoadedSaga>, DbError> {
     let mut found = Vec::with_capacity(ids.len());
     for ids in ids.chunks(MOST) {
         let mut query = QueryBuilder::<Sqlite>::new(
-            "select s.id, s.state, s.input, s.ignored, s.format, w.next_timer_at
+            "select s.id, s.state, s.input, s.ignored, s.format, w.due_at
             from sagas s left join timers w on w.saga_id = s.id where s.id in (",
         );
         let mut list = query.separated(",");
@@ -37,7 +37,7 @@ pub(super) async fn load(readers: &SqlitePool, ids: &[Uuid]) -> Result<Vec<Loade
             .build_query_as()
             .fetch_all(readers)
             .await
-            .map_err(DbError::of)?;
+            .map_err(DbError::classify)?;
         for row in rows {
             found.push(loaded(row)?);
         }
@@ -45,14 +45,14 @@ pub(super) async fn load(readers: &SqlitePool, ids: &[Uuid]) -> Result<Vec<Loade
     Ok(found)
 }
 
-fn loaded(row: LoadedRow) -> Result<Loaded, DbError> {
-    Ok(Loaded {
+fn loaded(row: LoadedRow) -> Result<LoadedSaga, DbError> {
+    Ok(LoadedSaga {
         id: row.id,
         state: row.state,
         input: row.input,
-        ignored: read(row.ignored, "a saga's count of ignored inputs")?,
-        next_timer_at: row.next_timer_at.map(Time::from_micros),
-        format: read(row.format, "the number of a state's form")?,
+        ignored: from_column(row.ignored, "a saga's count of ignored inputs")?,
+        due_at: row.due_at.map(Time::from_micros),
+        format: from_column(row.format, "the number of a state's form")?,
     })
 }
 
@@ -60,11 +60,11 @@ fn loaded(row: LoadedRow) -> Result<Loaded, DbError> {
 type KeyRow = (String, String, Vec<u8>, Uuid, Vec<u8>, i64);
 
 /// Of those keys the ones that are taken.
-pub(super) async fn find_starts(
+pub(super) async fn find_existing_starts(
     readers: &SqlitePool,
     asked: &[StartKeys],
-) -> Result<FoundStarts, DbError> {
-    let mut found = FoundStarts::default();
+) -> Result<ExistingStarts, DbError> {
+    let mut found = ExistingStarts::default();
     for asked in asked.chunks(MOST) {
         let mut query = QueryBuilder::new(
             "select workflow, key, id from sagas where (workflow, key) in (values ",
@@ -74,7 +74,7 @@ pub(super) async fn find_starts(
             .build_query_as()
             .fetch_all(readers)
             .await
-            .map_err(DbError::of)?;
+            .map_err(DbError::classify)?;
         found.business.extend(
             rows.into_iter()
                 .map(|(workflow, key, id)| ((workflow, key), id)),
@@ -95,7 +95,7 @@ pub(super) async fn find_starts(
             .build_query_as()
             .fetch_all(readers)
             .await
-            .map_err(DbError::of)?;
+            .map_err(DbError::classify)?;
         found.idempotency.extend(rows.into_iter().map(
             |(scope, key, body_hash, saga_id, answer, at)| IdempotencyRow {
                 scope,

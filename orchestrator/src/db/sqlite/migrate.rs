@@ -20,7 +20,7 @@ pub(super) async fn migrate(writer: &Writer) -> Result<(), DbError> {
     migrator()
         .run_direct(None, &mut *writing, false)
         .await
-        .map_err(|error| DbError::of(error.into()))
+        .map_err(|error| DbError::classify(error.into()))
 }
 
 /// What has not been run, by version and name.
@@ -29,10 +29,10 @@ pub(super) async fn missing(readers: &SqlitePool) -> Result<Vec<String>, DbError
         sqlx::query_scalar("select exists (select 1 from sqlite_schema where name = 'migrations')")
             .fetch_one(readers)
             .await
-            .map_err(DbError::of)?;
+            .map_err(DbError::classify)?;
     let applied: Vec<i64> = if table {
         let query = sqlx::query_scalar("select version from migrations where success");
-        query.fetch_all(readers).await.map_err(DbError::of)?
+        query.fetch_all(readers).await.map_err(DbError::classify)?
     } else {
         Vec::new()
     };

@@ -13,8 +13,10 @@ mod write;
 mod writer;
 
 use super::{
-    Batch, Claimed, Counts, Db, DbError, FoundStarts, HistoryPage, ListFilter, Loaded, OutboxRow,
-    Put, SagaPage, StartKeys, StoredDefinition, StoredSaga, VersionUse, WriteError, Written,
+    Batch, ClaimedTimers, DbError, DefinitionStore, ExistingStarts, HistoryPage, ListFilter,
+    LoadedSaga, OutboxRow, OutboxStore, PutOutcome, QueryStore, SagaCounts, SagaPage, SagaStore,
+    SchemaStore, StartKeys, StoredDefinition, StoredSaga, TimerStore, VersionUsage, WriteError,
+    WriteReceipt,
 };
 use async_trait::async_trait;
 use saga_protocol::Time;
@@ -26,7 +28,7 @@ use std::time::Duration;
 use uuid::Uuid;
 use writer::Writer;
 
-/// Connections that read: beside the writer, which no reader ever holds up (WAL).
+/// Connections that read: raw_connection the writer, which no reader ever holds up (WAL).
 const READERS: u32 = 4;
 /// How long a statement waits for another process that has the file, a backup for example.
 const BUSY: Duration = Duration::from_secs(5);
@@ -41,7 +43,7 @@ impl Sqlite {
     /// Opens the file, and makes it if it is missing.
     ///
     /// # Errors
-    /// [`DbError::Unavailable`] if it can't be opened or made; [`DbError::Refused`] if it is no SQLite file.
+    /// [`DbError::Unavailable`] if it can't be opened or made; [`DbError::Rejected`] if it is no SQLite file.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, DbError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -58,11 +60,10 @@ impl Sqlite {
         Ok(Self { writer, readers })
     }
 
-    /// As if that many microseconds had gone by since all timers were set.
+    /// Moves every timer so many microseconds nearer.
     #[cfg(test)]
-    pub(super) async fn timers_come_earlier(&self, micros: i64) -> Result<(), sqlx::Error> {
-        let earlier =
-            sqlx::query("update timers set next_timer_at = next_timer_at - ?").bind(micros);
+    pub(super) async fn advance_timers(&self, micros: i64) -> Result<(), sqlx::Error> {
+        let earlier = sqlx::query("update timers set due_at = due_at - ?").bind(micros);
         earlier
             .execute(&mut *self.writer.take().await)
             .await
@@ -79,7 +80,7 @@ fn now() -> Time {
 }
 
 #[async_trait]
-impl Db for Sqlite {
+impl SchemaStore for Sqlite {
     async fn migrate(&self) -> Result<(), DbError> {
         migrate::migrate(&self.writer).await
     }
@@ -87,28 +88,47 @@ impl Db for Sqlite {
     async fn missing_migrations(&self) -> Result<Vec<String>, DbError> {
         migrate::missing(&self.readers).await
     }
+}
 
-    async fn now(&self) -> Result<Time, DbError> {
-        reads::answers(&self.readers).await?;
-        Ok(now())
-    }
-
-    async fn load(&self, ids: &[Uuid]) -> Result<Vec<Loaded>, DbError> {
+#[async_trait]
+impl SagaStore for Sqlite {
+    async fn load(&self, ids: &[Uuid]) -> Result<Vec<LoadedSaga>, DbError> {
         load::load(&self.readers, ids).await
     }
 
-    async fn find_starts(&self, asked: &[StartKeys]) -> Result<FoundStarts, DbError> {
-        load::find_starts(&self.readers, asked).await
+    async fn find_existing_starts(&self, asked: &[StartKeys]) -> Result<ExistingStarts, DbError> {
+        load::find_existing_starts(&self.readers, asked).await
     }
 
-    async fn write(&self, batch: &Batch) -> Result<Written, WriteError> {
+    async fn write(&self, batch: &Batch) -> Result<WriteReceipt, WriteError> {
         write::write(&self.writer, batch).await
     }
 
-    async fn claim_timers(&self, limit: u32) -> Result<Claimed, DbError> {
-        timers::claim(&self.writer, limit).await
+    async fn delete_idempotency_keys(&self, older_than: Time, limit: u32) -> Result<u64, DbError> {
+        idempotency::expire(&self.writer, older_than, limit).await
+    }
+}
+
+#[async_trait]
+impl DefinitionStore for Sqlite {
+    async fn put_definition(&self, definition: &StoredDefinition) -> Result<PutOutcome, DbError> {
+        definitions::put(&self.writer, definition).await
     }
 
+    async fn definitions(&self) -> Result<Vec<StoredDefinition>, DbError> {
+        definitions::all(&self.readers).await
+    }
+}
+
+#[async_trait]
+impl TimerStore for Sqlite {
+    async fn claim_timers(&self, limit: u32) -> Result<ClaimedTimers, DbError> {
+        timers::claim(&self.writer, limit).await
+    }
+}
+
+#[async_trait]
+impl OutboxStore for Sqlite {
     async fn begin_incarnation(&self, incarnation: Uuid, replica: &str) -> Result<(), DbError> {
         outbox::begin_incarnation(&self.writer, incarnation, replica).await
     }
@@ -125,7 +145,7 @@ impl Db for Sqlite {
         outbox::adopt(&self.writer, incarnation, limit).await
     }
 
-    async fn own_outbox(
+    async fn read_outbox(
         &self,
         incarnation: Uuid,
         after: Uuid,
@@ -137,21 +157,13 @@ impl Db for Sqlite {
     async fn delete_outbox(&self, ids: &[Uuid]) -> Result<(), DbError> {
         outbox::delete(&self.writer, ids).await
     }
+}
 
-    async fn outbox_backlog(&self) -> Result<(u64, Option<Time>), DbError> {
-        outbox::backlog(&self.readers).await
-    }
-
-    async fn expire_idempotency(&self, older_than: Time, limit: u32) -> Result<u64, DbError> {
-        idempotency::expire(&self.writer, older_than, limit).await
-    }
-
-    async fn put_definition(&self, definition: &StoredDefinition) -> Result<Put, DbError> {
-        definitions::put(&self.writer, definition).await
-    }
-
-    async fn definitions(&self) -> Result<Vec<StoredDefinition>, DbError> {
-        definitions::all(&self.readers).await
+#[async_trait]
+impl QueryStore for Sqlite {
+    async fn now(&self) -> Result<Time, DbError> {
+        reads::answers(&self.readers).await?;
+        Ok(now())
     }
 
     async fn saga(&self, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
@@ -175,15 +187,19 @@ impl Db for Sqlite {
         reads::history(&self.readers, id, after, limit).await
     }
 
-    async fn counts(&self) -> Result<Counts, DbError> {
+    async fn counts(&self) -> Result<SagaCounts, DbError> {
         reads::counts(&self.readers).await
     }
 
-    async fn version_use(&self) -> Result<Vec<VersionUse>, DbError> {
-        reads::version_use(&self.readers).await
+    async fn version_usage(&self) -> Result<Vec<VersionUsage>, DbError> {
+        reads::version_usage(&self.readers).await
     }
 
-    async fn forgotten(&self, limit: u32) -> Result<Vec<Uuid>, DbError> {
-        reads::forgotten(&self.readers, limit).await
+    async fn stranded_sagas(&self, limit: u32) -> Result<Vec<Uuid>, DbError> {
+        reads::stranded_sagas(&self.readers, limit).await
+    }
+
+    async fn outbox_backlog(&self) -> Result<(u64, Option<Time>), DbError> {
+        outbox::backlog(&self.readers).await
     }
 }

@@ -1,7 +1,7 @@
 //! The outbox and the leases of those who publish it. One process has one replica, and after a crash a new incarnation.
 
 use super::writer::{Writer, begin};
-use crate::db::packed::unpack;
+use crate::db::compression::decompress;
 use crate::db::{DbError, LEASE, OutboxRow};
 use saga_protocol::Time;
 use sqlx::query::Query;
@@ -22,11 +22,11 @@ pub(super) async fn begin_incarnation(
     let minute_ago = now.micros() - 60_000_000;
     execute(
         writer,
-        sqlx::query("delete from leases where lapses_at < ?").bind(minute_ago),
+        sqlx::query("delete from leases where expires_at < ?").bind(minute_ago),
     )
     .await?;
     let insert = sqlx::query(
-        "insert into leases (incarnation, replica, begun_at, lapses_at) values (?, ?, ?, ?)
+        "insert into leases (incarnation, replica, acquired_at, expires_at) values (?, ?, ?, ?)
         on conflict (incarnation) do nothing",
     );
     let insert = insert
@@ -41,7 +41,7 @@ pub(super) async fn begin_incarnation(
 pub(super) async fn renew_lease(writer: &Writer, incarnation: Uuid) -> Result<bool, DbError> {
     let now = super::now();
     let renew =
-        sqlx::query("update leases set lapses_at = ? where incarnation = ? and lapses_at > ?");
+        sqlx::query("update leases set expires_at = ? where incarnation = ? and expires_at > ?");
     let renew = renew
         .bind((now + LEASE).micros())
         .bind(incarnation)
@@ -51,7 +51,7 @@ pub(super) async fn renew_lease(writer: &Writer, incarnation: Uuid) -> Result<bo
 
 /// It lapses now.
 pub(super) async fn end_lease(writer: &Writer, incarnation: Uuid) -> Result<(), DbError> {
-    let end = sqlx::query("update leases set lapses_at = ? where incarnation = ?");
+    let end = sqlx::query("update leases set expires_at = ? where incarnation = ?");
     execute(writer, end.bind(super::now().micros()).bind(incarnation))
         .await
         .map(drop)
@@ -60,7 +60,7 @@ pub(super) async fn end_lease(writer: &Writer, incarnation: Uuid) -> Result<(), 
 /// How many rows are now this incarnation's. None if its own lease has lapsed.
 pub(super) async fn adopt(writer: &Writer, incarnation: Uuid, limit: u32) -> Result<u64, DbError> {
     let adopt = sqlx::query(
-        "with alive as (select incarnation from leases where lapses_at > ?1)
+        "with alive as (select incarnation from leases where expires_at > ?1)
         update outbox set owner = ?2
         where id in (
             select id from outbox
@@ -91,11 +91,11 @@ pub(super) async fn own(
         .bind(limit)
         .fetch_all(readers)
         .await
-        .map_err(DbError::of)?;
+        .map_err(DbError::classify)?;
     let row = |(id, stored, at)| {
         Ok(OutboxRow {
             id,
-            messages: unpack(stored)?,
+            messages: decompress(stored)?,
             at: Time::from_micros(at),
         })
     };
@@ -113,7 +113,7 @@ pub(super) async fn delete(writer: &Writer, ids: &[Uuid]) -> Result<(), DbError>
         delete_rows(&mut transaction, ids).await?;
         transaction.commit().await
     };
-    deleted.await.map_err(DbError::of)
+    deleted.await.map_err(DbError::classify)
 }
 
 /// The same within a transaction.
@@ -135,7 +135,8 @@ pub(super) async fn delete_rows(
 /// How many rows there are, and the moment of the oldest.
 pub(super) async fn backlog(readers: &SqlitePool) -> Result<(u64, Option<Time>), DbError> {
     let query = sqlx::query_as("select count(*), min(at) from outbox");
-    let (rows, oldest): (i64, Option<i64>) = query.fetch_one(readers).await.map_err(DbError::of)?;
+    let (rows, oldest): (i64, Option<i64>) =
+        query.fetch_one(readers).await.map_err(DbError::classify)?;
     Ok((rows.unsigned_abs(), oldest.map(Time::from_micros)))
 }
 
@@ -144,5 +145,8 @@ async fn execute(
     query: Query<'_, Sqlite, SqliteArguments>,
 ) -> Result<SqliteQueryResult, DbError> {
     let mut writing = writer.take().await;
-    query.execute(&mut *writing).await.map_err(DbError::of)
+    query
+        .execute(&mut *writing)
+        .await
+        .map_err(DbError::classify)
 }

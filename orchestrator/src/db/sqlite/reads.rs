@@ -1,8 +1,8 @@
 //! What HTTP and the metrics ask for, apart from lists.
 
-use crate::db::errors::read;
-use crate::db::read::strike_out_named;
-use crate::db::{Counts, DbError, HistoryEntry, HistoryPage, StoredSaga, VersionUse};
+use crate::db::errors::from_column;
+use crate::db::read_models::strike_out_named;
+use crate::db::{DbError, HistoryEntry, HistoryPage, SagaCounts, StoredSaga, VersionUsage};
 use saga_core::saga::Status;
 use saga_protocol::Time;
 use sqlx::sqlite::SqlitePool;
@@ -16,14 +16,16 @@ pub(super) async fn answers(readers: &SqlitePool) -> Result<(), DbError> {
         .fetch_optional(readers)
         .await
         .map(drop)
-        .map_err(DbError::of)
+        .map_err(DbError::classify)
 }
 
 /// One saga.
 pub(super) async fn saga(readers: &SqlitePool, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
     let query = sqlx::query_as("select state, input from sagas where id = ?").bind(id);
-    let row: Option<(Vec<u8>, Vec<u8>)> =
-        query.fetch_optional(readers).await.map_err(DbError::of)?;
+    let row: Option<(Vec<u8>, Vec<u8>)> = query
+        .fetch_optional(readers)
+        .await
+        .map_err(DbError::classify)?;
     Ok(row.map(|(state, input)| StoredSaga { state, input }))
 }
 
@@ -36,7 +38,10 @@ pub(super) async fn saga_by_key(
     let query = sqlx::query_scalar("select id from sagas where workflow = ? and key = ?")
         .bind(workflow)
         .bind(key);
-    query.fetch_optional(readers).await.map_err(DbError::of)
+    query
+        .fetch_optional(readers)
+        .await
+        .map_err(DbError::classify)
 }
 
 /// A page of what was done to a saga.
@@ -61,11 +66,11 @@ pub(super) async fn history(
         .bind(n)
         .bind(i64::from(limit) + 1);
     let rows: Vec<(i64, i64, i64, Vec<u8>)> =
-        query.fetch_all(readers).await.map_err(DbError::of)?;
+        query.fetch_all(readers).await.map_err(DbError::classify)?;
     let entry = |(revision, n, at, entry): (i64, i64, i64, _)| {
         let (revision, n) = (
-            read(revision, "a revision")?,
-            read(n, "a history entry's number")?,
+            from_column(revision, "a revision")?,
+            from_column(n, "a history entry's number")?,
         );
         Ok(HistoryEntry {
             revision,
@@ -79,7 +84,7 @@ pub(super) async fn history(
 }
 
 /// Sagas by workflow and status.
-pub(super) async fn counts(readers: &SqlitePool) -> Result<Counts, DbError> {
+pub(super) async fn counts(readers: &SqlitePool) -> Result<SagaCounts, DbError> {
     let query = sqlx::query_as(
         "select workflow, status, count(*), min(started_at) from sagas
         where workflow in (select distinct workflow from sagas) and status in ('running', 'compensating', 'parked')
@@ -88,8 +93,8 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Counts, DbError> {
         select workflow, status, sagas, null from finished",
     );
     let rows: Vec<(String, String, i64, Option<i64>)> =
-        query.fetch_all(readers).await.map_err(DbError::of)?;
-    let mut counts = Counts::default();
+        query.fetch_all(readers).await.map_err(DbError::classify)?;
+    let mut counts = SagaCounts::default();
     for (workflow, status, sagas, oldest) in rows {
         let status = Status::from_str(&status).map_err(DbError::Corrupt)?;
         counts
@@ -102,21 +107,22 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Counts, DbError> {
 }
 
 /// Unfinished sagas by version.
-pub(super) async fn version_use(readers: &SqlitePool) -> Result<Vec<VersionUse>, DbError> {
+pub(super) async fn version_usage(readers: &SqlitePool) -> Result<Vec<VersionUsage>, DbError> {
     let query = sqlx::query_as(
         "select workflow, version, count(*) from sagas
         where workflow in (select distinct workflow from sagas) and status in ('running', 'compensating', 'parked')
         group by workflow, version order by workflow, version",
     );
-    let rows: Vec<(String, i64, i64)> = query.fetch_all(readers).await.map_err(DbError::of)?;
-    let version_use = |(workflow, version, sagas): (String, i64, i64)| {
-        Ok(VersionUse {
+    let rows: Vec<(String, i64, i64)> =
+        query.fetch_all(readers).await.map_err(DbError::classify)?;
+    let version_usage = |(workflow, version, sagas): (String, i64, i64)| {
+        Ok(VersionUsage {
             workflow,
-            version: read(version, "a workflow's version")?,
+            version: from_column(version, "a workflow's version")?,
             unfinished: sagas.unsigned_abs(),
         })
     };
-    rows.into_iter().map(version_use).collect()
+    rows.into_iter().map(version_usage).collect()
 }
 
 /// Rows of the outbox read at once: a row may be as large as its batch.
@@ -125,8 +131,8 @@ const OUTBOX_PAGE: u32 = 50;
 const CANDIDATES: u32 = 10_000;
 
 /// Sagas that neither a timer nor an outbox row will bring to mind, of one moment: in one snapshot.
-pub(super) async fn forgotten(readers: &SqlitePool, limit: u32) -> Result<Vec<Uuid>, DbError> {
-    let mut snapshot = readers.begin().await.map_err(DbError::of)?;
+pub(super) async fn stranded_sagas(readers: &SqlitePool, limit: u32) -> Result<Vec<Uuid>, DbError> {
+    let mut snapshot = readers.begin().await.map_err(DbError::classify)?;
     let candidates = sqlx::query_scalar(
         "select s.id from sagas s
         where s.workflow in (select distinct workflow from sagas) and s.status in ('running', 'compensating')
@@ -137,7 +143,7 @@ pub(super) async fn forgotten(readers: &SqlitePool, limit: u32) -> Result<Vec<Uu
         .bind(CANDIDATES)
         .fetch_all(&mut *snapshot)
         .await
-        .map_err(DbError::of)?;
+        .map_err(DbError::classify)?;
     let mut candidates: HashSet<Uuid> = candidates.into_iter().collect();
     let mut after = Uuid::nil();
     while !candidates.is_empty() {
@@ -148,7 +154,7 @@ pub(super) async fn forgotten(readers: &SqlitePool, limit: u32) -> Result<Vec<Uu
             .bind(OUTBOX_PAGE)
             .fetch_all(&mut *snapshot)
             .await
-            .map_err(DbError::of)?;
+            .map_err(DbError::classify)?;
         let Some((last, _)) = rows.last() else { break };
         after = *last;
         for (_, stored) in rows {

@@ -2,9 +2,9 @@
 
 use super::rows::{Statement, each};
 use super::writer::{Writer, begin};
-use crate::db::batch::ends;
-use crate::db::errors::stored;
-use crate::db::{Batch, Check, DbError, SagaRow, WriteError, Written};
+use crate::db::batch::finishes;
+use crate::db::errors::to_column;
+use crate::db::{Batch, DbError, RevisionCheck, SagaRow, WriteError, WriteReceipt};
 use saga_core::saga::FORMAT;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Error, QueryBuilder};
@@ -14,19 +14,19 @@ use uuid::Uuid;
 const IDS: usize = 500;
 
 /// Writes a batch.
-pub(super) async fn write(writer: &Writer, batch: &Batch) -> Result<Written, WriteError> {
+pub(super) async fn write(writer: &Writer, batch: &Batch) -> Result<WriteReceipt, WriteError> {
     let mut writing = writer.take().await;
-    let mut transaction = begin(&mut writing).await.map_err(DbError::of)?;
+    let mut transaction = begin(&mut writing).await.map_err(DbError::classify)?;
     match write_all(&mut transaction, batch).await {
         Ok(true) => {}
         Ok(false) => return Err(committed_or(&mut transaction, batch.id, WriteError::Stale).await),
         Err(Error::Database(error)) if error.is_unique_violation() => {
-            return Err(committed_or(&mut transaction, batch.id, WriteError::Taken).await);
+            return Err(committed_or(&mut transaction, batch.id, WriteError::KeyConflict).await);
         }
-        Err(error) => return Err(DbError::of(error).into()),
+        Err(error) => return Err(DbError::classify(error).into()),
     }
-    transaction.commit().await.map_err(DbError::of)?;
-    Ok(Written { now: super::now() })
+    transaction.commit().await.map_err(DbError::classify)?;
+    Ok(WriteReceipt { now: super::now() })
 }
 
 /// Whatever stood in the way may be this batch itself, committed by an earlier try. (Only the statement that violated a
@@ -40,7 +40,7 @@ async fn committed_or(
     match query.fetch_one(connection).await {
         Ok(true) => WriteError::AlreadyCommitted,
         Ok(false) => otherwise,
-        Err(error) => DbError::of(error).into(),
+        Err(error) => DbError::classify(error).into(),
     }
 }
 
@@ -65,14 +65,14 @@ async fn write_all(connection: &mut SqliteConnection, batch: &Batch) -> Result<b
     .await?;
     write_sagas(connection, batch).await?;
     write_history(connection, batch).await?;
-    for (exact, into) in [(true, WAKES_EXACTLY), (false, WAKES_EARLIER)] {
-        let wakes: Vec<_> = batch
-            .wakes
+    for (exact, into) in [(true, SET_TIMERS), (false, MOVE_TIMERS_EARLIER)] {
+        let timers: Vec<_> = batch
+            .timers
             .iter()
-            .filter(|wake| wake.exact == exact)
+            .filter(|timer| timer.exact == exact)
             .collect();
-        each(connection, into, &wakes, |statement, wake| {
-            statement.bind(wake.saga_id).bind(wake.at.micros())
+        each(connection, into, &timers, |statement, timer| {
+            statement.bind(timer.saga_id).bind(timer.at.micros())
         })
         .await?;
     }
@@ -81,7 +81,10 @@ async fn write_all(connection: &mut SqliteConnection, batch: &Batch) -> Result<b
 }
 
 /// Whether every saga is still as it was read.
-async fn all_as_read(connection: &mut SqliteConnection, checks: &[Check]) -> Result<bool, Error> {
+async fn all_as_read(
+    connection: &mut SqliteConnection,
+    checks: &[RevisionCheck],
+) -> Result<bool, Error> {
     for checks in checks.chunks(IDS) {
         let mut query = QueryBuilder::new("select id, revision, ignored from sagas where id in (");
         let mut ids = query.separated(",");
@@ -91,7 +94,7 @@ async fn all_as_read(connection: &mut SqliteConnection, checks: &[Check]) -> Res
         query.push(") order by id");
         let found: Vec<(Uuid, i64, i64)> =
             query.build_query_as().fetch_all(&mut *connection).await?;
-        let same = |(check, found): (&Check, &(Uuid, i64, i64))| {
+        let same = |(check, found): (&RevisionCheck, &(Uuid, i64, i64))| {
             (
                 check.id,
                 i64::try_from(check.revision),
@@ -133,15 +136,15 @@ const HISTORY: Into = (
     5,
     "",
 );
-const WAKES_EXACTLY: Into = (
-    "insert into timers (saga_id, next_timer_at)",
+const SET_TIMERS: Into = (
+    "insert into timers (saga_id, due_at)",
     2,
-    "on conflict (saga_id) do update set next_timer_at = excluded.next_timer_at",
+    "on conflict (saga_id) do update set due_at = excluded.due_at",
 );
-const WAKES_EARLIER: Into = (
-    "insert into timers (saga_id, next_timer_at)",
+const MOVE_TIMERS_EARLIER: Into = (
+    "insert into timers (saga_id, due_at)",
     2,
-    "on conflict (saga_id) do update set next_timer_at = excluded.next_timer_at where excluded.next_timer_at < next_timer_at",
+    "on conflict (saga_id) do update set due_at = excluded.due_at where excluded.due_at < due_at",
 );
 
 async fn write_sagas(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
@@ -152,7 +155,7 @@ async fn write_sagas(connection: &mut SqliteConnection, batch: &Batch) -> Result
         .map(|insert| &insert.row)
         .chain(&batch.updates)
     {
-        stored(row.revision)?;
+        to_column(row.revision)?;
     }
     each(connection, INSERTS, &batch.inserts, |statement, insert| {
         let statement = statement
@@ -198,7 +201,7 @@ async fn count_ends(connection: &mut SqliteConnection, batch: &Batch) -> Result<
     let updated = batch
         .updates
         .iter()
-        .filter(|update| ends(&batch.checks, update));
+        .filter(|update| finishes(&batch.checks, update));
     let ended: Vec<_> = inserted.chain(updated).collect();
     for ended in ended.chunks(IDS) {
         // They are written by now.
@@ -221,7 +224,7 @@ async fn count_ends(connection: &mut SqliteConnection, batch: &Batch) -> Result<
 
 async fn write_history(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
     for row in &batch.history {
-        stored(row.revision)?;
+        to_column(row.revision)?;
     }
     each(connection, HISTORY, &batch.history, |statement, row| {
         statement
@@ -240,7 +243,7 @@ async fn write_outbox(connection: &mut SqliteConnection, batch: &Batch) -> Resul
         .bind(batch.id)
         .bind(batch.owner)
         .bind(super::now().micros())
-        .bind(crate::db::packed::pack(&batch.messages))
+        .bind(crate::db::compression::compress(&batch.messages))
         .execute(connection)
         .await
         .map(drop)

@@ -17,7 +17,7 @@ impl Writer {
             .connect()
             .await
             .map(|connection| Self(Mutex::new(connection)))
-            .map_err(DbError::of)
+            .map_err(DbError::classify)
     }
 
     /// The connection, once nobody else has it.

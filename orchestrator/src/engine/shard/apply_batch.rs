@@ -5,7 +5,7 @@ use super::cache::CachedSaga;
 use super::load::Snapshot;
 use super::saga_changes::SagaChanges;
 use super::unconsumed;
-use crate::db::{Batch, FoundStarts, IdempotencyRow};
+use crate::db::{Batch, ExistingStarts, IdempotencyRow};
 use crate::engine::context::EngineContext;
 use crate::engine::handle::{ApplyError, ApplyOutcome, IdempotencyKey, StartError, StartOutcome};
 use crate::engine::queue::{
@@ -59,7 +59,7 @@ struct BatchBuilder<'a> {
     /// One time for the whole batch.
     now: Time,
     sagas: HashMap<Uuid, SagaChanges>,
-    existing: FoundStarts,
+    existing: ExistingStarts,
     new_idempotency: Vec<IdempotencyRow>,
     messages: Vec<OutboxMessage>,
 }
@@ -295,14 +295,14 @@ impl<'a> BatchBuilder<'a> {
             updates: Vec::new(),
             history: Vec::new(),
             idempotency: self.new_idempotency,
-            wakes: Vec::new(),
+            timers: Vec::new(),
             messages: serde_json::to_vec(&self.messages).expect("a message has string keys only"),
             acknowledged,
         };
         for changes in &mut sagas {
             let check = changes.check();
             if changes.is_start() || check.is_some() {
-                batch.wakes.extend(changes.next_timer(self.now));
+                batch.timers.extend(changes.next_timer(self.now));
             }
             batch.checks.extend(check);
 

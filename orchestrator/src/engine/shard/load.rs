@@ -1,7 +1,7 @@
 //! Loads what the inputs of a batch need to know.
 
 use super::cache::{CachedSaga, SagaCache};
-use crate::db::{Db, DbError, FoundStarts, Loaded, StartKeys};
+use crate::db::{Db, DbError, ExistingStarts, LoadedSaga, StartKeys};
 use crate::engine::definitions::Definitions;
 use crate::engine::queue::InputRequest;
 use saga_core::saga::{FORMAT, Saga};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub struct Snapshot {
     pub sagas: HashMap<Uuid, CachedSaga>,
     /// The sagas that the keys of the batch's starts already belong to.
-    pub existing: FoundStarts,
+    pub existing: ExistingStarts,
 }
 
 /// Loads the sagas of a batch from the cache, the rest in one query, and the keys of its starts in another query if there
@@ -56,9 +56,9 @@ pub async fn load_snapshot(
 
     let start_keys: Vec<_> = requests.iter().filter_map(start_keys).collect();
     let existing = if start_keys.is_empty() {
-        FoundStarts::default()
+        ExistingStarts::default()
     } else {
-        db.find_starts(&start_keys).await?
+        db.find_existing_starts(&start_keys).await?
     };
 
     Ok(Snapshot { sagas, existing })
@@ -69,7 +69,7 @@ pub async fn load_snapshot(
 async fn decode(
     db: &dyn Db,
     definitions: &Definitions,
-    loaded: &Loaded,
+    loaded: &LoadedSaga,
 ) -> Result<Option<CachedSaga>, DbError> {
     if loaded.format > FORMAT {
         error!(
@@ -102,7 +102,7 @@ async fn decode(
         input,
         definition: version.definition,
         ignored: loaded.ignored,
-        timer_at: loaded.next_timer_at,
+        timer_at: loaded.due_at,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! One saga within one batch: as it was loaded, and as the inputs of the batch leave it.
 
 use super::cache::CachedSaga;
-use crate::db::{Check, HistoryRow, SagaInsert, SagaRow, Wake};
+use crate::db::{HistoryRow, RevisionCheck, SagaInsert, SagaRow, TimerUpdate};
 use crate::engine::limits::MAX_IGNORED_IN_HISTORY;
 use saga_core::definition::Definition;
 use saga_core::saga::{Saga, Status, StepStatus};
@@ -22,7 +22,7 @@ const FAR_FUTURE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub struct SagaChanges {
     pub current: CachedSaga,
     /// The row as it was loaded; `None` if the saga starts in this batch.
-    loaded: Option<Check>,
+    loaded: Option<RevisionCheck>,
     /// An input was applied.
     applied: bool,
     /// A timer was processed: its row was moved ahead when it was claimed, and has to be set anew.
@@ -45,7 +45,7 @@ struct HistoryEntry<'a> {
 impl SagaChanges {
     /// A saga that was loaded, without changes yet.
     pub fn loaded(cached: CachedSaga) -> Self {
-        let loaded = Check {
+        let loaded = RevisionCheck {
             id: cached.saga.id,
             revision: cached.saga.revision,
             ignored: cached.ignored,
@@ -123,7 +123,7 @@ impl SagaChanges {
     }
 
     /// The revision that the write has to find; `None` if the saga starts, or if nothing about it is written.
-    pub fn check(&self) -> Option<Check> {
+    pub fn check(&self) -> Option<RevisionCheck> {
         self.loaded
             .filter(|loaded| self.timer_fired || self.changes_row(loaded))
     }
@@ -133,19 +133,19 @@ impl SagaChanges {
         self.loaded.is_some_and(|loaded| self.changes_row(&loaded))
     }
 
-    fn changes_row(&self, loaded: &Check) -> bool {
+    fn changes_row(&self, loaded: &RevisionCheck) -> bool {
         self.applied || self.current.ignored != loaded.ignored
     }
 
     /// The timer to set, if any (rule C5): one that fired is set anew, another is only moved to an earlier time.
-    pub fn next_timer(&mut self, now: Time) -> Option<Wake> {
+    pub fn next_timer(&mut self, now: Time) -> Option<TimerUpdate> {
         let saga_id = self.current.saga.id;
         let next = transition::next_timer_at(&self.current.saga);
 
         if self.timer_fired && !self.current.saga.status.is_finished() {
             let at = next.unwrap_or(now + FAR_FUTURE);
             self.current.timer_at = Some(at);
-            return Some(Wake {
+            return Some(TimerUpdate {
                 saga_id,
                 at,
                 exact: true,
@@ -161,7 +161,7 @@ impl SagaChanges {
             return None;
         }
         self.current.timer_at = Some(at);
-        Some(Wake {
+        Some(TimerUpdate {
             saga_id,
             at,
             exact: false,

@@ -3,7 +3,7 @@
 use super::apply_batch::{PreparedBatch, apply_batch};
 use super::cache::SagaCache;
 use super::load::{Snapshot, load_snapshot};
-use crate::db::{Batch, DbError, WriteError, raised};
+use crate::db::{Batch, DbError, WriteError, raises_revision};
 use crate::engine::context::EngineContext;
 use crate::engine::limits::MAX_WRITE_CONFLICTS;
 use crate::engine::queue::{InputRequest, InputResult, QueueReceivers, QueuedInput, Responder};
@@ -134,7 +134,7 @@ impl Shard {
                     }
 
                     match error {
-                        WriteError::Stale | WriteError::Taken => conflict = error.to_string(),
+                        WriteError::Stale | WriteError::KeyConflict => conflict = error.to_string(),
                         _ => return WriteOutcome::Rejected(error.to_string()),
                     }
                 }
@@ -187,7 +187,7 @@ impl Shard {
                     return Ok(());
                 }
                 Err(WriteError::AlreadyCommitted) => return Ok(()),
-                Err(WriteError::Unclear(error)) => {
+                Err(WriteError::UnknownOutcome(error)) => {
                     // The same batch with the same id: the database recognises it if the first attempt was committed.
                     warn!(batch.id = %batch.id, "result of a write is unknown, retrying: {error}");
                     self.heartbeat.wait(tokio::time::sleep(wait)).await;
@@ -209,7 +209,7 @@ impl Shard {
 
         self.context.publisher.publish(batch.id, messages);
         self.context.publisher.removed(&batch.acknowledged);
-        if let Some(at) = batch.wakes.iter().map(|timer| timer.at).min() {
+        if let Some(at) = batch.timers.iter().map(|timer| timer.at).min() {
             self.context.timers.set(at);
         }
 
@@ -229,14 +229,14 @@ impl Shard {
     }
 }
 
-/// Counts a saga that started or finished with the batch.
+/// SagaCounts a saga that started or finished with the batch.
 fn count_transition(saga: &Saga, batch: &Batch) {
     let workflow = || metrics::SharedString::from(saga.workflow.clone());
     let is_start = batch
         .inserts
         .binary_search_by_key(&saga.id, |insert| insert.row.id)
         .is_ok();
-    let has_moved = is_start || raised(&batch.checks, saga.id, saga.revision);
+    let has_moved = is_start || raises_revision(&batch.checks, saga.id, saga.revision);
 
     if is_start {
         metrics::counter!("saga_started_total", "workflow" => workflow()).increment(1);

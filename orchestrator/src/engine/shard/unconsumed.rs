@@ -61,7 +61,7 @@ fn overdue_command(step: &Step, step_definition: &definition::Step, now: Time) -
     Some(decided_at)
 }
 
-/// Counts the timeouts that a timer postponed.
+/// SagaCounts the timeouts that a timer postponed.
 pub fn count_postponed_timeouts(definition: &Definition, input: &Input) {
     let Input::Timer(timer) = input else { return };
 

@@ -60,7 +60,7 @@ async fn begin(rig: &Rig, built_in: BuiltIn, input: &Value) -> Result<Uuid, Star
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_shipped_workflow_comes_to_its_end_forward() {
+async fn built_in_workflows_complete() {
     for (built_in, input, _, _) in cases() {
         let rig = Rig::new(workers(None)).await;
         let id = begin(&rig, built_in, &input).await.expect("started");
@@ -78,7 +78,7 @@ async fn each_shipped_workflow_comes_to_its_end_forward() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_shipped_workflow_comes_to_its_end_backward_at_the_first_code_that_is_not_retryable() {
+async fn built_in_workflows_compensate_after_permanent_failure() {
     for (built_in, input, step, code) in cases() {
         let rig = Rig::new(workers(Some((step, code)))).await;
         let id = begin(&rig, built_in, &input).await.expect("started");
@@ -100,7 +100,7 @@ async fn each_shipped_workflow_comes_to_its_end_backward_at_the_first_code_that_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_input_that_breaks_the_schema_starts_nothing() {
+async fn start_with_schema_violation_sends_nothing() {
     let rig = Rig::new(workers(None)).await;
     let refused = begin(
         &rig,
@@ -123,7 +123,7 @@ async fn an_input_that_breaks_the_schema_starts_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_step_is_told_of_once_at_its_reminder() {
+async fn waiting_step_publishes_one_reminder() {
     const SLOW: BuiltIn = BuiltIn {
         file: "slow.yaml",
         text: "workflow: slow\nversion: 1\nsteps:\n  - { name: ask, timeout: 1h, reminder: 20ms }\n",

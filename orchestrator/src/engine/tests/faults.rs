@@ -13,7 +13,7 @@ fn finished(saga: &Saga) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn d1_what_finds_no_room_or_is_lost_is_published_again_from_the_outbox() {
+async fn d1_unaccepted_or_lost_batch_is_published_again() {
     let rig = Rig::new(obedient()).await;
     rig.bus.full.store(true, Ordering::Relaxed);
     let held = rig.start().await;
@@ -38,7 +38,7 @@ async fn d1_what_finds_no_room_or_is_lost_is_published_again_from_the_outbox() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recovery_is_nothing_but_the_loops_starting_again() {
+async fn restart_after_kill_continues_saga() {
     let rig = Rig::new(obedient()).await;
     rig.bus.full.store(true, Ordering::Relaxed);
     let id = rig.start().await;
@@ -51,7 +51,7 @@ async fn recovery_is_nothing_but_the_loops_starting_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c4_a_nul_in_a_reply_is_cut_out_and_holds_up_nothing() {
+async fn c4_nul_in_reply_is_removed() {
     let rig = Rig::new(Box::new(|command| {
         let mut reply = Reply::new(command, ReplyOutcome::Failed);
         reply.error = Some(Failure {
@@ -73,7 +73,7 @@ async fn c4_a_nul_in_a_reply_is_cut_out_and_holds_up_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_starts_are_refused_for_load() {
+async fn overload_rejects_only_starts() {
     let limits = Limits {
         max_queued_starts: 1,
         shards: 1,
@@ -112,22 +112,22 @@ async fn only_starts_are_refused_for_load() {
 
 /// Each look that a waiting caller needs fails once: the first, and the one when its time is up.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_while_a_caller_waits_is_told_as_one_and_not_as_no_such_saga() {
+async fn outage_while_waiting_is_unavailable_not_unknown_saga() {
     let rig = Rig::new(Box::new(|_| vec![])).await;
     let id = rig.start().await;
     let moment = Duration::from_millis(5);
     for answered in [0, 1] {
-        rig.db.answers(answered);
+        rig.db.fail_reads_after(answered);
         let waited = rig.engine.wait_for(id, finished, moment).await;
         assert!(
             matches!(waited, Err(DbError::Unavailable(_))),
             "after {answered} looks: {waited:?}"
         );
     }
-    rig.db.answers(0);
+    rig.db.fail_reads_after(0);
     let heard = rig.engine.subscribe(id, finished).wait(moment).await;
     assert!(matches!(heard, Err(DbError::Unavailable(_))), "{heard:?}");
-    rig.db.answers(usize::MAX);
+    rig.db.fail_reads_after(usize::MAX);
     let stranger = rig.engine.wait_for(Uuid::now_v7(), finished, moment).await;
     assert!(matches!(stranger, Ok(None)), "{stranger:?}");
     assert_eq!(rig.engine.context().subscriptions.count(), 0);
@@ -135,12 +135,11 @@ async fn an_outage_while_a_caller_waits_is_told_as_one_and_not_as_no_such_saga()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c2_a_start_that_was_committed_unheard_and_published_by_another_replica_is_answered_as_begun()
- {
+async fn c2_start_committed_with_lost_result_is_answered() {
     let rig = Rig::new(obedient()).await;
     for key in [None, Some("k".to_owned())] {
         let id = Uuid::now_v7();
-        rig.db.overtakes_a_write();
+        rig.db.lose_next_result();
         let answer = rig
             .engine
             .start(start_request(id, key.unwrap_or_else(|| id.to_string())))

@@ -12,7 +12,7 @@ use super::{
     StartOutcome, StartRequest, SubmitError,
 };
 use crate::bus::BusChannels;
-use crate::db::{Db, Faulty, Sqlite};
+use crate::db::{FaultyDb, QueryStore, SagaStore, SchemaStore, Sqlite};
 use saga_core::saga::Saga;
 use saga_core::transition::Input;
 use saga_core::transition::input::{OperatorRequest, Start};
@@ -44,7 +44,7 @@ steps:
 struct Rig {
     engine: Arc<Engine>,
     bus: Arc<Scripted>,
-    db: Arc<Faulty>,
+    db: Arc<FaultyDb>,
     folder: Arc<TempDir>,
 }
 
@@ -62,7 +62,7 @@ impl Rig {
         let sqlite = Sqlite::open(folder.path().join("saga.db"))
             .await
             .expect("a database");
-        let db = Arc::new(Faulty::new(sqlite));
+        let db = Arc::new(FaultyDb::new(sqlite));
         db.migrate().await.expect("a schema");
         let definitions = Arc::new(Definitions::default());
         definitions
@@ -167,7 +167,7 @@ impl Rig {
     async fn end(self) {
         self.engine.stop().await;
         assert_eq!(
-            self.db.forgotten(10).await.expect("answered"),
+            self.db.stranded_sagas(10).await.expect("answered"),
             Vec::<Uuid>::new(),
             "I12"
         );

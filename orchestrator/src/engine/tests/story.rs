@@ -12,7 +12,7 @@ fn finished(saga: &Saga) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_saga_is_carried_through_and_its_history_replays_to_its_state() {
+async fn saga_completes_and_history_replays_to_its_state() {
     let rig = Rig::new(obedient()).await;
     let id = rig.start().await;
     let saga = rig.until(id, finished).await;
@@ -34,7 +34,7 @@ async fn a_saga_is_carried_through_and_its_history_replays_to_its_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_undoes_what_is_done_in_reverse_order() {
+async fn cancel_compensates_in_reverse_order() {
     // The third step keeps silent, so that the cancel finds two done and one out.
     let rig = Rig::new(Box::new(|command| {
         let silent = command.step == "third" && command.action == Action::Execute;
@@ -66,7 +66,7 @@ async fn a_cancel_undoes_what_is_done_in_reverse_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timer_turns_a_saga_whose_worker_keeps_silent() {
+async fn timeout_of_silent_worker_compensates_saga() {
     let rig = Rig::new(Box::new(|command| {
         let silent = command.step == "third" && command.action == Action::Execute;
         if silent {
@@ -91,7 +91,7 @@ async fn a_timer_turns_a_saga_whose_worker_keeps_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_attempt_is_followed_by_another() {
+async fn failed_attempt_is_retried() {
     let rig = Rig::new(Box::new(|command| {
         let fails = command.step == "first" && command.attempt < 3;
         let mut reply = Reply::new(
@@ -116,7 +116,7 @@ async fn a_failed_attempt_is_followed_by_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b6_a_compensation_that_gives_up_parks_and_a_retry_moves_it_on() {
+async fn b6_failed_compensation_parks_and_retry_continues() {
     let rig = Rig::new(Box::new(|command| {
         let never = command.step == "third" && command.action == Action::Execute;
         let stuck = command.step == "second"
@@ -148,7 +148,7 @@ async fn b6_a_compensation_that_gives_up_parks_and_a_retry_moves_it_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c8_a_business_key_is_taken_once_and_every_reply_is_acknowledged() {
+async fn c8_business_key_starts_once_and_replies_are_acked() {
     let rig = Rig::new(obedient()).await;
     let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
     let starts = futures::future::join(
@@ -171,7 +171,7 @@ async fn c8_a_business_key_is_taken_once_and_every_reply_is_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_sagas_at_once_all_come_to_their_end() {
+async fn hundreds_of_concurrent_sagas_complete() {
     let rig = Rig::new(obedient()).await;
     let ids = futures::future::join_all((0..300).map(|_| rig.start())).await;
     for id in ids {
@@ -181,7 +181,7 @@ async fn hundreds_of_sagas_at_once_all_come_to_their_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_has_been_answered_or_has_given_up_waits_no_longer() {
+async fn subscription_ends_after_answer_or_timeout() {
     let rig = Rig::new(Box::new(|_| vec![])).await;
     let id = rig.start().await;
     let there = rig.engine.wait_for(id, |_| true, SOON).await;

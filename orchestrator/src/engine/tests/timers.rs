@@ -20,7 +20,7 @@ steps:
 impl Rig {
     async fn stored_timer(&self, id: Uuid) -> Time {
         let loaded = self.db.load(&[id]).await.expect("answered");
-        loaded[0].next_timer_at.expect("it has a timer")
+        loaded[0].due_at.expect("it has a timer")
     }
 
     async fn until_woken_otherwise(&self, id: Uuid, than: Time) {
@@ -86,7 +86,7 @@ async fn woken_and_due() -> (Time, Time) {
 }
 
 #[tokio::test]
-async fn c5_a_timer_that_another_replica_has_taken_is_counted_on_by_nobody() {
+async fn c5_timer_claimed_by_other_replica_is_set_again() {
     let (woken, due) = woken_and_due().await;
     assert_eq!(woken, due, "the third step's timeout wakes it");
 }

@@ -36,7 +36,7 @@ async fn until_told(rig: &Rig, event_type: EventType, count: usize) {
 
 /// So much time goes by, and the engine looks what is due.
 async fn passes(rig: &Rig, time: Duration) {
-    rig.db.passes(time).await;
+    rig.db.advance(time).await;
     let asked = tokio::time::Instant::now();
     let now = rig.db.now().await.expect("answered");
     rig.engine
@@ -50,7 +50,7 @@ async fn passes(rig: &Rig, time: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b7_workers_away_for_ten_minutes_cost_no_attempt_and_add_nothing_to_the_topic() {
+async fn b7_absent_workers_cost_no_attempt_and_no_command() {
     let rig = Rig::new(obedient()).await;
     rig.bus.away.store(true, Ordering::Relaxed);
     let mut ids = vec![rig.start().await];
@@ -94,7 +94,7 @@ async fn b7_workers_away_for_ten_minutes_cost_no_attempt_and_add_nothing_to_the_
 
 /// The bus knows a command by the moment it was decided, which its being put off must not change.
 #[tokio::test(flavor = "multi_thread")]
-async fn b7_a_further_attempt_is_put_off_as_often_as_a_first_one() {
+async fn b7_timeout_of_later_attempt_is_postponed_repeatedly() {
     let rig = Rig::new(Box::new(|command| {
         match (command.step.as_str(), command.attempt) {
             ("first", 1) => vec![],
@@ -126,7 +126,7 @@ async fn b7_a_further_attempt_is_put_off_as_often_as_a_first_one() {
 
 /// What the bus has no room for cannot have been taken.
 #[tokio::test(flavor = "multi_thread")]
-async fn b7_while_something_is_left_in_the_outbox_no_timeout_counts() {
+async fn b7_timeout_with_unpublished_outbox_does_not_count() {
     let rig = Rig::new(obedient()).await;
     rig.bus.full.store(true, Ordering::Relaxed);
     let id = rig.start().await;
@@ -155,7 +155,7 @@ async fn b7_while_something_is_left_in_the_outbox_no_timeout_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b7_a_slow_workers_timeout_counts() {
+async fn b7_timeout_of_consumed_command_counts() {
     // The command is taken, and not answered.
     let rig = Rig::new(Box::new(|command| {
         match (command.attempt, command.action) {

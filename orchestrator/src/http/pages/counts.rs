@@ -1,7 +1,7 @@
 //! How many sagas there are, and which of them need a person.
 
 use super::words::{Moment, icon, short};
-use crate::db::{Counts, ListFilter};
+use crate::db::{ListFilter, SagaCounts};
 use crate::http::problem::Result;
 use crate::http::{App, shown};
 use saga_core::saga::{Saga, Status};
@@ -20,7 +20,7 @@ pub(super) struct Chip {
     pub count: u64,
 }
 
-pub(super) fn chips(counts: &Counts) -> Vec<Chip> {
+pub(super) fn chips(counts: &SagaCounts) -> Vec<Chip> {
     let count = |status: Status| {
         counts
             .by_status

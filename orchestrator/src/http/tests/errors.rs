@@ -211,7 +211,7 @@ async fn an_outage_while_a_caller_waits_is_no_404_and_hides_no_start() {
                 )
                 .await
         };
-        fixture.db.answers(0);
+        fixture.db.fail_reads_after(0);
         let started = place().await;
         assert_eq!(
             started.status,
@@ -221,7 +221,7 @@ async fn an_outage_while_a_caller_waits_is_no_404_and_hides_no_start() {
         );
         assert!(started.header("location").starts_with(path));
         for looks in [0, 1, 2] {
-            fixture.db.answers(looks);
+            fixture.db.fail_reads_after(looks);
             let refused = place().await;
             let problem = refused.problem(503);
             assert_eq!(
@@ -230,7 +230,7 @@ async fn an_outage_while_a_caller_waits_is_no_404_and_hides_no_start() {
             );
             assert_eq!(refused.header("retry-after"), "1");
         }
-        fixture.db.answers(usize::MAX);
+        fixture.db.fail_reads_after(usize::MAX);
         let repeated = place().await;
         assert_eq!(
             repeated.status,

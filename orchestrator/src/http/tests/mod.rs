@@ -14,7 +14,7 @@ mod workflows;
 
 use super::{HttpSettings, HttpState, Readiness, router};
 use crate::bus::{Ack, Bus, Delivery, IncomingReply, OutboxBatch, WorkerBacklog};
-use crate::db::{Db, Faulty, Sqlite};
+use crate::db::{Db, FaultyDb, QueryStore, SchemaStore, Sqlite};
 use crate::engine::{Definitions, Engine, EngineDeps, EngineHandle, Limits};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -38,7 +38,7 @@ use uuid::Uuid;
 pub struct Fixture {
     pub router: Router,
     pub engine: Arc<Engine>,
-    pub db: Arc<Faulty>,
+    pub db: Arc<FaultyDb>,
     pub bus: Arc<TestBus>,
     pub readiness: Arc<Readiness>,
     replies: mpsc::Sender<IncomingReply>,
@@ -153,7 +153,7 @@ impl Fixture {
 
     pub async fn measured(settings: HttpSettings, metrics: Option<PrometheusHandle>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let db = Arc::new(Faulty::new(
+        let db = Arc::new(FaultyDb::new(
             Sqlite::open(dir.path().join("saga.db")).await.unwrap(),
         ));
         db.migrate().await.unwrap();

@@ -1,7 +1,7 @@
 //! What HTTP asks for.
 
 use super::DbError;
-use super::packed::unpack;
+use super::compression::decompress;
 use saga_core::saga::Status;
 use saga_protocol::Time;
 use std::collections::HashSet;
@@ -75,7 +75,7 @@ pub struct HistoryPage {
 
 /// Sagas per workflow and status.
 #[derive(Clone, Debug, Default)]
-pub struct Counts {
+pub struct SagaCounts {
     /// (workflow, status, how many): unfinished ones exactly; finished ones too, up to what can be counted cheaply.
     pub by_status: Vec<(String, Status, u64)>,
     /// When the oldest unfinished one started.
@@ -84,7 +84,7 @@ pub struct Counts {
 
 /// How many unfinished sagas run on a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionUse {
+pub struct VersionUsage {
     /// The workflow.
     pub workflow: String,
     /// The version.
@@ -131,7 +131,7 @@ impl SagaPage {
 
 /// Strikes out the sagas that some message of an outbox row is keyed by.
 pub(super) fn strike_out_named(sagas: &mut HashSet<Uuid>, stored: Vec<u8>) -> Result<(), DbError> {
-    let messages = unpack(stored)?;
+    let messages = decompress(stored)?;
     #[derive(serde::Deserialize)]
     struct Keyed<'a> {
         #[serde(borrow)]
