@@ -144,7 +144,7 @@ fn history(stored: &Stored) -> Result<Vec<HistoryEntry>, String> {
             revision: row.revision,
             at: row.at,
             input,
-            moved,
+            changes: moved,
             ignored,
             by: None,
         })

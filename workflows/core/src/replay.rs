@@ -1,4 +1,4 @@
-//! A saga's history, applied again (I6): the same inputs at the same moments give the same saga, byte for byte.
+//! Replays a saga's history (I6): the same inputs at the same times give the same saga, byte for byte.
 
 use crate::definition::Definition;
 use crate::saga::Saga;
@@ -6,82 +6,94 @@ use crate::transition::{self, Decision, IgnoredReason, Input, SagaContext, Statu
 use saga_protocol::{Payload, Time};
 use serde::{Deserialize, Serialize};
 
-/// One entry of a history, as it is stored and shown.
+/// One entry of a history, as it is stored and displayed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
-    /// The revision it made, or was ignored at.
+    /// The saga's revision after the input.
     pub revision: u64,
-    /// Condition.
+    /// The time.
     pub at: Time,
     /// The input.
     pub input: Input,
-    /// What it moved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub moved: Option<Vec<StatusChange>>,
+    /// The statuses that it changed.
+    #[serde(default, rename = "moved", skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<StatusChange>>,
     /// Why it changed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignored: Option<IgnoredReason>,
-    /// Who gave it.
+    /// The caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
 
-/// Where a history and the rules differ.
+/// Where a history and its replay differ.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
-    /// There is nothing to replay.
+    /// The history has no entries.
     #[error("the history is empty")]
     Empty,
-    /// A history begins with a start.
-    #[error("the history begins with an input of type {0:?}, not with a start")]
-    NoStart(&'static str),
-    /// The entry says one thing, applying its input another.
+    /// The first entry is not a start.
+    #[error("the history begins with an input of type {0:?}, expected a start")]
+    NotAStart(&'static str),
+    /// Applying an entry's input has another result than the entry records.
     #[error(
-        "entry {index}, revision {revision}, {input} at {at}: the history says {said}, the rules say {found}"
+        "entry {index}, revision {revision}, {input} at {at}: recorded {recorded}, replayed {replayed}"
     )]
     Entry {
-        /// Which entry, from 0.
+        /// The index of the entry, from 0.
         index: usize,
         /// Its revision.
         revision: u64,
         /// The type of its input.
         input: &'static str,
-        /// Its moment.
+        /// Its time.
         at: Time,
-        /// What the history says.
-        said: String,
-        /// What applying it gave.
-        found: String,
+        /// The recorded result.
+        recorded: String,
+        /// The replayed result.
+        replayed: String,
     },
 }
 
-/// Applies a whole history, oldest first, and says what saga it leads to.
+/// Applies a whole history, oldest entry first, and returns the resulting saga.
 ///
 /// # Errors
-/// [`ReplayError`] says where the history and the rules part.
+/// [`ReplayError`] says where the history and its replay differ.
 pub fn replay(definition: &Definition, history: &[HistoryEntry]) -> Result<Saga, ReplayError> {
     let (first, rest) = history.split_first().ok_or(ReplayError::Empty)?;
     let Input::Start(start) = &first.input else {
-        return Err(ReplayError::NoStart(first.input.as_str()));
+        return Err(ReplayError::NotAStart(first.input.as_str()));
     };
     let input: Payload = start.input.clone();
     let context = SagaContext {
         definition,
         input: &input,
     };
-    let begun = transition::start(context, start, first.at);
-    compare(0, first, begun.saga.revision, Some(&begun.moves), None)?;
-    let mut saga = begun.saga;
+    let started = transition::start(context, start, first.at);
+    compare(
+        0,
+        first,
+        started.saga.revision,
+        Some(&started.changes),
+        None,
+    )?;
+    let mut saga = started.saga;
     for (index, entry) in rest.iter().enumerate() {
         let index = index + 1;
         match transition::apply(context, &saga, &entry.input, entry.at) {
-            Decision::Applied(moved) => {
-                compare(index, entry, moved.saga.revision, Some(&moved.moves), None)?;
-                saga = moved.saga;
+            Decision::Applied(transition) => {
+                compare(
+                    index,
+                    entry,
+                    transition.saga.revision,
+                    Some(&transition.changes),
+                    None,
+                )?;
+                saga = transition.saga;
             }
             Decision::Ignored(reason) => compare(index, entry, saga.revision, None, Some(reason))?,
-            Decision::Rejected(refusal) => {
-                return Err(differs(index, entry, format!("refused: {refusal}")));
+            Decision::Rejected(rejection) => {
+                return Err(differs(index, entry, format!("rejected: {rejection}")));
             }
         }
     }
@@ -92,49 +104,49 @@ fn compare(
     index: usize,
     entry: &HistoryEntry,
     revision: u64,
-    moved: Option<&Vec<StatusChange>>,
+    changes: Option<&Vec<StatusChange>>,
     ignored: Option<IgnoredReason>,
 ) -> Result<(), ReplayError> {
-    if entry.revision == revision && entry.moved.as_ref() == moved && entry.ignored == ignored {
+    if entry.revision == revision && entry.changes.as_ref() == changes && entry.ignored == ignored {
         return Ok(());
     }
-    Err(differs(index, entry, told(revision, moved, ignored)))
+    Err(differs(index, entry, describe(revision, changes, ignored)))
 }
 
-fn differs(index: usize, entry: &HistoryEntry, found: String) -> ReplayError {
+fn differs(index: usize, entry: &HistoryEntry, replayed: String) -> ReplayError {
     let HistoryEntry {
         revision,
         at,
         input,
-        moved,
+        changes,
         ignored,
         ..
     } = entry;
-    let said = told(*revision, moved.as_ref(), *ignored);
+    let recorded = describe(*revision, changes.as_ref(), *ignored);
     ReplayError::Entry {
         index,
         revision: *revision,
         input: input.as_str(),
         at: *at,
-        said,
-        found,
+        recorded,
+        replayed,
     }
 }
 
-fn told(
+fn describe(
     revision: u64,
-    moved: Option<&Vec<StatusChange>>,
+    changes: Option<&Vec<StatusChange>>,
     ignored: Option<IgnoredReason>,
 ) -> String {
-    match (moved, ignored) {
-        (Some(moves), _) => {
-            let moves: Vec<_> = moves.iter().map(ToString::to_string).collect();
+    match (changes, ignored) {
+        (Some(changes), _) => {
+            let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
             format!(
                 "revision {revision}: {}",
-                if moves.is_empty() {
-                    "no status".into()
+                if changes.is_empty() {
+                    "no status change".into()
                 } else {
-                    moves.join(", ")
+                    changes.join(", ")
                 }
             )
         }

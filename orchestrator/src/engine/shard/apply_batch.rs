@@ -128,9 +128,9 @@ impl<'a> BatchBuilder<'a> {
                 let Transition {
                     saga,
                     effects,
-                    moves,
+                    changes: status_changes,
                 } = *transition;
-                changes.applied(saga, &input, &moves);
+                changes.applied(saga, &input, &status_changes);
                 unconsumed::count_postponed_timeouts(&definition, &input);
 
                 let saga = Arc::clone(&changes.current.saga);
@@ -176,7 +176,7 @@ impl<'a> BatchBuilder<'a> {
         let Transition {
             saga,
             effects,
-            moves,
+            changes: status_changes,
         } = transition::start(saga_context, start, self.now);
 
         if let Some(key) = &options.idempotency_key {
@@ -190,7 +190,7 @@ impl<'a> BatchBuilder<'a> {
             start.input.clone(),
             Arc::clone(definition),
             input,
-            &moves,
+            &status_changes,
         );
         let saga = Arc::clone(&changes.current.saga);
         self.sagas.insert(start.saga_id, changes);

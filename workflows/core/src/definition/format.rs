@@ -101,10 +101,7 @@ fn step_key(key: &str) -> Value {
             "duration",
             "Once it has been waiting for so long, one event step.reminder goes out.",
         ),
-        "retry" => refer(
-            "retry",
-            "Condition a failed attempt is followed by another.",
-        ),
+        "retry" => refer("retry", "When a failed attempt is followed by another."),
         "when" => json!({
             "description": "A condition (CEL) over `input` and `steps`; if it does not hold, the step is skipped.",
             "type": "string", "maxLength": limits::MAX_EXPRESSION_BYTES,

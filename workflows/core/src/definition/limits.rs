@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A saga's state is one row and one event: 100 steps keep both in the tens of kilobytes.
 pub const STEPS: usize = 100;
-/// A file of 100 steps needs a tenth of it; more is a diagnostic or an attack.
+/// A file of 100 steps needs a tenth of it; more is an error or an attack.
 pub const MAX_FILE_BYTES: usize = 256 * 1024;
 /// Timers are in microseconds, but a timer loop that wakes more often than this helps nobody.
 pub const MIN_DURATION: Duration = Duration::from_millis(1);

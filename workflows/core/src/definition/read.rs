@@ -43,7 +43,7 @@ pub(super) struct Draft {
     pub(super) sensitive: Vec<String>,
     /// The first [`limits::STEPS`] of them.
     pub(super) steps: Vec<DraftStep>,
-    /// No step was left out: what concerns several steps can be classify.
+    /// No step was left out: what concerns several steps can be checked.
     pub(super) whole: bool,
 }
 
@@ -172,9 +172,9 @@ fn steps(
 fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> DraftStep {
     // What is no map keeps its place in the list, so that "the step above" stays what it is.
     let fields = Fields::of(node, "a step", STEP_KEYS, found);
-    let unconsumedable = fields.is_none();
+    let is_unreadable = fields.is_none();
     let fields = fields.unwrap_or_else(|| Fields::none(node.at));
-    let name_node = match unconsumedable {
+    let name_node = match is_unreadable {
         true => None,
         false => fields.require("name", "a step", "its name, such as `name: pay`", found),
     };
@@ -198,7 +198,7 @@ fn step(node: &Node, deadline: Option<Duration>, found: &mut Found) -> DraftStep
     });
     let needs = match fields.get("needs") {
         Some(node) => needs(node, found),
-        None if unconsumedable => Needs::Unreadable,
+        None if is_unreadable => Needs::Unreadable,
         None => Needs::Above,
     };
     let timeout = timeout(fields.get("timeout"), deadline, found);

@@ -1,7 +1,7 @@
-//! A saga as it is kept: the whole state of one running instance of a workflow version.
+//! The persistent state of a saga, one running instance of a workflow version.
 //!
-//! The stored form is this struct's JSON. [`FORMAT`] numbers it: a release writes only what the release before it
-//! reads.
+//! It is stored as the JSON of [`Saga`]. [`FORMAT`] is the version of that form: a release writes only a form that the
+//! release before it can read.
 
 pub use saga_protocol::{Status, StepStatus};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// The number of the stored form. A replica that meets a higher one leaves that saga to others.
+/// The version of the stored form. A replica does not load a saga of a higher version.
 pub const FORMAT: u16 = 1;
 
 /// One running instance of a workflow version.
@@ -22,35 +22,35 @@ pub struct Saga {
     pub id: Uuid,
     /// The workflow's name.
     pub workflow: String,
-    /// The version it began with, and keeps.
+    /// The version that it was started with, for its whole life.
     pub version: u32,
-    /// The business key; unique with the workflow as long as the saga is kept.
+    /// The business key, unique for the workflow as long as the saga is stored.
     pub key: String,
-    /// Where the saga is.
+    /// The status, derived from the steps.
     pub status: Status,
-    /// Raised by each transition, from 1.
+    /// Incremented by each transition, from 1.
     pub revision: u64,
-    /// One id for everything that came of the request that started it.
+    /// The id shared by everything that the starting request caused.
     pub correlation_id: String,
-    /// The start.
+    /// The time of the start.
     pub started_at: Time,
-    /// The last transition.
+    /// The time of the last transition.
     pub updated_at: Time,
-    /// The end.
+    /// The time of the last transition, once finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// Then it is cancelled, if it still can be.
+    /// When it is cancelled, if that is still possible then.
     pub deadline: Time,
-    /// The deadline came when it could no longer be cancelled.
+    /// The deadline passed after the point of no return.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub past_deadline: bool,
     /// Forward commands are withheld.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
-    /// The first cancel, whether it turned the saga or found it turned.
+    /// The first cancel, whether or not it began the rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Cancellation>,
-    /// Set from the moment the saga goes backwards.
+    /// Set once the saga rolls back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
     /// In the order of the definition.
@@ -64,20 +64,20 @@ pub struct Cancellation {
     pub reason: String,
     /// The caller's name, or `deadline`.
     pub by: String,
-    /// Condition.
+    /// The time.
     pub at: Time,
 }
 
-/// The moment from which a saga goes backwards.
+/// The rollback of a saga: from here on it only compensates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollback {
     /// No forward command is decided at a higher revision.
     pub revision: u64,
-    /// What turned it.
+    /// Its cause.
     pub cause: RollbackCause,
 }
 
-/// What turned a saga.
+/// The cause of a rollback.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RollbackCause {
@@ -94,34 +94,34 @@ pub enum RollbackCause {
 pub struct Step {
     /// Its name in the definition.
     pub name: String,
-    /// Where it is.
+    /// The status.
     pub status: StepStatus,
-    /// The way forward.
+    /// The attempts of its action.
     #[serde(default, skip_serializing_if = "AttemptState::is_untouched")]
     pub execute: AttemptState,
     /// The orchestrator saw the action completed or accepted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub happened: bool,
-    /// A waiting step's timeout has ended once, and its ledger was asked again.
+    /// The timeout of the waiting step expired once, and its ledger was queried again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confirming: bool,
-    /// Condition the world is reminded of it, while it waits; gone once that has happened.
+    /// While it waits: when its reminder is published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remind_at: Option<Time>,
-    /// Condition its first execute was decided.
+    /// When its first execute was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// Condition its action, or its compensation, came to an end.
+    /// When its action or its compensation finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// What its action answered.
+    /// The output of its action.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "deserialize_some"
     )]
     pub output: Option<Payload>,
-    /// The way back, once its first compensate was decided.
+    /// Set once its first compensate was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensation: Option<CompensationState>,
 }
@@ -131,20 +131,20 @@ pub struct Step {
 pub struct CompensationState {
     /// Its attempts.
     pub attempts: AttemptState,
-    /// Nothing of the step stands any longer.
+    /// No effect of the step remains.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settled: bool,
     /// It found nothing to undo.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
-    /// What it answered.
+    /// Its output.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "deserialize_some"
     )]
     pub output: Option<Payload>,
-    /// The note of an operator who settled it by hand.
+    /// The note of the operator who resolved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -152,18 +152,19 @@ pub struct CompensationState {
 /// The attempts of one direction of a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptState {
-    /// The attempt last decided; 0: none was.
+    /// The last attempt that was decided; 0 if none was.
     pub attempt: u32,
-    /// How many of them failed; a deferral does not count.
+    /// The number of failed attempts; deferrals do not count.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: u32,
-    /// What the next move is.
+    /// What the direction waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Wait>,
-    /// Condition the command that is out was decided; kept once its timeout was put off, before which the timeout tells it.
+    /// When the command in flight was decided. Set once its timeout was extended; before that it follows from the
+    /// timeout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_at: Option<Time>,
-    /// Why the last attempt failed, or was put off.
+    /// Why the last attempt failed or was deferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
 }
@@ -180,11 +181,11 @@ fn is_zero(number: &u32) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wait {
-    /// For the answer to the attempt that is out, until then.
+    /// The reply to the attempt in flight, until that time.
     Reply(Time),
-    /// For the moment at which the next attempt goes out.
+    /// The time of the next attempt.
     Retry(Time),
-    /// For an operator, or for the answer that did not come: the saga is parked.
+    /// An operator or a late reply: the saga is parked.
     Operator,
 }
 
@@ -220,7 +221,7 @@ impl Saga {
             .collect()
     }
 
-    /// The failure that turned it, if it was one that did, and the step that it was of.
+    /// The failure that began the rollback, if its cause is one, and the step that failed.
     pub fn failure(&self) -> Option<(&str, &Failure)> {
         let RollbackCause::Failure(name) = &self.rollback.as_ref()?.cause else {
             return None;
@@ -228,12 +229,12 @@ impl Saga {
         Some((name, self.step(name)?.execute.error.as_ref()?))
     }
 
-    /// Whether it goes backwards, or has gone.
+    /// Whether the rollback has begun, even if it is finished.
     pub fn is_rolling_back(&self) -> bool {
         self.rollback.is_some()
     }
 
-    /// The saga as stored.
+    /// Serializes the saga for storage.
     ///
     /// # Errors
     /// None in practice: a saga always has a JSON form.
@@ -241,7 +242,7 @@ impl Saga {
         serde_json::to_vec(self)
     }
 
-    /// A saga read back.
+    /// Deserializes a stored saga.
     ///
     /// # Errors
     /// If the bytes are not the JSON of a saga.
@@ -251,7 +252,7 @@ impl Saga {
 }
 
 impl Step {
-    /// A step that nothing has happened to yet.
+    /// A step that has not begun.
     pub fn pending(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -267,7 +268,7 @@ impl Step {
         }
     }
 
-    /// On the way back: nothing of it stands any longer, so that what it needs may be undone.
+    /// During a rollback: no effect of the step remains, so the steps that it needs may be compensated.
     pub fn is_settled(&self) -> bool {
         match self.status {
             StepStatus::Pending | StepStatus::Skipped | StepStatus::Compensated => true,
@@ -282,7 +283,7 @@ impl Step {
         }
     }
 
-    /// The attempts of the direction under way, and which direction that is.
+    /// The current direction and its attempts.
     pub fn current_direction(&self) -> (Action, &AttemptState) {
         match &self.compensation {
             Some(compensation) => (Action::Compensate, &compensation.attempts),

@@ -7,5 +7,5 @@ mod strategies;
 
 pub use crate::invariants::{check_invariants, check_transition};
 pub use flow::flow;
-pub use scene::{BEGINNING, ID, Scene, beginning, story};
+pub use scene::{ID, STARTED_AT, Scene, scenario, start_input};
 pub use strategies::{FLAGS, STEPS, definitions, inputs, texts};

@@ -31,7 +31,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// 2026-01-01T00:00:00Z: when every saga of these tests begins.
-pub const BEGINNING: Time = Time::from_micros(1_767_225_600_000_000);
+pub const STARTED_AT: Time = Time::from_micros(1_767_225_600_000_000);
 pub const ID: Uuid = Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0001);
 
 /// A saga and what it was started with.
@@ -43,19 +43,19 @@ pub struct Scene {
     pub last: Option<Transition>,
 }
 
-/// Tells a story from its start, and checks each line of it.
+/// Tells a scenario from its start, and checks each line of it.
 #[track_caller]
-pub fn story(line: &str, lines: &[(&str, &str)]) -> Scene {
-    Scene::of(line).goes_on(lines)
+pub fn scenario(line: &str, lines: &[(&str, &str)]) -> Scene {
+    Scene::new(line).play(lines)
 }
 
 impl Scene {
-    pub fn of(line: &str) -> Self {
+    pub fn new(line: &str) -> Self {
         Self {
             definition: flow(line),
             input: Payload::empty(),
             saga: None,
-            now: BEGINNING,
+            now: STARTED_AT,
             last: None,
         }
     }
@@ -67,9 +67,9 @@ impl Scene {
     }
 
     #[track_caller]
-    pub fn goes_on(mut self, lines: &[(&str, &str)]) -> Self {
+    pub fn play(mut self, lines: &[(&str, &str)]) -> Self {
         for (number, (input, expected)) in lines.iter().enumerate() {
-            let outcome = self.does(input);
+            let outcome = self.apply_line(input);
             assert_eq!(&outcome, expected, "after line {}, {input:?}", number + 1);
         }
         self
@@ -79,9 +79,9 @@ impl Scene {
     #[track_caller]
     pub fn after(mut self, inputs: &[&str]) -> Self {
         for input in inputs {
-            let outcome = self.does(input);
+            let outcome = self.apply_line(input);
             assert!(
-                !outcome.starts_with("ignored") && !outcome.starts_with("refused"),
+                !outcome.starts_with("ignored") && !outcome.starts_with("rejected"),
                 "{input}: {outcome}"
             );
         }
@@ -101,15 +101,15 @@ impl Scene {
 
     /// Moves the clock, applies the input, checks what holds at all times, and tells what came of it.
     #[track_caller]
-    pub fn does(&mut self, line: &str) -> String {
+    pub fn apply_line(&mut self, line: &str) -> String {
         if line == "start" {
-            let moved = start(self.context(), &beginning(&self.input), self.now);
-            return self.moved(moved);
+            let transition = start(self.context(), &start_input(&self.input), self.now);
+            return self.record(transition);
         }
         match self.decide_line(line).1 {
-            Decision::Applied(moved) => self.moved(*moved),
+            Decision::Applied(transition) => self.record(*transition),
             Decision::Ignored(reason) => format!("ignored: {reason}"),
-            Decision::Rejected(refusal) => format!("refused: {refusal}"),
+            Decision::Rejected(refusal) => format!("rejected: {refusal}"),
         }
     }
 
@@ -132,11 +132,11 @@ impl Scene {
         assert_eq!(
             decision,
             apply(self.context(), &again, input, self.now),
-            "not the same twice: {input:?}"
+            "apply is not deterministic: {input:?}"
         );
-        if let Decision::Applied(moved) = &decision {
+        if let Decision::Applied(transition) = &decision {
             assert_eq!(
-                check_transition(self.saga(), moved, &self.definition),
+                check_transition(self.saga(), transition, &self.definition),
                 Ok(()),
                 "by {input:?}"
             );
@@ -145,22 +145,22 @@ impl Scene {
     }
 
     #[track_caller]
-    fn moved(&mut self, moved: Transition) -> String {
+    fn record(&mut self, transition: Transition) -> String {
         assert_eq!(
-            check_invariants(&moved.saga, &self.definition),
+            check_invariants(&transition.saga, &self.definition),
             Ok(()),
             "{:?}",
-            moved.saga
+            transition.saga
         );
-        let text = render(&moved);
-        self.saga = Some(moved.saga.clone());
-        self.last = Some(moved);
+        let text = render(&transition);
+        self.saga = Some(transition.saga.clone());
+        self.last = Some(transition);
         text
     }
 
     /// The event of the last move.
     pub fn event(&self) -> &Event {
-        let effects = &self.last.as_ref().expect("it moved").effects;
+        let effects = &self.last.as_ref().expect("it transition").effects;
         let event = effects.iter().find_map(|effect| match effect {
             Effect::Publish(event) => Some(event),
             Effect::Send { .. } | Effect::SetTimer(_) => None,
@@ -170,7 +170,11 @@ impl Scene {
 
     /// The commands of the last move.
     pub fn commands(&self) -> Vec<&Command> {
-        self.last.as_ref().expect("it moved").commands().collect()
+        self.last
+            .as_ref()
+            .expect("it transition")
+            .commands()
+            .collect()
     }
 
     pub fn input_of(&self, line: &str) -> Input {
@@ -282,12 +286,12 @@ impl Scene {
     }
 
     /// The saga's timer, from now.
-    pub fn wakes_in(&self) -> Option<Duration> {
+    pub fn next_timer_in(&self) -> Option<Duration> {
         crate::transition::next_timer_at(self.saga()).map(|at| at.since(self.now))
     }
 }
 
-pub fn beginning(input: &Payload) -> Start {
+pub fn start_input(input: &Payload) -> Start {
     Start {
         saga_id: ID,
         key: "key".to_owned(),
@@ -301,8 +305,8 @@ fn output(of: &str) -> Payload {
     serde_json::json!({ "from": of }).into()
 }
 
-fn render(moved: &Transition) -> String {
-    let saga = &moved.saga;
+fn render(transition: &Transition) -> String {
+    let saga = &transition.saga;
     let mut text = saga.status.to_string();
     text.push_str(if saga.past_deadline { " late" } else { "" });
     text.push_str(if saga.paused { " paused" } else { "" });
@@ -313,7 +317,7 @@ fn render(moved: &Transition) -> String {
     let steps: Vec<_> = begun
         .map(|step| format!("{} {}", step.name, step.status))
         .collect();
-    let commands: Vec<_> = moved.commands().map(render_command).collect();
+    let commands: Vec<_> = transition.commands().map(render_command).collect();
     for part in [steps.join(", "), commands.join(", ")] {
         if !part.is_empty() {
             text.push_str(" | ");

@@ -190,5 +190,5 @@ pub const INPUTS: &[&str] = &[
 
 /// The scene of a situation.
 pub fn scene(line: &str, inputs: &[&str]) -> Scene {
-    Scene::of(line).with_input(r#"{"s": false}"#).after(inputs)
+    Scene::new(line).with_input(r#"{"s": false}"#).after(inputs)
 }

@@ -1,14 +1,14 @@
-//! Answers to `compensate`: completed counts from any attempt, failed and deferred only from the one that is out.
+//! Replies to `compensate`: completed counts from any attempt, failed and deferred only from the one in flight.
 
+use super::decision::{Decision, IgnoredReason, InputResult};
 use super::execute_replies::failure_of;
 use super::machine::Machine;
-use super::{Decision, IgnoredReason, Verdict};
 use crate::saga::{CompensationState, StepStatus};
 use saga_protocol::message::{MAX_OUTPUT_BYTES, Reply, ReplyOutcome, code};
 use saga_protocol::{Action, Failure};
 
 impl Machine<'_> {
-    pub(super) fn compensate_reply(&mut self, step: usize, reply: &Reply) -> Verdict {
+    pub(super) fn compensate_reply(&mut self, step: usize, reply: &Reply) -> InputResult {
         let state = self.step(step);
         let Some(compensation) = &state.compensation else {
             return Err(Decision::Ignored(IgnoredReason::Stale));
@@ -22,20 +22,22 @@ impl Machine<'_> {
         {
             return Err(Decision::Ignored(IgnoredReason::Stale));
         }
+
+        // Completed counts from any attempt, everything else only from the one in flight.
         if reply.outcome == ReplyOutcome::Completed {
             self.compensate_completed(step, reply);
             return Ok(());
         }
-        if !self.is_out(step, Action::Compensate, reply.attempt) {
+        if !self.is_in_flight(step, Action::Compensate, reply.attempt) {
             return Err(Decision::Ignored(IgnoredReason::Stale));
         }
         match reply.outcome {
             ReplyOutcome::Failed => self.compensation_failed(step, failure_of(reply)),
-            ReplyOutcome::Deferred => self.deferred(step, reply),
+            ReplyOutcome::Deferred => self.defer_attempt(step, reply),
             ReplyOutcome::Accepted | ReplyOutcome::Completed => {
                 self.compensation_failed(
                     step,
-                    Failure::permanent(code::INVALID_REPLY, "a compensation may not be accepted"),
+                    Failure::permanent(code::INVALID_REPLY, "a compensation cannot be accepted"),
                 );
             }
         }
@@ -43,7 +45,7 @@ impl Machine<'_> {
     }
 
     fn compensate_completed(&mut self, step: usize, reply: &Reply) {
-        // An output that is too large is let go: the undoing itself is done, and must not be held up by words about it.
+        // An output over its limit is dropped: the effect is undone, and the saga must not park because of it.
         let output = reply
             .output
             .clone()

@@ -1,17 +1,19 @@
-//! Answers to `execute` (rule B4): completed and accepted count from any attempt, failed and deferred only from the
-//! one that is out; all else is stale.
+//! Replies to `execute` (rule B4): completed and accepted count from any attempt, failed and deferred only from the
+//! one in flight. Everything else is stale.
 
-use super::machine::{Data, Machine};
-use super::{Decision, IgnoredReason, MAX_DEFERRAL, MAX_PAYLOAD_BYTES, MIN_DEFERRAL, Verdict};
+use super::decision::{Decision, IgnoredReason, InputResult};
+use super::event_data::EventData;
+use super::limits::{MAX_DEFERRAL, MAX_PAYLOAD_BYTES, MIN_DEFERRAL};
+use super::machine::Machine;
 use crate::saga::{StepStatus, Wait};
 use saga_protocol::message::{EventType, MAX_OUTPUT_BYTES, Reply, ReplyOutcome, code};
 use saga_protocol::{Action, Failure};
 
-/// Misfits of an output that are told in words; the rest is counted.
-const MISFITS_TOLD: usize = 3;
+/// Schema violations listed in the error message; the others are counted.
+const MAX_LISTED_VIOLATIONS: usize = 3;
 
 impl Machine<'_> {
-    pub(super) fn execute_reply(&mut self, step: usize, reply: &Reply) -> Verdict {
+    pub(super) fn execute_reply(&mut self, step: usize, reply: &Reply) -> InputResult {
         if reply.attempt == 0 || reply.attempt > self.step(step).execute.attempt {
             return Err(Decision::Ignored(IgnoredReason::Stale));
         }
@@ -23,14 +25,14 @@ impl Machine<'_> {
         }
     }
 
-    fn execute_completed(&mut self, step: usize, reply: &Reply) -> Verdict {
+    fn execute_completed(&mut self, step: usize, reply: &Reply) -> InputResult {
         match self.step(step).status {
-            // Failed and not turned is a parked step: the answer that it waited for still moves it on (B6).
+            // Failed without a rollback is a parked step: a late reply still completes it (B6).
             StepStatus::Running | StepStatus::Waiting | StepStatus::Failed => {
                 self.step_mut(step).happened = true;
                 match self.invalid_output(step, reply) {
                     None => self.complete_step(step, reply.output.clone()),
-                    Some(failure) => self.fail_finally(step, failure),
+                    Some(failure) => self.fail_step(step, failure),
                 }
                 Ok(())
             }
@@ -42,79 +44,78 @@ impl Machine<'_> {
         }
     }
 
-    /// Why an output is not taken: no attempt would answer otherwise, since the ledger repeats what it has.
+    /// The failure of an invalid output. It is final, because the ledger answers every further attempt with the same
+    /// output.
     fn invalid_output(&self, step: usize, reply: &Reply) -> Option<Failure> {
-        if let Some(sentence) = self.output_over_limit(reply) {
-            return Some(Failure::permanent(code::INVALID_REPLY, sentence));
+        if let Some(message) = self.output_over_limit(reply) {
+            return Some(Failure::permanent(code::INVALID_REPLY, message));
         }
         let schema = self.step_definition(step).output_schema.as_ref()?;
         let violations = schema
             .check(&reply.output.clone().unwrap_or_default())
             .err()?;
-        let told: Vec<_> = violations
+        let listed: Vec<_> = violations
             .iter()
-            .take(MISFITS_TOLD)
+            .take(MAX_LISTED_VIOLATIONS)
             .map(ToString::to_string)
             .collect();
-        let more = violations.len() - told.len();
-        let more = if more == 0 {
+        let omitted = violations.len() - listed.len();
+        let more = if omitted == 0 {
             String::new()
         } else {
-            format!(", and {more} more")
+            format!(", and {omitted} more")
         };
-        let sentence = format!(
-            "the output does not fit the step's output_schema: {}{more}",
-            told.join("; ")
+        let message = format!(
+            "the output violates the step's output_schema: {}{more}",
+            listed.join("; ")
         );
-        Some(Failure::permanent(code::INVALID_OUTPUT, sentence))
+        Some(Failure::permanent(code::INVALID_OUTPUT, message))
     }
 
     fn output_over_limit(&self, reply: &Reply) -> Option<String> {
         let bytes = reply.output.as_ref()?.get().len();
         if bytes > MAX_OUTPUT_BYTES {
             return Some(format!(
-                "the output is {bytes} bytes; at most {MAX_OUTPUT_BYTES} are taken"
+                "the output has {bytes} bytes, the limit is {MAX_OUTPUT_BYTES}"
             ));
         }
-        let all = self.payload_bytes() + bytes;
-        (all > MAX_PAYLOAD_BYTES)
-            .then(|| format!("with this output the saga would carry {all} bytes; at most {MAX_PAYLOAD_BYTES} are taken"))
+
+        let total = self.payload_bytes() + bytes;
+        (total > MAX_PAYLOAD_BYTES)
+            .then(|| format!("the saga's payloads would have {total} bytes with this output, the limit is {MAX_PAYLOAD_BYTES}"))
     }
 
-    fn execute_accepted(&mut self, step: usize, reply: &Reply) -> Verdict {
+    fn execute_accepted(&mut self, step: usize, reply: &Reply) -> InputResult {
         let definition = self.step_definition(step);
         let timeout = definition.timeout;
-        let until = self.now + timeout;
+        let reply_until = self.now + timeout;
         let remind_at = definition.reminder.map(|after| self.now + after);
-        let asked_again =
-            self.step(step).confirming && self.is_out(step, Action::Execute, reply.attempt);
+        let confirms =
+            self.step(step).confirming && self.is_in_flight(step, Action::Execute, reply.attempt);
         let state = self.step_mut(step);
         match state.status {
-            // Failed and not turned is a parked step, unless it is its time as a waiting one that ended (B6).
+            // Failed without a rollback is a parked step, unless its time as a waiting step is over (B6).
             StepStatus::Running | StepStatus::Failed if !state.confirming => {
                 state.status = StepStatus::Waiting;
                 state.finished_at = None;
                 state.happened = true;
                 state.remind_at = remind_at;
-                state.execute.wait = Some(Wait::Reply(until));
+                state.execute.wait = Some(Wait::Reply(reply_until));
                 state.execute.error = None;
-                let attempt = Some(reply.attempt);
-                self.tell(
+                let attempt = reply.attempt;
+                self.set_event(
                     EventType::StepWaiting,
                     Some(step),
-                    Data {
-                        attempt,
-                        ..Data::default()
-                    },
+                    EventData::attempt(attempt),
                 );
                 Ok(())
             }
-            StepStatus::Waiting if asked_again => {
+            StepStatus::Waiting if confirms => {
                 let message = format!(
-                    "accepted, and not finished within {}",
+                    "accepted, but not finished within {}",
                     humantime::format_duration(timeout)
                 );
-                self.fail_finally(step, Failure::permanent(code::TIMED_OUT, message));
+                self.fail_step(step, Failure::permanent(code::TIMED_OUT, message));
                 Ok(())
             }
             StepStatus::Waiting | StepStatus::Completed => {
@@ -129,28 +130,29 @@ impl Machine<'_> {
         }
     }
 
-    fn execute_deferred(&mut self, step: usize, reply: &Reply) -> Verdict {
+    fn execute_deferred(&mut self, step: usize, reply: &Reply) -> InputResult {
         let state = self.step(step);
-        if state.status != StepStatus::Running || !self.is_out(step, Action::Execute, reply.attempt)
+        if state.status != StepStatus::Running
+            || !self.is_in_flight(step, Action::Execute, reply.attempt)
         {
             return Err(Decision::Ignored(IgnoredReason::Stale));
         }
-        self.deferred(step, reply);
+        self.defer_attempt(step, reply);
         Ok(())
     }
 
-    fn execute_failed(&mut self, step: usize, reply: &Reply) -> Verdict {
+    fn execute_failed(&mut self, step: usize, reply: &Reply) -> InputResult {
         let failure = self.step_definition(step).retry.classify(failure_of(reply));
         let state = self.step(step);
-        let current = reply.attempt == state.execute.attempt;
-        let out = self.is_out(step, Action::Execute, reply.attempt);
+        let is_current = reply.attempt == state.execute.attempt;
+        let in_flight = self.is_in_flight(step, Action::Execute, reply.attempt);
         match state.status {
-            StepStatus::Running if out => self.attempt_failed(step, failure),
-            // Given up by its timeout a moment ago, but not yet followed: a definite answer still counts.
-            StepStatus::Running if current && !failure.retryable => {
-                self.fail_finally(step, failure)
+            StepStatus::Running if in_flight => self.attempt_failed(step, failure),
+            // The attempt timed out, but the next one is not sent yet: a final failure still counts.
+            StepStatus::Running if is_current && !failure.retryable => {
+                self.fail_step(step, failure)
             }
-            StepStatus::Waiting if current => self.fail_finally(
+            StepStatus::Waiting if is_current => self.fail_step(
                 step,
                 Failure {
                     retryable: false,
@@ -169,29 +171,21 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Whether that attempt of that direction is the current one, and its answer is waited for.
-    pub(super) fn is_out(&self, step: usize, action: Action, attempt: u32) -> bool {
-        let (current_direction, attempts) = self.step(step).current_direction();
-        current_direction == action
-            && attempts.attempt == attempt
-            && matches!(attempts.wait, Some(Wait::Reply(_)))
-    }
-
-    /// Not now: the next attempt goes out later, and this one does not count.
-    pub(super) fn deferred(&mut self, step: usize, reply: &Reply) {
+    /// Schedules the next attempt without counting this one as failed.
+    pub(super) fn defer_attempt(&mut self, step: usize, reply: &Reply) {
         let after = reply
             .retry_after
             .unwrap_or(MIN_DEFERRAL)
             .clamp(MIN_DEFERRAL, MAX_DEFERRAL);
         let error = reply.error.as_ref().map(Failure::truncated);
-        self.put_off(step, reply.action, self.now + after, error, reply.attempt);
+        self.schedule_retry(step, reply.action, self.now + after, error, reply.attempt);
     }
 }
 
-/// The error of a reply; a failure without one is given a name.
+/// The error of a reply, or a default for a failure without one.
 pub(super) fn failure_of(reply: &Reply) -> Failure {
     match &reply.error {
         Some(error) => error.truncated(),
-        None => Failure::retryable("unspecified", "the worker gave no error"),
+        None => Failure::retryable("unspecified", "the reply contains no error"),
     }
 }

@@ -1,81 +1,73 @@
-//! The way forward: which steps go out, and what a failure leads to.
+//! Forward execution: which steps are sent, and what follows a failure.
 
-use super::machine::{Data, Machine};
+use super::event_data::EventData;
+use super::machine::Machine;
+use super::point_of_no_return::rollback_rejection;
 use crate::saga::{RollbackCause, StepStatus, Wait};
-use saga_protocol::Time;
 use saga_protocol::message::{CommandInput, EventType, code};
-use saga_protocol::{Action, Failure};
+use saga_protocol::{Action, Failure, Payload};
 
 impl Machine<'_> {
     /// Sends every forward command that is due. A paused saga sends none.
-    pub(super) fn advance(&mut self) {
-        // Each round decides at least one step or ends; a step decided or skipped is never pending again.
+    pub(super) fn advance_forward(&mut self) {
+        // Each round decides at least one step or is the last, since a decided or skipped step is never pending again.
         for _round in 0..=self.saga.steps.len() {
-            if self.saga.paused || self.saga.is_rolling_back() || !self.advance_once() {
+            if self.saga.paused || self.saga.is_rolling_back() || !self.advance_round() {
                 break;
             }
         }
         if self.saga.is_rolling_back() {
-            self.advance_back();
+            self.advance_rollback();
         }
     }
 
-    fn advance_once(&mut self) -> bool {
-        let mut moved = false;
+    fn advance_round(&mut self) -> bool {
+        let mut has_decided = false;
         for step in 0..self.saga.steps.len() {
             if self.saga.is_rolling_back() {
                 return true;
             }
             let due = self.retry_is_due(step, Action::Execute);
             if due {
-                self.send(step, Action::Execute);
+                self.send_command(step, Action::Execute);
             } else if self.is_ready(step) {
-                self.begin(step);
-                moved = true;
+                self.begin_step(step);
+                has_decided = true;
             }
         }
-        moved
+        has_decided
     }
 
-    /// Pending, and all it needs is completed or skipped.
+    /// Whether a pending step may begin: every step that it needs is completed or skipped.
     fn is_ready(&self, step: usize) -> bool {
-        let over = |need: &usize| {
+        let is_done = |need: &usize| {
             matches!(
                 self.step(*need).status,
                 StepStatus::Completed | StepStatus::Skipped
             )
         };
         let needs = &self.step_definition(step).needs;
-        self.step(step).status == StepStatus::Pending && needs.iter().all(over)
+        self.step(step).status == StepStatus::Pending && needs.iter().all(is_done)
     }
 
-    pub(super) fn retry_is_due(&self, step: usize, action: Action) -> bool {
-        let (current_direction, attempts) = self.step(step).current_direction();
-        let now = self.now;
-        current_direction == action
-            && attempts
-                .wait
-                .is_some_and(|wait| matches!(wait, Wait::Retry(at) if at <= now))
-    }
-
-    pub(super) fn begin(&mut self, step: usize) {
+    pub(super) fn begin_step(&mut self, step: usize) {
         match self.condition(step) {
             Ok(true) => {
                 let now = self.now;
                 let state = self.step_mut(step);
                 state.status = StepStatus::Running;
                 state.started_at = Some(now);
-                self.send(step, Action::Execute);
+                self.send_command(step, Action::Execute);
             }
             Ok(false) => {
                 let now = self.now;
                 let state = self.step_mut(step);
                 state.status = StepStatus::Skipped;
                 state.finished_at = Some(now);
-                self.tell(EventType::StepSkipped, Some(step), Data::default());
+                self.set_event(EventType::StepSkipped, Some(step), EventData::default());
             }
             Err(message) => {
-                self.fail_finally(step, Failure::permanent(code::CONDITION_FAILED, message))
+                self.fail_step(step, Failure::permanent(code::CONDITION_FAILED, message))
             }
         }
     }
@@ -90,7 +82,7 @@ impl Machine<'_> {
         }
     }
 
-    /// An attempt of the action failed: another follows, or none.
+    /// Handles a failed attempt: schedules the next one, or fails the step.
     pub(super) fn attempt_failed(&mut self, step: usize, failure: Failure) {
         let definition = self.step_definition(step);
         let failure = definition.retry.classify(failure);
@@ -100,60 +92,38 @@ impl Machine<'_> {
         let exhausted =
             !definition.retries_without_limit() && attempts.failures >= definition.retry.attempts;
         if exhausted || !failure.retryable {
-            self.fail_finally(step, failure);
+            self.fail_step(step, failure);
             return;
         }
         let next = self.retry_at(step, Action::Execute, &definition.retry);
-        self.put_off(step, Action::Execute, next, Some(failure), attempt);
+        self.schedule_retry(step, Action::Execute, next, Some(failure), attempt);
     }
 
-    /// The next attempt goes out at that moment.
-    pub(super) fn put_off(
-        &mut self,
-        step: usize,
-        action: Action,
-        at: Time,
-        error: Option<Failure>,
-        attempt: u32,
-    ) {
-        let attempts = self.attempts_mut(step, action);
-        attempts.wait = Some(Wait::Retry(at));
-        attempts.error.clone_from(&error);
-        let data = Data {
-            action: Some(action),
-            attempt: Some(attempt),
-            error,
-            next_attempt_at: Some(at),
-            ..Data::default()
-        };
-        self.tell(EventType::StepFailed, Some(step), data);
-    }
-
-    /// No further attempt of the action: the saga turns, or is parked where it can't.
-    pub(super) fn fail_finally(&mut self, step: usize, failure: Failure) {
-        let no_way_back = super::deadline::no_way_back(self.definition(), &self.saga).is_some();
+    /// Fails a step for good: the saga rolls back or, past the point of no return, parks.
+    pub(super) fn fail_step(&mut self, step: usize, failure: Failure) {
+        let must_park = rollback_rejection(self.definition(), &self.saga).is_some();
         let now = self.now;
         let state = self.step_mut(step);
         state.status = StepStatus::Failed;
         state.finished_at = Some(now);
         state.remind_at = None;
         state.execute.error = Some(failure.clone());
-        state.execute.wait = no_way_back.then_some(Wait::Operator);
-        let data = Data {
+        state.execute.wait = must_park.then_some(Wait::Operator);
+        let data = EventData {
             action: Some(Action::Execute),
             attempt: Some(state.execute.attempt),
             error: Some(failure),
-            ..Data::default()
+            ..EventData::default()
         };
-        if no_way_back {
-            self.tell(EventType::StepFailed, Some(step), data);
+        if must_park {
+            self.set_event(EventType::StepFailed, Some(step), data);
         } else {
             self.rollback(RollbackCause::Failure(self.step(step).name.clone()), data);
         }
     }
 
-    /// The action of a step is done.
-    pub(super) fn complete_step(&mut self, step: usize, output: Option<saga_protocol::Payload>) {
+    /// Completes the action of a step.
+    pub(super) fn complete_step(&mut self, step: usize, output: Option<Payload>) {
         let now = self.now;
         let state = self.step_mut(step);
         state.status = StepStatus::Completed;
@@ -162,14 +132,11 @@ impl Machine<'_> {
         state.remind_at = None;
         state.execute.wait = None;
         state.execute.error = None;
-        let attempt = Some(state.execute.attempt);
-        self.tell(
+        let attempt = state.execute.attempt;
+        self.set_event(
             EventType::StepCompleted,
             Some(step),
-            Data {
-                attempt,
-                ..Data::default()
-            },
+            EventData::attempt(attempt),
         );
     }
 }

@@ -1,54 +1,34 @@
-//! A transition in the making: the saga as it will be, and what that asks for.
+//! A transition under construction: the saga as it will be, and the effects.
 
-use super::{Effect, SagaContext, StatusChange, Transition};
+use super::decision::{Effect, StatusChange, Transition};
+use super::event_data::{EventData, PendingEvent};
+use super::limits::reply_timeout;
+use super::next_timer::next_timer_at;
 use crate::definition::{self, Definition};
 use crate::saga::{AttemptState, Saga, Status, Step, StepStatus, Wait};
-use saga_protocol::message::{Command, CommandInput, Event, EventType};
-use saga_protocol::retry::AttemptId;
-use saga_protocol::{Action, Failure};
-use saga_protocol::{Payload, Time};
-use serde::Serialize;
+use saga_protocol::message::{Command, CommandInput, EventType};
+use saga_protocol::retry::{AttemptId, RetryPolicy};
+use saga_protocol::{Action, Failure, Payload, Time};
+use std::fmt::Display;
 
-/// The saga as it will be, and the commands it asks for.
+/// What is constant during the life of a saga.
+#[derive(Clone, Copy, Debug)]
+pub struct SagaContext<'a> {
+    /// The workflow version that the saga was started with.
+    pub definition: &'a Definition,
+    /// The saga's input.
+    pub input: &'a Payload,
+}
+
 pub(super) struct Machine<'a> {
     context: SagaContext<'a>,
-    /// As it was: what `moves` is told apart from.
+    /// The saga before the transition.
     before: &'a Saga,
-    /// As it will be, already at its new revision.
+    /// The saga after the transition, already at its new revision.
     pub saga: Saga,
     pub now: Time,
     commands: Vec<Effect>,
-    headline: Option<Headline>,
-}
-
-/// What the transition's one event will speak of.
-struct Headline {
-    event_type: EventType,
-    step: Option<usize>,
-    data: Data,
-}
-
-/// What an event tells beside the statuses. No outputs: they may hold what is sensitive.
-#[derive(Default, Serialize)]
-pub(super) struct Data {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action: Option<Action>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attempt: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Failure>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_attempt_at: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub past_deadline: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub empty: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub unconsumed: bool,
+    event: Option<PendingEvent>,
 }
 
 impl<'a> Machine<'a> {
@@ -56,13 +36,14 @@ impl<'a> Machine<'a> {
         let mut saga = before.clone();
         saga.revision += 1;
         saga.updated_at = now;
+
         Self {
             context,
             before,
             saga,
             now,
             commands: Vec::new(),
-            headline: None,
+            event: None,
         }
     }
 
@@ -82,7 +63,7 @@ impl<'a> Machine<'a> {
         &mut self.saga.steps[step]
     }
 
-    /// The attempts of that direction of a step; the way back must have begun for `Compensate`.
+    /// The attempts of one direction of a step. `Compensate` creates the compensation if there is none yet.
     pub fn attempts_mut(&mut self, step: usize, action: Action) -> &mut AttemptState {
         let step = &mut self.saga.steps[step];
         match action {
@@ -91,55 +72,65 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What the event speaks of. The first word stands: what an input did comes before what follows from it.
-    pub fn tell(&mut self, event_type: EventType, step: Option<usize>, data: Data) {
-        self.headline.get_or_insert(Headline {
+    /// Whether that attempt of that direction is the current one, and its reply is awaited.
+    pub fn is_in_flight(&self, step: usize, action: Action, attempt: u32) -> bool {
+        let (current_action, attempts) = self.step(step).current_direction();
+        current_action == action
+            && attempts.attempt == attempt
+            && matches!(attempts.wait, Some(Wait::Reply(_)))
+    }
+
+    pub fn retry_is_due(&self, step: usize, action: Action) -> bool {
+        let (current_action, attempts) = self.step(step).current_direction();
+        let is_due = |wait| matches!(wait, Wait::Retry(at) if at <= self.now);
+        current_action == action && attempts.wait.is_some_and(is_due)
+    }
+
+    /// Sets the event, unless it is set already: the effect of the input precedes what follows from it.
+    pub fn set_event(&mut self, event_type: EventType, step: Option<usize>, data: EventData) {
+        self.event.get_or_insert(PendingEvent {
             event_type,
             step,
             data,
         });
     }
 
-    /// The same for what outweighs all else in this transition.
-    pub fn tell_above_all(&mut self, event_type: EventType, data: Data) {
-        self.headline = Some(Headline {
+    /// Replaces the event by one about the saga, which outweighs any event about a step.
+    pub fn override_event(&mut self, event_type: EventType, data: EventData) {
+        self.event = Some(PendingEvent {
             event_type,
             step: None,
             data,
         });
     }
 
-    /// Decides the next attempt of a step in that direction, and sends its command.
-    pub fn send(&mut self, step: usize, action: Action) {
-        let until =
-            self.now + super::reply_timeout(self.step(step), self.step_definition(step), action);
+    /// Decides the next attempt of a step and sends its command.
+    pub fn send_command(&mut self, step: usize, action: Action) {
+        let timeout = reply_timeout(self.step(step), self.step_definition(step), action);
+        let reply_until = self.now + timeout;
+
         let attempts = self.attempts_mut(step, action);
         attempts.attempt += 1;
-        attempts.wait = Some(Wait::Reply(until));
+        attempts.wait = Some(Wait::Reply(reply_until));
         attempts.decided_at = None;
         let attempt = attempts.attempt;
+
         let command = self.command(step, action, attempt);
         self.commands.push(Effect::Send {
             worker: self.step_definition(step).worker.clone(),
             command,
         });
+
         let event_type = match action {
             Action::Execute => EventType::StepStarted,
             Action::Compensate => EventType::StepCompensating,
         };
-        self.tell(
-            event_type,
-            Some(step),
-            Data {
-                attempt: Some(attempt),
-                ..Data::default()
-            },
-        );
+        self.set_event(event_type, Some(step), EventData::attempt(attempt));
     }
 
     fn command(&self, step: usize, action: Action, attempt: u32) -> Command {
         let saga = &self.saga;
-        let back = action == Action::Compensate;
+        let compensates = action == Action::Compensate;
         Command {
             saga_id: saga.id,
             workflow: saga.workflow.clone(),
@@ -151,13 +142,13 @@ impl<'a> Machine<'a> {
             revision: saga.revision,
             decided_at: self.now,
             deadline: saga.deadline,
-            happened: back.then_some(saga.steps[step].happened),
-            revoke_only: back && self.step_definition(step).compensation.is_none(),
+            happened: compensates.then_some(saga.steps[step].happened),
+            revoke_only: compensates && self.step_definition(step).compensation.is_none(),
             input: self.command_input(),
         }
     }
 
-    /// What the saga was started with, and the outputs of the steps whose action is done.
+    /// The saga's input and the outputs of its steps so far.
     pub fn command_input(&self) -> CommandInput {
         let outputs = self
             .saga
@@ -170,7 +161,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Bytes of the saga's input and of all outputs so far.
+    /// The size of the saga's input and of all outputs so far.
     pub fn payload_bytes(&self) -> usize {
         let outputs = self
             .saga
@@ -180,148 +171,144 @@ impl<'a> Machine<'a> {
         self.context.input.get().len() + outputs.map(|output| output.get().len()).sum::<usize>()
     }
 
-    /// Condition the attempt after this failure goes out.
-    pub fn retry_at(
-        &self,
-        step: usize,
-        action: Action,
-        retry: &saga_protocol::retry::RetryPolicy,
-    ) -> Time {
-        let attempts = match (action, &self.saga.steps[step].compensation) {
+    /// The time of the next attempt after a failure.
+    pub fn retry_at(&self, step: usize, action: Action, retry: &RetryPolicy) -> Time {
+        let state = &self.saga.steps[step];
+        let attempts = match (action, &state.compensation) {
             (Action::Compensate, Some(compensation)) => &compensation.attempts,
-            _ => &self.saga.steps[step].execute,
+            _ => &state.execute,
         };
-        let name = &self.saga.steps[step].name;
-        let of = AttemptId {
+        let failed = AttemptId {
             saga: self.saga.id,
-            step: name,
+            step: &state.name,
             action,
             attempt: attempts.attempt,
         };
-        self.now + retry.delay(attempts.failures, &of)
+        self.now + retry.delay(attempts.failures, &failed)
     }
 
-    /// Brings the saga as far as it can go, and closes the transition.
-    pub fn finish(mut self) -> Transition {
-        if !self.saga.steps.iter().any(Step::needs_operator) {
-            if self.saga.is_rolling_back() {
-                self.advance_back()
-            } else {
-                self.advance()
-            }
-        }
-        self.settle_status();
-        let event = self.event();
+    /// Schedules the next attempt after one that failed or was deferred.
+    pub fn schedule_retry(
+        &mut self,
+        step: usize,
+        action: Action,
+        retry_at: Time,
+        error: Option<Failure>,
+        failed_attempt: u32,
+    ) {
+        let attempts = self.attempts_mut(step, action);
+        attempts.wait = Some(Wait::Retry(retry_at));
+        attempts.error.clone_from(&error);
+
+        let data = EventData {
+            action: Some(action),
+            attempt: Some(failed_attempt),
+            error,
+            next_attempt_at: Some(retry_at),
+            ..EventData::default()
+        };
+        self.set_event(EventType::StepFailed, Some(step), data);
+    }
+
+    /// Completes the transition: derives the saga's status and lists the effects.
+    pub fn into_transition(mut self) -> Transition {
+        self.update_status();
+
+        let event = self.event.unwrap_or(PendingEvent {
+            event_type: EventType::StepReminder,
+            step: None,
+            data: EventData::default(),
+        });
         let mut effects = self.commands;
-        effects.extend(super::next_timer_at(&self.saga).map(Effect::SetTimer));
-        effects.push(Effect::Publish(event));
+        effects.extend(next_timer_at(&self.saga).map(Effect::SetTimer));
+        effects.push(Effect::Publish(event.build(&self.saga)));
+
         Transition {
-            moves: moves(Some(self.before), &self.saga),
+            changes: status_changes(Some(self.before), &self.saga),
             saga: self.saga,
             effects,
         }
     }
 
-    /// The saga's status follows from its steps.
-    fn settle_status(&mut self) {
+    /// Derives the saga's status from its steps.
+    fn update_status(&mut self) {
         let steps = &self.saga.steps;
-        let turned = self.saga.is_rolling_back();
-        let done = |step: &Step| matches!(step.status, StepStatus::Completed | StepStatus::Skipped);
+        let is_rolling_back = self.saga.is_rolling_back();
+        let is_done =
+            |step: &Step| matches!(step.status, StepStatus::Completed | StepStatus::Skipped);
+
         let status = if steps.iter().any(Step::needs_operator) {
             Status::Parked
-        } else if turned && steps.iter().all(Step::is_settled) {
+        } else if is_rolling_back && steps.iter().all(Step::is_settled) {
             Status::Compensated
-        } else if turned {
+        } else if is_rolling_back {
             Status::Compensating
-        } else if steps.iter().all(done) {
+        } else if steps.iter().all(is_done) {
             Status::Completed
         } else {
             Status::Running
         };
+
         self.saga.status = status;
         if status.is_finished() {
             self.saga.finished_at = Some(self.now);
             self.saga.paused = false;
         }
-        let changed = status != self.before.status;
+
+        self.set_status_event(status);
+    }
+
+    fn set_status_event(&mut self, status: Status) {
         match status {
-            Status::Completed => self.tell_above_all(EventType::SagaCompleted, Data::default()),
-            Status::Compensated => self.tell_above_all(EventType::SagaCompensated, Data::default()),
-            Status::Parked if changed => {
+            Status::Completed => {
+                self.override_event(EventType::SagaCompleted, EventData::default());
+            }
+            Status::Compensated => {
+                self.override_event(EventType::SagaCompensated, EventData::default());
+            }
+            Status::Parked if self.before.status != Status::Parked => {
                 let error = self
                     .saga
                     .steps
                     .iter()
                     .find(|step| step.needs_operator())
                     .and_then(|step| step.current_direction().1.error.clone());
-                self.tell_above_all(
-                    EventType::SagaParked,
-                    Data {
-                        error,
-                        ..Data::default()
-                    },
-                );
+                let data = EventData {
+                    error,
+                    ..EventData::default()
+                };
+                self.override_event(EventType::SagaParked, data);
             }
             Status::Compensating if self.before.status == Status::Parked => {
-                self.tell_above_all(EventType::SagaCompensating, Data::default());
+                self.override_event(EventType::SagaCompensating, EventData::default());
             }
             Status::Parked | Status::Running | Status::Compensating => {}
         }
     }
-
-    fn event(&mut self) -> Event {
-        let headline = self.headline.take().unwrap_or(Headline {
-            event_type: EventType::StepReminder,
-            step: None,
-            data: Data::default(),
-        });
-        event(
-            &self.saga,
-            headline.event_type,
-            headline.step,
-            &headline.data,
-        )
-    }
 }
 
-/// The event of a transition to that saga.
-pub(super) fn event(saga: &Saga, event_type: EventType, step: Option<usize>, data: &Data) -> Event {
-    Event {
-        saga_id: saga.id,
-        workflow: saga.workflow.clone(),
-        version: saga.version,
-        key: saga.key.clone(),
-        revision: saga.revision,
-        event_type,
-        status: saga.status,
-        steps: saga.step_statuses(),
-        step: step.map(|step| saga.steps[step].name.clone()),
-        at: saga.updated_at,
-        data: Payload::encode(data).unwrap_or_default(),
-    }
-}
+/// The statuses that differ. Without `before`, the saga's status counts as changed and its steps as pending before.
+pub(super) fn status_changes(before: Option<&Saga>, after: &Saga) -> Vec<StatusChange> {
+    let text = |status: &dyn Display| status.to_string();
+    let mut changes = Vec::new();
 
-/// Which statuses differ; all of them for a saga that begins.
-pub(super) fn moves(before: Option<&Saga>, after: &Saga) -> Vec<StatusChange> {
-    let text = |status: &dyn std::fmt::Display| status.to_string();
-    let mut moves = Vec::new();
     if before.map(|saga| saga.status) != Some(after.status) {
-        let from = before.map(|saga| text(&saga.status));
-        moves.push(StatusChange {
+        changes.push(StatusChange {
             step: None,
-            from,
+            from: before.map(|saga| text(&saga.status)),
             to: text(&after.status),
         });
     }
+
     for (index, step) in after.steps.iter().enumerate() {
         let from = before.map_or(StepStatus::Pending, |saga| saga.steps[index].status);
         if from != step.status {
-            moves.push(StatusChange {
+            changes.push(StatusChange {
                 step: Some(step.name.clone()),
                 from: Some(text(&from)),
                 to: text(&step.status),
             });
         }
     }
-    moves
+    changes
 }

@@ -1,86 +1,88 @@
-//! What a customer or an operator asks of a saga: cancel, retry, pause, resume, resolve.
+//! Requests of customers and operators: cancel, retry, pause, resume, resolve.
 
-use super::input::{self, Resolve};
-use super::machine::{Data, Machine};
-use super::{Decision, IgnoredReason, Rejection, Verdict, cancel_rejection};
+use super::decision::{Decision, IgnoredReason, InputResult, Rejection};
+use super::event_data::EventData;
+use super::input::{OperatorRequest, Resolve};
+use super::machine::Machine;
+use super::point_of_no_return::cancel_rejection;
 use crate::saga::{Cancellation, CompensationState, RollbackCause, Status, StepStatus, Wait};
 use saga_protocol::Action;
 use saga_protocol::message::EventType;
 
-pub(super) fn not_now(sentence: impl Into<String>) -> Decision {
-    Decision::Rejected(Rejection::InvalidState(sentence.into()))
-}
-
-fn data_of(reason: &input::OperatorRequest) -> Data {
-    Data {
-        reason: Some(reason.reason.clone()),
-        by: Some(reason.by.clone()),
-        ..Data::default()
+fn request_data(request: &OperatorRequest) -> EventData {
+    EventData {
+        reason: Some(request.reason.clone()),
+        by: Some(request.by.clone()),
+        ..EventData::default()
     }
 }
 
 impl Machine<'_> {
-    pub(super) fn cancel(&mut self, reason: &input::OperatorRequest) -> Verdict {
+    pub(super) fn cancel(&mut self, request: &OperatorRequest) -> InputResult {
         if self.saga.cancel.is_some() {
             return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
-        if let Some(why) = cancel_rejection(self.definition(), &self.saga) {
-            return Err(Decision::Rejected(Rejection::CancelTooLate(why)));
+        if let Some(reason) = cancel_rejection(self.definition(), &self.saga) {
+            return Err(Decision::Rejected(Rejection::CancelTooLate(reason)));
         }
         let cancel = Cancellation {
-            reason: reason.reason.clone(),
-            by: reason.by.clone(),
+            reason: request.reason.clone(),
+            by: request.by.clone(),
             at: self.now,
         };
         self.saga.cancel = Some(cancel);
         if self.saga.is_rolling_back() {
-            // It goes backwards already, after a failure: the wish is kept, nothing else changes.
-            self.tell(EventType::SagaCancelling, None, data_of(reason));
+            // It is rolling back already, after a failure: the cancel is recorded, nothing else changes.
+            self.set_event(EventType::SagaCancelling, None, request_data(request));
         } else {
-            self.rollback(RollbackCause::Cancel, data_of(reason));
+            self.rollback(RollbackCause::Cancel, request_data(request));
         }
         Ok(())
     }
 
-    /// What is parked gets a new round of attempts; what waits for its next attempt gets it now.
-    pub(super) fn retry(&mut self, _reason: &input::OperatorRequest) -> Verdict {
+    /// Gives parked steps a new round of attempts, and sends scheduled attempts now.
+    pub(super) fn retry(&mut self) -> InputResult {
         self.refuse_if_finished()?;
         let now = self.now;
-        let turned = self.saga.is_rolling_back();
-        if self.saga.paused && !turned {
-            return Err(not_now("the saga is paused; resume it"));
+        let is_rolling_back = self.saga.is_rolling_back();
+        if self.saga.paused && !is_rolling_back {
+            return Err(Decision::invalid_state(
+                "the saga is paused, resume it first",
+            ));
         }
-        let parked = self.saga.status == Status::Parked;
-        let mut any = false;
+        let is_parked = self.saga.status == Status::Parked;
+        let mut has_retries = false;
         for index in 0..self.saga.steps.len() {
-            let action = self.step(index).current_direction().0;
-            let wait = self.step(index).current_direction().1.wait;
-            let attempts = self.tries_of(index, action);
+            let (action, attempts) = self.step(index).current_direction();
+            let wait = attempts.wait;
+            let attempts = self.attempts_mut(index, action);
             match wait {
                 Some(Wait::Operator) => {
                     attempts.failures = 0;
                     attempts.wait = Some(Wait::Retry(now));
                     if action == Action::Execute {
-                        self.run_again(index);
+                        self.restart_step(index);
                     }
-                    any = true;
+                    has_retries = true;
                 }
-                Some(Wait::Retry(_)) if !parked => {
+                Some(Wait::Retry(_)) if !is_parked => {
                     attempts.wait = Some(Wait::Retry(now));
-                    any = true;
+                    has_retries = true;
                 }
                 Some(Wait::Retry(_) | Wait::Reply(_)) | None => {}
             }
         }
-        if any {
+        if has_retries {
             Ok(())
         } else {
-            Err(not_now("nothing waits to be retried: every command is out"))
+            Err(Decision::invalid_state(
+                "nothing to retry: every command is in flight",
+            ))
         }
     }
 
-    /// A step that failed behind the pivot runs again; one whose condition failed is asked its condition again.
-    fn run_again(&mut self, step: usize) {
+    /// Runs a step again that failed behind the pivot. If its condition failed, the condition is evaluated again.
+    fn restart_step(&mut self, step: usize) {
         let state = self.step_mut(step);
         state.finished_at = None;
         state.confirming = false;
@@ -92,37 +94,37 @@ impl Machine<'_> {
         }
     }
 
-    pub(super) fn pause(&mut self, reason: &input::OperatorRequest) -> Verdict {
+    pub(super) fn pause(&mut self, request: &OperatorRequest) -> InputResult {
         self.refuse_if_finished()?;
         if self.saga.is_rolling_back() {
-            return Err(not_now(
-                "the saga goes backwards; only forward commands can be withheld",
+            return Err(Decision::invalid_state(
+                "the saga is rolling back, only a saga that runs forward can be paused",
             ));
         }
         if self.saga.paused {
             return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
         self.saga.paused = true;
-        self.tell(EventType::SagaPaused, None, data_of(reason));
+        self.set_event(EventType::SagaPaused, None, request_data(request));
         Ok(())
     }
 
-    pub(super) fn resume(&mut self, reason: &input::OperatorRequest) -> Verdict {
+    pub(super) fn resume(&mut self, request: &OperatorRequest) -> InputResult {
         if !self.saga.paused {
             return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
         self.saga.paused = false;
-        self.tell(EventType::SagaResumed, None, data_of(reason));
+        self.set_event(EventType::SagaResumed, None, request_data(request));
         Ok(())
     }
 
-    /// A parked compensation was done by hand.
-    pub(super) fn resolve(&mut self, resolve: &Resolve) -> Verdict {
-        let step = self.known_step(&resolve.step)?;
+    /// Settles a parked compensation that an operator performed.
+    pub(super) fn resolve(&mut self, resolve: &Resolve) -> InputResult {
+        let step = self.require_step(&resolve.step)?;
         let state = self.step(step);
         let Some(compensation) = &state.compensation else {
-            return Err(not_now(format!(
-                "{} is {}; only a parked compensation can be settled",
+            return Err(Decision::invalid_state(format!(
+                "{} is {}; only a parked compensation can be resolved",
                 resolve.step, state.status
             )));
         };
@@ -130,8 +132,8 @@ impl Machine<'_> {
             return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
         if !state.needs_operator() {
-            return Err(not_now(format!(
-                "the compensation of {} is still being tried",
+            return Err(Decision::invalid_state(format!(
+                "the compensation of {} is still being retried",
                 resolve.step
             )));
         }
@@ -150,29 +152,19 @@ impl Machine<'_> {
         Ok(())
     }
 
-    pub(super) fn known_step(&self, name: &str) -> Result<usize, Decision> {
+    pub(super) fn require_step(&self, name: &str) -> Result<usize, Decision> {
         self.saga
             .index(name)
             .ok_or_else(|| Decision::Rejected(Rejection::UnknownStep(name.to_owned())))
     }
 
-    fn refuse_if_finished(&self) -> Verdict {
+    fn refuse_if_finished(&self) -> InputResult {
         if self.saga.status.is_finished() {
-            return Err(not_now(format!("the saga is {}", self.saga.status)));
+            return Err(Decision::invalid_state(format!(
+                "the saga is {}",
+                self.saga.status
+            )));
         }
         Ok(())
-    }
-
-    fn tries_of(&mut self, step: usize, action: Action) -> &mut crate::saga::AttemptState {
-        match (action, &mut self.saga.steps[step]) {
-            (
-                Action::Compensate,
-                crate::saga::Step {
-                    compensation: Some(compensation),
-                    ..
-                },
-            ) => &mut compensation.attempts,
-            (_, state) => &mut state.execute,
-        }
     }
 }

@@ -1,15 +1,17 @@
-//! The first transition.
+//! The first transition of a saga.
 
-use super::machine::{self, Data, Machine};
-use super::{Effect, SagaContext, Transition, input::Start};
+use super::decision::Transition;
+use super::event_data::EventData;
+use super::input::Start;
+use super::machine::{Machine, SagaContext, status_changes};
 use crate::saga::{Saga, Status, Step};
 use saga_protocol::Time;
 use saga_protocol::message::EventType;
 
-/// Begins a saga: its first steps go out at once.
+/// Starts a saga and sends its first commands.
 pub fn start(context: SagaContext<'_>, start: &Start, now: Time) -> Transition {
     let definition = context.definition;
-    let unborn = Saga {
+    let initial = Saga {
         id: start.saga_id,
         workflow: definition.workflow.clone(),
         version: definition.version,
@@ -31,26 +33,16 @@ pub fn start(context: SagaContext<'_>, start: &Start, now: Time) -> Transition {
             .map(|step| Step::pending(&step.name))
             .collect(),
     };
-    let mut machine = Machine::new(context, &unborn, now);
-    machine.tell(
-        EventType::SagaStarted,
-        None,
-        Data {
-            by: Some(start.by.clone()),
-            ..Data::default()
-        },
-    );
-    let mut moved = machine.finish();
-    moved.moves = machine::moves(None, &moved.saga);
-    moved
-}
 
-impl Transition {
-    /// The commands that go out, in order.
-    pub fn commands(&self) -> impl Iterator<Item = &saga_protocol::message::Command> {
-        self.effects.iter().filter_map(|effect| match effect {
-            Effect::Send { command, .. } => Some(command),
-            Effect::SetTimer(_) | Effect::Publish(_) => None,
-        })
-    }
+    let mut machine = Machine::new(context, &initial, now);
+    let data = EventData {
+        by: Some(start.by.clone()),
+        ..EventData::default()
+    };
+    machine.set_event(EventType::SagaStarted, None, data);
+    machine.advance();
+
+    let mut transition = machine.into_transition();
+    transition.changes = status_changes(None, &transition.saga);
+    transition
 }

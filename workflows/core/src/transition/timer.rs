@@ -1,27 +1,28 @@
-//! A timer: the deadline, reminders, time-outs of attempts, and attempts that are to go out. The state says what is
-//! due.
+//! Timers: the deadline, reminders, timeouts of attempts, and retries. The saga's state determines what is due.
 
-use super::deadline::no_way_back;
+use super::decision::{Decision, IgnoredReason, InputResult};
+use super::event_data::EventData;
 use super::input::Timer;
-use super::machine::{Data, Machine};
-use super::{Decision, IgnoredReason, Verdict};
+use super::limits::reply_timeout;
+use super::machine::Machine;
+use super::point_of_no_return::rollback_rejection;
 use crate::saga::{Cancellation, RollbackCause, Status, Step, StepStatus, Wait};
 use saga_protocol::Time;
 use saga_protocol::message::{EventType, code};
 use saga_protocol::{Action, Failure};
 
 impl Machine<'_> {
-    pub(super) fn timer(&mut self, timer: &Timer) -> Verdict {
+    pub(super) fn timer(&mut self, timer: &Timer) -> InputResult {
         if self.saga.status.is_finished() {
             return Err(Decision::Ignored(IgnoredReason::AlreadyEnded));
         }
         let mut due = self.deadline();
-        let parked = self.saga.status == Status::Parked;
-        // A transition has one event. So a reminder has one for itself, and what else has come due is next.
-        if !due && !parked && self.reminder() {
+        let is_parked = self.saga.status == Status::Parked;
+        // A transition has one event, so a reminder is a transition of its own. The rest is due in the next one.
+        if !due && !is_parked && self.reminder() {
             return Ok(());
         }
-        if !parked {
+        if !is_parked {
             for step in 0..self.saga.steps.len() {
                 due |= self.step_timer(step, timer);
             }
@@ -33,19 +34,19 @@ impl Machine<'_> {
         }
     }
 
-    /// The deadline turns the saga, or is noted once where it can't.
+    /// Rolls the saga back at its deadline or, past the point of no return, records the deadline once.
     fn deadline(&mut self) -> bool {
         if self.saga.is_rolling_back() || self.saga.past_deadline || self.now < self.saga.deadline {
             return false;
         }
-        if no_way_back(self.definition(), &self.saga).is_some() {
+        if rollback_rejection(self.definition(), &self.saga).is_some() {
             self.saga.past_deadline = true;
-            self.tell(
+            self.set_event(
                 EventType::StepReminder,
                 None,
-                Data {
+                EventData {
                     past_deadline: true,
-                    ..Data::default()
+                    ..EventData::default()
                 },
             );
             return true;
@@ -58,15 +59,15 @@ impl Machine<'_> {
         });
         self.rollback(
             RollbackCause::Deadline,
-            Data {
+            EventData {
                 reason: Some(reason),
-                ..Data::default()
+                ..EventData::default()
             },
         );
         true
     }
 
-    /// One step that has been waiting for so long is told of, once.
+    /// Publishes the reminder of one waiting step, once.
     fn reminder(&mut self) -> bool {
         let due = |step: &Step| step.remind_at.is_some_and(|at| at <= self.now);
         let Some(step) = self.saga.steps.iter().position(due) else {
@@ -74,14 +75,11 @@ impl Machine<'_> {
         };
         let state = self.step_mut(step);
         state.remind_at = None;
-        let attempt = Some(state.execute.attempt);
-        self.tell(
+        let attempt = state.execute.attempt;
+        self.set_event(
             EventType::StepReminder,
             Some(step),
-            Data {
-                attempt,
-                ..Data::default()
-            },
+            EventData::attempt(attempt),
         );
         true
     }
@@ -91,11 +89,11 @@ impl Machine<'_> {
         match attempts.wait {
             Some(Wait::Reply(until)) if until <= self.now => {
                 let state = self.step(step);
-                let accepted = state.status == StepStatus::Waiting && !state.confirming;
-                if timer.steps.contains(&state.name) && !accepted {
-                    self.wait_on(step, action, until);
+                let is_accepted = state.status == StepStatus::Waiting && !state.confirming;
+                if timer.steps.contains(&state.name) && !is_accepted {
+                    self.extend_timeout(step, action, until);
                 } else {
-                    self.timed_out(step, action);
+                    self.time_out(step, action);
                 }
                 true
             }
@@ -106,44 +104,42 @@ impl Machine<'_> {
         }
     }
 
-    /// The command has not been taken yet (B7): its time begins anew, and nothing is sent.
-    fn wait_on(&mut self, step: usize, action: Action, until: Time) {
-        let timeout = super::reply_timeout(self.step(step), self.step_definition(step), action);
-        let put_off = self.now + timeout;
+    /// B7: the command is unconsumed, so its timeout starts again and nothing is sent.
+    fn extend_timeout(&mut self, step: usize, action: Action, until: Time) {
+        let timeout = reply_timeout(self.step(step), self.step_definition(step), action);
+        let extended = self.now + timeout;
         let attempts = self.attempts_mut(step, action);
         attempts.decided_at.get_or_insert(until - timeout);
-        attempts.wait = Some(Wait::Reply(put_off));
+        attempts.wait = Some(Wait::Reply(extended));
         let attempt = Some(attempts.attempt);
-        let data = Data {
+        let data = EventData {
             action: Some(action),
             attempt,
             unconsumed: true,
-            ..Data::default()
+            ..EventData::default()
         };
-        self.tell(EventType::StepReminder, Some(step), data);
+        self.set_event(EventType::StepReminder, Some(step), data);
     }
 
-    fn timed_out(&mut self, step: usize, action: Action) {
+    fn time_out(&mut self, step: usize, action: Action) {
         let status = self.step(step).status;
-        let (attempt, asked) = (
-            self.step(step).current_direction().1.attempt,
-            self.step(step).confirming,
-        );
+        let attempt = self.step(step).current_direction().1.attempt;
+        let is_confirming = self.step(step).confirming;
         let failure = Failure::retryable(
             code::TIMED_OUT,
-            format!("no answer to attempt {attempt} in time"),
+            format!("no reply to attempt {attempt} in time"),
         );
         match (action, status) {
             (Action::Compensate, _) => self.compensation_failed(step, failure),
-            (Action::Execute, StepStatus::Waiting) if !asked => {
-                // B5: the ledger is asked once more; `advance` sends it, unless the saga is paused.
+            (Action::Execute, StepStatus::Waiting) if !is_confirming => {
+                // B5: the ledger is queried once more. `advance` sends the command, unless the saga is paused.
                 let now = self.now;
                 let state = self.step_mut(step);
                 state.confirming = true;
                 state.execute.wait = Some(Wait::Retry(now));
             }
             (Action::Execute, StepStatus::Waiting) => {
-                self.fail_finally(
+                self.fail_step(
                     step,
                     Failure {
                         retryable: false,

@@ -53,7 +53,7 @@ fn conditions_look_at_the_input_and_at_what_steps_answered() {
 }
 
 #[test]
-fn what_cannot_be_said_is_an_error_in_a_sentence_without_values() {
+fn condition_error_contains_no_values() {
     let input = r#"{"a": "secret", "n": 7}"#;
     let cases = [
         (
@@ -99,7 +99,7 @@ fn what_cannot_be_said_is_an_error_in_a_sentence_without_values() {
 }
 
 #[test]
-fn what_loops_or_is_not_there_is_refused_by_name() {
+fn unavailable_functions_are_rejected_by_name() {
     for name in ["all", "exists", "exists_one", "map", "filter"] {
         let refused = Condition::compile(&format!("input.items.{name}(x, x > 1)")).expect_err(name);
         let expected = format!(
@@ -153,7 +153,7 @@ fn what_loops_or_is_not_there_is_refused_by_name() {
 }
 
 #[test]
-fn what_is_not_asked_for_is_not_read() {
+fn unused_payloads_are_not_parsed() {
     let deep = "[".repeat(1000) + &"]".repeat(1000);
     assert_eq!(evaluate("steps.pay.amount == 1100", &deep), Ok(true));
     let refused = evaluate("has(.input.a)", &deep).expect_err("the input is asked for");
@@ -164,7 +164,7 @@ fn what_is_not_asked_for_is_not_read() {
 }
 
 #[test]
-fn an_expression_is_small() {
+fn expression_size_is_limited() {
     let largest = format!("{}1 > 0", "1+".repeat(48));
     assert_eq!(
         evaluate(&largest, "{}"),
@@ -184,7 +184,7 @@ fn an_expression_is_small() {
 }
 
 #[test]
-fn the_deepest_expressions_do_not_overflow_a_small_stack() {
+fn deepest_expression_fits_a_small_stack() {
     let deep = [
         "(".repeat(511) + "1" + &")".repeat(511),
         "!".repeat(1000) + "true",
@@ -219,7 +219,7 @@ fn the_deepest_expressions_do_not_overflow_a_small_stack() {
 }
 
 #[test]
-fn a_condition_is_its_text() {
+fn condition_is_serialized_as_its_text() {
     let when = Condition::compile("input.a == 1").expect("it is CEL");
     assert_eq!(when, Condition::compile("input.a == 1").expect("it is CEL"));
     assert_ne!(when, Condition::compile("input.a==1").expect("it is CEL"));

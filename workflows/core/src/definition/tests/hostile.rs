@@ -39,7 +39,7 @@ fn nested_aliases(levels: usize, width: usize) -> String {
 }
 
 #[test]
-fn what_is_too_much_is_refused_at_once() {
+fn oversized_file_is_rejected_at_once() {
     refused("ten megabytes", "too-large", "a".repeat(10 * 1024 * 1024));
     refused("a billion laughs", "too-complex", nested_aliases(9, 10));
     refused(
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn a_definition_with_a_hole_is_read_or_refused(
+    fn mutilated_definition_never_panics(
         text in crate::testing::texts(),
         hole in any::<proptest::sample::Index>(),
         length in 0..20_usize,

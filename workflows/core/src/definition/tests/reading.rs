@@ -10,7 +10,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn the_shipped_definitions_are_valid() {
+fn built_in_definitions_are_valid() {
     for built_in in built_in::ALL {
         let definition = Definition::parse(built_in.file, built_in.text)
             .unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
@@ -24,7 +24,7 @@ fn the_shipped_definitions_are_valid() {
 }
 
 #[test]
-fn the_order_workflow_is_order_pay_store_deliver() {
+fn order_workflow_has_four_steps() {
     let order = valid(built_in::ORDER.text);
     assert_eq!(
         (order.workflow.as_str(), order.version, order.deadline),
@@ -55,7 +55,7 @@ fn the_order_workflow_is_order_pay_store_deliver() {
 }
 
 #[test]
-fn what_is_not_written_has_its_default() {
+fn omitted_keys_have_their_defaults() {
     let definition = valid(
         "workflow: w\nversion: 1\nsteps:\n  - name: a\n  - {name: b, retry: {attempts: 3}, worker: x}\n",
     );
@@ -94,7 +94,7 @@ fn what_is_not_written_has_its_default() {
 }
 
 #[test]
-fn a_short_deadline_shortens_the_default_timeouts() {
+fn short_deadline_shortens_default_timeouts() {
     let definition = valid("{workflow: w, version: 1, deadline: 10s, steps: [{name: a}]}");
     let step = &definition.steps[0];
     let compensation = step
@@ -108,7 +108,7 @@ fn a_short_deadline_shortens_the_default_timeouts() {
 }
 
 #[test]
-fn a_compensation_says_only_what_differs() {
+fn compensation_overrides_only_what_it_sets() {
     let text = "{workflow: w, version: 1, steps: [{name: a, compensation: {retry: {attempts: 2, jitter: 0}}}, \
                 {name: b, compensation: {timeout: 5s}}, {name: c, compensation: false}, \
                 {name: d, compensation: true}]}";
@@ -140,7 +140,7 @@ fn a_compensation_says_only_what_differs() {
 }
 
 #[test]
-fn behind_the_pivot_nothing_is_undone_and_a_schedule_may_be_given() {
+fn step_behind_the_pivot_has_retry_but_no_compensation() {
     let text = "{workflow: w, version: 1, steps: [{name: a}, {name: p, pivot: true}, \
                 {name: b, retry: {first: 1s, max: 1m}}, {name: c, needs: [p], compensation: false, pivot: false}]}";
     let definition = valid(text);
@@ -187,7 +187,7 @@ fn codes_that_are_not_retryable_are_kept_in_one_order() {
 }
 
 #[test]
-fn a_reminder_may_come_as_late_as_the_timeout() {
+fn reminder_can_equal_the_timeout() {
     let definition = valid(
         "{workflow: w, version: 1, steps: [{name: a, timeout: 5m, reminder: 5m}, {name: b}]}",
     );
@@ -210,7 +210,7 @@ fn json_is_yaml() {
 }
 
 #[test]
-fn format_and_comments_do_not_matter_to_identity_and_content_does() {
+fn digest_ignores_format_and_comments() {
     let one = valid(
         "# one\nworkflow: w\nversion: 1\nsensitive: [input.b, input.a]\nsteps:\n  - name: a\n  - name: b\n",
     );
@@ -228,7 +228,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_random_workflow_is_read_and_its_canonical_text_is_itself(definition in testing::definitions()) {
+    fn canonical_text_round_trips(definition in testing::definitions()) {
         let canonical = definition.canonical();
         let again = Definition::parse("canonical", &canonical).map_err(|diagnostics| {
             TestCaseError::fail(format!("{diagnostics}\n{canonical}"))

@@ -18,7 +18,7 @@ fn shown(sensitive: &str, source: PayloadSource<'_>, text: &str) -> String {
 }
 
 #[test]
-fn what_is_named_is_masked_whatever_it_is() {
+fn sensitive_paths_are_masked() {
     let cases = [
         (
             r#"{"payment":{"token":"tok_visa","method":"card"}}"#,
@@ -61,7 +61,7 @@ fn what_is_named_is_masked_whatever_it_is() {
 }
 
 #[test]
-fn all_else_keeps_its_order_and_its_bytes() {
+fn other_values_keep_their_bytes() {
     let text = r#"{"z": 1.0e2, "token": "t", "a": {"k" : [12345678901234567890123, "\u00e9"]}}"#;
     let expected = r#"{"z":1.0e2,"token":"•••","a":{"k" : [12345678901234567890123, "\u00e9"]}}"#;
     assert_eq!(shown("input.token", PayloadSource::Input, text), expected);
@@ -73,7 +73,7 @@ fn all_else_keeps_its_order_and_its_bytes() {
 }
 
 #[test]
-fn a_path_is_about_the_input_or_about_one_step() {
+fn sensitive_path_names_its_payload() {
     let text = r#"{"token":"t","receipt":"r"}"#;
     let sensitive = "input.token, steps.pay.receipt";
     assert_eq!(

@@ -318,7 +318,7 @@ fn each_rule_has_its_place_and_its_sentence() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+fn all_diagnostics_are_reported_in_file_order() {
     let text = "\
 verson: 1
 version: 0
@@ -365,7 +365,7 @@ workflow: 5
 }
 
 #[test]
-fn a_shared_value_is_wrong_once_and_where_it_is_written() {
+fn aliased_value_is_reported_once() {
     let text = steps(
         "  - {name: a, retry: &r {attempts: 0}}\n  - {name: b, retry: *r}\n  - {name: c, retry: {<<: *r}}\n",
     );
@@ -387,7 +387,7 @@ fn more_than_a_hundred_mistakes_are_counted() {
 }
 
 #[test]
-fn the_names_of_rules_are_unique_and_stable_in_form() {
+fn rule_names_are_unique_kebab_case() {
     let names: std::collections::BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
     assert_eq!(names.len(), Rule::ALL.len());
     assert!(names.iter().all(|name| {

@@ -65,7 +65,7 @@ fn each_part_that_does_not_fit_has_its_pointer_and_no_value() {
 }
 
 #[test]
-fn what_cannot_be_looked_into_does_not_fit() {
+fn unparsable_payload_violates_every_schema() {
     let any = schema(&json!({"type": "array"}));
     let deep = Payload::parse(format!("{}{}", "[".repeat(127), "]".repeat(127))).unwrap();
     assert_eq!(any.check(&deep), Ok(()));
@@ -79,7 +79,7 @@ fn what_cannot_be_looked_into_does_not_fit() {
 }
 
 #[test]
-fn a_schema_is_part_of_what_a_definition_is() {
+fn schema_is_part_of_the_digest() {
     let text = "\
 workflow: w
 version: 1
@@ -106,7 +106,7 @@ steps:
 
 /// Each is refused with that rule.
 #[test]
-fn no_schema_leads_out_of_itself_or_round_in_a_circle() {
+fn schema_reference_out_or_in_a_cycle_is_rejected() {
     let table = [
         (
             "schema-reference",
@@ -158,7 +158,7 @@ fn no_schema_leads_out_of_itself_or_round_in_a_circle() {
 }
 
 #[test]
-fn what_would_take_long_is_refused_at_once() {
+fn oversized_schema_is_rejected_at_once() {
     // Each doubles the one before: 2³⁰ schemas.
     let mut bomb = json!({"$ref": "#/$defs/d30", "$defs": {"d0": {"type": "object"}}});
     for n in 1..=30 {
@@ -218,7 +218,7 @@ fn what_would_take_long_is_refused_at_once() {
 }
 
 #[test]
-fn the_largest_check_takes_a_bounded_time() {
+fn largest_schema_check_takes_bounded_time() {
     let narrow = json!({"type": "array", "items": {"allOf": vec![json!({"minimum": 0}); limits::SCHEMA_PARTS - 2]}});
     let schema = schema(&narrow);
     let payload = Payload::from(json!(vec![
@@ -235,7 +235,7 @@ fn the_largest_check_takes_a_bounded_time() {
 }
 
 #[test]
-fn a_definition_with_schemas_crosses_threads() {
+fn definition_with_schemas_is_send_and_sync() {
     fn crosses<T: Send + Sync>() {}
     crosses::<Definition>();
 }

@@ -4,16 +4,16 @@ use crate::testing::Scene;
 
 /// Attempt 1 timed out, attempt 2 is out.
 fn second_attempt() -> Scene {
-    Scene::of("a; b").after(&["start", "+30s timer", "+1s timer"])
+    Scene::new("a; b").after(&["start", "+30s timer", "+1s timer"])
 }
 
 #[test]
 fn b4_completed_and_accepted_count_from_any_attempt() {
     for attempt in ["@1", "@2"] {
-        let completed = second_attempt().does(&format!("a completed {attempt}"));
+        let completed = second_attempt().apply_line(&format!("a completed {attempt}"));
         assert_eq!(completed, "running | a completed, b running | execute b#1");
         assert_eq!(
-            second_attempt().does(&format!("a accepted {attempt}")),
+            second_attempt().apply_line(&format!("a accepted {attempt}")),
             "running | a waiting"
         );
     }
@@ -28,69 +28,67 @@ fn b4_failed_and_deferred_count_only_from_the_current_attempt() {
         "deferred 10s",
     ] {
         assert_eq!(
-            second_attempt().does(&format!("a {outcome} @1")),
+            second_attempt().apply_line(&format!("a {outcome} @1")),
             "ignored: stale"
         );
         assert_ne!(
-            second_attempt().does(&format!("a {outcome} @2")),
+            second_attempt().apply_line(&format!("a {outcome} @2")),
             "ignored: stale"
         );
     }
 }
 
 #[test]
-fn b4_attempts_that_were_never_sent_are_stale() {
+fn b4_reply_to_an_unsent_attempt_is_stale() {
     for outcome in ["completed", "accepted", "failed", "deferred 10s"] {
         for attempt in ["@0", "@3", "@4294967295"] {
             assert_eq!(
-                second_attempt().does(&format!("a {outcome} {attempt}")),
+                second_attempt().apply_line(&format!("a {outcome} {attempt}")),
                 "ignored: stale"
             );
         }
         assert_eq!(
-            second_attempt().does(&format!("b {outcome} @1")),
+            second_attempt().apply_line(&format!("b {outcome} @1")),
             "ignored: stale",
             "b is pending"
         );
         assert_eq!(
-            second_attempt().does(&format!("undo a {outcome} @1")),
+            second_attempt().apply_line(&format!("undo a {outcome} @1")),
             "ignored: stale",
-            "not turned"
+            "not rolled_back"
         );
         assert_eq!(
-            second_attempt().does(&format!("x {outcome} @1")),
+            second_attempt().apply_line(&format!("x {outcome} @1")),
             "ignored: unknown_step"
         );
-        let compensation = Scene::of("a")
+        let compensation = Scene::new("a")
             .after(&["start", "cancel"])
-            .does(&format!("undo a {outcome} @2"));
+            .apply_line(&format!("undo a {outcome} @2"));
         assert_eq!(compensation, "ignored: stale");
     }
 }
 
 #[test]
-fn b4_the_same_again_changes_nothing() {
-    Scene::of("a; b")
+fn b4_repeated_reply_changes_nothing() {
+    Scene::new("a; b")
         .after(&["start", "a failed"])
-        .goes_on(&[("a failed", "ignored: stale")]);
-    Scene::of("a; b")
+        .play(&[("a failed", "ignored: stale")]);
+    Scene::new("a; b")
         .after(&["start", "a deferred 10s"])
-        .goes_on(&[("a deferred 10s", "ignored: stale")]);
-    Scene::of("a; b")
+        .play(&[("a deferred 10s", "ignored: stale")]);
+    Scene::new("a; b")
         .after(&["start", "a accepted"])
-        .goes_on(&[("a accepted", "ignored: duplicate")]);
-    Scene::of("a; b")
-        .after(&["start", "a completed"])
-        .goes_on(&[
-            ("a completed", "ignored: duplicate"),
-            ("a accepted", "ignored: duplicate"),
-            ("a failed", "ignored: stale"),
-            ("a failed for good", "ignored: stale"),
-            ("a deferred 10s", "ignored: stale"),
-        ]);
-    Scene::of("a; b")
+        .play(&[("a accepted", "ignored: duplicate")]);
+    Scene::new("a; b").after(&["start", "a completed"]).play(&[
+        ("a completed", "ignored: duplicate"),
+        ("a accepted", "ignored: duplicate"),
+        ("a failed", "ignored: stale"),
+        ("a failed for good", "ignored: stale"),
+        ("a deferred 10s", "ignored: stale"),
+    ]);
+    Scene::new("a; b")
         .after(&["start", "a completed", "cancel", "undo b failed"])
-        .goes_on(&[
+        .play(&[
             ("undo b failed", "ignored: stale"),
             ("undo b failed for good", "ignored: stale"),
             (
@@ -103,7 +101,7 @@ fn b4_the_same_again_changes_nothing() {
 }
 
 #[test]
-fn b4_a_forward_reply_after_the_turn_is_late() {
+fn b4_forward_reply_after_the_rollback_is_late() {
     for outcome in [
         "completed",
         "accepted",
@@ -112,17 +110,17 @@ fn b4_a_forward_reply_after_the_turn_is_late() {
         "deferred 10s",
         "completed @7",
     ] {
-        let mut scene = Scene::of("a; b").after(&["start", "a completed", "cancel"]);
-        assert_eq!(scene.does(&format!("b {outcome}")), "ignored: late");
-        assert_eq!(scene.does(&format!("a {outcome}")), "ignored: late");
+        let mut scene = Scene::new("a; b").after(&["start", "a completed", "cancel"]);
+        assert_eq!(scene.apply_line(&format!("b {outcome}")), "ignored: late");
+        assert_eq!(scene.apply_line(&format!("a {outcome}")), "ignored: late");
     }
 }
 
 #[test]
-fn b4_a_definite_failure_counts_although_its_time_was_over() {
-    Scene::of("a; b")
+fn b4_final_failure_counts_after_its_timeout() {
+    Scene::new("a; b")
         .after(&["start", "a completed", "+30s timer"])
-        .goes_on(&[
+        .play(&[
             ("b failed", "ignored: stale"),
             (
                 "b failed for good",
@@ -132,47 +130,47 @@ fn b4_a_definite_failure_counts_although_its_time_was_over() {
 }
 
 #[test]
-fn b4_revoked_in_a_running_saga_is_a_final_failure() {
-    let mut scene = Scene::of("a; b").after(&["start", "a completed"]);
+fn b4_revoked_reply_is_a_final_failure() {
+    let mut scene = Scene::new("a; b").after(&["start", "a completed"]);
     assert_eq!(
-        scene.does("b failed revoked"),
+        scene.apply_line("b failed revoked"),
         "compensating | a completed, b compensating | undo b#1"
     );
 }
 
 #[test]
-fn b4_a_deferral_is_another_attempt_that_does_not_count() {
-    let mut scene = Scene::of("a").after(&["start"]);
+fn b4_deferral_does_not_count_as_a_failure() {
+    let mut scene = Scene::new("a").after(&["start"]);
     for attempt in 2..20 {
-        assert_eq!(scene.does("a deferred 10s"), "running | a running");
-        assert_eq!(scene.wakes_in().unwrap().as_secs(), 10);
+        assert_eq!(scene.apply_line("a deferred 10s"), "running | a running");
+        assert_eq!(scene.next_timer_in().unwrap().as_secs(), 10);
         assert_eq!(
-            scene.does("+10s timer"),
+            scene.apply_line("+10s timer"),
             format!("running | a running | execute a#{attempt}")
         );
     }
     assert_eq!(scene.saga().steps[0].execute.failures, 0);
-    scene.does("a failed");
-    scene.does("+1s timer");
+    scene.apply_line("a failed");
+    scene.apply_line("+1s timer");
     assert_eq!(
-        scene.does("a failed"),
+        scene.apply_line("a failed"),
         "compensating | a compensating | undo a#1",
         "the second of two failures"
     );
     for attempt in 2..20 {
         assert_eq!(
-            scene.does("undo a deferred 10s"),
+            scene.apply_line("undo a deferred 10s"),
             "compensating | a compensating"
         );
         assert_eq!(
-            scene.does("+10s timer"),
+            scene.apply_line("+10s timer"),
             format!("compensating | a compensating | undo a#{attempt}")
         );
     }
 }
 
 #[test]
-fn b4_a_deferral_is_kept_within_its_limits() {
+fn b4_deferral_is_clamped_to_its_limits() {
     for (asked, secs) in [
         ("0s", 1),
         ("1ms", 1),
@@ -180,15 +178,18 @@ fn b4_a_deferral_is_kept_within_its_limits() {
         ("5m", 300),
         ("100days", 300),
     ] {
-        let scene = Scene::of("a").after(&["start", &format!("a deferred {asked}")]);
-        assert_eq!(scene.wakes_in().unwrap().as_secs(), secs, "{asked}");
+        let scene = Scene::new("a").after(&["start", &format!("a deferred {asked}")]);
+        assert_eq!(scene.next_timer_in().unwrap().as_secs(), secs, "{asked}");
     }
 }
 
 #[test]
-fn b4_a_compensation_may_not_be_accepted() {
-    let mut scene = Scene::of("a").after(&["start", "cancel"]);
-    assert_eq!(scene.does("undo a accepted"), "parked | a compensating");
+fn b4_accepted_compensation_parks_the_saga() {
+    let mut scene = Scene::new("a").after(&["start", "cancel"]);
+    assert_eq!(
+        scene.apply_line("undo a accepted"),
+        "parked | a compensating"
+    );
     let error = scene.saga().steps[0]
         .compensation
         .as_ref()
@@ -204,11 +205,11 @@ fn b4_a_compensation_may_not_be_accepted() {
 }
 
 #[test]
-fn b4_a_compensation_completed_counts_from_any_attempt() {
+fn b4_completed_compensation_counts_from_any_attempt() {
     for attempt in ["@1", "@2"] {
-        let mut scene = Scene::of("a").after(&["start", "cancel", "undo a failed", "+1s timer"]);
+        let mut scene = Scene::new("a").after(&["start", "cancel", "undo a failed", "+1s timer"]);
         assert_eq!(
-            scene.does(&format!("undo a completed {attempt}")),
+            scene.apply_line(&format!("undo a completed {attempt}")),
             "compensated | a compensated"
         );
     }

@@ -4,58 +4,58 @@
 use crate::testing::Scene;
 
 fn waiting() -> Scene {
-    Scene::of("a timeout=15m; b").after(&["start", "+10s a accepted"])
+    Scene::new("a timeout=15m; b").after(&["start", "+10s a accepted"])
 }
 
 #[test]
-fn b5_the_timeout_runs_anew_from_accepted() {
-    assert_eq!(waiting().wakes_in().unwrap().as_secs(), 900);
+fn b5_timeout_restarts_when_accepted() {
+    assert_eq!(waiting().next_timer_in().unwrap().as_secs(), 900);
 }
 
 #[test]
-fn b5_its_worker_finishes_it() {
+fn b5_worker_finishes_a_waiting_step() {
     assert_eq!(
-        waiting().does("a completed"),
+        waiting().apply_line("a completed"),
         "running | a completed, b running | execute b#1"
     );
     assert_eq!(
-        waiting().does("a failed for good"),
+        waiting().apply_line("a failed for good"),
         "compensating | a compensating | undo a#1 happened"
     );
     assert_eq!(
-        waiting().does("a failed"),
+        waiting().apply_line("a failed"),
         "compensating | a compensating | undo a#1 happened",
         "never retried"
     );
-    assert_eq!(waiting().does("a deferred 10s"), "ignored: stale");
+    assert_eq!(waiting().apply_line("a deferred 10s"), "ignored: stale");
 }
 
 #[test]
-fn b5_when_its_time_ends_the_ledger_is_asked_once_more() {
-    let asked = || waiting().goes_on(&[("+15m timer", "running | a waiting | execute a#2")]);
-    assert_eq!(asked().wakes_in().unwrap().as_secs(), 30);
+fn b5_expired_waiting_step_queries_the_ledger_once() {
+    let asked = || waiting().play(&[("+15m timer", "running | a waiting | execute a#2")]);
+    assert_eq!(asked().next_timer_in().unwrap().as_secs(), 30);
     let ends = "compensating | a compensating | undo a#1 happened";
-    assert_eq!(asked().does("a accepted"), ends, "accepted again");
-    assert_eq!(asked().does("+30s timer"), ends, "no answer");
-    assert_eq!(asked().does("a failed"), ends);
-    assert_eq!(asked().does("a failed for good"), ends);
+    assert_eq!(asked().apply_line("a accepted"), ends, "accepted again");
+    assert_eq!(asked().apply_line("+30s timer"), ends, "no answer");
+    assert_eq!(asked().apply_line("a failed"), ends);
+    assert_eq!(asked().apply_line("a failed for good"), ends);
     assert_eq!(
-        asked().does("a accepted @1"),
+        asked().apply_line("a accepted @1"),
         "ignored: duplicate",
         "an echo of the first"
     );
-    assert_eq!(asked().does("a failed @1"), "ignored: stale");
-    assert_eq!(asked().does("a deferred 1s"), "ignored: stale");
+    assert_eq!(asked().apply_line("a failed @1"), "ignored: stale");
+    assert_eq!(asked().apply_line("a deferred 1s"), "ignored: stale");
     assert_eq!(
-        asked().does("a completed"),
+        asked().apply_line("a completed"),
         "running | a completed, b running | execute b#1"
     );
     assert_eq!(
-        asked().does("a completed @1"),
+        asked().apply_line("a completed @1"),
         "running | a completed, b running | execute b#1"
     );
     let mut timed_out = asked();
-    timed_out.does("a accepted");
+    timed_out.apply_line("a accepted");
     assert_eq!(
         timed_out.saga().steps[0]
             .execute
@@ -68,8 +68,8 @@ fn b5_when_its_time_ends_the_ledger_is_asked_once_more() {
 }
 
 #[test]
-fn b5_while_paused_the_ledger_is_not_asked_and_an_echo_does_not_fail_the_step() {
-    waiting().after(&["pause"]).goes_on(&[
+fn b5_paused_saga_does_not_query_the_ledger() {
+    waiting().after(&["pause"]).play(&[
         ("+15m timer", "running paused | a waiting"),
         ("a accepted", "ignored: duplicate"),
         ("timer", "ignored: stale"),
@@ -82,96 +82,99 @@ fn b5_while_paused_the_ledger_is_not_asked_and_an_echo_does_not_fail_the_step() 
 }
 
 #[test]
-fn b5_complete_and_fail_are_taken_for_a_running_and_a_waiting_step() {
+fn b5_running_or_waiting_step_is_finished_by_hand_once() {
     for inputs in [
         &["start"][..],
         &["start", "a accepted"],
         &["start", "a failed"],
         &["start", "a deferred 1m"],
     ] {
-        let mut completed = Scene::of("a; b").after(inputs);
+        let mut completed = Scene::new("a; b").after(inputs);
         assert_eq!(
-            completed.does("complete a"),
+            completed.apply_line("complete a"),
             "running | a completed, b running | execute b#1"
         );
         assert_eq!(
-            completed.does("complete a"),
+            completed.apply_line("complete a"),
             "ignored: duplicate",
             "the same again gets the same answer"
         );
         assert_eq!(
-            completed.does("fail a"),
-            "refused: a is completed; only a step that runs or waits can fail",
+            completed.apply_line("fail a"),
+            "rejected: a is completed; only a running or waiting step can fail",
             "the first wins"
         );
         assert!(
             completed.saga().steps[0].happened,
             "A4: its compensation is to know that it happened"
         );
-        let mut failed = Scene::of("a; b").after(inputs);
+        let mut failed = Scene::new("a; b").after(inputs);
         assert!(
             failed
-                .does("fail a")
+                .apply_line("fail a")
                 .starts_with("compensating | a compensating | undo a#1")
         );
-        assert_eq!(failed.does("fail a"), "ignored: duplicate");
+        assert_eq!(failed.apply_line("fail a"), "ignored: duplicate");
         assert_eq!(
-            failed.does("complete a"),
-            "refused: the saga goes backwards; a completion would change nothing",
+            failed.apply_line("complete a"),
+            "rejected: the saga is rolling back, a completion has no effect",
             "the first wins"
         );
     }
 }
 
 #[test]
-fn b5_only_what_runs_or_waits_can_be_finished_by_hand() {
-    let mut scene = Scene::of("a; b").after(&["start"]);
+fn b5_finishing_any_other_step_by_hand_is_rejected() {
+    let mut scene = Scene::new("a; b").after(&["start"]);
     assert_eq!(
-        scene.does("complete b"),
-        "refused: b is pending; only a step that runs or waits can be completed"
+        scene.apply_line("complete b"),
+        "rejected: b is pending; only a running or waiting step can be completed"
     );
     assert_eq!(
-        scene.does("fail b"),
-        "refused: b is pending; only a step that runs or waits can fail"
+        scene.apply_line("fail b"),
+        "rejected: b is pending; only a running or waiting step can fail"
     );
     assert_eq!(
-        scene.does("complete x"),
-        "refused: the saga has no step \"x\""
+        scene.apply_line("complete x"),
+        "rejected: the saga has no step \"x\""
     );
-    assert_eq!(scene.does("fail x"), "refused: the saga has no step \"x\"");
-    let mut skipped = Scene::of("a when; b")
+    assert_eq!(
+        scene.apply_line("fail x"),
+        "rejected: the saga has no step \"x\""
+    );
+    let mut skipped = Scene::new("a when; b")
         .with_input(r#"{"a": false}"#)
         .after(&["start"]);
     assert_eq!(
-        skipped.does("complete a"),
-        "refused: a is skipped; only a step that runs or waits can be completed"
+        skipped.apply_line("complete a"),
+        "rejected: a is skipped; only a running or waiting step can be completed"
     );
     assert_eq!(
-        skipped.does("fail a"),
-        "refused: a is skipped; only a step that runs or waits can fail"
+        skipped.apply_line("fail a"),
+        "rejected: a is skipped; only a running or waiting step can fail"
     );
 }
 
 #[test]
-fn b5_after_the_turn_nothing_is_finished_by_hand() {
-    let mut scene = Scene::of("a; b").after(&["start", "a completed", "cancel"]);
+fn b5_finishing_by_hand_during_rollback_is_rejected() {
+    let mut scene = Scene::new("a; b").after(&["start", "a completed", "cancel"]);
     for step in ["a", "b"] {
         assert_eq!(
-            scene.does(&format!("complete {step}")),
-            "refused: the saga goes backwards; a completion would change nothing"
+            scene.apply_line(&format!("complete {step}")),
+            "rejected: the saga is rolling back, a completion has no effect"
         );
         assert_eq!(
-            scene.does(&format!("fail {step}")),
-            "refused: the saga goes backwards already"
+            scene.apply_line(&format!("fail {step}")),
+            "rejected: the saga is already rolling back"
         );
     }
 }
 
 #[test]
-fn b5_behind_the_pivot_a_waiting_step_that_timed_out_parks_and_may_be_accepted_anew() {
-    Scene::of("p pivot; c timeout=15m")
+fn b5_expired_step_behind_the_pivot_parks_then_retries() {
+    Scene::new("p pivot; c timeout=15m")
         .after(&["start", "p completed", "c accepted"])
-        .goes_on(&[
+        .play(&[
             (
                 "+15m timer",
                 "running | p completed, c waiting | execute c#2",

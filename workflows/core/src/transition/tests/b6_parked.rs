@@ -5,9 +5,9 @@ use saga_protocol::message::EventType;
 
 /// The compensation of `b` gave up.
 fn parked_back() -> Scene {
-    Scene::of("a; b")
+    Scene::new("a; b")
         .after(&["start", "a completed", "cancel"])
-        .goes_on(&[
+        .play(&[
             (
                 "undo b failed",
                 "compensating | a completed, b compensating",
@@ -22,23 +22,23 @@ fn parked_back() -> Scene {
 
 /// `c` failed behind the pivot.
 fn parked_forward() -> Scene {
-    Scene::of("p pivot; c; d")
+    Scene::new("p pivot; c; d")
         .after(&["start", "p completed"])
-        .goes_on(&[("c failed for good", "parked | p completed, c failed")])
+        .play(&[("c failed for good", "parked | p completed, c failed")])
 }
 
 #[test]
-fn b6_a_parked_saga_says_so_and_is_not_woken() {
+fn b6_parked_saga_has_an_event_and_no_timer() {
     assert_eq!(parked_back().event().event_type, EventType::SagaParked);
-    assert_eq!(parked_back().wakes_in(), None);
-    assert_eq!(parked_back().does("+1h timer"), "ignored: stale");
+    assert_eq!(parked_back().next_timer_in(), None);
+    assert_eq!(parked_back().apply_line("+1h timer"), "ignored: stale");
     assert_eq!(parked_forward().event().event_type, EventType::SagaParked);
     assert_eq!(
-        parked_forward().wakes_in().unwrap().as_secs(),
+        parked_forward().next_timer_in().unwrap().as_secs(),
         7200,
         "only to note its deadline"
     );
-    parked_forward().goes_on(&[
+    parked_forward().play(&[
         ("+1h timer", "ignored: stale"),
         ("+1h timer", "parked late | p completed, c failed"),
         ("+1h timer", "ignored: stale"),
@@ -46,26 +46,35 @@ fn b6_a_parked_saga_says_so_and_is_not_woken() {
 }
 
 #[test]
-fn b6_a_late_answer_moves_it_on() {
-    let goes_on = "compensating | a compensating, b compensated | undo a#1 happened";
-    assert_eq!(parked_back().does("undo b completed"), goes_on);
-    assert_eq!(parked_back().does("undo b completed @1"), goes_on);
-    assert_eq!(parked_back().does("undo b failed"), "ignored: stale");
-    assert_eq!(parked_back().does("undo b deferred 1s"), "ignored: stale");
-    let goes_on = "running | p completed, c completed, d running | execute d#1";
-    assert_eq!(parked_forward().does("c completed"), goes_on);
+fn b6_late_reply_unparks() {
+    let moves_on = "compensating | a compensating, b compensated | undo a#1 happened";
+    assert_eq!(parked_back().apply_line("undo b completed"), moves_on);
+    assert_eq!(parked_back().apply_line("undo b completed @1"), moves_on);
+    assert_eq!(parked_back().apply_line("undo b failed"), "ignored: stale");
     assert_eq!(
-        parked_forward().does("c accepted"),
+        parked_back().apply_line("undo b deferred 1s"),
+        "ignored: stale"
+    );
+    let moves_on = "running | p completed, c completed, d running | execute d#1";
+    assert_eq!(parked_forward().apply_line("c completed"), moves_on);
+    assert_eq!(
+        parked_forward().apply_line("c accepted"),
         "running | p completed, c waiting"
     );
-    assert_eq!(parked_forward().does("c failed for good"), "ignored: stale");
-    assert_eq!(parked_forward().does("c failed"), "ignored: stale");
-    assert_eq!(parked_forward().does("c deferred 1s"), "ignored: stale");
+    assert_eq!(
+        parked_forward().apply_line("c failed for good"),
+        "ignored: stale"
+    );
+    assert_eq!(parked_forward().apply_line("c failed"), "ignored: stale");
+    assert_eq!(
+        parked_forward().apply_line("c deferred 1s"),
+        "ignored: stale"
+    );
 }
 
 #[test]
-fn b6_retry_begins_a_new_round_of_attempts() {
-    parked_back().goes_on(&[
+fn b6_retry_starts_a_new_round_of_attempts() {
+    parked_back().play(&[
         (
             "retry",
             "compensating | a completed, b compensating | undo b#3",
@@ -80,7 +89,7 @@ fn b6_retry_begins_a_new_round_of_attempts() {
         ),
         ("undo b failed", "parked | a completed, b compensating"),
     ]);
-    parked_forward().goes_on(&[
+    parked_forward().play(&[
         ("retry", "running | p completed, c running | execute c#2"),
         (
             "c completed",
@@ -95,12 +104,12 @@ fn b6_retry_begins_a_new_round_of_attempts() {
 
 #[test]
 fn b6_resolve_settles_a_parked_compensation() {
-    let scene = parked_back().goes_on(&[
+    let scene = parked_back().play(&[
         (
             "resolve a",
-            "refused: a is completed; only a parked compensation can be settled",
+            "rejected: a is completed; only a parked compensation can be resolved",
         ),
-        ("resolve x", "refused: the saga has no step \"x\""),
+        ("resolve x", "rejected: the saga has no step \"x\""),
         (
             "resolve b",
             "compensating | a compensating, b compensated | undo a#1 happened",
@@ -108,7 +117,7 @@ fn b6_resolve_settles_a_parked_compensation() {
         ("resolve b", "ignored: duplicate"),
         (
             "resolve a",
-            "refused: the compensation of a is still being tried",
+            "rejected: the compensation of a is still being retried",
         ),
         ("undo b completed", "ignored: duplicate"),
         (
@@ -127,15 +136,15 @@ fn b6_resolve_settles_a_parked_compensation() {
         Some("done by hand")
     );
     assert!(!scene.saga().steps[1].compensation.as_ref().unwrap().empty);
-    parked_forward().goes_on(&[(
+    parked_forward().play(&[(
         "resolve c",
-        "refused: c is failed; only a parked compensation can be settled",
+        "rejected: c is failed; only a parked compensation can be resolved",
     )]);
 }
 
 #[test]
-fn b6_complete_settles_a_step_that_failed_behind_the_pivot() {
-    parked_forward().goes_on(&[
+fn b6_complete_settles_a_failed_step_behind_the_pivot() {
+    parked_forward().play(&[
         ("fail c", "ignored: duplicate"),
         (
             "complete c",
@@ -144,15 +153,15 @@ fn b6_complete_settles_a_step_that_failed_behind_the_pivot() {
         ("complete c", "ignored: duplicate"),
         ("c completed", "ignored: duplicate"),
     ]);
-    parked_back().goes_on(&[(
+    parked_back().play(&[(
         "complete b",
-        "refused: the saga goes backwards; a completion would change nothing",
+        "rejected: the saga is rolling back, a completion has no effect",
     )]);
 }
 
 #[test]
-fn b6_a_condition_that_fails_behind_the_pivot_parks_and_is_asked_again() {
-    Scene::of("p pivot; c when; d").after(&["start"]).goes_on(&[
+fn b6_failed_condition_behind_the_pivot_is_retried() {
+    Scene::new("p pivot; c when; d").after(&["start"]).play(&[
         ("p completed", "parked | p completed, c failed"),
         ("c completed", "ignored: stale"),
         ("retry", "parked | p completed, c failed"),
@@ -161,32 +170,32 @@ fn b6_a_condition_that_fails_behind_the_pivot_parks_and_is_asked_again() {
             "running | p completed, c completed, d running | execute d#1",
         ),
     ]);
-    let mut mended = Scene::of("p pivot; c when; d")
+    let mut mended = Scene::new("p pivot; c when; d")
         .after(&["start", "p completed"])
         .with_input(r#"{"c": true}"#);
     assert_eq!(
-        mended.does("retry"),
+        mended.apply_line("retry"),
         "running | p completed, c running | execute c#1"
     );
 }
 
 #[test]
-fn b6_a_failure_that_is_final_parks_a_compensation_at_once() {
-    let mut scene = Scene::of("a").after(&["start", "cancel"]);
+fn b6_final_failure_parks_a_compensation_at_once() {
+    let mut scene = Scene::new("a").after(&["start", "cancel"]);
     assert_eq!(
-        scene.does("undo a failed for good"),
+        scene.apply_line("undo a failed for good"),
         "parked | a compensating"
     );
-    let mut lost = Scene::of("a").after(&["start", "a accepted", "cancel"]);
+    let mut lost = Scene::new("a").after(&["start", "a accepted", "cancel"]);
     assert_eq!(
-        lost.does("undo a failed ledger_lost"),
+        lost.apply_line("undo a failed ledger_lost"),
         "parked | a compensating"
     );
 }
 
 #[test]
-fn b6_while_one_compensation_is_parked_nothing_new_is_sent_but_answers_are_taken() {
-    Scene::of("a; b; c:a; d:b,c").after(&["start", "a completed", "b completed", "c completed", "cancel"]).goes_on(&[
+fn b6_parked_rollback_applies_replies_and_sends_nothing() {
+    Scene::new("a; b; c:a; d:b,c").after(&["start", "a completed", "b completed", "c completed", "cancel"]).play(&[
         (
             "undo d empty",
             "compensating | a completed, b compensating, c compensating, d compensated | \
@@ -204,10 +213,10 @@ fn b6_while_one_compensation_is_parked_nothing_new_is_sent_but_answers_are_taken
 }
 
 #[test]
-fn b6_while_one_step_behind_the_pivot_is_parked_answers_of_the_others_are_taken() {
-    Scene::of("p pivot; c:p; d:p; e:d")
+fn b6_parked_step_lets_other_replies_apply() {
+    Scene::new("p pivot; c:p; d:p; e:d")
         .after(&["start", "p completed"])
-        .goes_on(&[
+        .play(&[
             (
                 "c failed for good",
                 "parked | p completed, c failed, d running",
@@ -221,8 +230,8 @@ fn b6_while_one_step_behind_the_pivot_is_parked_answers_of_the_others_are_taken(
 }
 
 #[test]
-fn b6_two_parked_compensations_are_settled_one_by_one() {
-    Scene::of("a:-; b:-").after(&["start", "cancel"]).goes_on(&[
+fn b6_parked_compensations_are_resolved_one_by_one() {
+    Scene::new("a:-; b:-").after(&["start", "cancel"]).play(&[
         (
             "undo a failed for good",
             "parked | a compensating, b compensating",

@@ -4,8 +4,8 @@ use crate::testing::Scene;
 use saga_protocol::message::EventType;
 
 #[test]
-fn b6_replies_are_taken_and_what_follows_waits_for_the_resume() {
-    let scene = Scene::of("a; b").after(&["start"]).goes_on(&[
+fn b6_paused_saga_applies_replies_and_sends_nothing() {
+    let scene = Scene::new("a; b").after(&["start"]).play(&[
         ("pause", "running paused | a running"),
         ("pause", "ignored: duplicate"),
         ("a completed", "running paused | a completed"),
@@ -16,24 +16,24 @@ fn b6_replies_are_taken_and_what_follows_waits_for_the_resume() {
 }
 
 #[test]
-fn b6_a_retry_that_comes_due_waits_for_the_resume() {
-    Scene::of("a; b").after(&["start", "pause"]).goes_on(&[
+fn b6_due_retry_waits_for_the_resume() {
+    Scene::new("a; b").after(&["start", "pause"]).play(&[
         ("a failed", "running paused | a running"),
         ("+1s timer", "ignored: stale"),
-        ("retry", "refused: the saga is paused; resume it"),
+        ("retry", "rejected: the saga is paused, resume it first"),
         ("resume", "running | a running | execute a#2"),
     ]);
-    Scene::of("a; b")
+    Scene::new("a; b")
         .after(&["start", "pause", "a failed"])
-        .goes_on(&[
+        .play(&[
             ("resume", "running | a running"),
             ("+1s timer", "running | a running | execute a#2"),
         ]);
 }
 
 #[test]
-fn b6_a_timeout_counts_while_paused() {
-    Scene::of("a; b").after(&["start", "pause"]).goes_on(&[
+fn b6_timeout_counts_while_paused() {
+    Scene::new("a; b").after(&["start", "pause"]).play(&[
         ("+30s timer", "running paused | a running"),
         ("+2s timer", "ignored: stale"),
         ("resume", "running | a running | execute a#2"),
@@ -43,69 +43,74 @@ fn b6_a_timeout_counts_while_paused() {
 }
 
 #[test]
-fn b6_a_cancel_the_deadline_and_a_final_failure_end_the_pause() {
-    let mut paused = Scene::of("a; b").after(&["start", "pause"]);
+fn b6_rollback_ends_the_pause() {
+    let mut paused = Scene::new("a; b").after(&["start", "pause"]);
     assert_eq!(
-        paused.does("cancel"),
+        paused.apply_line("cancel"),
         "compensating | a compensating | undo a#1"
     );
-    let mut paused = Scene::of("a; b").after(&["start", "pause"]);
+    let mut paused = Scene::new("a; b").after(&["start", "pause"]);
     assert_eq!(
-        paused.does("+2h timer"),
+        paused.apply_line("+2h timer"),
         "compensating | a compensating | undo a#1"
     );
-    let mut paused = Scene::of("a; b").after(&["start", "pause"]);
+    let mut paused = Scene::new("a; b").after(&["start", "pause"]);
     assert_eq!(
-        paused.does("a failed for good"),
+        paused.apply_line("a failed for good"),
         "compensating | a compensating | undo a#1"
     );
-    let between = Scene::of("a; b").after(&["start", "pause", "a completed"]);
-    between.goes_on(&[(
+    let between = Scene::new("a; b").after(&["start", "pause", "a completed"]);
+    between.play(&[(
         "cancel",
         "compensating | a compensating | undo a#1 happened",
     )]);
 }
 
 #[test]
-fn b6_pause_is_for_what_goes_forward() {
-    let backwards = "refused: the saga goes backwards; only forward commands can be withheld";
+fn b6_pause_during_rollback_or_at_the_end_is_rejected() {
+    let backwards =
+        "rejected: the saga is rolling back, only a saga that runs forward can be paused";
     assert_eq!(
-        Scene::of("a").after(&["start", "cancel"]).does("pause"),
+        Scene::new("a")
+            .after(&["start", "cancel"])
+            .apply_line("pause"),
         backwards
     );
     assert_eq!(
-        Scene::of("a")
+        Scene::new("a")
             .after(&["start", "a completed"])
-            .does("pause"),
-        "refused: the saga is completed"
+            .apply_line("pause"),
+        "rejected: the saga is completed"
     );
     assert_eq!(
-        Scene::of("a")
+        Scene::new("a")
             .after(&["start", "a completed"])
-            .does("resume"),
+            .apply_line("resume"),
         "ignored: duplicate"
     );
     assert_eq!(
-        Scene::of("a").after(&["start", "cancel"]).does("resume"),
+        Scene::new("a")
+            .after(&["start", "cancel"])
+            .apply_line("resume"),
         "ignored: duplicate"
     );
 }
 
 #[test]
-fn b6_a_paused_saga_may_complete() {
-    let scene = Scene::of("a")
+fn b6_paused_saga_can_complete() {
+    let scene = Scene::new("a")
         .after(&["start", "pause"])
-        .goes_on(&[("a completed", "completed | a completed")]);
+        .play(&[("a completed", "completed | a completed")]);
     assert!(!scene.saga().paused);
 }
 
 #[test]
-fn b6_a_parked_saga_may_be_paused() {
-    Scene::of("p pivot; c; d")
+fn b6_parked_saga_can_be_paused() {
+    Scene::new("p pivot; c; d")
         .after(&["start", "p completed", "c failed for good"])
-        .goes_on(&[
+        .play(&[
             ("pause", "parked paused | p completed, c failed"),
-            ("retry", "refused: the saga is paused; resume it"),
+            ("retry", "rejected: the saga is paused, resume it first"),
             ("c completed", "running paused | p completed, c completed"),
             (
                 "resume",
@@ -115,8 +120,8 @@ fn b6_a_parked_saga_may_be_paused() {
 }
 
 #[test]
-fn b6_pause_and_resume_are_told() {
-    let scene = Scene::of("a").after(&["start", "pause"]);
+fn b6_pause_and_resume_have_events() {
+    let scene = Scene::new("a").after(&["start", "pause"]);
     assert_eq!(scene.event().event_type, EventType::SagaPaused);
     assert_eq!(
         scene.event().data.get(),

@@ -3,15 +3,18 @@
 use crate::testing::Scene;
 
 #[test]
-fn b7_a_due_timeout_whose_command_is_unconsumed_is_moved_on_and_costs_nothing() {
-    let mut scene = Scene::of("a; b").after(&["start"]);
+fn b7_unconsumed_command_extends_its_timeout() {
+    let mut scene = Scene::new("a; b").after(&["start"]);
     for _ in 0..10 {
-        assert_eq!(scene.does("+30s timer unconsumed a"), "running | a running");
-        assert_eq!(scene.wakes_in().unwrap().as_secs(), 30);
+        assert_eq!(
+            scene.apply_line("+30s timer unconsumed a"),
+            "running | a running"
+        );
+        assert_eq!(scene.next_timer_in().unwrap().as_secs(), 30);
         assert_eq!(scene.saga().steps[0].execute.attempt, 1);
         assert_eq!(scene.saga().steps[0].execute.failures, 0);
     }
-    scene.goes_on(&[
+    scene.play(&[
         ("+30s timer", "running | a running"),
         ("+1s timer", "running | a running | execute a#2"),
         (
@@ -22,15 +25,18 @@ fn b7_a_due_timeout_whose_command_is_unconsumed_is_moved_on_and_costs_nothing() 
 }
 
 #[test]
-fn b7_when_the_command_was_decided_outlasts_its_being_put_off_and_not_the_next_attempt() {
-    let mut scene = Scene::of("a").after(&["start", "+1s a failed", "+1s timer"]);
+fn b7_decision_time_survives_extension_until_next_attempt() {
+    let mut scene = Scene::new("a").after(&["start", "+1s a failed", "+1s timer"]);
     let sent = scene.saga().updated_at;
     for _ in 0..3 {
-        scene.does("+40s timer unconsumed a");
+        scene.apply_line("+40s timer unconsumed a");
         assert_eq!(scene.saga().steps[0].execute.decided_at, Some(sent));
     }
-    assert_eq!(scene.does("a deferred 5s @2"), "running | a running");
-    assert_eq!(scene.does("+5s timer"), "running | a running | execute a#3");
+    assert_eq!(scene.apply_line("a deferred 5s @2"), "running | a running");
+    assert_eq!(
+        scene.apply_line("+5s timer"),
+        "running | a running | execute a#3"
+    );
     assert_eq!(
         scene.saga().steps[0].execute.decided_at,
         None,
@@ -39,29 +45,29 @@ fn b7_when_the_command_was_decided_outlasts_its_being_put_off_and_not_the_next_a
 }
 
 #[test]
-fn b7_only_the_steps_whose_command_is_unconsumed_are_moved_on() {
-    let scene = Scene::of("a:-; b:-").after(&["start", "+30s timer unconsumed b"]);
+fn b7_only_unconsumed_steps_are_extended() {
+    let scene = Scene::new("a:-; b:-").after(&["start", "+30s timer unconsumed b"]);
     assert_eq!(scene.saga().steps[0].execute.failures, 1);
     assert_eq!(scene.saga().steps[1].execute.failures, 0);
 }
 
 #[test]
-fn b7_what_is_not_due_is_not_moved_on() {
+fn b7_timeout_that_is_not_due_is_not_extended() {
     assert_eq!(
-        Scene::of("a")
+        Scene::new("a")
             .after(&["start"])
-            .does("+29s timer unconsumed a"),
+            .apply_line("+29s timer unconsumed a"),
         "ignored: stale"
     );
     assert_eq!(
-        Scene::of("a")
+        Scene::new("a")
             .after(&["start", "a failed"])
-            .does("timer unconsumed a"),
+            .apply_line("timer unconsumed a"),
         "ignored: stale"
     );
-    let retried = Scene::of("a")
+    let retried = Scene::new("a")
         .after(&["start", "a failed"])
-        .does("+1s timer unconsumed a");
+        .apply_line("+1s timer unconsumed a");
     assert_eq!(
         retried, "running | a running | execute a#2",
         "the next attempt is no timeout"
@@ -69,10 +75,10 @@ fn b7_what_is_not_due_is_not_moved_on() {
 }
 
 #[test]
-fn b7_holds_for_compensations_too() {
-    let mut scene = Scene::of("a").after(&["start", "cancel"]);
+fn b7_unconsumed_compensation_extends_its_timeout() {
+    let mut scene = Scene::new("a").after(&["start", "cancel"]);
     assert_eq!(
-        scene.does("+30s timer unconsumed a"),
+        scene.apply_line("+30s timer unconsumed a"),
         "compensating | a compensating"
     );
     assert_eq!(
@@ -87,26 +93,29 @@ fn b7_holds_for_compensations_too() {
 }
 
 #[test]
-fn b7_an_unconsumed_question_to_the_ledger_has_its_own_timeout() {
-    let mut scene = Scene::of("a timeout=15m").after(&["start", "a accepted", "+15m timer"]);
-    assert_eq!(scene.does("+30s timer unconsumed a"), "running | a waiting");
-    assert_eq!(scene.wakes_in().unwrap().as_secs(), 30);
+fn b7_unconsumed_ledger_query_extends_its_own_timeout() {
+    let mut scene = Scene::new("a timeout=15m").after(&["start", "a accepted", "+15m timer"]);
+    assert_eq!(
+        scene.apply_line("+30s timer unconsumed a"),
+        "running | a waiting"
+    );
+    assert_eq!(scene.next_timer_in().unwrap().as_secs(), 30);
 }
 
 #[test]
-fn b7_an_accepted_command_was_read() {
-    let mut scene = Scene::of("a timeout=15m").after(&["start", "a accepted"]);
+fn b7_accepted_command_counts_as_consumed() {
+    let mut scene = Scene::new("a timeout=15m").after(&["start", "a accepted"]);
     assert_eq!(
-        scene.does("+15m timer unconsumed a"),
+        scene.apply_line("+15m timer unconsumed a"),
         "running | a waiting | execute a#2"
     );
 }
 
 #[test]
-fn b7_the_deadline_still_holds() {
-    let mut scene = Scene::of("a").after(&["start"]);
+fn b7_deadline_applies_to_unconsumed_commands() {
+    let mut scene = Scene::new("a").after(&["start"]);
     assert_eq!(
-        scene.does("+2h timer unconsumed a"),
+        scene.apply_line("+2h timer unconsumed a"),
         "compensating | a compensating | undo a#1"
     );
 }

@@ -7,26 +7,24 @@ use saga_protocol::message::{MAX_OUTPUT_BYTES, Reply, ReplyOutcome, code};
 use saga_protocol::{Action, Failure};
 
 #[test]
-fn c4_a_command_that_kafka_refuses_fails_its_step_for_good() {
-    let scene = Scene::of("a; b")
-        .after(&["start", "a completed"])
-        .goes_on(&[(
-            "undeliverable b",
-            "compensating | a completed, b compensating | undo b#1",
-        )]);
+fn c4_undeliverable_command_fails_its_step() {
+    let scene = Scene::new("a; b").after(&["start", "a completed"]).play(&[(
+        "undeliverable b",
+        "compensating | a completed, b compensating | undo b#1",
+    )]);
     let error = scene.saga().steps[1].execute.error.clone().unwrap();
     assert_eq!(error, Failure::permanent(code::UNDELIVERABLE, "too large"));
-    Scene::of("p pivot; c")
+    Scene::new("p pivot; c")
         .after(&["start", "p completed"])
-        .goes_on(&[
+        .play(&[
             ("undeliverable c", "parked | p completed, c failed"),
             ("undeliverable c", "ignored: stale"),
         ]);
 }
 
 #[test]
-fn c4_a_compensation_that_kafka_refuses_parks_its_saga() {
-    Scene::of("a").after(&["start", "cancel"]).goes_on(&[
+fn c4_undeliverable_compensation_parks_its_saga() {
+    Scene::new("a").after(&["start", "cancel"]).play(&[
         ("undeliverable a", "ignored: stale"),
         ("undeliverable undo a", "parked | a compensating"),
         ("undeliverable undo a", "ignored: stale"),
@@ -35,30 +33,36 @@ fn c4_a_compensation_that_kafka_refuses_parks_its_saga() {
 }
 
 #[test]
-fn c4_a_refusal_that_no_longer_matters_changes_nothing() {
-    let mut answered = Scene::of("a; b").after(&["start", "a completed"]);
-    assert_eq!(answered.does("undeliverable a"), "ignored: stale");
-    assert_eq!(answered.does("undeliverable x"), "ignored: unknown_step");
-    assert_eq!(answered.does("undeliverable undo a"), "ignored: stale");
+fn c4_outdated_undeliverable_is_ignored() {
+    let mut answered = Scene::new("a; b").after(&["start", "a completed"]);
+    assert_eq!(answered.apply_line("undeliverable a"), "ignored: stale");
     assert_eq!(
-        Scene::of("a")
+        answered.apply_line("undeliverable x"),
+        "ignored: unknown_step"
+    );
+    assert_eq!(
+        answered.apply_line("undeliverable undo a"),
+        "ignored: stale"
+    );
+    assert_eq!(
+        Scene::new("a")
             .after(&["start", "a completed"])
-            .does("undeliverable a"),
+            .apply_line("undeliverable a"),
         "ignored: already_ended"
     );
     assert_eq!(
-        Scene::of("a")
+        Scene::new("a")
             .after(&["start", "a failed"])
-            .does("undeliverable a"),
+            .apply_line("undeliverable a"),
         "ignored: stale"
     );
-    let accepted = Scene::of("a")
+    let accepted = Scene::new("a")
         .after(&["start", "+30s timer", "+1s timer", "a accepted @1"])
-        .does("undeliverable a");
+        .apply_line("undeliverable a");
     assert_eq!(accepted, "ignored: stale", "another attempt was accepted");
-    let mut asked = Scene::of("a").after(&["start", "a accepted", "+30s timer"]);
+    let mut asked = Scene::new("a").after(&["start", "a accepted", "+30s timer"]);
     assert_eq!(
-        asked.does("undeliverable a"),
+        asked.apply_line("undeliverable a"),
         "compensating | a compensating | undo a#1 happened"
     );
 }
@@ -83,17 +87,19 @@ fn completed(scene: &Scene, step: &str, action: Action, bytes: usize) -> Decisio
 }
 
 #[test]
-fn c4_an_output_over_its_limit_is_a_final_failure() {
-    let scene = Scene::of("a; b").after(&["start"]);
-    let Decision::Applied(moved) = completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES) else {
-        panic!("not moved")
-    };
-    assert_eq!(moved.saga.steps[0].status.as_str(), "completed");
-    let Decision::Applied(moved) = completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES + 1)
+fn c4_output_over_its_limit_is_a_final_failure() {
+    let scene = Scene::new("a; b").after(&["start"]);
+    let Decision::Applied(transition) = completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES)
     else {
-        panic!("not moved")
+        panic!("not transition")
     };
-    let [a, _] = &moved.saga.steps[..] else {
+    assert_eq!(transition.saga.steps[0].status.as_str(), "completed");
+    let Decision::Applied(transition) =
+        completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES + 1)
+    else {
+        panic!("not transition")
+    };
+    let [a, _] = &transition.saga.steps[..] else {
         panic!("two steps")
     };
     assert_eq!(
@@ -101,36 +107,39 @@ fn c4_an_output_over_its_limit_is_a_final_failure() {
         ("compensating", true, &None)
     );
     assert_eq!(a.execute.error.as_ref().unwrap().code, code::INVALID_REPLY);
-    let behind = Scene::of("p pivot; c").after(&["start", "p completed"]);
-    let Decision::Applied(moved) = completed(&behind, "c", Action::Execute, MAX_OUTPUT_BYTES + 1)
+    let behind = Scene::new("p pivot; c").after(&["start", "p completed"]);
+    let Decision::Applied(transition) =
+        completed(&behind, "c", Action::Execute, MAX_OUTPUT_BYTES + 1)
     else {
-        panic!("not moved")
+        panic!("not transition")
     };
-    assert_eq!(moved.saga.status.as_str(), "parked");
+    assert_eq!(transition.saga.status.as_str(), "parked");
 }
 
 #[test]
-fn c4_all_outputs_together_have_a_limit() {
-    let mut scene = Scene::of("a; b").with_input(&format!(
+fn c4_sum_of_outputs_is_limited() {
+    let mut scene = Scene::new("a; b").with_input(&format!(
         "\"{}\"",
         "x".repeat(MAX_PAYLOAD_BYTES - MAX_OUTPUT_BYTES)
     ));
-    scene.does("start");
-    let Decision::Applied(moved) = completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES - 2)
+    scene.apply_line("start");
+    let Decision::Applied(transition) =
+        completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES - 2)
     else {
-        panic!("not moved")
+        panic!("not transition")
     };
-    assert_eq!(moved.saga.steps[0].status.as_str(), "completed");
-    let Decision::Applied(moved) = completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES - 1)
+    assert_eq!(transition.saga.steps[0].status.as_str(), "completed");
+    let Decision::Applied(transition) =
+        completed(&scene, "a", Action::Execute, MAX_OUTPUT_BYTES - 1)
     else {
-        panic!("not moved")
+        panic!("not transition")
     };
-    assert_eq!(moved.saga.steps[0].status.as_str(), "compensating");
+    assert_eq!(transition.saga.steps[0].status.as_str(), "compensating");
 }
 
 #[test]
-fn c4_an_output_over_its_limit_by_hand_is_refused() {
-    let scene = Scene::of("a").after(&["start"]);
+fn c4_output_over_its_limit_by_hand_is_rejected() {
+    let scene = Scene::new("a").after(&["start"]);
     let complete = |bytes| {
         let output = of_bytes(bytes);
         scene.apply(&Input::Complete(Complete {
@@ -148,15 +157,20 @@ fn c4_an_output_over_its_limit_by_hand_is_refused() {
 }
 
 #[test]
-fn c4_words_about_a_compensation_do_not_hold_it_up() {
-    let scene = Scene::of("a").after(&["start", "cancel"]);
-    let Decision::Applied(moved) = completed(&scene, "a", Action::Compensate, MAX_OUTPUT_BYTES + 1)
+fn c4_large_compensation_output_is_dropped() {
+    let scene = Scene::new("a").after(&["start", "cancel"]);
+    let Decision::Applied(transition) =
+        completed(&scene, "a", Action::Compensate, MAX_OUTPUT_BYTES + 1)
     else {
-        panic!("not moved")
+        panic!("not transition")
     };
-    assert_eq!(moved.saga.status.as_str(), "compensated");
+    assert_eq!(transition.saga.status.as_str(), "compensated");
     assert_eq!(
-        moved.saga.steps[0].compensation.as_ref().unwrap().output,
+        transition.saga.steps[0]
+            .compensation
+            .as_ref()
+            .unwrap()
+            .output,
         None
     );
 }

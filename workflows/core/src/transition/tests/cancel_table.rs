@@ -7,36 +7,36 @@ use saga_protocol::message::EventType;
 /// What a cancel answers, and what `cancel_rejection` had said before.
 fn cancel(mut scene: Scene) -> (String, bool) {
     let told = cancel_rejection(&scene.definition, scene.saga());
-    let outcome = scene.does("cancel");
+    let outcome = scene.apply_line("cancel");
     assert_eq!(
         told.is_some(),
-        outcome.starts_with("refused"),
+        outcome.starts_with("rejected"),
         "{told:?}: {outcome}"
     );
     if let Some(told) = &told {
         assert_eq!(
             outcome,
-            format!("refused: it is too late to cancel: {told}")
+            format!("rejected: it is too late to cancel: {told}")
         );
     }
     (outcome, told.is_none())
 }
 
 #[test]
-fn running_and_cancel_is_still_possible() {
+fn cancel_of_running_saga_is_applied() {
     for inputs in [
         &["start"][..],
         &["start", "pause"],
         &["start", "a completed"],
         &["start", "a accepted"],
     ] {
-        let (outcome, taken) = cancel(Scene::of("a; p pivot; c").after(inputs));
+        let (outcome, taken) = cancel(Scene::new("a; p pivot; c").after(inputs));
         assert!(taken && outcome.starts_with("compensating | "), "{outcome}");
     }
 }
 
 #[test]
-fn already_cancelled_whatever_its_status_since() {
+fn repeated_cancel_is_duplicate() {
     for inputs in [
         &["cancel"][..],
         &["cancel", "undo a failed for good"],
@@ -45,7 +45,7 @@ fn already_cancelled_whatever_its_status_since() {
         &["+2h timer", "undo a completed"],
         &["a failed for good", "cancel", "undo a empty"],
     ] {
-        let scene = Scene::of("a; p pivot; c").after(&["start"]).after(inputs);
+        let scene = Scene::new("a; p pivot; c").after(&["start"]).after(inputs);
         let first = scene.saga().cancel.clone();
         assert!(first.is_some());
         assert_eq!(
@@ -57,19 +57,19 @@ fn already_cancelled_whatever_its_status_since() {
 }
 
 #[test]
-fn the_first_reason_is_kept() {
-    let mut scene = Scene::of("a").after(&["start", "cancel"]);
+fn repeated_cancel_keeps_the_first_reason() {
+    let mut scene = Scene::new("a").after(&["start", "cancel"]);
     let first = scene.saga().cancel.clone().unwrap();
     assert_eq!(
         (first.reason.as_str(), first.by.as_str()),
         ("because", "someone")
     );
-    scene.does("+1s cancel");
+    scene.apply_line("+1s cancel");
     assert_eq!(scene.saga().cancel, Some(first));
 }
 
 #[test]
-fn compensating_or_parked_while_compensating_after_a_failure() {
+fn cancel_after_a_failure_is_recorded_only() {
     for (inputs, expected) in [
         (
             &["b failed for good"][..],
@@ -80,13 +80,13 @@ fn compensating_or_parked_while_compensating_after_a_failure() {
             "parked | a completed, b compensating",
         ),
     ] {
-        let scene = Scene::of("a; b")
+        let scene = Scene::new("a; b")
             .after(&["start", "a completed"])
             .after(inputs);
         let before = scene.saga().clone();
         let mut after = scene;
         assert_eq!(
-            after.does("cancel"),
+            after.apply_line("cancel"),
             expected,
             "recorded, nothing else changes"
         );
@@ -100,7 +100,7 @@ fn compensating_or_parked_while_compensating_after_a_failure() {
 }
 
 #[test]
-fn pivot_completed_completed_or_compensated_without_a_cancel() {
+fn cancel_after_pivot_or_end_is_rejected() {
     for inputs in [
         &["a completed", "p completed"][..],
         &["a completed", "p completed", "pause"],
@@ -108,7 +108,7 @@ fn pivot_completed_completed_or_compensated_without_a_cancel() {
         &["a completed", "p completed", "c completed"],
         &["a failed for good", "undo a empty"],
     ] {
-        let (outcome, taken) = cancel(Scene::of("a; p pivot; c").after(&["start"]).after(inputs));
+        let (outcome, taken) = cancel(Scene::new("a; p pivot; c").after(&["start"]).after(inputs));
         assert!(!taken, "{inputs:?}: {outcome}");
     }
 }

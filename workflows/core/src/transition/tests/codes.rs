@@ -1,6 +1,6 @@
 //! Errors that no further attempt follows, since the definition says so.
 
-use crate::testing::{Scene, story};
+use crate::testing::{Scene, scenario};
 
 fn code(scene: &Scene) -> (String, bool) {
     let step = &scene.saga().steps[0];
@@ -15,13 +15,13 @@ fn code(scene: &Scene) -> (String, bool) {
 }
 
 #[test]
-fn a_code_that_is_not_retryable_is_final_whatever_the_worker_says() {
-    let turned = "compensating | a compensating | undo a#1";
-    let scene = story(
+fn not_retryable_code_is_final() {
+    let rolled_back = "compensating | a compensating | undo a#1";
+    let scene = scenario(
         "a final=busy",
         &[
             ("start", "running | a running | execute a#1"),
-            ("a failed", turned),
+            ("a failed", rolled_back),
         ],
     );
     assert_eq!(
@@ -33,7 +33,7 @@ fn a_code_that_is_not_retryable_is_final_whatever_the_worker_says() {
         Some(false)
     );
     // Another code is retried, and so is this one where nothing is said of it.
-    story(
+    scenario(
         "a final=declined",
         &[
             ("start", "running | a running | execute a#1"),
@@ -41,9 +41,9 @@ fn a_code_that_is_not_retryable_is_final_whatever_the_worker_says() {
         ],
     );
     // In the step behind the one that says it, it means nothing.
-    Scene::of("a final=busy; b")
+    Scene::new("a final=busy; b")
         .after(&["start", "a completed"])
-        .goes_on(&[
+        .play(&[
             ("b failed", "running | a completed, b running"),
             (
                 "+1s timer",
@@ -53,31 +53,31 @@ fn a_code_that_is_not_retryable_is_final_whatever_the_worker_says() {
 }
 
 #[test]
-fn it_counts_from_the_attempt_that_its_timeout_gave_up_a_moment_ago() {
-    Scene::of("a final=busy")
+fn not_retryable_code_counts_after_the_timeout() {
+    Scene::new("a final=busy")
         .after(&["start", "+30s timer"])
-        .goes_on(&[
+        .play(&[
             ("a failed", "compensating | a compensating | undo a#1"),
             ("a failed", "ignored: late"),
         ]);
-    Scene::of("a")
+    Scene::new("a")
         .after(&["start", "+30s timer"])
-        .goes_on(&[("a failed", "ignored: stale")]);
+        .play(&[("a failed", "ignored: stale")]);
 }
 
 #[test]
-fn a_time_out_has_a_code_too() {
-    let scene = Scene::of("a final=timed_out")
+fn timeout_code_can_be_not_retryable() {
+    let scene = Scene::new("a final=timed_out")
         .after(&["start"])
-        .goes_on(&[("+30s timer", "compensating | a compensating | undo a#1")]);
+        .play(&[("+30s timer", "compensating | a compensating | undo a#1")]);
     assert_eq!(code(&scene), ("timed_out".to_owned(), false));
 }
 
 #[test]
-fn behind_the_pivot_it_parks_the_saga() {
-    Scene::of("p pivot; c final=busy")
+fn not_retryable_code_behind_the_pivot_parks() {
+    Scene::new("p pivot; c final=busy")
         .after(&["start", "p completed"])
-        .goes_on(&[
+        .play(&[
             ("c failed", "parked | p completed, c failed"),
             ("retry", "running | p completed, c running | execute c#2"),
             ("c completed", "completed | p completed, c completed"),
@@ -85,12 +85,12 @@ fn behind_the_pivot_it_parks_the_saga() {
 }
 
 #[test]
-fn a_compensation_has_codes_of_its_own() {
-    let scene = Scene::of("a undo-final=busy")
+fn compensation_has_its_own_not_retryable_codes() {
+    let scene = Scene::new("a undo-final=busy")
         .after(&["start", "cancel"])
-        .goes_on(&[("undo a failed", "parked | a compensating")]);
+        .play(&[("undo a failed", "parked | a compensating")]);
     assert_eq!(code(&scene), ("busy".to_owned(), false));
-    Scene::of("a final=busy")
+    Scene::new("a final=busy")
         .after(&["start", "cancel"])
-        .goes_on(&[("undo a failed", "compensating | a compensating")]);
+        .play(&[("undo a failed", "compensating | a compensating")]);
 }

@@ -50,7 +50,7 @@ fn command(action: Action) -> Command {
 }
 
 #[test]
-fn the_eleven_inputs_as_the_history_keeps_them() {
+fn history_text_of_every_input() {
     let asked = || OperatorRequest {
         reason: "customer".to_owned(),
         by: "customer-7".to_owned(),

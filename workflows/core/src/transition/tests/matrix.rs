@@ -1,7 +1,5 @@
-//! Every input in every situation of a saga and a step: `matrix.txt` says what comes of it.
-//!
-//! The step at hand is `s`. After a change that is meant, `BLESS=1 cargo test -p workflows matrix` writes the file
-//! anew; its difference is then for a person to read.
+//! A snapshot of every input in every situation of a saga and of its step `s`. `cargo insta review` shows what a change
+//! does to it.
 
 use crate::testing::situations::{INPUTS, SITUATIONS, scene};
 use std::collections::BTreeSet;
@@ -17,7 +15,7 @@ fn matrix() -> String {
         );
         let mut outcomes: Vec<(String, Vec<&str>)> = Vec::new();
         for input in INPUTS {
-            let outcome = scene(line, happened).does(input);
+            let outcome = scene(line, happened).apply_line(input);
             match outcomes.iter_mut().find(|(seen, _)| *seen == outcome) {
                 Some((_, inputs)) => inputs.push(input),
                 None => outcomes.push((outcome, vec![input])),
@@ -32,27 +30,12 @@ fn matrix() -> String {
 }
 
 #[test]
-fn every_input_in_every_situation() {
-    let text = matrix();
-    if std::env::var_os("BLESS").is_some() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/src/transition/tests/matrix.txt"
-        );
-        std::fs::write(path, &text).unwrap();
-    }
-    for (line, (now, before)) in text
-        .lines()
-        .zip(include_str!("matrix.txt").lines())
-        .enumerate()
-    {
-        assert_eq!(now, before, "matrix.txt, line {}", line + 1);
-    }
-    assert_eq!(text.len(), include_str!("matrix.txt").len());
+fn transition_matrix() {
+    insta::assert_snapshot!(matrix());
 }
 
 #[test]
-fn the_situations_cover_every_status_that_a_step_can_have_in_a_saga_of_each_status() {
+fn situations_cover_every_reachable_status() {
     let mut covered = BTreeSet::new();
     for (_, line, happened) in SITUATIONS {
         let scene = scene(line, happened);

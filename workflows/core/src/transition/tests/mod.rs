@@ -1,6 +1,6 @@
 //! Tests of the rules, named after them (ARCHITECTURE.md has their numbers), one concern a file.
 
-mod b1_turn;
+mod b1_rollback;
 mod b2_pivot;
 mod b3_revisions;
 mod b4_replies;
@@ -9,7 +9,7 @@ mod b6_parked;
 mod b6_paused;
 mod b7_unconsumed;
 mod c4_limits;
-mod c5_wake;
+mod c5_timers;
 mod c6_time;
 mod cancel_table;
 mod codes;

@@ -1,8 +1,8 @@
-//! What holds for random workflows under random inputs, replies included that no worker would ever give.
+//! Properties of random workflows under random inputs, including replies that no worker would send.
 
 use crate::definition::Definition;
 use crate::saga::{Saga, Status, StepStatus, Wait};
-use crate::testing::{BEGINNING, ID, beginning};
+use crate::testing::{ID, STARTED_AT, start_input};
 use crate::testing::{check_invariants, check_transition, definitions, inputs};
 use crate::transition::input::{
     Complete, Fail, OperatorRequest, RecordedInput, Resolve, Timer, Undeliverable,
@@ -18,8 +18,8 @@ use saga_protocol::{Action, Failure};
 use saga_protocol::{Payload, Time};
 use std::time::Duration;
 
-/// Enough for a workflow of eight steps to end, and to meet something odd on the way.
-const INPUTS_MOST: usize = 60;
+/// Enough for a workflow of eight steps to finish, with some unexpected inputs on the way.
+const MAX_INPUTS: usize = 60;
 
 /// An input that is yet to find its step.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ enum What {
     Cancel,
     Complete,
     Fail,
-    RetryPolicy,
+    Retry,
     Pause,
     Resume,
     Resolve,
@@ -87,7 +87,7 @@ pub fn seeds() -> impl Strategy<Value = Vec<Seed>> {
         1 => Just(What::Cancel),
         1 => Just(What::Complete),
         1 => Just(What::Fail),
-        2 => Just(What::RetryPolicy),
+        2 => Just(What::Retry),
         1 => Just(What::Pause),
         2 => Just(What::Resume),
         2 => Just(What::Resolve),
@@ -102,7 +102,7 @@ pub fn seeds() -> impl Strategy<Value = Vec<Seed>> {
             after_ms,
         },
     );
-    prop::collection::vec(seed, 1..INPUTS_MOST)
+    prop::collection::vec(seed, 1..MAX_INPUTS)
 }
 
 impl Seed {
@@ -171,7 +171,7 @@ impl Seed {
                 error: Failure::permanent("c", "m"),
                 by: by(),
             }),
-            What::RetryPolicy => Input::Retry(reason()),
+            What::Retry => Input::Retry(reason()),
             What::Pause => Input::Pause(reason()),
             What::Resume => Input::Resume(reason()),
             What::Resolve => Input::Resolve(Resolve {
@@ -212,8 +212,8 @@ pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run
         definition: &definition,
         input: &input,
     };
-    let mut now = BEGINNING;
-    let born = start(context, &beginning(&input), now);
+    let mut now = STARTED_AT;
+    let born = start(context, &start_input(&input), now);
     prop_assert_eq!(check_invariants(&born.saga, &definition), Ok(()));
     let mut commands: Vec<_> = born.commands().cloned().collect();
     let mut states = vec![born.saga];
@@ -231,10 +231,10 @@ pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run
             &apply(context, saga, &applied.input, now),
             "the same twice"
         );
-        if let Decision::Applied(moved) = &decision {
-            let Transition { saga: after, .. } = &**moved;
+        if let Decision::Applied(transition) = &decision {
+            let Transition { saga: after, .. } = &**transition;
             prop_assert_eq!(
-                check_transition(saga, moved, &definition),
+                check_transition(saga, transition, &definition),
                 Ok(()),
                 "by {:?}",
                 applied
@@ -246,7 +246,7 @@ pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run
                 applied,
                 after
             );
-            commands.extend(moved.commands().cloned());
+            commands.extend(transition.commands().cloned());
         }
         prop_assert_eq!(
             matches!(applied.input, Input::Cancel(_))
@@ -257,7 +257,7 @@ pub fn run(definition: Definition, input: Payload, seeds: &[Seed]) -> Result<Run
             )
         );
         let after = match decision {
-            Decision::Applied(moved) => moved.saga,
+            Decision::Applied(transition) => transition.saga,
             Decision::Ignored(_) | Decision::Rejected(_) => saga.clone(),
         };
         states.push(after);
@@ -285,51 +285,38 @@ impl Run {
     }
 }
 
-/// A property of a whole run.
-pub type Property = fn(&Run) -> Result<(), TestCaseError>;
-
-/// All of them, by their rule; what holds for each saga and each move, [`run`] checks itself.
-pub const PROPERTIES: &[(&str, Property)] = &[
-    ("I5", keeps_i5),
-    ("I6", replays),
-    ("an end is final", stays_finished),
-    ("C5", wakes_exactly),
-    ("I1", can_end),
-    ("the schedule of retries", keeps_its_schedule),
-];
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn i5_over_a_whole_run(definition in definitions(), input in inputs(), seeds in seeds()) {
+    fn i5_holds_for_random_runs(definition in definitions(), input in inputs(), seeds in seeds()) {
         keeps_i5(&run(definition, input, &seeds)?)?;
     }
 
     #[test]
-    fn i6_a_replay_of_the_history_gives_the_same_bytes(
+    fn i6_replay_of_random_runs_gives_the_same_bytes(
         definition in definitions(), input in inputs(), seeds in seeds()
     ) {
         replays(&run(definition, input, &seeds)?)?;
     }
 
     #[test]
-    fn a_finished_saga_is_final(definition in definitions(), input in inputs(), seeds in seeds()) {
+    fn finished_saga_never_changes(definition in definitions(), input in inputs(), seeds in seeds()) {
         stays_finished(&run(definition, input, &seeds)?)?;
     }
 
     #[test]
-    fn c5_a_timer_is_exact(definition in definitions(), input in inputs(), seeds in seeds()) {
+    fn c5_timer_is_exact_in_random_runs(definition in definitions(), input in inputs(), seeds in seeds()) {
         wakes_exactly(&run(definition, input, &seeds)?)?;
     }
 
     #[test]
-    fn i1_every_saga_can_still_end(definition in definitions(), input in inputs(), seeds in seeds()) {
+    fn i1_every_random_saga_can_finish(definition in definitions(), input in inputs(), seeds in seeds()) {
         can_end(&run(definition, input, &seeds)?)?;
     }
 
     #[test]
-    fn each_delay_follows_its_schedule(definition in definitions(), input in inputs(), seeds in seeds()) {
+    fn retry_delays_follow_their_schedule(definition in definitions(), input in inputs(), seeds in seeds()) {
         keeps_its_schedule(&run(definition, input, &seeds)?)?;
     }
 }
@@ -401,7 +388,7 @@ fn keeps_i5(run: &Run) -> Result<(), TestCaseError> {
 
 fn replays(run: &Run) -> Result<(), TestCaseError> {
     let context = run.context();
-    let mut replayed = start(context, &beginning(&run.input), BEGINNING)
+    let mut replayed = start(context, &start_input(&run.input), STARTED_AT)
         .saga
         .to_json()
         .unwrap();
@@ -411,8 +398,8 @@ fn replays(run: &Run) -> Result<(), TestCaseError> {
             serde_json::from_str(&serde_json::to_string(applied).unwrap()).unwrap();
         let saga = Saga::from_json(&replayed).unwrap();
         prop_assert_eq!(&saga.to_json().unwrap(), &replayed);
-        if let Decision::Applied(moved) = apply(context, &saga, &applied.input, applied.at) {
-            replayed = moved.saga.to_json().unwrap();
+        if let Decision::Applied(transition) = apply(context, &saga, &applied.input, applied.at) {
+            replayed = transition.saga.to_json().unwrap();
         }
         prop_assert_eq!(&replayed, &state.to_json().unwrap(), "after {:?}", applied);
     }
@@ -435,7 +422,7 @@ fn wakes_exactly(run: &Run) -> Result<(), TestCaseError> {
     let context = run.context();
     let timer = Input::Timer(Timer::default());
     for saga in &run.states {
-        let far = Time::from_micros(BEGINNING.micros() + 400 * 86_400_000_000);
+        let far = Time::from_micros(STARTED_AT.micros() + 400 * 86_400_000_000);
         let Some(at) = next_timer_at(saga) else {
             let moves = matches!(apply(context, saga, &timer, far), Decision::Applied(_));
             prop_assert!(
@@ -469,8 +456,10 @@ fn can_end(run: &Run) -> Result<(), TestCaseError> {
                 .is_some_and(|text| !text.is_empty())
         );
         for input in helps(&saga) {
-            if let Decision::Applied(moved) = apply(run.context(), &saga, &input, saga.updated_at) {
-                saga = moved.saga;
+            if let Decision::Applied(transition) =
+                apply(run.context(), &saga, &input, saga.updated_at)
+            {
+                saga = transition.saga;
             }
         }
     }
@@ -522,7 +511,7 @@ fn helps(saga: &Saga) -> Vec<Input> {
 }
 
 #[test]
-fn the_random_runs_reach_every_status() {
+fn random_runs_reach_every_status() {
     use proptest::strategy::ValueTree as _;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();

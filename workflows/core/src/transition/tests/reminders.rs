@@ -6,7 +6,7 @@ use saga_protocol::message::EventType;
 const STEP: &str = "a timeout=15m reminder=10m; b";
 
 fn waiting() -> Scene {
-    Scene::of(STEP).after(&["start", "+10s a accepted"])
+    Scene::new(STEP).after(&["start", "+10s a accepted"])
 }
 
 /// Which step the event of the last move reminds of.
@@ -17,25 +17,32 @@ fn reminded(scene: &Scene) -> Option<&str> {
 }
 
 #[test]
-fn c5_a_waiting_step_is_told_of_once() {
+fn c5_waiting_step_has_one_reminder() {
     let mut scene = waiting();
     assert_eq!(
-        scene.wakes_in().unwrap().as_secs(),
+        scene.next_timer_in().unwrap().as_secs(),
         600,
         "the reminder comes before the timeout"
     );
-    assert_eq!(scene.does("+599s timer"), "ignored: stale");
-    assert_eq!(scene.does("+1s timer"), "running | a waiting");
+    assert_eq!(scene.apply_line("+599s timer"), "ignored: stale");
+    assert_eq!(scene.apply_line("+1s timer"), "running | a waiting");
     assert_eq!(reminded(&scene), Some("a"));
     assert_eq!(scene.event().data.get(), r#"{"attempt":1}"#);
-    assert_eq!(scene.does("timer"), "ignored: stale", "once");
-    assert_eq!(scene.wakes_in().unwrap().as_secs(), 300, "then the timeout");
-    assert_eq!(scene.does("+5m timer"), "running | a waiting | execute a#2");
+    assert_eq!(scene.apply_line("timer"), "ignored: stale", "once");
+    assert_eq!(
+        scene.next_timer_in().unwrap().as_secs(),
+        300,
+        "then the timeout"
+    );
+    assert_eq!(
+        scene.apply_line("+5m timer"),
+        "running | a waiting | execute a#2"
+    );
     assert_eq!(reminded(&scene), None);
 }
 
 #[test]
-fn c5_no_reminder_comes_of_a_step_that_waits_no_longer() {
+fn c5_finished_step_has_no_reminder() {
     for (input, wakes) in [
         ("a completed", Some(30)),
         ("fail a", Some(30)),
@@ -43,15 +50,15 @@ fn c5_no_reminder_comes_of_a_step_that_waits_no_longer() {
         ("complete a", Some(30)),
     ] {
         let mut scene = waiting();
-        scene.does(input);
+        scene.apply_line(input);
         assert_eq!(scene.saga().steps[0].remind_at, None, "{input}");
         assert_eq!(
-            scene.wakes_in().map(|after| after.as_secs()),
+            scene.next_timer_in().map(|after| after.as_secs()),
             wakes,
             "{input}"
         );
     }
-    let running = Scene::of(STEP).after(&["start"]);
+    let running = Scene::new(STEP).after(&["start"]);
     assert_eq!(
         running.saga().steps[0].remind_at,
         None,
@@ -60,57 +67,60 @@ fn c5_no_reminder_comes_of_a_step_that_waits_no_longer() {
 }
 
 #[test]
-fn c5_each_reminder_has_an_event_of_its_own_and_what_else_is_due_comes_next() {
+fn c5_each_reminder_is_a_transition_of_its_own() {
     let both = "a:- timeout=15m reminder=10m; b:- timeout=15m reminder=15m; c:-";
-    let mut scene = Scene::of(both).after(&["start", "a accepted", "b accepted", "c completed"]);
+    let mut scene = Scene::new(both).after(&["start", "a accepted", "b accepted", "c completed"]);
     let mut told = Vec::new();
     for _ in 0..2 {
         assert_eq!(
-            scene.does("+15m timer"),
+            scene.apply_line("+15m timer"),
             "running | a waiting, b waiting, c completed"
         );
         told.extend(reminded(&scene).map(str::to_owned));
         assert!(
-            scene.wakes_in().unwrap().is_zero(),
+            scene.next_timer_in().unwrap().is_zero(),
             "the rest is due at once"
         );
     }
     assert_eq!(told, ["a", "b"]);
     assert_eq!(
-        scene.does("timer"),
+        scene.apply_line("timer"),
         "running | a waiting, b waiting, c completed | execute a#2, execute b#2",
         "their time has ended too"
     );
 }
 
 #[test]
-fn c5_a_deadline_outweighs_a_reminder() {
-    let mut scene = Scene::of("a timeout=15m reminder=10m | 15m").after(&["start", "a accepted"]);
+fn c5_deadline_precedes_a_reminder() {
+    let mut scene = Scene::new("a timeout=15m reminder=10m | 15m").after(&["start", "a accepted"]);
     assert_eq!(
-        scene.does("+15m timer"),
+        scene.apply_line("+15m timer"),
         "compensating | a compensating | undo a#1 happened"
     );
     assert_eq!(reminded(&scene), None);
 }
 
 #[test]
-fn b6_a_paused_saga_is_reminded_of_and_a_parked_one_is_not() {
+fn b6_paused_saga_has_reminders_and_a_parked_one_none() {
     let mut paused = waiting().after(&["pause"]);
-    assert_eq!(paused.does("+10m timer"), "running paused | a waiting");
+    assert_eq!(
+        paused.apply_line("+10m timer"),
+        "running paused | a waiting"
+    );
     assert_eq!(reminded(&paused), Some("a"));
-    let mut parked = Scene::of("p pivot; z:p timeout=15m reminder=10m; y:p").after(&[
+    let mut parked = Scene::new("p pivot; z:p timeout=15m reminder=10m; y:p").after(&[
         "start",
         "p completed",
         "z accepted",
         "y failed for good",
     ]);
-    assert_eq!(parked.does("+10m timer"), "ignored: stale");
+    assert_eq!(parked.apply_line("+10m timer"), "ignored: stale");
     assert_eq!(
-        parked.does("y completed"),
+        parked.apply_line("y completed"),
         "running | p completed, z waiting, y completed"
     );
     assert_eq!(
-        parked.does("timer"),
+        parked.apply_line("timer"),
         "running | p completed, z waiting, y completed"
     );
     assert_eq!(reminded(&parked), Some("z"));

@@ -7,7 +7,7 @@ use saga_protocol::message::code;
 
 /// The workflow of that line, its first step bound to put out a number.
 fn scene(line: &str) -> Scene {
-    let scene = Scene::of(line);
+    let scene = Scene::new(line);
     let mut json: serde_json::Value = serde_json::from_str(&scene.definition.canonical()).unwrap();
     let last = json["steps"].as_array().unwrap().len() - 1;
     json["steps"][last]["output_schema"] = serde_json::json!({"required": ["n"]});
@@ -18,8 +18,8 @@ fn scene(line: &str) -> Scene {
 }
 
 #[test]
-fn an_output_that_does_not_fit_fails_its_step_for_good() {
-    let scene = scene("a; b").after(&["start", "a completed"]).goes_on(&[
+fn schema_violation_fails_its_step() {
+    let scene = scene("a; b").after(&["start", "a completed"]).play(&[
         // It happened: so its compensation is to undo it.
         (
             "b completed",
@@ -33,13 +33,13 @@ fn an_output_that_does_not_fit_fails_its_step_for_good() {
     );
     assert_eq!(
         error.message,
-        "the output does not fit the step's output_schema: #/n is missing"
+        "the output violates the step's output_schema: #/n is missing"
     );
     assert_eq!(scene.saga().steps[1].output, None);
 }
 
 #[test]
-fn an_output_that_fits_is_taken() {
+fn output_that_fits_its_schema_completes_the_step() {
     let mut scene = scene("a").after(&["start"]);
     scene.definition = {
         let json = scene
@@ -48,14 +48,14 @@ fn an_output_that_fits_is_taken() {
             .replace("[\"n\"]", "[\"from\"]");
         Definition::parse("schemas.yaml", &json).unwrap()
     };
-    assert_eq!(scene.does("a completed"), "completed | a completed");
+    assert_eq!(scene.apply_line("a completed"), "completed | a completed");
 }
 
 #[test]
 fn behind_the_pivot_an_output_that_does_not_fit_parks_the_saga() {
     scene("p pivot; c")
         .after(&["start", "p completed"])
-        .goes_on(&[("c completed", "parked | p completed, c failed")]);
+        .play(&[("c completed", "parked | p completed, c failed")]);
 }
 
 #[test]

@@ -1,29 +1,30 @@
-//! What a step is told from outside its worker: completed or failed by hand (rule B5), or not deliverable (C4).
+//! Outcomes of a step that its worker did not report: completed or failed by an operator (rule B5), undeliverable
+//! (rule C4).
 
+use super::decision::{Decision, IgnoredReason, InputResult, Rejection};
 use super::input::{Complete, Fail, Undeliverable};
+use super::limits::MAX_PAYLOAD_BYTES;
 use super::machine::Machine;
-use super::operator::not_now;
-use super::{Decision, IgnoredReason, MAX_PAYLOAD_BYTES, Rejection, Verdict};
 use crate::saga::{RollbackCause, StepStatus};
 use saga_protocol::message::{MAX_OUTPUT_BYTES, code};
 use saga_protocol::{Action, Failure};
 
 impl Machine<'_> {
-    pub(super) fn complete(&mut self, complete: &Complete) -> Verdict {
-        let step = self.known_step(&complete.step)?;
+    pub(super) fn complete(&mut self, complete: &Complete) -> InputResult {
+        let step = self.require_step(&complete.step)?;
         let status = self.step(step).status;
         if self.saga.is_rolling_back() {
-            return Err(not_now(
-                "the saga goes backwards; a completion would change nothing",
+            return Err(Decision::invalid_state(
+                "the saga is rolling back, a completion has no effect",
             ));
         }
         match status {
-            // Failed and not turned: parked behind the pivot.
+            // Failed without a rollback: parked behind the pivot.
             StepStatus::Running | StepStatus::Waiting | StepStatus::Failed => {
                 let bytes = complete.output.get().len();
                 if bytes > MAX_OUTPUT_BYTES || self.payload_bytes() + bytes > MAX_PAYLOAD_BYTES {
-                    return Err(not_now(format!(
-                        "the output is {bytes} bytes; at most {MAX_OUTPUT_BYTES} are taken"
+                    return Err(Decision::invalid_state(format!(
+                        "the output has {bytes} bytes, the limit is {MAX_OUTPUT_BYTES}"
                     )));
                 }
                 if let Some(schema) = &self.step_definition(step).output_schema {
@@ -31,7 +32,7 @@ impl Machine<'_> {
                         Decision::Rejected(Rejection::SchemaViolation(violations))
                     })?;
                 }
-                // A4: whoever undoes it is not to take a missing row for "never happened".
+                // A4: a compensation must not take a missing row for an action that never happened.
                 self.step_mut(step).happened = true;
                 self.complete_step(step, Some(complete.output.clone()));
                 Ok(())
@@ -40,22 +41,21 @@ impl Machine<'_> {
             StepStatus::Pending
             | StepStatus::Skipped
             | StepStatus::Compensating
-            | StepStatus::Compensated => Err(not_now(format!(
-                "{} is {status}; only a step that runs or waits can be completed",
+            | StepStatus::Compensated => Err(Decision::invalid_state(format!(
+                "{} is {status}; only a running or waiting step can be completed",
                 complete.step
             ))),
         }
     }
 
-    pub(super) fn fail(&mut self, fail: &Fail) -> Verdict {
-        let step = self.known_step(&fail.step)?;
-        if let Some(turn) = &self.saga.rollback {
-            let same = turn.cause == RollbackCause::Failure(fail.step.clone());
-            let again = Decision::Ignored(IgnoredReason::Duplicate);
-            return Err(if same {
-                again
+    pub(super) fn fail(&mut self, fail: &Fail) -> InputResult {
+        let step = self.require_step(&fail.step)?;
+        if let Some(rollback) = &self.saga.rollback {
+            let is_repeated = rollback.cause == RollbackCause::Failure(fail.step.clone());
+            return Err(if is_repeated {
+                Decision::Ignored(IgnoredReason::Duplicate)
             } else {
-                not_now("the saga goes backwards already")
+                Decision::invalid_state("the saga is already rolling back")
             });
         }
         let status = self.step(step).status;
@@ -65,7 +65,7 @@ impl Machine<'_> {
                     retryable: false,
                     ..fail.error.truncated()
                 };
-                self.fail_finally(step, failure);
+                self.fail_step(step, failure);
                 Ok(())
             }
             StepStatus::Failed => Err(Decision::Ignored(IgnoredReason::Duplicate)),
@@ -73,15 +73,15 @@ impl Machine<'_> {
             | StepStatus::Completed
             | StepStatus::Skipped
             | StepStatus::Compensating
-            | StepStatus::Compensated => Err(not_now(format!(
-                "{} is {status}; only a step that runs or waits can fail",
+            | StepStatus::Compensated => Err(Decision::invalid_state(format!(
+                "{} is {status}; only a running or waiting step can fail",
                 fail.step
             ))),
         }
     }
 
-    /// No repeat gets this command through: its step fails for good, or its saga is parked.
-    pub(super) fn undeliverable(&mut self, undeliverable: &Undeliverable) -> Verdict {
+    /// The command cannot be delivered: its step fails for good, or the saga parks.
+    pub(super) fn undeliverable(&mut self, undeliverable: &Undeliverable) -> InputResult {
         let Some(step) = self.saga.index(&undeliverable.step) else {
             return Err(Decision::Ignored(IgnoredReason::UnknownStep));
         };
@@ -89,13 +89,13 @@ impl Machine<'_> {
             return Err(Decision::Ignored(IgnoredReason::AlreadyEnded));
         }
         let state = self.step(step);
-        let accepted = state.status == StepStatus::Waiting && !state.confirming;
-        if accepted || !self.is_out(step, undeliverable.action, undeliverable.attempt) {
+        let is_accepted = state.status == StepStatus::Waiting && !state.confirming;
+        if is_accepted || !self.is_in_flight(step, undeliverable.action, undeliverable.attempt) {
             return Err(Decision::Ignored(IgnoredReason::Stale));
         }
         let failure = Failure::permanent(code::UNDELIVERABLE, undeliverable.message.clone());
         match undeliverable.action {
-            Action::Execute => self.fail_finally(step, failure),
+            Action::Execute => self.fail_step(step, failure),
             Action::Compensate => self.park_compensation(step, failure),
         }
         Ok(())

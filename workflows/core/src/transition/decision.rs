@@ -1,4 +1,4 @@
-//! What an input does to a saga.
+//! The result of applying an input.
 
 use crate::definition::SchemaViolation;
 use crate::saga::Saga;
@@ -7,64 +7,79 @@ use saga_protocol::message::{Command, Event};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What an input does.
+/// The result of applying an input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// The saga moves.
+    /// The saga changes.
     Applied(Box<Transition>),
-    /// Nothing changes, for that reason.
+    /// Nothing changes.
     Ignored(IgnoredReason),
-    /// It can't be done, and who asked is to be told.
+    /// The request is not possible, and the caller is told why.
     Rejected(Rejection),
 }
 
-/// A saga's new state, and what it asks for.
+/// The result of an input handler: continue with the transition, or stop with a decision.
+pub(super) type InputResult = Result<(), Decision>;
+
+impl Decision {
+    pub(super) fn invalid_state(message: impl Into<String>) -> Self {
+        Self::Rejected(Rejection::InvalidState(message.into()))
+    }
+}
+
+/// The new state of a saga, and the effects to perform.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
     /// The saga at its new revision.
     pub saga: Saga,
-    /// In the order in which they are to be performed, after the state is durable.
+    /// In the order in which they are performed, once the state is durable.
     pub effects: Vec<Effect>,
-    /// What changed, for the history.
-    pub moves: Vec<StatusChange>,
+    /// The statuses that changed, for the history.
+    pub changes: Vec<StatusChange>,
 }
 
-/// What a transition asks for.
+impl Transition {
+    /// The commands to send, in order.
+    pub fn commands(&self) -> impl Iterator<Item = &Command> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::Send { command, .. } => Some(command),
+            Effect::SetTimer(_) | Effect::Publish(_) => None,
+        })
+    }
+}
+
+/// An effect of a transition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Send a command to that worker.
+    /// Send a command to a worker.
     Send {
         /// The worker.
         worker: String,
         /// The command.
         command: Command,
     },
-    /// Submit a timer at that moment, or earlier.
+    /// Submit a timer input at that time, or earlier.
     SetTimer(Time),
-    /// Tell the world.
+    /// Publish an event.
     Publish(Event),
 }
 
-/// One status that changed.
+/// A status that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusChange {
     /// The step; null for the saga.
     pub step: Option<String>,
-    /// The status before; null for a saga that begins.
+    /// The status before; null for the start of a saga.
     pub from: Option<String>,
-    /// The status since.
+    /// The status after.
     pub to: String,
 }
 
 impl fmt::Display for StatusChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let step = self.step.as_deref().unwrap_or("saga");
-        write!(
-            f,
-            "{step} {} → {}",
-            self.from.as_deref().unwrap_or("nothing"),
-            self.to
-        )
+        let subject = self.step.as_deref().unwrap_or("saga");
+        let from = self.from.as_deref().unwrap_or("none");
+        write!(f, "{subject} {from} → {}", self.to)
     }
 }
 
@@ -72,22 +87,22 @@ impl fmt::Display for StatusChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IgnoredReason {
-    /// The same has been done before.
+    /// The same input was applied before.
     Duplicate,
-    /// It speaks of an attempt, or a direction, that no longer counts; or a timer that found nothing due.
+    /// It belongs to an attempt or a direction that is over, or it is a timer and nothing is due.
     Stale,
-    /// A forward reply after the turn.
+    /// A forward reply after the rollback began.
     Late,
     /// There is no such saga.
     UnknownSaga,
     /// The saga has no such step.
     UnknownStep,
-    /// The saga is at an end.
+    /// The saga is finished.
     AlreadyEnded,
 }
 
 impl IgnoredReason {
-    /// As it is written everywhere.
+    /// The name used in the history, in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Duplicate => "duplicate",
@@ -106,19 +121,19 @@ impl fmt::Display for IgnoredReason {
     }
 }
 
-/// Why something that was asked for can't be done.
+/// Why a request is not possible.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// There is no way back from here.
+    /// The saga can no longer be rolled back.
     #[error("it is too late to cancel: {0}")]
     CancelTooLate(String),
     /// The saga has no such step.
     #[error("the saga has no step {0:?}")]
     UnknownStep(String),
-    /// The output does not fit the step's `output_schema`.
-    #[error("the output does not fit the step's output_schema")]
+    /// The output violates the step's `output_schema`.
+    #[error("the output violates the step's output_schema")]
     SchemaViolation(Vec<SchemaViolation>),
-    /// The saga, or the step, is not where this could be done.
+    /// The saga or the step is in a state that does not allow the request.
     #[error("{0}")]
     InvalidState(String),
 }

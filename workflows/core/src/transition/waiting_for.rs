@@ -1,18 +1,17 @@
-//! Why a saga waits, in a sentence for people.
+//! A description of what a saga waits for, for operators.
 
 use crate::definition::Definition;
 use crate::saga::{Saga, Status, Step, StepStatus, Wait};
-use saga_protocol::Action;
-use saga_protocol::Time;
+use saga_protocol::{Action, Time};
 use std::time::Duration;
 
-/// What the saga waits for; `None` at its end.
+/// Describes what the saga waits for; `None` if it is finished.
 pub fn waiting_for(definition: &Definition, saga: &Saga, now: Time) -> Option<String> {
     if saga.status.is_finished() {
         return None;
     }
-    let stuck = saga.steps.iter().find(|step| step.needs_operator());
-    let sentence = match (saga.status, stuck) {
+    let parked_step = saga.steps.iter().find(|step| step.needs_operator());
+    let description = match (saga.status, parked_step) {
         (Status::Parked, Some(step)) => parked(definition, step),
         _ => {
             let waits: Vec<_> = saga
@@ -27,56 +26,56 @@ pub fn waiting_for(definition: &Definition, saga: &Saga, now: Time) -> Option<St
             }
         }
     };
-    Some(sentence)
+    Some(description)
 }
 
 fn parked(definition: &Definition, step: &Step) -> String {
     let (action, attempts) = step.current_direction();
-    let why = attempts.error.as_ref().map_or_else(String::new, |error| {
+    let error = attempts.error.as_ref().map_or_else(String::new, |error| {
         format!(": {}: {}", error.code, error.message)
     });
-    let what = match action {
+    let subject = match action {
         Action::Compensate => format!("the compensation of {} gave up", step.name),
-        Action::Execute => format!("{} failed where there is no way back", step.name),
+        Action::Execute => format!("{} failed past the point of no return", step.name),
     };
     let worker = definition.index(&step.name).map_or("its worker", |index| {
         definition.steps[index].worker.as_str()
     });
     format!(
-        "an operator, or a late answer from {worker}: {what} after attempt {}{why}",
+        "an operator, or a late reply from {worker}: {subject} after attempt {}{error}",
         attempts.attempt
     )
 }
 
 fn step_waits(saga: &Saga, step: &Step, now: Time) -> Option<String> {
     let (action, attempts) = step.current_direction();
-    let what = match action {
+    let subject = match action {
         Action::Execute => step.name.clone(),
         Action::Compensate => format!("the compensation of {}", step.name),
     };
-    let because = attempts.error.as_ref().map_or_else(String::new, |error| {
+    let error = attempts.error.as_ref().map_or_else(String::new, |error| {
         format!(" ({}: {})", error.code, error.message)
     });
     Some(match attempts.wait? {
         Wait::Retry(_) if saga.paused && action == Action::Execute => {
-            format!("{what}: to be resumed{because}")
+            format!("{subject}: to be resumed{error}")
         }
         Wait::Retry(at) => {
             format!(
-                "{what}: attempt {} goes out in {}{because}",
+                "{subject}: attempt {} goes out in {}{error}",
                 attempts.attempt + 1,
                 span(at.since(now))
             )
         }
         Wait::Reply(until) if step.status == StepStatus::Waiting => {
             format!(
-                "{what}, which was accepted and has {} left to be finished",
+                "{subject}: accepted, to be finished within {}",
                 span(until.since(now))
             )
         }
         Wait::Reply(until) => {
             format!(
-                "{what}: the answer to attempt {}, for another {}",
+                "{subject}: a reply to attempt {} within {}",
                 attempts.attempt,
                 span(until.since(now))
             )

@@ -3,14 +3,14 @@
 use crate::testing::Scene;
 
 fn wakes(line: &str, inputs: &[&str]) -> Option<u64> {
-    Scene::of(line)
+    Scene::new(line)
         .after(inputs)
-        .wakes_in()
+        .next_timer_in()
         .map(|after| after.as_secs())
 }
 
 #[test]
-fn c5_a_saga_wakes_for_the_first_thing_that_comes_due() {
+fn c5_timer_is_the_earliest_due_time() {
     assert_eq!(
         wakes("a", &["start"]),
         Some(30),
@@ -49,7 +49,7 @@ fn c5_a_saga_wakes_for_the_first_thing_that_comes_due() {
 }
 
 #[test]
-fn c5_nothing_wakes_a_saga_at_its_end_or_parked() {
+fn c5_finished_or_parked_saga_has_no_timer() {
     assert_eq!(wakes("a", &["start", "a completed"]), None);
     assert_eq!(wakes("a", &["start", "cancel", "undo a completed"]), None);
     assert_eq!(
@@ -59,7 +59,7 @@ fn c5_nothing_wakes_a_saga_at_its_end_or_parked() {
 }
 
 #[test]
-fn c5_a_paused_saga_wakes_for_timeouts_and_its_deadline() {
+fn c5_paused_saga_keeps_timeouts_and_deadline() {
     assert_eq!(wakes("a", &["start", "pause"]), Some(30));
     assert_eq!(
         wakes("a; b", &["start", "pause", "a completed"]),
@@ -69,61 +69,61 @@ fn c5_a_paused_saga_wakes_for_timeouts_and_its_deadline() {
 }
 
 #[test]
-fn c5_an_early_timer_finds_nothing_due() {
-    Scene::of("a").after(&["start"]).goes_on(&[
+fn c5_early_timer_is_stale() {
+    Scene::new("a").after(&["start"]).play(&[
         ("timer", "ignored: stale"),
         ("+29s timer", "ignored: stale"),
     ]);
-    Scene::of("a")
+    Scene::new("a")
         .after(&["start", "a failed"])
-        .goes_on(&[("+999ms timer", "ignored: stale")]);
-    Scene::of("a | 45s")
+        .play(&[("+999ms timer", "ignored: stale")]);
+    Scene::new("a | 45s")
         .after(&["start", "a deferred 2m"])
-        .goes_on(&[("+44s timer", "ignored: stale")]);
+        .play(&[("+44s timer", "ignored: stale")]);
 }
 
 #[test]
-fn c5_a_late_timer_does_all_that_is_due_at_once() {
-    Scene::of("a:-; b:-; c:-").after(&["start", "a failed", "b deferred 1s"]).goes_on(&[
+fn c5_late_timer_applies_everything_due() {
+    Scene::new("a:-; b:-; c:-").after(&["start", "a failed", "b deferred 1s"]).play(&[
         ("+2s timer", "running | a running, b running, c running | execute a#2, execute b#2"),
         ("+31s timer", "compensating | a compensating, b compensating, c compensating | undo a#1, undo b#1, undo c#1"),
     ]);
 }
 
 #[test]
-fn c5_any_input_sends_what_has_come_due() {
-    let scene = Scene::of("a:-; b:-").after(&["start", "a failed"]);
-    scene.goes_on(&[(
+fn c5_any_input_sends_due_retries() {
+    let scene = Scene::new("a:-; b:-").after(&["start", "a failed"]);
+    scene.play(&[(
         "+5s b completed",
         "running | a running, b completed | execute a#2",
     )]);
 }
 
 #[test]
-fn c5_retry_sends_at_once_what_waits_for_its_next_attempt() {
-    Scene::of("a").after(&["start", "a failed"]).goes_on(&[
+fn c5_retry_sends_scheduled_attempts_at_once() {
+    Scene::new("a").after(&["start", "a failed"]).play(&[
         ("retry", "running | a running | execute a#2"),
         (
             "retry",
-            "refused: nothing waits to be retried: every command is out",
+            "rejected: nothing to retry: every command is in flight",
         ),
         ("a deferred 5m", "running | a running"),
         ("retry", "running | a running | execute a#3"),
         ("cancel", "compensating | a compensating | undo a#1"),
         (
             "retry",
-            "refused: nothing waits to be retried: every command is out",
+            "rejected: nothing to retry: every command is in flight",
         ),
         ("undo a failed", "compensating | a compensating"),
         ("retry", "compensating | a compensating | undo a#2"),
         ("undo a completed", "compensated | a compensated"),
-        ("retry", "refused: the saga is compensated"),
+        ("retry", "rejected: the saga is compensated"),
     ]);
 }
 
 #[test]
-fn c5_attempts_that_time_out_are_retried_then_fail() {
-    Scene::of("a").after(&["start"]).goes_on(&[
+fn c5_timed_out_attempts_are_retried_then_fail() {
+    Scene::new("a").after(&["start"]).play(&[
         ("+30s timer", "running | a running"),
         ("+1s timer", "running | a running | execute a#2"),
         ("+30s timer", "compensating | a compensating | undo a#1"),

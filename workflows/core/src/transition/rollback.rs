@@ -1,27 +1,29 @@
-//! The turn, and the way back (rule B1): every step whose execute was ever decided is compensated, in the reverse
-//! order of need, a failed one too.
+//! Rollback (rule B1): every step whose execute was ever decided is compensated, failed steps included, in the reverse
+//! order of needs.
 
-use super::machine::{Data, Machine};
+use super::event_data::EventData;
+use super::limits::REVOKE_TIMEOUT;
+use super::machine::Machine;
 use crate::definition::CompensationPolicy;
 use crate::saga::{CompensationState, Rollback, RollbackCause, StepStatus, Wait};
 use saga_protocol::message::EventType;
 use saga_protocol::retry::RetryPolicy;
 use saga_protocol::{Action, Failure};
 
-/// For the compensation of a step that has none declared, and is only revoked.
+/// The policy of a step without compensation, whose action is only revoked.
 static REVOKE: CompensationPolicy = CompensationPolicy {
-    timeout: super::REVOKE_TIMEOUT,
+    timeout: REVOKE_TIMEOUT,
     retry: RetryPolicy::COMPENSATION,
 };
 
 impl Machine<'_> {
-    /// From here on the saga goes backwards. No forward reply is waited for any longer.
-    pub(super) fn rollback(&mut self, cause: RollbackCause, data: Data) {
+    /// Begins the rollback. No forward reply is awaited any longer.
+    pub(super) fn rollback(&mut self, cause: RollbackCause, data: EventData) {
         let event_type = match cause {
             RollbackCause::Cancel | RollbackCause::Deadline => EventType::SagaCancelling,
             RollbackCause::Failure(_) => EventType::SagaCompensating,
         };
-        self.tell_above_all(event_type, data);
+        self.override_event(event_type, data);
         self.saga.rollback = Some(Rollback {
             revision: self.saga.revision,
             cause,
@@ -33,32 +35,32 @@ impl Machine<'_> {
         }
     }
 
-    /// Sends every compensation that is due: first attempts whose dependents are settled, and further ones.
-    pub(super) fn advance_back(&mut self) {
-        // A round settles or sends at least one step, or is the last.
+    /// Sends every compensation that is due: first attempts of steps whose dependents are settled, and retries.
+    pub(super) fn advance_rollback(&mut self) {
+        // Each round settles or sends at least one step, or is the last.
         for _round in 0..=self.saga.steps.len() {
-            let mut moved = false;
+            let mut has_decided = false;
             for step in 0..self.saga.steps.len() {
                 if self.retry_is_due(step, Action::Compensate) {
-                    self.send(step, Action::Compensate);
-                } else if self.is_to_undo(step) {
+                    self.send_command(step, Action::Compensate);
+                } else if self.needs_compensation(step) {
                     self.compensate(step);
-                    moved = true;
+                    has_decided = true;
                 }
             }
-            if !moved {
+            if !has_decided {
                 break;
             }
         }
     }
 
-    fn is_to_undo(&self, step: usize) -> bool {
+    fn needs_compensation(&self, step: usize) -> bool {
         let state = self.step(step);
-        !state.is_settled() && state.compensation.is_none() && self.all_behind_settled(step)
+        !state.is_settled() && state.compensation.is_none() && self.are_dependents_settled(step)
     }
 
-    /// Whether nothing stands of the steps that need this one. A skipped step never stands; those that need it may.
-    fn all_behind_settled(&self, step: usize) -> bool {
+    /// Whether no effect remains of the steps that need this one, directly or through skipped steps.
+    fn are_dependents_settled(&self, step: usize) -> bool {
         let mut seen = vec![false; self.saga.steps.len()];
         let mut open = vec![step];
         while let Some(step) = open.pop() {
@@ -78,30 +80,30 @@ impl Machine<'_> {
 
     fn compensate(&mut self, step: usize) {
         let now = self.now;
-        let needless = self.step_definition(step).compensation.is_none();
+        let has_no_compensation = self.step_definition(step).compensation.is_none();
         let state = self.step_mut(step);
         if !state.execute.is_decided() {
-            // Its condition could not be evaluated: nothing was ever sent.
+            // Its condition could not be evaluated, so no command was ever sent.
             state.compensation = Some(CompensationState {
                 settled: true,
                 empty: true,
                 ..CompensationState::default()
             });
-        } else if needless && state.status == StepStatus::Completed {
+        } else if has_no_compensation && state.status == StepStatus::Completed {
             state.status = StepStatus::Compensated;
             state.finished_at = Some(now);
-            self.tell(
+            self.set_event(
                 EventType::StepCompensated,
                 Some(step),
-                Data {
+                EventData {
                     empty: true,
-                    ..Data::default()
+                    ..EventData::default()
                 },
             );
         } else {
             state.status = StepStatus::Compensating;
             state.finished_at = None;
-            self.send(step, Action::Compensate);
+            self.send_command(step, Action::Compensate);
         }
     }
 
@@ -112,7 +114,7 @@ impl Machine<'_> {
             .unwrap_or(&REVOKE)
     }
 
-    /// An attempt of the compensation failed: another follows, or the saga is parked.
+    /// Handles a failed attempt of a compensation: schedules the next one, or parks the saga.
     pub(super) fn compensation_failed(&mut self, step: usize, failure: Failure) {
         let retry = self.compensation(step).retry.clone();
         let failure = retry.classify(failure);
@@ -121,7 +123,7 @@ impl Machine<'_> {
         let attempt = attempts.attempt;
         if failure.retryable && attempts.failures < retry.attempts {
             let next = self.retry_at(step, Action::Compensate, &retry);
-            self.put_off(step, Action::Compensate, next, Some(failure), attempt);
+            self.schedule_retry(step, Action::Compensate, next, Some(failure), attempt);
             return;
         }
         self.park_compensation(step, failure);
@@ -131,39 +133,39 @@ impl Machine<'_> {
         let attempts = self.attempts_mut(step, Action::Compensate);
         attempts.wait = Some(Wait::Operator);
         attempts.error = Some(failure.clone());
-        let data = Data {
+        let data = EventData {
             action: Some(Action::Compensate),
             attempt: Some(attempts.attempt),
             error: Some(failure),
-            ..Data::default()
+            ..EventData::default()
         };
-        self.tell(EventType::StepFailed, Some(step), data);
+        self.set_event(EventType::StepFailed, Some(step), data);
     }
 
-    /// Nothing of the step stands any longer.
+    /// Settles a compensation: no effect of the step remains.
     pub(super) fn settle(&mut self, step: usize, compensation: CompensationState) {
         let now = self.now;
-        let cause = self.saga.rollback.as_ref().map(|turn| &turn.cause);
-        // The step whose failure turned the saga, and of which nothing was found, is shown as failed.
-        let failed = compensation.empty
+        let cause = self.saga.rollback.as_ref().map(|rollback| &rollback.cause);
+        // The step whose failure began the rollback stays failed if there was no effect to undo.
+        let stays_failed = compensation.empty
             && cause == Some(&RollbackCause::Failure(self.step(step).name.clone()));
         let state = self.step_mut(step);
-        state.status = if failed {
+        state.status = if stays_failed {
             StepStatus::Failed
         } else {
             StepStatus::Compensated
         };
         state.finished_at = Some(now);
-        let data = Data {
+        let data = EventData {
             attempt: Some(compensation.attempts.attempt),
             empty: compensation.empty,
             reason: compensation.note.clone(),
-            ..Data::default()
+            ..EventData::default()
         };
         state.compensation = Some(CompensationState {
             settled: true,
             ..compensation
         });
-        self.tell(EventType::StepCompensated, Some(step), data);
+        self.set_event(EventType::StepCompensated, Some(step), data);
     }
 }

@@ -1,10 +1,9 @@
-//! Condition a saga must be looked at again although nothing has come in.
+//! The next timer of a saga.
 
 use crate::saga::{Saga, Status, Step, Wait};
-use saga_protocol::Action;
-use saga_protocol::Time;
+use saga_protocol::{Action, Time};
 
-/// The earliest moment at which something of it is due; `None`: nothing will be, unless an input comes.
+/// The earliest time at which something is due; `None` if only another input can change the saga.
 pub fn next_timer_at(saga: &Saga) -> Option<Time> {
     if saga.status.is_finished() {
         return None;
@@ -16,13 +15,13 @@ pub fn next_timer_at(saga: &Saga) -> Option<Time> {
     let reminders = saga.steps.iter().filter_map(|step| step.remind_at);
     saga.steps
         .iter()
-        .filter_map(|step| step_wakes_at(saga, step))
+        .filter_map(|step| step_timer_at(saga, step))
         .chain(reminders)
         .chain(deadline)
         .min()
 }
 
-fn step_wakes_at(saga: &Saga, step: &Step) -> Option<Time> {
+fn step_timer_at(saga: &Saga, step: &Step) -> Option<Time> {
     let (action, attempts) = step.current_direction();
     match attempts.wait? {
         Wait::Reply(until) => Some(until),

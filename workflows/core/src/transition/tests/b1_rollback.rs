@@ -2,12 +2,12 @@
 //! need.
 
 use crate::saga::RollbackCause;
-use crate::testing::{Scene, story};
+use crate::testing::{Scene, scenario};
 use saga_protocol::message::EventType;
 
 #[test]
-fn b1_a_saga_goes_forward_step_by_step() {
-    story(
+fn b1_saga_runs_step_by_step() {
+    scenario(
         "a; b",
         &[
             ("start", "running | a running | execute a#1"),
@@ -23,8 +23,8 @@ fn b1_a_saga_goes_forward_step_by_step() {
 }
 
 #[test]
-fn b1_a_diamond_runs_its_branches_in_parallel_and_joins_them() {
-    story(
+fn b1_diamond_runs_branches_in_parallel() {
+    scenario(
         "a; b:a; c:a; d:b,c",
         &[
             ("start", "running | a running | execute a#1"),
@@ -49,8 +49,8 @@ fn b1_a_diamond_runs_its_branches_in_parallel_and_joins_them() {
 }
 
 #[test]
-fn b1_a_diamond_is_undone_in_the_reverse_order_of_need() {
-    story("a; b:a; c:a; d:b,c", &[]).after(&["start", "a completed", "b completed", "c completed"]).goes_on(&[
+fn b1_diamond_compensates_in_reverse_order() {
+    scenario("a; b:a; c:a; d:b,c", &[]).after(&["start", "a completed", "b completed", "c completed"]).play(&[
         ("cancel", "compensating | a completed, b completed, c completed, d compensating | undo d#1"),
         (
             "undo d completed",
@@ -68,10 +68,10 @@ fn b1_a_diamond_is_undone_in_the_reverse_order_of_need() {
 }
 
 #[test]
-fn b1_one_branch_fails_while_the_other_runs() {
-    story("a; b:a; c:a; d:b,c", &[])
+fn b1_failed_branch_rolls_back_a_running_one() {
+    scenario("a; b:a; c:a; d:b,c", &[])
         .after(&["start", "a completed"])
-        .goes_on(&[
+        .play(&[
             (
                 "b failed for good",
                 "compensating | a completed, b compensating, c compensating | undo b#1, undo c#1",
@@ -93,20 +93,18 @@ fn b1_one_branch_fails_while_the_other_runs() {
 }
 
 #[test]
-fn b1_a_failed_step_is_compensated_and_shown_as_failed_if_nothing_was_found() {
-    let scene = Scene::of("a; b")
-        .after(&["start", "a completed"])
-        .goes_on(&[
-            (
-                "b failed for good",
-                "compensating | a completed, b compensating | undo b#1",
-            ),
-            (
-                "undo b empty",
-                "compensating | a compensating, b failed | undo a#1 happened",
-            ),
-            ("undo a completed", "compensated | a compensated, b failed"),
-        ]);
+fn b1_failed_step_without_effect_stays_failed() {
+    let scene = Scene::new("a; b").after(&["start", "a completed"]).play(&[
+        (
+            "b failed for good",
+            "compensating | a completed, b compensating | undo b#1",
+        ),
+        (
+            "undo b empty",
+            "compensating | a compensating, b failed | undo a#1 happened",
+        ),
+        ("undo a completed", "compensated | a compensated, b failed"),
+    ]);
     assert_eq!(
         scene.saga().rollback.as_ref().unwrap().cause,
         RollbackCause::Failure("b".to_owned())
@@ -115,8 +113,8 @@ fn b1_a_failed_step_is_compensated_and_shown_as_failed_if_nothing_was_found() {
 }
 
 #[test]
-fn b1_a_failed_step_that_had_an_effect_after_all_is_shown_as_compensated() {
-    Scene::of("a").after(&["start"]).goes_on(&[
+fn b1_failed_step_with_effect_ends_compensated() {
+    Scene::new("a").after(&["start"]).play(&[
         (
             "a failed for good",
             "compensating | a compensating | undo a#1",
@@ -126,8 +124,8 @@ fn b1_a_failed_step_that_had_an_effect_after_all_is_shown_as_compensated() {
 }
 
 #[test]
-fn b1_an_empty_compensation_after_a_cancel_is_shown_as_compensated() {
-    let scene = Scene::of("a").after(&["start"]).goes_on(&[
+fn b1_cancelled_step_without_effect_ends_compensated() {
+    let scene = Scene::new("a").after(&["start"]).play(&[
         ("cancel", "compensating | a compensating | undo a#1"),
         ("undo a empty", "compensated | a compensated"),
     ]);
@@ -138,8 +136,8 @@ fn b1_an_empty_compensation_after_a_cancel_is_shown_as_compensated() {
 }
 
 #[test]
-fn b1_a_step_whose_last_attempt_failed_turns_the_saga() {
-    Scene::of("a").goes_on(&[
+fn b1_last_failed_attempt_begins_the_rollback() {
+    Scene::new("a").play(&[
         ("start", "running | a running | execute a#1"),
         ("a failed", "running | a running"),
         ("+1s timer", "running | a running | execute a#2"),
@@ -148,12 +146,12 @@ fn b1_a_step_whose_last_attempt_failed_turns_the_saga() {
 }
 
 #[test]
-fn b1_cancel_by_the_state_of_the_step_at_that_moment() {
+fn b1_cancel_compensates_every_decided_step() {
     let cancelled = |inputs: &[&str]| {
-        let mut scene = Scene::of("a; b")
+        let mut scene = Scene::new("a; b")
             .after(&["start", "a completed"])
             .after(inputs);
-        scene.does("cancel")
+        scene.apply_line("cancel")
     };
     let undoes = "compensating | a completed, b compensating | undo b#1";
     assert_eq!(cancelled(&[]), undoes, "queued or running");
@@ -169,14 +167,14 @@ fn b1_cancel_by_the_state_of_the_step_at_that_moment() {
         undoes,
         "put off by its worker"
     );
-    let pending = Scene::of("a; b").after(&["start"]).does("cancel");
+    let pending = Scene::new("a; b").after(&["start"]).apply_line("cancel");
     assert_eq!(
         pending, "compensating | a compensating | undo a#1",
         "b is pending: nothing was sent"
     );
-    let completed = Scene::of("a; b:-; c:a,b")
+    let completed = Scene::new("a; b:-; c:a,b")
         .after(&["start", "a completed"])
-        .does("cancel");
+        .apply_line("cancel");
     assert_eq!(
         completed,
         "compensating | a compensating, b compensating | undo a#1 happened, undo b#1"
@@ -184,11 +182,11 @@ fn b1_cancel_by_the_state_of_the_step_at_that_moment() {
 }
 
 #[test]
-fn b1_a_skipped_step_is_not_compensated() {
-    Scene::of("a; b when; c")
+fn b1_skipped_step_is_not_compensated() {
+    Scene::new("a; b when; c")
         .with_input(r#"{"b": false}"#)
         .after(&["start"])
-        .goes_on(&[
+        .play(&[
             (
                 "a completed",
                 "running | a completed, b skipped, c running | execute c#1",
@@ -205,8 +203,8 @@ fn b1_a_skipped_step_is_not_compensated() {
 }
 
 #[test]
-fn b1_needs_reach_through_a_skipped_step() {
-    Scene::of("a; b when; c; d").with_input(r#"{"b": false}"#).after(&["start", "a completed", "c completed"]).goes_on(
+fn b1_rollback_order_spans_skipped_steps() {
+    Scene::new("a; b when; c; d").with_input(r#"{"b": false}"#).after(&["start", "a completed", "c completed"]).play(
         &[
             ("cancel", "compensating | a completed, b skipped, c completed, d compensating | undo d#1"),
             (
@@ -218,24 +216,24 @@ fn b1_needs_reach_through_a_skipped_step() {
 }
 
 #[test]
-fn b1_a_step_without_compensation_is_revoked_while_it_is_out() {
-    let turned = |inputs: &[&str]| {
-        let mut scene = Scene::of("a; b keep")
+fn b1_in_flight_step_without_compensation_is_revoked() {
+    let rolled_back = |inputs: &[&str]| {
+        let mut scene = Scene::new("a; b keep")
             .after(&["start", "a completed"])
             .after(inputs);
-        scene.does("cancel")
+        scene.apply_line("cancel")
     };
     let revokes = "compensating | a completed, b compensating | revoke b#1";
-    assert_eq!(turned(&[]), revokes);
-    assert_eq!(turned(&["b failed"]), revokes);
-    assert_eq!(turned(&["b accepted"]), format!("{revokes} happened"));
+    assert_eq!(rolled_back(&[]), revokes);
+    assert_eq!(rolled_back(&["b failed"]), revokes);
+    assert_eq!(rolled_back(&["b accepted"]), format!("{revokes} happened"));
 }
 
 #[test]
-fn b1_a_step_without_compensation_that_completed_is_left() {
-    Scene::of("a; b keep; c")
+fn b1_completed_step_without_compensation_is_kept() {
+    Scene::new("a; b keep; c")
         .after(&["start", "a completed", "b completed"])
-        .goes_on(&[
+        .play(&[
             (
                 "c failed for good",
                 "compensating | a completed, b completed, c compensating | undo c#1",
@@ -245,8 +243,8 @@ fn b1_a_step_without_compensation_that_completed_is_left() {
                 "compensating | a compensating, b compensated, c failed | undo a#1 happened",
             ),
         ]);
-    let all = Scene::of("a keep; b keep; c keep").after(&["start", "a completed", "b completed"]);
-    all.goes_on(&[
+    let all = Scene::new("a keep; b keep; c keep").after(&["start", "a completed", "b completed"]);
+    all.play(&[
         (
             "c failed for good",
             "compensating | a completed, b completed, c compensating | revoke c#1",
@@ -259,8 +257,8 @@ fn b1_a_step_without_compensation_that_completed_is_left() {
 }
 
 #[test]
-fn b1_a_condition_that_fails_turns_the_saga_and_nothing_is_sent_for_its_step() {
-    let scene = Scene::of("a; b when").after(&["start"]).goes_on(&[
+fn b1_failed_condition_rolls_back_without_a_command() {
+    let scene = Scene::new("a; b when").after(&["start"]).play(&[
         (
             "a completed",
             "compensating | a compensating, b failed | undo a#1 happened",
@@ -274,29 +272,27 @@ fn b1_a_condition_that_fails_turns_the_saga_and_nothing_is_sent_for_its_step() {
 }
 
 #[test]
-fn b1_a_first_condition_that_fails_ends_the_saga_at_once() {
-    Scene::of("a when").goes_on(&[("start", "compensated | a failed")]);
+fn b1_failed_first_condition_ends_the_saga() {
+    Scene::new("a when").play(&[("start", "compensated | a failed")]);
 }
 
 #[test]
-fn b1_a_condition_that_fails_beside_a_step_sent_in_the_same_moment() {
-    Scene::of("a; b:a; c:a when").after(&["start"]).goes_on(&[(
+fn b1_failed_condition_rolls_back_a_step_just_sent() {
+    Scene::new("a; b:a; c:a when").after(&["start"]).play(&[(
         "a completed",
         "compensating | a completed, b compensating, c failed | execute b#1, undo b#1",
     )]);
 }
 
 #[test]
-fn b1_the_deadline_turns_like_a_cancel() {
-    let scene = Scene::of("a; b")
-        .after(&["start", "a completed"])
-        .goes_on(&[
-            (
-                "+2h timer",
-                "compensating | a completed, b compensating | undo b#1",
-            ),
-            ("cancel", "ignored: duplicate"),
-        ]);
+fn b1_deadline_rolls_back_like_a_cancel() {
+    let scene = Scene::new("a; b").after(&["start", "a completed"]).play(&[
+        (
+            "+2h timer",
+            "compensating | a completed, b compensating | undo b#1",
+        ),
+        ("cancel", "ignored: duplicate"),
+    ]);
     let cancel = scene.saga().cancel.as_ref().unwrap();
     assert_eq!(
         (cancel.reason.as_str(), cancel.by.as_str()),
@@ -311,7 +307,7 @@ fn b1_the_deadline_turns_like_a_cancel() {
 }
 
 #[test]
-fn b1_the_deadline_comes_at_every_point() {
+fn b1_deadline_rolls_back_in_every_state() {
     for (inputs, expected) in [
         (&["start"][..], "compensating | a compensating | undo a#1"),
         (
@@ -335,14 +331,14 @@ fn b1_the_deadline_comes_at_every_point() {
             "compensating | a completed, b compensating | undo b#1 happened",
         ),
     ] {
-        let mut scene = Scene::of("a; b").after(inputs);
-        assert_eq!(scene.does("+2h timer"), expected, "after {inputs:?}");
+        let mut scene = Scene::new("a; b").after(inputs);
+        assert_eq!(scene.apply_line("+2h timer"), expected, "after {inputs:?}");
     }
-    let mut turned = Scene::of("a; b").after(&["start", "a failed for good"]);
+    let mut rolled_back = Scene::new("a; b").after(&["start", "a failed for good"]);
     assert_eq!(
-        turned.does("+2h timer"),
+        rolled_back.apply_line("+2h timer"),
         "compensating | a compensating",
         "the compensation timed out, no more"
     );
-    assert_eq!(turned.saga().cancel, None);
+    assert_eq!(rolled_back.saga().cancel, None);
 }
