@@ -1,13 +1,12 @@
-//! Everything in one process: SQLite, the in-process bus, all workers, the payment gateway's simulator.
+//! The embedded deployment: SQLite, the in-process bus, all workers, the simulated payment gateway.
 
-use super::Config;
-use super::rooms::{Below, Opened, RoomsError, Way, channels, engine_and_http, know};
-use super::starting::News;
+use super::config::AppConfig;
+use super::engine_deps::{bus_channels, engine_deps, load_definitions};
+use super::error::StartupError;
 use crate::bus::InProcessBus;
 use crate::config::{StorageConfig, WorkersConfig};
 use crate::db::{Db, Sqlite};
-use crate::engine::Definitions;
-use crate::http::Readiness;
+use crate::engine::{Definitions, EngineDeps};
 use saga_worker::ledger::LedgerTarget;
 use saga_worker::{Worker, WorkerSettings};
 use std::fs::{File, TryLockError};
@@ -22,122 +21,131 @@ use tokio_util::sync::CancellationToken;
 use workers::gateway::Gateway;
 use workers::handlers::{HandlerSettings, NAMES, PaymentMode, built_in};
 
-/// Commands in hand may take so long to be finished: the longest call of a handler, and a commit.
-const WORKERS_MOST: Duration = Duration::from_secs(12);
+/// How long the workers may take to complete the commands in flight: the longest call of a handler, and a commit.
+const WORKERS_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// What runs along.
-pub(super) struct Inside {
+/// The in-process bus, and the tasks beside the engine.
+pub(super) struct EmbeddedWorkers {
     bus: Arc<InProcessBus>,
     workers: Mutex<JoinSet<()>>,
     stop_workers: CancellationToken,
-    /// Stops when this is dropped.
-    gateway: JoinSet<()>,
-    /// Nobody else may work on the folder. Let go when this is dropped.
-    _folder: File,
+    /// Dropping it stops the gateway.
+    _gateway: JoinSet<()>,
+    /// Dropping it unlocks the directory.
+    _directory_lock: File,
 }
 
-impl Inside {
-    /// The workers take nothing new, finish what is in hand, and leave.
-    pub async fn stop_workers(&self) {
+impl EmbeddedWorkers {
+    /// The workers accept nothing new, complete what is in flight, and stop.
+    pub async fn stop(&self) {
         self.bus.stop_consuming();
         self.stop_workers.cancel();
+
         let mut workers = self.workers.lock().await;
-        let left = async { while workers.join_next().await.is_some() {} };
-        if tokio::time::timeout(WORKERS_MOST, left).await.is_err() {
+        let stopped = async { while workers.join_next().await.is_some() {} };
+        if tokio::time::timeout(WORKERS_TIMEOUT, stopped)
+            .await
+            .is_err()
+        {
             tracing::warn!(
-                "commands still in hand after {} s are done again later",
-                WORKERS_MOST.as_secs()
+                timeout_secs = WORKERS_TIMEOUT.as_secs(),
+                "the workers did not stop in time, their commands will be redelivered"
             );
         }
     }
 
-    /// The end.
+    /// Closes the bus.
     pub async fn close(&self) {
         self.bus.close().await;
-        tracing::debug!(gateways = self.gateway.len(), "the bus is closed");
+        tracing::debug!("the in-process bus is closed");
     }
 }
 
-/// Opens all of it.
-pub(super) async fn open(
-    config: &Config,
+/// Opens the files and starts the workers.
+pub(super) async fn start(
+    config: &AppConfig,
     storage: &StorageConfig,
-    given: &WorkersConfig,
-    readiness: &Arc<Readiness>,
-    news: &News,
-) -> Result<Opened, RoomsError> {
-    let folder = storage.directory();
-    let lock = take(&folder)?;
-    let db: Arc<dyn Db> = Arc::new(Sqlite::open(folder.join("saga.db")).await?);
+    workers: &WorkersConfig,
+) -> Result<(EngineDeps, EmbeddedWorkers), StartupError> {
+    let directory = storage.directory();
+    let directory_lock = lock_directory(&directory)?;
+
+    let db: Arc<dyn Db> = Arc::new(Sqlite::open(directory.join("saga.db")).await?);
     db.migrate().await?;
     let definitions = Arc::new(Definitions::default());
-    know(&definitions, &*db).await?;
+    load_definitions(&definitions, &*db).await?;
 
-    let (channels, ends) = channels();
+    let (channels, receivers) = bus_channels();
     let bus = InProcessBus::start(channels);
+
     let mut gateway = JoinSet::new();
-    let payment = match given.payment.clone() {
-        Some(payment) => payment,
-        None => PaymentMode::Gateway(
-            simulate(&folder, &mut gateway)
-                .await
-                .map_err(|error| no_gateway(error.into()))?,
-        ),
+    let payment = match &workers.payment {
+        Some(payment) => payment.clone(),
+        None => PaymentMode::Gateway(start_gateway(&directory, &mut gateway).await?),
     };
     let handlers = HandlerSettings {
-        auto: given.auto.unwrap_or_default(),
+        auto: workers.auto.unwrap_or_default(),
         payment: Some(payment),
     };
     let settings = WorkerSettings {
-        concurrency: given.concurrency,
+        concurrency: workers.concurrency,
         ..WorkerSettings::default()
     };
-    let stop_workers = CancellationToken::new();
-    let workers =
-        Mutex::new(start_workers(&bus, &handlers, &settings, &folder, &stop_workers).await?);
 
-    let way = Way::Inside(Inside {
-        bus: Arc::clone(&bus),
-        workers,
-        stop_workers,
-        gateway,
-        _folder: lock,
-    });
-    let below = Below {
+    let stop_workers = CancellationToken::new();
+    let running = start_workers(&bus, &handlers, settings, &directory, &stop_workers).await?;
+
+    let deps = engine_deps(
+        config,
         db,
-        bus,
+        Arc::clone(&bus) as _,
         definitions,
-        ends,
-        replica: "embedded".to_owned(),
+        receivers,
+        "embedded".to_owned(),
+    );
+    let workers = EmbeddedWorkers {
+        bus,
+        workers: Mutex::new(running),
+        stop_workers,
+        _gateway: gateway,
+        _directory_lock: directory_lock,
     };
-    engine_and_http(config, readiness, below, way, news).await
+    Ok((deps, workers))
 }
 
-/// Makes the folder, and keeps others out of it: in-process queues and one writer a file know only of themselves.
-fn take(folder: &Path) -> Result<File, RoomsError> {
-    let name = || folder.display().to_string();
-    let unusable = |source| RoomsError::Folder {
-        folder: name(),
+/// Creates the directory and locks it: the queues of this process and the writers of its SQLite files do not know those
+/// of another process.
+fn lock_directory(directory: &Path) -> Result<File, StartupError> {
+    let name = || directory.display().to_string();
+    let unusable = |source| StartupError::Directory {
+        directory: name(),
         source,
     };
-    std::fs::create_dir_all(folder).map_err(unusable)?;
-    let lock = File::create(folder.join("lock")).map_err(unusable)?;
+
+    std::fs::create_dir_all(directory).map_err(unusable)?;
+    let lock = File::create(directory.join("lock")).map_err(unusable)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(RoomsError::FolderTaken { folder: name() }),
+        Err(TryLockError::WouldBlock) => Err(StartupError::DirectoryLocked { directory: name() }),
         Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
 }
 
-/// Starts the payment gateway's simulator on a free port, its books in the folder; where it is.
-async fn simulate(folder: &Path, gateway: &mut JoinSet<()>) -> io::Result<String> {
-    let simulator = Gateway::open(&folder.join("gateway.journal"))?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    tracing::info!("the payment gateway's simulator is at {url} (GET /books, POST /admin/heal)");
-    gateway.spawn(async move {
-        if let Err(error) = simulator.serve(listener, CancellationToken::new()).await {
-            tracing::error!(%error, "the payment gateway's simulator has ended");
+/// Starts the simulated payment gateway on a free port. Returns its URL.
+async fn start_gateway(directory: &Path, tasks: &mut JoinSet<()>) -> Result<String, StartupError> {
+    let failed = |source: io::Error| StartupError::Worker {
+        worker: "pay",
+        source: source.into(),
+    };
+
+    let gateway = Gateway::open(&directory.join("gateway.journal")).map_err(failed)?;
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
+    let url = format!("http://{}", listener.local_addr().map_err(failed)?);
+    tracing::info!("simulated payment gateway listening on {url} (GET /books, POST /admin/heal)");
+
+    tasks.spawn(async move {
+        if let Err(error) = gateway.serve(listener, CancellationToken::new()).await {
+            tracing::error!(%error, "the simulated payment gateway ended");
         }
     });
     Ok(url)
@@ -146,40 +154,36 @@ async fn simulate(folder: &Path, gateway: &mut JoinSet<()>) -> io::Result<String
 async fn start_workers(
     bus: &Arc<InProcessBus>,
     handlers: &HandlerSettings,
-    settings: &WorkerSettings,
-    folder: &Path,
+    settings: WorkerSettings,
+    directory: &Path,
     stop: &CancellationToken,
-) -> Result<JoinSet<()>, RoomsError> {
+) -> Result<JoinSet<()>, StartupError> {
     let target = LedgerTarget::Sqlite {
-        dir: folder.to_owned(),
+        dir: directory.to_owned(),
     };
-    let mut built = JoinSet::new();
+
+    // All ledgers are opened at the same time: each migrates a file of its own.
+    let mut opening = JoinSet::new();
     for worker in NAMES {
-        let failed = move |source: Box<dyn std::error::Error + Send + Sync>| RoomsError::Worker {
+        let failed = move |source: Box<dyn std::error::Error + Send + Sync>| StartupError::Worker {
             worker,
             source,
         };
         let spec = built_in(worker, handlers).map_err(|error| failed(error.into()))?;
-        let (target, settings, stop) = (target.clone(), *settings, stop.clone());
-        built.spawn(async move {
-            let opened = Worker::build(spec, &target, settings, &stop).await;
-            opened
-                .map(|opened| (worker, opened))
-                .map_err(|error| failed(error.into()))
+        let target = target.clone();
+        let stop = stop.clone();
+        opening.spawn(async move {
+            match Worker::build(spec, &target, settings, &stop).await {
+                Ok(opened) => Ok((worker, opened)),
+                Err(error) => Err(failed(error.into())),
+            }
         });
     }
+
     let mut running = JoinSet::new();
-    while let Some(opened) = built.join_next().await {
-        let (name, worker) =
-            opened.expect("opening a ledger does not panic, and is not aborted")?;
+    while let Some(opened) = opening.join_next().await {
+        let (name, worker) = opened.expect("opening a ledger neither panics nor is aborted")?;
         running.spawn(worker.run(bus.source(name), bus.sink(), stop.clone()));
     }
     Ok(running)
-}
-
-fn no_gateway(source: Box<dyn std::error::Error + Send + Sync>) -> RoomsError {
-    RoomsError::Worker {
-        worker: "pay",
-        source,
-    }
 }

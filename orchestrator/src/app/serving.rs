@@ -1,7 +1,7 @@
-//! Runs until told to stop, and leaves in good order.
+//! Serves until the shutdown, and stops the components in order.
 
-use super::AppError;
-use super::rooms::{Opened, Way};
+use super::bootstrap::{BusHandle, Components};
+use super::error::AppError;
 use crate::engine::Engine;
 use crate::http::{self, Readiness};
 use std::net::TcpListener;
@@ -9,62 +9,72 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// After `/readyz` has turned, requests still come until every load balancer has noticed: a probe each second or two.
-const LINGER: Duration = Duration::from_secs(3);
-/// Requests in hand may take so long: within a pod's grace period of 30 s, with what comes after.
-const HTTP_MOST: Duration = Duration::from_secs(12);
+/// How long requests are served after `/readyz` has turned: load balancers probe it each second or two.
+const DRAIN_DELAY: Duration = Duration::from_secs(3);
+/// How long requests in flight may take: with the rest of the shutdown within a pod's grace period of 30 s.
+const REQUESTS_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// ServedStep until `shutdown`.
+/// Serves until `shutdown`.
 pub(super) async fn run(
-    opened: Opened,
+    components: Components,
     listener: TcpListener,
     readiness: &Arc<Readiness>,
     shutdown: CancellationToken,
 ) -> Result<(), AppError> {
-    let Opened {
+    let Components {
         engine,
         router,
-        way,
-    } = opened;
+        bus,
+    } = components;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(AppError::Http)?;
+
     let stop_http = CancellationToken::new();
     let mut serving = tokio::spawn(http::serve(listener, router, stop_http.clone()));
     readiness.started();
     tracing::info!("ready");
+
     tokio::select! {
         () = shutdown.cancelled() => {}
-        ended = &mut serving => {
-            leave(&engine, &way).await;
-            return ended.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(AppError::Http);
+        // Without HTTP the process is of no use: it ends, and its supervisor restarts it.
+        result = &mut serving => {
+            stop(&engine, &bus).await;
+            let result = result.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            return result.map_err(AppError::Http);
         }
     }
-    tracing::info!("told to stop: not ready from now on");
+
+    tracing::info!("shutting down, no longer ready");
     readiness.drain();
-    if let Way::Kafka(bus) = &way {
-        tokio::time::sleep(LINGER).await;
+    if let BusHandle::Kafka(bus) = &bus {
+        tokio::time::sleep(DRAIN_DELAY).await;
         bus.stop_consuming();
     }
+
     stop_http.cancel();
-    if tokio::time::timeout(HTTP_MOST, &mut serving).await.is_err() {
+    if tokio::time::timeout(REQUESTS_TIMEOUT, &mut serving)
+        .await
+        .is_err()
+    {
         tracing::warn!(
-            "requests still in hand after {} s are cut off",
-            HTTP_MOST.as_secs()
+            timeout_secs = REQUESTS_TIMEOUT.as_secs(),
+            "requests in flight did not complete in time and are aborted"
         );
         serving.abort();
     }
-    leave(&engine, &way).await;
-    tracing::info!("left in good order");
+
+    stop(&engine, &bus).await;
+    tracing::info!("shutdown complete");
     Ok(())
 }
 
-/// Finishes what is in hand, from the workers up: their last replies are still taken.
-async fn leave(engine: &Arc<Engine>, way: &Way) {
-    if let Way::Inside(inside) = way {
-        inside.stop_workers().await;
+/// Completes what is in flight, workers first: the engine still accepts their last replies.
+async fn stop(engine: &Arc<Engine>, bus: &BusHandle) {
+    if let BusHandle::InProcess(workers) = bus {
+        workers.stop().await;
     }
     engine.stop().await;
-    match way {
-        Way::Kafka(bus) => bus.close().await,
-        Way::Inside(inside) => inside.close().await,
+    match bus {
+        BusHandle::Kafka(bus) => bus.close().await,
+        BusHandle::InProcess(workers) => workers.close().await,
     }
 }

@@ -85,11 +85,11 @@ impl Client {
     ///
     /// # Errors
     /// If it is not by then: what it says last.
-    pub async fn ready(&self, at_most: Duration) -> Result<(), Failure> {
-        let until = Instant::now() + at_most;
+    pub async fn wait_until_ready(&self, timeout: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + timeout;
         loop {
             match self.get("/readyz", &[]).await {
-                Err(failure) if failure.exit == Exit::Unavailable && Instant::now() < until => {
+                Err(failure) if failure.exit == Exit::Unavailable && Instant::now() < deadline => {
                     tokio::time::sleep(READY_AGAIN).await;
                 }
                 answer => return answer.map(drop),

@@ -5,7 +5,7 @@ mod bench;
 mod check;
 mod client;
 mod demo;
-mod embedded;
+mod embedded_process;
 mod exit;
 mod flags;
 mod look;

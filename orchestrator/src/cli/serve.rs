@@ -2,7 +2,7 @@
 
 use super::exit::{EXIT_CODES, Exit, Failure};
 use super::flags::Flags;
-use crate::app::{App, AppError, Config, Place, PortTaken};
+use crate::app::{App, AppConfig, AppError, Deployment, PortTaken};
 use crate::config::{EmbeddedSettings, HttpConfig, LogConfig, MigrateSettings, ServeSettings};
 use crate::db::{DbError, Postgres, SchemaStore};
 use crate::telemetry::{self, TelemetryError};
@@ -51,7 +51,7 @@ pub(super) fn embedded_config(
     settings: EmbeddedSettings,
     metrics: Option<PrometheusHandle>,
     port_taken: PortTaken,
-) -> Config {
+) -> AppConfig {
     let EmbeddedSettings {
         http,
         storage,
@@ -60,11 +60,11 @@ pub(super) fn embedded_config(
         engine,
         logs: _,
     } = settings;
-    Config {
+    AppConfig {
         http,
         orders,
         engine,
-        place: Place::Embedded { storage, workers },
+        deployment: Deployment::Embedded { storage, workers },
         metrics,
         port_taken,
     }
@@ -110,11 +110,11 @@ impl Serve {
             engine,
             logs: _,
         } = settings;
-        let app = App::build(Config {
+        let app = App::build(AppConfig {
             http,
             orders,
             engine,
-            place: Place::Serve { database, kafka },
+            deployment: Deployment::Distributed { database, kafka },
             metrics: Some(metrics),
             port_taken: PortTaken::Fail,
         })?;

@@ -6,9 +6,7 @@ mod services;
 
 pub use embedded::{EmbeddedSettings, StorageConfig, WorkersConfig};
 pub use server::{Auth, EngineConfig, HttpConfig, LogConfig, LogFormat, OrdersConfig};
-pub use services::{
-    BenchSettings, DatabaseConfig, KafkaConfig, MigrateSettings, ServeSettings,
-};
+pub use services::{BenchSettings, DatabaseConfig, KafkaConfig, MigrateSettings, ServeSettings};
 
 #[cfg(test)]
 mod tests;

@@ -90,7 +90,7 @@ impl Demo {
         let folder = temporary_directory(&mut settings.storage)?;
         let person = *settings.workers.auto.get_or_insert(Auto::After(AUTO)) == Auto::Off;
         let metrics = telemetry::init_metrics().ok();
-        let app = App::build(embedded_config(settings, metrics, PortTaken::TakeAnother))?;
+        let app = App::build(embedded_config(settings, metrics, PortTaken::BindFreePort))?;
         let url = app.url();
         let stop = CancellationToken::new();
         let mut running = tokio::spawn(app.run_until(stop.clone()));
@@ -124,7 +124,7 @@ fn temporary_directory(storage: &mut StorageConfig) -> Result<Option<TempDir>, F
 
 async fn tell(url: &str, person: bool, paint: Paint) -> Result<Exit, Failure> {
     let client = Client::at(url, SERVER_MOST)?;
-    client.ready(SERVER_MOST).await?;
+    client.wait_until_ready(SERVER_MOST).await?;
     let heading = paint.paint(Colour::Bold, "Four orders, four endings");
     print(&format!("{heading}   {}\n", paint.paint(Colour::Dim, url)))?;
     let mut all = Vec::new();
