@@ -1,8 +1,8 @@
--- The engine's tables when it runs embedded: one process, one writer. The same as PostgreSQL's (migrations/postgres), where
--- the reasons stand; here is what differs.
+-- The engine's tables in embedded mode: one process, one writer. They equal PostgreSQL's, and migrations/postgres has the
+-- reasons for each table and index. Comments here explain the differences.
 --
--- Ids are blobs of 16 bytes, moments are microseconds since 1970, payloads and state are blobs. `strict`, so that a column
--- holds what it says. A text with a NUL in it is refused, as PostgreSQL does.
+-- Ids are blobs of 16 bytes, times are microseconds since 1970, payloads and state are blobs. The tables are `strict`, so that
+-- columns have the declared type. Texts that contain a NUL are rejected, as in PostgreSQL.
 
 create table sagas (
     id             blob    not null,
@@ -22,7 +22,7 @@ create table sagas (
     current        text    not null,
     error_code     text,
     state          blob    not null,
-    -- Last: a large one spills to pages of its own, which reading the columns before it does not touch.
+    -- The last column: a large value overflows to pages of its own, which a read of the other columns does not touch.
     input          blob    not null,
 
     constraint sagas_pkey primary key (id),
@@ -39,13 +39,13 @@ create table sagas (
         instr(workflow || key || correlation_id || current || coalesce(error_code, ''), char(0)) = 0)
 ) strict;
 
--- Lists and counts by status.
+-- For lists and counts by status.
 create index sagas_by_status on sagas (workflow, status, id);
 
--- The search for a correlation id.
+-- For the search by correlation id.
 create index sagas_by_correlation on sagas (correlation_id);
 
--- How many sagas have finished: with one writer a row for each workflow and status does.
+-- The number of finished sagas. With one writer, one row per workflow and status is enough.
 create table finished (
     workflow text    not null,
     status   text    not null,

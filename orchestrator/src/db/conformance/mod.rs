@@ -1,9 +1,9 @@
-//! What every database must do, asked of each of them.
+//! Conformance tests: what every database implementation must do.
 //!
-//! PostgreSQL is taken from `DATABASE_URL`: each test makes a database of its own there, and drops it. Without the
-//! variable those tests say `SKIPPED`; with `REQUIRE=all` they fail.
+//! `DATABASE_URL` names the PostgreSQL server: each test creates a database there and drops it. Without the variable
+//! these tests print `SKIPPED`; with `REQUIRE=all` they fail.
 
-/// Each of these is a test of both databases.
+/// Runs each test on both databases.
 macro_rules! on_both {
     ($($test:ident,)*) => {
         mod sqlite {
@@ -45,12 +45,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A database made for one test.
+/// A database created for one test.
 pub(in crate::db) struct TestDatabase {
     db: Arc<dyn Db>,
-    /// Of a PostgreSQL database, to look behind the scenes.
+    /// The URL of a PostgreSQL database, for connections of the test's own.
     pub(in crate::db) url: Option<String>,
-    /// Of a SQLite file.
+    /// The SQLite file.
     file: Option<std::path::PathBuf>,
 }
 
@@ -68,7 +68,7 @@ async fn on_sqlite(test: impl AsyncFnOnce(&TestDatabase)) {
     .await;
 }
 
-/// A connection raw_connection those under test, which finds the tables by their bare names.
+/// A connection of the test's own, which finds the tables without their schema.
 enum RawConnection {
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
@@ -158,5 +158,5 @@ async fn admin(url: &str, statement: &str) {
     sqlx::raw_sql(AssertSqlSafe(statement))
         .execute(&mut connection)
         .await
-        .expect("a test may make databases");
+        .expect("the test role may create databases");
 }

@@ -1,4 +1,4 @@
-//! Every version of every workflow.
+//! Workflow definitions.
 
 use super::sessions::{Sessions, answer};
 use crate::db::errors::from_column;
@@ -13,7 +13,6 @@ const DIGEST: &str = "select digest from saga.definitions where workflow = $1 an
 const ALL: &str =
     "select workflow, version, source, digest from saga.definitions order by workflow, version";
 
-/// Stores a version, unless it is there.
 pub(super) async fn put(
     engine: &Sessions,
     definition: &StoredDefinition,
@@ -35,20 +34,20 @@ pub(super) async fn put(
         Ok(result) if result.rows_affected() == 1 => {
             return session.release(Ok(PutOutcome::Created));
         }
-        Ok(_there) => {}
+        Ok(_exists) => {}
         Err(error) => return Err(session.fail(error)),
     }
-    // A statement of its own, to see what another replica has just stored. Definitions are never removed.
+    // A separate statement, with a snapshot that contains what another replica has just stored. Definitions are never
+    // deleted, so there is a row.
     let query = sqlx::query_scalar(DIGEST).bind(workflow).bind(version);
-    let there: Result<String, _> = answer(query.fetch_one(&mut *session)).await;
-    Ok(if session.release(there)? == *digest {
+    let stored_digest: Result<String, _> = answer(query.fetch_one(&mut *session)).await;
+    Ok(if session.release(stored_digest)? == *digest {
         PutOutcome::Unchanged
     } else {
         PutOutcome::Conflict
     })
 }
 
-/// All of them.
 pub(super) async fn all(engine: &Sessions) -> Result<Vec<StoredDefinition>, DbError> {
     let mut session = engine.acquire().await?;
     let rows: Result<Vec<(String, i64, String, String)>, _> =

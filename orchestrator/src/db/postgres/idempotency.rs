@@ -1,4 +1,4 @@
-//! The end of idempotency keys; a batch writes them, and `find_existing_starts` finds them.
+//! Deletes old idempotency keys. Batches insert them, and `find_existing_starts` reads them.
 
 use super::sessions::{Sessions, answer};
 use crate::db::DbError;
@@ -10,14 +10,9 @@ with old as materialized (
 )
 delete from saga.idempotency i using old where i.scope = old.scope and i.key = old.key";
 
-/// Removes up to `limit` of those that are too old.
-pub(super) async fn expire(
-    engine: &Sessions,
-    older_than: Time,
-    limit: u32,
-) -> Result<u64, DbError> {
+pub(super) async fn delete(engine: &Sessions, before: Time, limit: u32) -> Result<u64, DbError> {
     let query = sqlx::query(EXPIRE)
-        .bind(older_than.to_datetime())
+        .bind(before.to_datetime())
         .bind(i64::from(limit));
     let mut session = engine.acquire().await?;
     let result = answer(query.execute(&mut *session)).await;

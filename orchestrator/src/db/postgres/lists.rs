@@ -1,13 +1,13 @@
-//! Pages of sagas, newest first. Every filter either has an index, or looks at a bounded number of sagas a page.
+//! Pages of sagas, newest first. Every filter either uses an index or scans a bounded number of sagas per page.
 //!
-//! - none: the primary key, from its end.
-//! - `status`, `workflow`, `step`: the index on (workflow, status, id): a range for each pair, merged. A step is under
-//!   way only in an unfinished saga, so that `step` looks at those alone.
-//! - `key`: the unique index. `q`: ranges of the primary key, of that index, and of the one on correlation ids.
-//! - `since` and `until`: a range of ids, which begin with the moment at which they were made; within it, `started_at`.
+//! - no filter: the primary key, from its end.
+//! - `status`, `workflow`, `step`: the index on (workflow, status, id), one range per pair, merged. A step is in progress only
+//!   in an unfinished saga, so `step` scans unfinished sagas only.
+//! - `key`: the unique index. `q`: ranges of the primary key, of the unique index, and of the index on correlation ids.
+//! - `since` and `until`: a range of ids, which start with their time of creation; within it, `started_at`.
 //!
-//! Where a filter has no index of its own (`step`, the edges of `since` and `until`, anything raw_connection `q`), a page ends
-//! after [`LOOK`] sagas: it may be short, or empty, and yet have a `next`.
+//! If a filter has no index of its own (`step`, the edges of `since` and `until`, other filters together with `q`), a page
+//! ends after [`MAX_SCANNED`] sagas: it may be short or empty and still have a `next`.
 
 use super::sessions::{Session, Sessions, answer};
 use crate::db::{DbError, ListFilter, SagaPage};
@@ -18,15 +18,15 @@ use sqlx::Error;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Most sagas looked at for a page in each range of an index: a tenth of a second, if they are in memory.
-const LOOK: i64 = 20_000;
-/// Most sagas that a search takes from each of its indexes: those with the highest ids, keys, correlation ids.
-const FOUND: i64 = 2_000;
-/// How far the clock of whoever makes ids may be from the database's: `since` and `until` look that much further.
-const SKEW: Duration = Duration::from_secs(60);
+/// Sagas scanned per page and index range: a tenth of a second if they are in memory.
+const MAX_SCANNED: i64 = 20_000;
+/// Sagas that a search takes from each of its indexes: those with the highest ids, keys, correlation ids.
+const MAX_SEARCHED: i64 = 2_000;
+/// How far the clock that ids are created by may be from the database's. `since` and `until` extend their range by it.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// What all statements below have in common: `$1` below this id, `$2` from this id on, `$3` how many to look at, `$4`
-/// how many to return, `$5` since, `$6` until, `$7` the step.
+/// Parameters of all statements below: `$1` ids below, `$2` ids from, `$3` the number to scan, `$4` the number to return,
+/// `$5` since, `$6` until, `$7` the step.
 macro_rules! holds {
     ($saga:literal) => {
         concat!(
@@ -53,8 +53,8 @@ const NEWEST: &str = concat!(
 const NEWEST_END: &str = "
 select id from saga.sagas where id < $1 and id >= $2 order by id desc offset $3 - 1 limit 1";
 
-/// `$8` and `$9`: pairs of workflow and status. Not by `status = …`: in this order, only the index on these columns
-/// will do. Else the planner may walk along the primary key, past millions, for a status that hardly any saga has.
+/// `$8` and `$9`: pairs of workflow and status. Not `status = …`: with this condition and order only the index on these columns
+/// applies. Otherwise the planner may scan the primary key, past millions of rows, for a rare status.
 const IN_RANGES: &str = concat!(
     "select s.id, s.state
     from unnest($8::text[], $9::text[]) as r (workflow, status)
@@ -78,7 +78,7 @@ cross join lateral (
     order by status desc, id desc offset $3 - 1 limit 1) e
 where e.id >= $2";
 
-/// `$8` the workflows to look in, `$9` the statuses, `$10` the key.
+/// `$8` the workflows, `$9` the statuses, `$10` the key.
 const BY_KEY: &str = concat!(
     "select s.id, s.state
     from unnest($8::text[]) as w (workflow)
@@ -88,8 +88,8 @@ const BY_KEY: &str = concat!(
     "order by s.id desc limit least($3, $4)"
 );
 
-/// `$8` the workflows to look in, `$9` the statuses, `$10` what is searched for and `$11` what comes behind all that
-/// begins with it, `$12` and `$13` the same for ids, `$14` the exact key if that is asked for too.
+/// `$8` the workflows, `$9` the statuses, `$10` the prefix and `$11` the end of its range, `$12` and `$13` the range of ids,
+/// `$14` the exact key, if the filter has one.
 const SEARCH: &str = concat!(
     "with by_id as (
         select id from saga.sagas
@@ -117,7 +117,7 @@ const SEARCH_END: &str = "
 select id from saga.sagas
 where id >= $4::uuid and id <= $5::uuid and id < $1 and id >= $2 order by id desc offset $3 - 1 limit 1";
 
-/// All workflows that have sagas, by a step of the index each.
+/// All workflows that have sagas: one index lookup per workflow.
 const WORKFLOWS: &str = "
 with recursive workflows as (
     (select workflow from saga.sagas order by workflow limit 1)
@@ -127,17 +127,16 @@ with recursive workflows as (
 )
 select workflow from workflows where workflow is not null";
 
-/// A page.
 pub(super) async fn list(readers: &Sessions, filter: &ListFilter) -> Result<SagaPage, DbError> {
-    let wanted = Wanted::of(filter);
+    let parameters = FilterParameters::new(filter);
     let mut session = readers.acquire().await?;
-    let page = answer(page(&mut session, filter, &wanted)).await;
+    let page = answer(page(&mut session, filter, &parameters)).await;
     let (rows, end) = session.release(page)?;
     Ok(SagaPage::up_to(rows, filter.limit, end))
 }
 
-/// The filter in the statements' terms.
-struct Wanted<'a> {
+/// The filter as parameters of the statements.
+struct FilterParameters<'a> {
     below: Uuid,
     from: Uuid,
     statuses: Vec<&'static str>,
@@ -146,8 +145,8 @@ struct Wanted<'a> {
     step: Option<&'a str>,
 }
 
-impl<'a> Wanted<'a> {
-    fn of(filter: &'a ListFilter) -> Self {
+impl<'a> FilterParameters<'a> {
+    fn new(filter: &'a ListFilter) -> Self {
         let asked = |status: &&Status| filter.status.is_empty() || filter.status.contains(status);
         let possible = |status: &&Status| filter.step.is_none() || !status.is_finished();
         let statuses = Status::ALL
@@ -156,7 +155,7 @@ impl<'a> Wanted<'a> {
             .filter(possible)
             .map(|status| status.as_str())
             .collect();
-        let below_until = filter.until.map(|until| first_id_of(until + SKEW));
+        let below_until = filter.until.map(|until| first_id_at(until + CLOCK_SKEW));
         Self {
             below: filter
                 .before
@@ -166,7 +165,7 @@ impl<'a> Wanted<'a> {
                 .unwrap_or(Uuid::max()),
             from: filter
                 .since
-                .map_or(Uuid::nil(), |since| first_id_of(before(since, SKEW))),
+                .map_or(Uuid::nil(), |since| first_id_at(before(since, CLOCK_SKEW))),
             statuses,
             since: filter.since.map(Time::to_datetime),
             until: filter.until.map(Time::to_datetime),
@@ -174,41 +173,41 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// Whether sagas have to be looked at to know whether they are wanted.
-    fn looks(&self) -> bool {
+    /// Whether the filter has a condition without an index, so that scanning may end before the page is full.
+    fn scans(&self) -> bool {
         self.since.is_some() || self.until.is_some() || self.step.is_some()
     }
 }
 
 type Rows = Vec<(Uuid, Vec<u8>)>;
 
-/// The sagas, and where looking ended, if it ended before the last of them.
+/// The sagas of the page, and the last id scanned if the scan ended before the page was full.
 async fn page(
     session: &mut Session<'_>,
     filter: &ListFilter,
-    wanted: &Wanted<'_>,
+    parameters: &FilterParameters<'_>,
 ) -> Result<(Rows, Option<Uuid>), Error> {
     if let Some(q) = &filter.q {
         let workflows = workflows(session, filter).await?;
-        return search(session, filter, wanted, q, &workflows).await;
+        return search(session, filter, parameters, q, &workflows).await;
     }
     if let Some(key) = &filter.key {
         let workflows = workflows(session, filter).await?;
-        let query = bound(BY_KEY, wanted, LOOK, filter)
+        let query = bound(BY_KEY, parameters, MAX_SCANNED, filter)
             .bind(workflows)
-            .bind(&wanted.statuses)
+            .bind(&parameters.statuses)
             .bind(key);
         return Ok((query.fetch_all(&mut **session).await?, None));
     }
     if filter.workflow.is_none() && filter.status.is_empty() && filter.step.is_none() {
-        let rows = bound(NEWEST, wanted, LOOK, filter)
+        let rows = bound(NEWEST, parameters, MAX_SCANNED, filter)
             .fetch_all(&mut **session)
             .await?;
         let end = sqlx::query_scalar(NEWEST_END)
-            .bind(wanted.below)
-            .bind(wanted.from)
-            .bind(LOOK);
-        let end = if wanted.looks() {
+            .bind(parameters.below)
+            .bind(parameters.from)
+            .bind(MAX_SCANNED);
+        let end = if parameters.scans() {
             end.fetch_optional(&mut **session).await?
         } else {
             None
@@ -216,19 +215,19 @@ async fn page(
         return Ok((rows, end));
     }
     let workflows = workflows(session, filter).await?;
-    let (of, statuses) = pairs(&workflows, &wanted.statuses);
-    let rows = bound(IN_RANGES, wanted, LOOK, filter)
-        .bind(&of)
+    let (workflows_of_pairs, statuses) = pairs(&workflows, &parameters.statuses);
+    let rows = bound(IN_RANGES, parameters, MAX_SCANNED, filter)
+        .bind(&workflows_of_pairs)
         .bind(&statuses)
         .fetch_all(&mut **session)
         .await?;
     let end = sqlx::query_scalar(IN_RANGES_END)
-        .bind(wanted.below)
-        .bind(wanted.from)
-        .bind(LOOK)
-        .bind(of)
+        .bind(parameters.below)
+        .bind(parameters.from)
+        .bind(MAX_SCANNED)
+        .bind(workflows_of_pairs)
         .bind(statuses);
-    let end = if wanted.looks() {
+    let end = if parameters.scans() {
         end.fetch_one(&mut **session).await?
     } else {
         None
@@ -239,25 +238,25 @@ async fn page(
 async fn search(
     session: &mut Session<'_>,
     filter: &ListFilter,
-    wanted: &Wanted<'_>,
+    parameters: &FilterParameters<'_>,
     q: &str,
     workflows: &[String],
 ) -> Result<(Rows, Option<Uuid>), Error> {
     let (first, last) = ids_with_prefix(q).unwrap_or((Uuid::max(), Uuid::nil()));
-    let rows = bound(SEARCH, wanted, FOUND, filter)
+    let rows = bound(SEARCH, parameters, MAX_SEARCHED, filter)
         .bind(workflows)
-        .bind(&wanted.statuses)
+        .bind(&parameters.statuses)
         .bind(q)
-        .bind(behind(q))
+        .bind(end_of_prefix(q))
         .bind(first)
         .bind(last)
         .bind(&filter.key)
         .fetch_all(&mut **session)
         .await?;
     let end = sqlx::query_scalar(SEARCH_END)
-        .bind(wanted.below)
-        .bind(wanted.from)
-        .bind(FOUND)
+        .bind(parameters.below)
+        .bind(parameters.from)
+        .bind(MAX_SEARCHED)
         .bind(first)
         .bind(last);
     Ok((rows, end.fetch_optional(&mut **session).await?))
@@ -268,18 +267,18 @@ type PageQuery<'q> =
 
 fn bound<'q>(
     statement: &'static str,
-    wanted: &'q Wanted<'_>,
+    parameters: &'q FilterParameters<'_>,
     look: i64,
     filter: &ListFilter,
 ) -> PageQuery<'q> {
     sqlx::query_as(statement)
-        .bind(wanted.below)
-        .bind(wanted.from)
+        .bind(parameters.below)
+        .bind(parameters.from)
         .bind(look)
         .bind(i64::from(filter.limit) + 1)
-        .bind(wanted.since)
-        .bind(wanted.until)
-        .bind(wanted.step)
+        .bind(parameters.since)
+        .bind(parameters.until)
+        .bind(parameters.step)
 }
 
 async fn workflows(session: &mut Session<'_>, filter: &ListFilter) -> Result<Vec<String>, Error> {
@@ -293,7 +292,7 @@ async fn workflows(session: &mut Session<'_>, filter: &ListFilter) -> Result<Vec
     }
 }
 
-/// Every workflow with every status.
+/// Every pair of a workflow and a status.
 fn pairs<'a>(
     workflows: &'a [String],
     statuses: &[&'static str],
@@ -304,8 +303,8 @@ fn pairs<'a>(
         .unzip()
 }
 
-/// The lowest UUIDv7 of a moment: its first 48 bits are milliseconds since 1970.
-fn first_id_of(at: Time) -> Uuid {
+/// The lowest UUIDv7 of that time: the first 48 bits are milliseconds since 1970.
+fn first_id_at(at: Time) -> Uuid {
     let millis = u128::try_from(at.micros() / 1000).unwrap_or(0);
     Uuid::from_u128(millis << 80)
 }
@@ -317,7 +316,7 @@ fn before(at: Time, by: Duration) -> Time {
     )
 }
 
-/// The lowest and the highest id whose text begins with that; dashes may be left out.
+/// The lowest and the highest id with that prefix; dashes may be omitted.
 fn ids_with_prefix(text: &str) -> Option<(Uuid, Uuid)> {
     let digits = text.replace('-', "");
     let fits = !digits.is_empty()
@@ -334,8 +333,8 @@ fn ids_with_prefix(text: &str) -> Option<(Uuid, Uuid)> {
     }
 }
 
-/// What comes behind every text that begins with `prefix`, byte by byte, as collation "C" compares.
-fn behind(prefix: &str) -> String {
+/// A text that sorts after every text with that prefix, byte by byte, as collation "C" does.
+fn end_of_prefix(prefix: &str) -> String {
     format!("{prefix}\u{10FFFF}")
 }
 
@@ -355,8 +354,8 @@ mod tests {
 
     #[test]
     fn first_id_at_encodes_milliseconds() {
-        let id = first_id_of(Time::from_micros(1_700_000_000_123_456));
+        let id = first_id_at(Time::from_micros(1_700_000_000_123_456));
         assert_eq!(id.as_u128() >> 80, 1_700_000_000_123);
-        assert_eq!(first_id_of(Time::from_micros(-5)), Uuid::nil());
+        assert_eq!(first_id_at(Time::from_micros(-5)), Uuid::nil());
     }
 }

@@ -1,4 +1,4 @@
-//! What the next batch needs to know: sagas by id, and keys that are taken.
+//! Reads of the write path: sagas by id, and existing keys.
 
 use super::sessions::{Sessions, answer};
 use crate::db::errors::from_column;
@@ -22,7 +22,6 @@ struct LoadedRow {
     due_at: Option<DateTime<Utc>>,
 }
 
-/// Those that exist, without locks.
 pub(super) async fn load(engine: &Sessions, ids: &[Uuid]) -> Result<Vec<LoadedSaga>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -63,16 +62,15 @@ struct FoundRow {
     at: Option<DateTime<Utc>>,
 }
 
-/// Of those keys the ones that are taken.
 pub(super) async fn find_existing_starts(
     engine: &Sessions,
-    asked: &[StartKeys],
+    keys: &[StartKeys],
 ) -> Result<ExistingStarts, DbError> {
-    if asked.is_empty() {
+    if keys.is_empty() {
         return Ok(ExistingStarts::default());
     }
-    let business = asked.iter().map(|start| &start.business);
-    let idempotency = asked.iter().filter_map(|start| start.idempotency.as_ref());
+    let business = keys.iter().map(|start| &start.business);
+    let idempotency = keys.iter().filter_map(|start| start.idempotency.as_ref());
     let query = sqlx::query_as(FIND_STARTS)
         .bind(
             business

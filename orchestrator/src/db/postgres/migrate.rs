@@ -1,4 +1,4 @@
-//! Brings the schema up to date.
+//! Migrations.
 
 use super::sessions::{Sessions, answer, migrating};
 use crate::db::DbError;
@@ -10,32 +10,32 @@ use std::time::Duration;
 
 const SCHEMA: &str = "saga";
 const TABLE: &str = "saga.migrations";
-/// Longest that a new connection may take.
+/// How long a new connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("../migrations/postgres");
     migrator.create_schema(SCHEMA);
     migrator.dangerous_set_table_name(TABLE);
-    // A newer release has been here: what it changed, this one can read.
+    // Migrations of a newer release are compatible with this one.
     migrator.set_ignore_missing(true);
     migrator
 }
 
-/// Runs what has not been run, under sqlx's advisory lock on this database: replicas that start together wait for one.
+/// Applies pending migrations under sqlx's advisory lock: replicas that start together wait for one of them.
 pub(super) async fn migrate(url: &str) -> Result<(), DbError> {
     let options = migrating(url).map_err(DbError::Rejected)?;
     let mut connection = with_timeout(CONNECT, options.connect())
         .await
         .map_err(DbError::Unavailable)?;
-    // `run` for one connection: that one's future is not `Send`, as the compiler sees it.
+    // Not `run`: its future is not `Send` for the compiler.
     let result = migrator().run_direct(None, &mut connection, false).await;
-    // Closed whatever comes of it: the lock goes with the session.
+    // Closed in any case: the advisory lock ends with the session.
     connection.close().await.ok();
     result.map_err(|error| DbError::classify(error.into()))
 }
 
-/// What has not been run, by version and name.
+/// The pending migrations, by version and name.
 pub(super) async fn missing(readers: &Sessions) -> Result<Vec<String>, DbError> {
     let mut session = readers.acquire().await?;
     let applied = answer(
@@ -51,7 +51,7 @@ pub(super) async fn missing(readers: &Sessions) -> Result<Vec<String>, DbError> 
         .collect())
 }
 
-/// 42P01 no such table, 3F000 no such schema: nothing was ever run.
+/// 42P01 no such table, 3F000 no such schema: no migration was ever applied.
 fn none_if_no_table(applied: Result<Vec<i64>, Error>) -> Result<Vec<i64>, Error> {
     match applied {
         Err(Error::Database(error))

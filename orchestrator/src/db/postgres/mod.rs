@@ -22,9 +22,9 @@ use saga_protocol::Time;
 use sessions::Sessions;
 use uuid::Uuid;
 
-/// Connections of the engine raw_connection one a shard: timers, leases, the outbox's sweeper, definitions.
+/// Connections of the engine in addition to one per shard: for timers, leases, the outbox sweep and definitions.
 const ENGINE_EXTRA: usize = 3;
-/// Connections of HTTP and metrics: their own, so that no list, however slow, holds up the engine.
+/// Connections of HTTP and metrics. They are separate, so that a slow list never delays the engine.
 const READERS: usize = 8;
 
 /// The engine's tables in PostgreSQL, in the schema `saga`.
@@ -35,12 +35,12 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Connects for an engine of that many shards, to a `postgres://` URL. It asks the server once whether it answers;
-    /// connections are made as they are needed.
+    /// Connects to a `postgres://` URL for an engine with that many shards. Pings the server once; further connections are
+    /// opened on demand.
     ///
     /// # Errors
-    /// [`DbError::Rejected`] if the URL is none; [`DbError::Unavailable`] if the server does not answer, or does not let
-    /// us in: worth another try, see [`super::connect()`].
+    /// [`DbError::Rejected`] if the URL is invalid; [`DbError::Unavailable`] if the server does not respond or rejects the
+    /// login, see [`super::connect()`] for retries.
     pub async fn connect(url: &str, shards: usize) -> Result<Self, DbError> {
         let postgres = Self {
             url: url.to_owned(),
@@ -69,16 +69,16 @@ impl SagaStore for Postgres {
         load::load(&self.engine, ids).await
     }
 
-    async fn find_existing_starts(&self, asked: &[StartKeys]) -> Result<ExistingStarts, DbError> {
-        load::find_existing_starts(&self.engine, asked).await
+    async fn find_existing_starts(&self, keys: &[StartKeys]) -> Result<ExistingStarts, DbError> {
+        load::find_existing_starts(&self.engine, keys).await
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteReceipt, WriteError> {
         write::write(&self.engine, batch).await
     }
 
-    async fn delete_idempotency_keys(&self, older_than: Time, limit: u32) -> Result<u64, DbError> {
-        idempotency::expire(&self.engine, older_than, limit).await
+    async fn delete_idempotency_keys(&self, before: Time, limit: u32) -> Result<u64, DbError> {
+        idempotency::delete(&self.engine, before, limit).await
     }
 }
 
@@ -124,7 +124,7 @@ impl OutboxStore for Postgres {
         after: Uuid,
         limit: u32,
     ) -> Result<Vec<OutboxRow>, DbError> {
-        outbox::own(&self.engine, incarnation, after, limit).await
+        outbox::read(&self.engine, incarnation, after, limit).await
     }
 
     async fn delete_outbox(&self, ids: &[Uuid]) -> Result<(), DbError> {

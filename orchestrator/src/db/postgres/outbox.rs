@@ -1,4 +1,4 @@
-//! The outbox and the leases of those who publish it (rule D1). All times are the database's.
+//! The outbox and its leases (rule D1). All times are by the database's clock.
 
 use super::sessions::{Sessions, answer};
 use crate::db::compression::decompress;
@@ -9,9 +9,9 @@ use sqlx::postgres::{PgArguments, PgQueryResult, Postgres};
 use sqlx::query::Query;
 use uuid::Uuid;
 
-/// Those that have lapsed are forgotten along the way: who is not listed is dead, too.
+/// Also deletes leases that expired a minute ago: an owner without a row counts as dead, too.
 const BEGIN: &str = "
-with lapsed as (
+with expired as (
     delete from saga.leases where expires_at < clock_timestamp() - interval '1 minute'
 )
 insert into saga.leases (incarnation, replica, expires_at)
@@ -25,7 +25,7 @@ where incarnation = $1 and expires_at > clock_timestamp()";
 const END: &str = "update saga.leases set expires_at = clock_timestamp() where incarnation = $1";
 
 const ADOPT: &str = "
-with orphans as materialized (
+with orphaned as materialized (
     select o.id
     from saga.outbox o
     where o.owner <> $1
@@ -37,21 +37,20 @@ with orphans as materialized (
     limit $2
     for update of o skip locked
 )
-update saga.outbox o set owner = $1 from orphans where o.id = orphans.id";
+update saga.outbox o set owner = $1 from orphaned where o.id = orphaned.id";
 
-const OWN: &str = "
+const READ: &str = "
 select id, messages, at from saga.outbox where owner = $1 and id > $2 order by id limit $3";
 
 const DELETE: &str = "
-with gone as materialized (
+with locked as materialized (
     select id from saga.outbox where id = any ($1::uuid[]) order by id for update
 )
-delete from saga.outbox o using gone where o.id = gone.id";
+delete from saga.outbox o using locked where o.id = locked.id";
 
 const BACKLOG: &str =
     "select count(*), (select at from saga.outbox order by id limit 1) from saga.outbox";
 
-/// A new incarnation.
 pub(super) async fn begin_incarnation(
     engine: &Sessions,
     incarnation: Uuid,
@@ -68,7 +67,6 @@ pub(super) async fn begin_incarnation(
     .map(drop)
 }
 
-/// `false` if it has lapsed.
 pub(super) async fn renew_lease(engine: &Sessions, incarnation: Uuid) -> Result<bool, DbError> {
     Ok(
         execute(engine, sqlx::query(RENEW).bind(incarnation).bind(LEASE))
@@ -78,14 +76,13 @@ pub(super) async fn renew_lease(engine: &Sessions, incarnation: Uuid) -> Result<
     )
 }
 
-/// It lapses now.
 pub(super) async fn end_lease(engine: &Sessions, incarnation: Uuid) -> Result<(), DbError> {
     execute(engine, sqlx::query(END).bind(incarnation))
         .await
         .map(drop)
 }
 
-/// How many rows are now this incarnation's. None if its own lease has lapsed.
+/// Adopts nothing if the incarnation's own lease has expired.
 pub(super) async fn adopt(
     engine: &Sessions,
     incarnation: Uuid,
@@ -99,14 +96,13 @@ pub(super) async fn adopt(
     .rows_affected())
 }
 
-/// A page of this incarnation's rows.
-pub(super) async fn own(
+pub(super) async fn read(
     engine: &Sessions,
     incarnation: Uuid,
     after: Uuid,
     limit: u32,
 ) -> Result<Vec<OutboxRow>, DbError> {
-    let query = sqlx::query_as(OWN)
+    let query = sqlx::query_as(READ)
         .bind(incarnation)
         .bind(after)
         .bind(i64::from(limit));
@@ -123,7 +119,6 @@ pub(super) async fn own(
     rows.into_iter().map(row).collect()
 }
 
-/// Acknowledged ones go.
 pub(super) async fn delete(engine: &Sessions, ids: &[Uuid]) -> Result<(), DbError> {
     if ids.is_empty() {
         return Ok(());
@@ -133,7 +128,7 @@ pub(super) async fn delete(engine: &Sessions, ids: &[Uuid]) -> Result<(), DbErro
         .map(drop)
 }
 
-/// How many rows there are, and the moment of the oldest: batch ids are UUIDv7.
+/// The oldest row has the lowest id: batch ids are UUIDv7.
 pub(super) async fn backlog(readers: &Sessions) -> Result<(u64, Option<Time>), DbError> {
     let mut session = readers.acquire().await?;
     let row: Result<(i64, Option<DateTime<Utc>>), _> =

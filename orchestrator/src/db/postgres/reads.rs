@@ -1,8 +1,8 @@
-//! What HTTP and the metrics ask for, apart from lists. None of it locks.
+//! Reads for HTTP and metrics, except lists. They take no locks.
 
 use super::sessions::{Sessions, answer};
 use crate::db::errors::from_column;
-use crate::db::read_models::strike_out_named;
+use crate::db::read_models::remove_sagas_with_message;
 use crate::db::{DbError, HistoryEntry, HistoryPage, SagaCounts, StoredSaga, VersionUsage};
 use chrono::{DateTime, Utc};
 use saga_core::saga::Status;
@@ -13,7 +13,6 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// The database's clock.
 pub(super) async fn now(readers: &Sessions) -> Result<Time, DbError> {
     let mut session = readers.acquire().await?;
     let now: Result<DateTime<Utc>, _> =
@@ -21,7 +20,6 @@ pub(super) async fn now(readers: &Sessions) -> Result<Time, DbError> {
     session.release(now).map(Into::into)
 }
 
-/// One saga.
 pub(super) async fn saga(readers: &Sessions, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
     let query = sqlx::query_as("select state, input from saga.sagas where id = $1").bind(id);
     let mut session = readers.acquire().await?;
@@ -32,7 +30,6 @@ pub(super) async fn saga(readers: &Sessions, id: Uuid) -> Result<Option<StoredSa
         .map(|(state, input)| StoredSaga { state, input }))
 }
 
-/// The saga that has a business key.
 pub(super) async fn saga_by_key(
     readers: &Sessions,
     workflow: &str,
@@ -52,7 +49,6 @@ where saga_id = $1 and (revision, n) > ($2, $3)
 order by revision, n
 limit $4";
 
-/// A page of what was done to a saga.
 pub(super) async fn history(
     readers: &Sessions,
     id: Uuid,
@@ -84,14 +80,13 @@ pub(super) async fn history(
         })
     };
     let entries: Result<_, DbError> = session.release(rows)?.into_iter().map(entry).collect();
-    Ok(HistoryPage::of(entries?, limit))
+    Ok(HistoryPage::new(entries?, limit))
 }
 
-/// Selects from `s`, which is made for each workflow and each unfinished status out of the sagas in them, by the index
-/// on (workflow, status, id). Finished sagas, however many, are not looked at: workflows are found by a step of the
-/// index each, and a status is given as a range of one, since then no statistics mislead the planner to think it
-/// frequent.
-macro_rules! of_unfinished {
+/// Selects `$select` from `s`, a subquery of `$what` per workflow and unfinished status, by the index on (workflow, status, id).
+/// It does not scan finished sagas, however many there are: each workflow is one index lookup, and a status is given as a
+/// range of one value, since statistics could make the planner believe that it is frequent.
+macro_rules! from_unfinished {
     ($select:literal, $what:literal, $also:literal) => {
         concat!(
             "with recursive workflows as (
@@ -114,9 +109,9 @@ macro_rules! of_unfinished {
     };
 }
 
-/// Finished ones come from their tallies.
+/// Finished sagas are counted by `saga.finished`.
 const COUNTS: &str = concat!(
-    of_unfinished!(
+    from_unfinished!(
         "w.workflow, u.status, s.sagas, s.oldest",
         "count(*) as sagas, min(s.started_at) as oldest",
         "having count(*) > 0"
@@ -125,9 +120,9 @@ const COUNTS: &str = concat!(
     select workflow, status, sum(sagas)::bigint, null from saga.finished group by workflow, status"
 );
 
-/// Sums up the tallies that batches have left, once there are many: one row for each workflow and status instead. Any
-/// number of replicas may do so at once, each with rows of its own.
-const SUM_UP: &str = "
+/// Replaces the rows of `saga.finished` by one per workflow and status, once there are many. Several replicas may do so at
+/// the same time, each with different rows.
+const COMPACT_FINISHED: &str = "
 with taken as (
     delete from saga.finished
     where ctid = any (array(select ctid from saga.finished limit 10000 for update skip locked))
@@ -137,11 +132,10 @@ with taken as (
 insert into saga.finished (workflow, status, sagas)
 select workflow, status, sum(sagas) from taken group by workflow, status";
 
-/// Sagas by workflow and status.
 pub(super) async fn counts(readers: &Sessions) -> Result<SagaCounts, DbError> {
     let mut session = readers.acquire().await?;
     let result = async {
-        sqlx::query(SUM_UP).execute(&mut *session).await?;
+        sqlx::query(COMPACT_FINISHED).execute(&mut *session).await?;
         sqlx::query_as::<_, (String, String, i64, Option<DateTime<Utc>>)>(COUNTS)
             .fetch_all(&mut *session)
             .await
@@ -160,7 +154,7 @@ pub(super) async fn counts(readers: &Sessions) -> Result<SagaCounts, DbError> {
 }
 
 const VERSION_USE: &str = concat!(
-    of_unfinished!(
+    from_unfinished!(
         "w.workflow, s.version, sum(s.sagas)::bigint",
         "s.version, count(*) as sagas",
         "group by s.version"
@@ -168,7 +162,6 @@ const VERSION_USE: &str = concat!(
     "group by w.workflow, s.version order by w.workflow, s.version"
 );
 
-/// Unfinished sagas by version.
 pub(super) async fn version_usage(readers: &Sessions) -> Result<Vec<VersionUsage>, DbError> {
     let mut session = readers.acquire().await?;
     let rows: Result<Vec<(String, i64, i64)>, _> =
@@ -187,9 +180,9 @@ pub(super) async fn version_usage(readers: &Sessions) -> Result<Vec<VersionUsage
         .collect()
 }
 
-/// Sagas that the engine has to push, and that no timer will bring to mind.
-const WITHOUT_WAKE_UP: &str = concat!(
-    of_unfinished!(
+/// Sagas that need a command or a timer, and have no timer.
+const WITHOUT_TIMER: &str = concat!(
+    from_unfinished!(
         "s.id",
         "s.id",
         "and s.status <> 'parked' and not s.paused
@@ -199,12 +192,12 @@ const WITHOUT_WAKE_UP: &str = concat!(
     "limit $1"
 );
 
-/// Rows of the outbox read at once: a row may be as large as its batch.
+/// Outbox rows per query: a row may be as large as its batch.
 const OUTBOX_PAGE: i64 = 50;
-/// Most sagas looked at: this is for tests and a metric, and more than that is as alarming.
+/// Sagas checked per call. This is for tests and a metric, for which more would make no difference.
 const CANDIDATES: i64 = 10_000;
 
-/// Sagas that neither a timer nor an outbox row will bring to mind, of one moment: in one snapshot.
+/// Reads timers and outbox in one snapshot, so that a message on its way from one to the other is not missed.
 pub(super) async fn stranded_sagas(readers: &Sessions, limit: u32) -> Result<Vec<Uuid>, DbError> {
     let mut session = readers.acquire().await?;
     let found = answer(without_outbox_row(&mut session)).await;
@@ -220,7 +213,7 @@ async fn without_outbox_row(
     let mut snapshot = connection
         .begin_with("begin isolation level repeatable read read only")
         .await?;
-    let candidates = sqlx::query_scalar(WITHOUT_WAKE_UP)
+    let candidates = sqlx::query_scalar(WITHOUT_TIMER)
         .bind(CANDIDATES)
         .fetch_all(&mut *snapshot)
         .await?;
@@ -237,7 +230,7 @@ async fn without_outbox_row(
         let Some((last, _)) = rows.last() else { break };
         after = *last;
         for (_, stored) in rows {
-            if let Err(corrupt) = strike_out_named(&mut candidates, stored) {
+            if let Err(corrupt) = remove_sagas_with_message(&mut candidates, stored) {
                 return Ok(Err(corrupt));
             }
         }

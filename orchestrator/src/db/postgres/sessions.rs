@@ -1,8 +1,7 @@
-//! Connections to PostgreSQL: a bounded set that hands out, takes back, and throws away what may be broken.
+//! A bounded connection pool.
 //!
-//! Not sqlx's pool: that one asks each connection whether it still lives whenever it comes back, which is a round trip
-//! more for each batch. Here a connection that was in the midst of something is dropped, and any other is known to be
-//! in order.
+//! sqlx's own pool pings each connection when it is returned, which is one more round trip per batch. Here a connection
+//! that is dropped in the middle of a statement is closed, and any other is known to be usable.
 
 use crate::db::DbError;
 use crate::db::errors::with_timeout;
@@ -18,13 +17,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a caller waits for one of the connections in use.
 const ACQUIRE: Duration = Duration::from_secs(5);
-/// How long an answer may take: longer than `statement_timeout`, so that this is only for a network that swallows
-/// packets, which nothing else on this side would ever notice.
+/// How long a response may take. Longer than `statement_timeout`, so that it only fires if the network loses packets, which
+/// nothing else on this side would notice.
 const ANSWER: Duration = Duration::from_secs(15);
 
-/// What every session is told (rule C1): nobody waits for us, nor we for anybody, longer than this. Keepalives are
-/// the server's, so that it ends the sessions of a replica that is gone.
-const EVERY_SESSION: [(&str, &str); 8] = [
+/// Settings of every session (rule C1): they bound how long it waits for other sessions, and how long others wait for it.
+/// The keepalives are the server's, so that it ends the sessions of a dead replica.
+const SESSION_SETTINGS: [(&str, &str); 8] = [
     ("lock_timeout", "1s"),
     ("statement_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "2s"),
@@ -35,10 +34,10 @@ const EVERY_SESSION: [(&str, &str); 8] = [
     ("synchronous_commit", "on"),
 ];
 
-/// How all statements are planned. They look rows up by key, a handful or hundreds, or walk along an index until they
-/// have enough: nested loops over indexes are right for a table with ten rows and for one with ten million. Left alone,
-/// the planner would choose a scan while the tables are small or their statistics old, and keep it as they grow.
-const BY_INDEX: [(&str, &str); 5] = [
+/// Planner settings. All statements look up a few hundred rows by key, or scan an index until they have enough rows. Nested
+/// loops over indexes are right for ten rows and for ten million. By default the planner chooses a sequential scan while a
+/// table is small or its statistics are old, and keeps that plan as the table grows.
+const INDEX_PLANS: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
@@ -46,51 +45,51 @@ const BY_INDEX: [(&str, &str); 5] = [
     ("jit", "off"),
 ];
 
-/// The engine's statements are planned once: each time would take longer than a batch of one.
+/// The engine's statements are planned once: planning takes longer than writing a batch of one.
 const PLANNED_ONCE: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
-/// Lists are planned each time, for the filters they have: less than a millisecond.
+/// Lists are planned each time, by their filters, which takes less than a millisecond.
 const PLANNED_EACH_TIME: (&str, &str) = ("plan_cache_mode", "force_custom_plan");
 
-/// A bounded set of connections of one kind.
+/// A pool of connections with the same settings.
 pub(super) struct Sessions {
     options: PgConnectOptions,
     idle: Mutex<Vec<PgConnection>>,
     free: Semaphore,
 }
 
-/// One connection, in use. Dropped before [`Session::release`], its connection is closed.
+/// A connection in use. If it is dropped without [`Session::release`], the connection is closed.
 pub(super) struct Session<'a> {
     connection: PgConnection,
-    home: &'a Sessions,
+    pool: &'a Sessions,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Sessions {
-    /// For the engine: short statements by key.
-    pub(super) fn writing(url: &str, most: usize) -> Result<Self, Error> {
+    /// Connections of the engine.
+    pub(super) fn writing(url: &str, max_connections: usize) -> Result<Self, Error> {
         Ok(Self::new(
             options(url, "saga engine")?.options([PLANNED_ONCE]),
-            most,
+            max_connections,
         ))
     }
 
-    /// For lists and single sagas.
-    pub(super) fn reading(url: &str, most: usize) -> Result<Self, Error> {
+    /// Connections of reads for HTTP.
+    pub(super) fn reading(url: &str, max_connections: usize) -> Result<Self, Error> {
         Ok(Self::new(
             options(url, "saga reads")?.options([PLANNED_EACH_TIME]),
-            most,
+            max_connections,
         ))
     }
 
-    fn new(options: PgConnectOptions, most: usize) -> Self {
+    fn new(options: PgConnectOptions, max_connections: usize) -> Self {
         Self {
             options,
             idle: Mutex::default(),
-            free: Semaphore::new(most),
+            free: Semaphore::new(max_connections),
         }
     }
 
-    /// A connection: one that is idle, else a new one. However it fails, nothing was asked of the database yet.
+    /// Takes an idle connection, or opens one. If this fails, no statement has been sent.
     pub(super) async fn acquire(&self) -> Result<Session<'_>, DbError> {
         let permit = tokio::time::timeout(ACQUIRE, self.free.acquire())
             .await
@@ -105,35 +104,35 @@ impl Sessions {
         };
         Ok(Session {
             connection,
-            home: self,
+            pool: self,
             _permit: permit,
         })
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
-        self.idle.lock().expect("no holder of this lock panics")
+        self.idle.lock().expect("lock poisoned")
     }
 }
 
 impl Session<'_> {
-    /// Ends the use of the connection with what came of it.
+    /// Returns the connection to the pool after the given result of its last statement.
     pub(super) fn release<T>(self, result: Result<T, Error>) -> Result<T, DbError> {
         match result {
             Ok(value) => {
-                self.home.idle().push(self.connection);
+                self.pool.idle().push(self.connection);
                 Ok(value)
             }
             Err(error) => Err(self.fail(error)),
         }
     }
 
-    /// Ends the use of the connection with an error.
+    /// Returns the connection after an error, or closes it if the error is an outage.
     pub(super) fn fail(self, error: Error) -> DbError {
         let error = DbError::classify(error);
         match error {
-            // Its connection may be dead, and the idle ones with it: they are as old.
-            DbError::Unavailable(_) => self.home.idle().clear(),
-            _ => self.home.idle().push(self.connection),
+            // The connection may be dead, and the idle ones are no younger.
+            DbError::Unavailable(_) => self.pool.idle().clear(),
+            _ => self.pool.idle().push(self.connection),
         }
         error
     }
@@ -153,27 +152,27 @@ impl DerefMut for Session<'_> {
     }
 }
 
-/// Waits for an answer, but not for ever.
+/// Bounds the wait for a response.
 pub(super) async fn answer<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     with_timeout(ANSWER, work).await
 }
 
-/// How to connect for a migration, which may take as long as it takes.
+/// Options of a connection for migrations, which have no time limit.
 pub(super) fn migrating(url: &str) -> Result<PgConnectOptions, Error> {
     Ok(options(url, "saga migrate")?.options([("lock_timeout", "0"), ("statement_timeout", "0")]))
 }
 
 fn options(url: &str, name: &str) -> Result<PgConnectOptions, Error> {
-    // sqlx would take any scheme, and then look for a server on this host.
+    // sqlx accepts any scheme, and would then connect to a server on this host.
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(Error::Configuration(
-            "a PostgreSQL URL begins with postgres://".into(),
+            "a PostgreSQL URL starts with postgres://".into(),
         ));
     }
     let options = PgConnectOptions::from_str(url)?.application_name(name);
     Ok(options
-        .options(EVERY_SESSION)
-        .options(BY_INDEX)
+        .options(SESSION_SETTINGS)
+        .options(INDEX_PLANS)
         .disable_statement_logging())
 }
 
@@ -184,15 +183,15 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn sessions_have_timeouts_set() {
-        on_postgres("sessions_have_timeouts_set", told).await;
+        on_postgres("sessions_have_timeouts_set", check_settings).await;
     }
 
-    async fn told(database: &TestDatabase) {
+    async fn check_settings(database: &TestDatabase) {
         let url = database.url.as_ref().expect("this test runs on PostgreSQL");
         for sessions in [Sessions::writing(url, 1), Sessions::reading(url, 1)] {
             let sessions = sessions.expect("it is a URL");
             let mut session = sessions.acquire().await.expect("a connection");
-            for (setting, value) in EVERY_SESSION {
+            for (setting, value) in SESSION_SETTINGS {
                 let query = sqlx::query_scalar("select current_setting($1)").bind(setting);
                 let set: String = query
                     .fetch_one(&mut *session)

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
 use uuid::Uuid;
 
-/// For a batch of everything.
+/// Writes any batch.
 const WRITE: &str = concat!(
     include_str!("write/1_checked.sql"),
     include_str!("write/2_starts.sql"),
@@ -23,17 +23,17 @@ const WRITE: &str = concat!(
     include_str!("write/7_outbox.sql"),
 );
 
-/// For a batch that only moves sagas on, as most do while there is little to do: what it leaves out is a third of the
-/// work of a batch of one, even with nothing in it. The parameters are the same.
-const MOVE: &str = concat!(
+/// Writes a batch that only updates unfinished sagas, as most do under little load. The parts that it leaves out are a third
+/// of the work of a batch of one, even if they have no rows. The parameters are the same.
+const UPDATE: &str = concat!(
     include_str!("write/1_checked.sql"),
     include_str!("write/3_moves.sql"),
     include_str!("write/5_history.sql"),
     include_str!("write/7_outbox.sql"),
 );
 
-/// For a batch that only moves sagas, some to their end.
-const END: &str = concat!(
+/// Writes a batch that only updates sagas and finishes some.
+const FINISH: &str = concat!(
     include_str!("write/1_checked.sql"),
     include_str!("write/3_moves.sql"),
     include_str!("write/4_ends.sql"),
@@ -41,7 +41,7 @@ const END: &str = concat!(
     include_str!("write/7_outbox.sql"),
 );
 
-/// For a batch that only starts sagas, none of which has ended with that.
+/// Writes a batch that only starts sagas, none of which finishes at once.
 const START: &str = concat!(
     include_str!("write/1_checked.sql"),
     include_str!("write/2_starts.sql"),
@@ -50,7 +50,6 @@ const START: &str = concat!(
     include_str!("write/7_outbox.sql"),
 );
 
-/// Writes a batch.
 pub(super) async fn write(engine: &Sessions, batch: &Batch) -> Result<WriteReceipt, WriteError> {
     let statement = bound(batch).map_err(WriteError::Rejected)?;
     let mut session = engine.acquire().await?;
@@ -72,8 +71,8 @@ pub(super) async fn write(engine: &Sessions, batch: &Batch) -> Result<WriteRecei
     }
 }
 
-/// Whatever stood in the way may be this batch itself, committed by an earlier try whose end was not seen. Asked by a
-/// statement of its own, since the snapshot of the one that failed may be older than that commit.
+/// The conflict may be with this batch itself, committed by an earlier attempt whose result was lost. A separate statement
+/// looks for its outbox row, since the snapshot of the failed one may be older than that commit.
 async fn committed_or(mut session: Session<'_>, batch: Uuid, otherwise: WriteError) -> WriteError {
     let query =
         sqlx::query_scalar("select exists (select from saga.outbox where id = $1)").bind(batch);
@@ -81,20 +80,20 @@ async fn committed_or(mut session: Session<'_>, batch: Uuid, otherwise: WriteErr
     match session.release(committed) {
         Ok(true) => WriteError::AlreadyCommitted,
         Ok(false) => otherwise,
-        // Not known: the repeat will tell.
+        // The retry finds out.
         Err(error) => WriteError::UnknownOutcome(error.into_source()),
     }
 }
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
-/// The statement with its parameters: a column of the batch each, in the order in which write/*.sql number them.
+/// The statement with its parameters: one array per column, in the order of their numbers in write/*.sql.
 fn bound(batch: &Batch) -> Result<Statement<'_>, Error> {
     let mut acknowledged = batch.acknowledged.clone();
     acknowledged.sort_unstable();
     let checks = &batch.checks;
     let endings = column(&batch.updates, |update| finishes(checks, update));
-    let statement = sqlx::query(lightest(batch, endings.contains(&true)))
+    let statement = sqlx::query(smallest_statement(batch, endings.contains(&true)))
         .bind(batch.id)
         .bind(batch.owner)
         .bind(compress(&batch.messages))
@@ -110,8 +109,8 @@ fn bound(batch: &Batch) -> Result<Statement<'_>, Error> {
     Ok(bind_timers(statement, batch).bind(i32::from(FORMAT)))
 }
 
-/// The statement with the least in it that writes all of this batch.
-fn lightest(batch: &Batch, ends: bool) -> &'static str {
+/// The statement with the fewest parts that writes the whole batch.
+fn smallest_statement(batch: &Batch, ends: bool) -> &'static str {
     let starts = !batch.inserts.is_empty() || !batch.idempotency.is_empty();
     let sets_timers = !batch.timers.is_empty();
     match (starts, !batch.updates.is_empty(), ends, sets_timers) {
@@ -123,8 +122,8 @@ fn lightest(batch: &Batch, ends: bool) -> &'static str {
         {
             START
         }
-        (false, _, false, false) => MOVE,
-        (false, _, true, false) => END,
+        (false, _, false, false) => UPDATE,
+        (false, _, true, false) => FINISH,
         _ => WRITE,
     }
 }
@@ -140,7 +139,7 @@ fn bind_idempotency<'q>(statement: Statement<'q>, batch: &'q Batch) -> Statement
         .bind(column(&rows, |row| row.at.to_datetime()))
 }
 
-/// New sagas go in by business key, not by id: what two batches can both want is the key.
+/// New sagas are inserted in the order of their business keys, not of their ids: two batches can conflict in the key only.
 fn bind_inserts<'q>(statement: Statement<'q>, batch: &'q Batch) -> Result<Statement<'q>, Error> {
     let inserts = sorted(&batch.inserts, |insert| (&insert.workflow, &insert.key));
     let statement = statement
@@ -191,11 +190,11 @@ fn bind_history<'q>(statement: Statement<'q>, batch: &'q Batch) -> Result<Statem
 
 fn bind_timers<'q>(mut statement: Statement<'q>, batch: &'q Batch) -> Statement<'q> {
     for exact in [true, false] {
-        let of_kind = || batch.timers.iter().filter(|timer| timer.exact == exact);
+        let timers = || batch.timers.iter().filter(|timer| timer.exact == exact);
         statement = statement
-            .bind(of_kind().map(|timer| timer.saga_id).collect::<Vec<_>>())
+            .bind(timers().map(|timer| timer.saga_id).collect::<Vec<_>>())
             .bind(
-                of_kind()
+                timers()
                     .map(|timer| timer.at.to_datetime())
                     .collect::<Vec<_>>(),
             );
@@ -203,16 +202,15 @@ fn bind_timers<'q>(mut statement: Statement<'q>, batch: &'q Batch) -> Statement<
     statement
 }
 
-fn column<'r, R, T>(rows: &'r [R], of: impl Fn(&'r R) -> T) -> Vec<T> {
-    rows.iter().map(of).collect()
+fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
 }
 
-fn try_column<R, T>(rows: &[R], of: impl Fn(&R) -> Result<T, Error>) -> Result<Vec<T>, Error> {
-    rows.iter().map(of).collect()
+fn try_column<R, T>(rows: &[R], value: impl Fn(&R) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+    rows.iter().map(value).collect()
 }
 
 impl DbError {
-    /// What the database, or the connection, said.
     fn into_source(self) -> Error {
         match self {
             Self::Unavailable(source) | Self::Rejected(source) => source,
@@ -236,7 +234,7 @@ mod tests {
         let url = database.url.as_ref().expect("this test runs on PostgreSQL");
         let engine = Sessions::writing(url, 1).expect("it is a URL");
         let mut session = engine.acquire().await.expect("a connection");
-        for statement in [WRITE, MOVE, END, START] {
+        for statement in [WRITE, UPDATE, FINISH, START] {
             by_key(&mut session, statement).await;
         }
     }

@@ -1,11 +1,10 @@
-//! Every version of every workflow.
+//! Workflow definitions.
 
 use super::writer::Writer;
 use crate::db::errors::from_column;
 use crate::db::{DbError, PutOutcome, StoredDefinition};
 use sqlx::sqlite::SqlitePool;
 
-/// Stores a version, unless it is there.
 pub(super) async fn put(
     writer: &Writer,
     definition: &StoredDefinition,
@@ -38,20 +37,19 @@ pub(super) async fn put(
     }
     let query =
         sqlx::query_scalar("select digest from definitions where workflow = ? and version = ?");
-    let there: String = query
+    let stored_digest: String = query
         .bind(workflow)
         .bind(version)
         .fetch_one(&mut *writing)
         .await
         .map_err(DbError::classify)?;
-    Ok(if there == *digest {
+    Ok(if stored_digest == *digest {
         PutOutcome::Unchanged
     } else {
         PutOutcome::Conflict
     })
 }
 
-/// All of them.
 pub(super) async fn all(readers: &SqlitePool) -> Result<Vec<StoredDefinition>, DbError> {
     let query = sqlx::query_as(
         "select workflow, version, source, digest from definitions order by workflow, version",

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{QueryBuilder, Sqlite};
 use uuid::Uuid;
 
-/// A page. `q` and `step` look at each saga in turn, from the newest: embedded there are not so many.
+/// `q` and `step` scan all sagas from the newest: an embedded database has few.
 pub(super) async fn list(readers: &SqlitePool, filter: &ListFilter) -> Result<SagaPage, DbError> {
     let mut query = QueryBuilder::<Sqlite>::new("select id, state from sagas where true");
     if let Some(before) = filter.before {
@@ -64,7 +64,7 @@ pub(super) async fn list(readers: &SqlitePool, filter: &ListFilter) -> Result<Sa
         .fetch_all(readers)
         .await
         .map_err(DbError::classify)?;
-    Ok(SagaPage::of(rows, filter.limit))
+    Ok(SagaPage::new(rows, filter.limit))
 }
 
 fn length(text: &str) -> i64 {

@@ -1,4 +1,4 @@
-//! What the next batch needs to know: sagas by id, and keys that are taken.
+//! Reads of the write path: sagas by id, and existing keys.
 
 use crate::db::errors::from_column;
 use crate::db::{DbError, ExistingStarts, IdempotencyRow, LoadedSaga, StartKeys};
@@ -7,8 +7,8 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 use uuid::Uuid;
 
-/// Most things asked for by one statement.
-const MOST: usize = 500;
+/// Keys per statement, within SQLite's limit of parameters.
+const KEYS_PER_STATEMENT: usize = 500;
 
 #[derive(FromRow)]
 struct LoadedRow {
@@ -20,10 +20,9 @@ struct LoadedRow {
     due_at: Option<i64>,
 }
 
-/// Those that exist.
 pub(super) async fn load(readers: &SqlitePool, ids: &[Uuid]) -> Result<Vec<LoadedSaga>, DbError> {
     let mut found = Vec::with_capacity(ids.len());
-    for ids in ids.chunks(MOST) {
+    for ids in ids.chunks(KEYS_PER_STATEMENT) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "select s.id, s.state, s.input, s.ignored, s.format, w.due_at
             from sagas s left join timers w on w.saga_id = s.id where s.id in (",
@@ -59,17 +58,16 @@ fn loaded(row: LoadedRow) -> Result<LoadedSaga, DbError> {
 /// The columns of an idempotency key.
 type KeyRow = (String, String, Vec<u8>, Uuid, Vec<u8>, i64);
 
-/// Of those keys the ones that are taken.
 pub(super) async fn find_existing_starts(
     readers: &SqlitePool,
-    asked: &[StartKeys],
+    keys: &[StartKeys],
 ) -> Result<ExistingStarts, DbError> {
     let mut found = ExistingStarts::default();
-    for asked in asked.chunks(MOST) {
+    for keys in keys.chunks(KEYS_PER_STATEMENT) {
         let mut query = QueryBuilder::new(
             "select workflow, key, id from sagas where (workflow, key) in (values ",
         );
-        push_pairs(&mut query, asked.iter().map(|start| &start.business));
+        push_pairs(&mut query, keys.iter().map(|start| &start.business));
         let rows: Vec<(String, String, Uuid)> = query
             .build_query_as()
             .fetch_all(readers)
@@ -80,7 +78,7 @@ pub(super) async fn find_existing_starts(
                 .map(|(workflow, key, id)| ((workflow, key), id)),
         );
 
-        let keys: Vec<_> = asked
+        let keys: Vec<_> = keys
             .iter()
             .filter_map(|start| start.idempotency.as_ref())
             .collect();

@@ -1,4 +1,4 @@
-//! Brings the file up to date.
+//! Migrations.
 
 use super::writer::Writer;
 use crate::db::DbError;
@@ -13,17 +13,17 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Runs what has not been run. There is one process, and one writer in it: no lock is needed.
+/// Applies pending migrations. One process with one writer needs no lock.
 pub(super) async fn migrate(writer: &Writer) -> Result<(), DbError> {
     let mut writing = writer.take().await;
-    // `run` for one connection: that one's future is not `Send`, as the compiler sees it.
+    // Not `run`: its future is not `Send` for the compiler.
     migrator()
         .run_direct(None, &mut *writing, false)
         .await
         .map_err(|error| DbError::classify(error.into()))
 }
 
-/// What has not been run, by version and name.
+/// The pending migrations, by version and name.
 pub(super) async fn missing(readers: &SqlitePool) -> Result<Vec<String>, DbError> {
     let table: bool =
         sqlx::query_scalar("select exists (select 1 from sqlite_schema where name = 'migrations')")

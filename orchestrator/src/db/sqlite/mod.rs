@@ -28,9 +28,9 @@ use std::time::Duration;
 use uuid::Uuid;
 use writer::Writer;
 
-/// Connections that read: raw_connection the writer, which no reader ever holds up (WAL).
+/// Reading connections. In WAL mode they never block the writer.
 const READERS: u32 = 4;
-/// How long a statement waits for another process that has the file, a backup for example.
+/// How long a statement waits for another process that locks the file, such as a backup.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The engine's tables in a SQLite file.
@@ -40,16 +40,16 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file, and makes it if it is missing.
+    /// Opens the file, and creates it if it does not exist.
     ///
     /// # Errors
-    /// [`DbError::Unavailable`] if it can't be opened or made; [`DbError::Rejected`] if it is no SQLite file.
+    /// [`DbError::Unavailable`] if it can't be opened or created; [`DbError::Rejected`] if it is not a SQLite file.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, DbError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // A commit is on the disk when it returns: what was answered is not forgotten by a power cut.
+            // A commit is on disk when it returns, so that an answered request survives a power failure.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY);
         let writer = Writer::open(&options).await?;
@@ -71,7 +71,7 @@ impl Sqlite {
     }
 }
 
-/// The host's clock: a database in the same process has no other. Never earlier than 1970.
+/// The host's clock, which is the database's: both are in one process. Never before 1970.
 fn now() -> Time {
     let since_1970 = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -96,16 +96,16 @@ impl SagaStore for Sqlite {
         load::load(&self.readers, ids).await
     }
 
-    async fn find_existing_starts(&self, asked: &[StartKeys]) -> Result<ExistingStarts, DbError> {
-        load::find_existing_starts(&self.readers, asked).await
+    async fn find_existing_starts(&self, keys: &[StartKeys]) -> Result<ExistingStarts, DbError> {
+        load::find_existing_starts(&self.readers, keys).await
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteReceipt, WriteError> {
         write::write(&self.writer, batch).await
     }
 
-    async fn delete_idempotency_keys(&self, older_than: Time, limit: u32) -> Result<u64, DbError> {
-        idempotency::expire(&self.writer, older_than, limit).await
+    async fn delete_idempotency_keys(&self, before: Time, limit: u32) -> Result<u64, DbError> {
+        idempotency::delete(&self.writer, before, limit).await
     }
 }
 
@@ -151,7 +151,7 @@ impl OutboxStore for Sqlite {
         after: Uuid,
         limit: u32,
     ) -> Result<Vec<OutboxRow>, DbError> {
-        outbox::own(&self.readers, incarnation, after, limit).await
+        outbox::read(&self.readers, incarnation, after, limit).await
     }
 
     async fn delete_outbox(&self, ids: &[Uuid]) -> Result<(), DbError> {
@@ -162,7 +162,7 @@ impl OutboxStore for Sqlite {
 #[async_trait]
 impl QueryStore for Sqlite {
     async fn now(&self) -> Result<Time, DbError> {
-        reads::answers(&self.readers).await?;
+        reads::ping(&self.readers).await?;
         Ok(now())
     }
 

@@ -1,4 +1,4 @@
-//! The outbox and the leases of those who publish it. One process has one replica, and after a crash a new incarnation.
+//! The outbox and its leases. A process has one replica, and a new incarnation after a crash.
 
 use super::writer::{Writer, begin};
 use crate::db::compression::decompress;
@@ -9,10 +9,10 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteQueryRes
 use sqlx::{Error, QueryBuilder, Sqlite};
 use uuid::Uuid;
 
-/// Most ids of one statement.
-const IDS: usize = 500;
+/// Ids per statement, within SQLite's limit of parameters.
+const IDS_PER_STATEMENT: usize = 500;
 
-/// A new incarnation; those that lapsed a minute ago are forgotten along the way.
+/// Also deletes leases that expired a minute ago.
 pub(super) async fn begin_incarnation(
     writer: &Writer,
     incarnation: Uuid,
@@ -37,7 +37,6 @@ pub(super) async fn begin_incarnation(
     execute(writer, insert).await.map(drop)
 }
 
-/// `false` if it has lapsed.
 pub(super) async fn renew_lease(writer: &Writer, incarnation: Uuid) -> Result<bool, DbError> {
     let now = super::now();
     let renew =
@@ -49,7 +48,6 @@ pub(super) async fn renew_lease(writer: &Writer, incarnation: Uuid) -> Result<bo
     Ok(execute(writer, renew).await?.rows_affected() == 1)
 }
 
-/// It lapses now.
 pub(super) async fn end_lease(writer: &Writer, incarnation: Uuid) -> Result<(), DbError> {
     let end = sqlx::query("update leases set expires_at = ? where incarnation = ?");
     execute(writer, end.bind(super::now().micros()).bind(incarnation))
@@ -57,7 +55,7 @@ pub(super) async fn end_lease(writer: &Writer, incarnation: Uuid) -> Result<(), 
         .map(drop)
 }
 
-/// How many rows are now this incarnation's. None if its own lease has lapsed.
+/// Adopts nothing if the incarnation's own lease has expired.
 pub(super) async fn adopt(writer: &Writer, incarnation: Uuid, limit: u32) -> Result<u64, DbError> {
     let adopt = sqlx::query(
         "with alive as (select incarnation from leases where expires_at > ?1)
@@ -75,8 +73,7 @@ pub(super) async fn adopt(writer: &Writer, incarnation: Uuid, limit: u32) -> Res
     Ok(execute(writer, adopt).await?.rows_affected())
 }
 
-/// A page of this incarnation's rows.
-pub(super) async fn own(
+pub(super) async fn read(
     readers: &SqlitePool,
     incarnation: Uuid,
     after: Uuid,
@@ -102,7 +99,6 @@ pub(super) async fn own(
     rows.into_iter().map(row).collect()
 }
 
-/// Acknowledged ones go.
 pub(super) async fn delete(writer: &Writer, ids: &[Uuid]) -> Result<(), DbError> {
     if ids.is_empty() {
         return Ok(());
@@ -116,12 +112,12 @@ pub(super) async fn delete(writer: &Writer, ids: &[Uuid]) -> Result<(), DbError>
     deleted.await.map_err(DbError::classify)
 }
 
-/// The same within a transaction.
+/// Deletes rows within a transaction.
 pub(super) async fn delete_rows(
     connection: &mut SqliteConnection,
     ids: &[Uuid],
 ) -> Result<(), Error> {
-    for ids in ids.chunks(IDS) {
+    for ids in ids.chunks(IDS_PER_STATEMENT) {
         let mut query = QueryBuilder::<Sqlite>::new("delete from outbox where id in (");
         let mut list = query.separated(",");
         for id in ids {
@@ -132,7 +128,6 @@ pub(super) async fn delete_rows(
     Ok(())
 }
 
-/// How many rows there are, and the moment of the oldest.
 pub(super) async fn backlog(readers: &SqlitePool) -> Result<(u64, Option<Time>), DbError> {
     let query = sqlx::query_as("select count(*), min(at) from outbox");
     let (rows, oldest): (i64, Option<i64>) =

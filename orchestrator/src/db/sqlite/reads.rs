@@ -1,7 +1,7 @@
-//! What HTTP and the metrics ask for, apart from lists.
+//! Reads for HTTP and metrics, except lists.
 
 use crate::db::errors::from_column;
-use crate::db::read_models::strike_out_named;
+use crate::db::read_models::remove_sagas_with_message;
 use crate::db::{DbError, HistoryEntry, HistoryPage, SagaCounts, StoredSaga, VersionUsage};
 use saga_core::saga::Status;
 use saga_protocol::Time;
@@ -10,8 +10,8 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// Whether the file answers.
-pub(super) async fn answers(readers: &SqlitePool) -> Result<(), DbError> {
+/// Checks that the file can be read.
+pub(super) async fn ping(readers: &SqlitePool) -> Result<(), DbError> {
     sqlx::query("select 1 from sqlite_schema")
         .fetch_optional(readers)
         .await
@@ -19,7 +19,6 @@ pub(super) async fn answers(readers: &SqlitePool) -> Result<(), DbError> {
         .map_err(DbError::classify)
 }
 
-/// One saga.
 pub(super) async fn saga(readers: &SqlitePool, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
     let query = sqlx::query_as("select state, input from sagas where id = ?").bind(id);
     let row: Option<(Vec<u8>, Vec<u8>)> = query
@@ -29,7 +28,6 @@ pub(super) async fn saga(readers: &SqlitePool, id: Uuid) -> Result<Option<Stored
     Ok(row.map(|(state, input)| StoredSaga { state, input }))
 }
 
-/// The saga that has a business key.
 pub(super) async fn saga_by_key(
     readers: &SqlitePool,
     workflow: &str,
@@ -44,14 +42,13 @@ pub(super) async fn saga_by_key(
         .map_err(DbError::classify)
 }
 
-/// A page of what was done to a saga.
 pub(super) async fn history(
     readers: &SqlitePool,
     id: Uuid,
     after: Option<(u64, u32)>,
     limit: u32,
 ) -> Result<HistoryPage, DbError> {
-    // Nothing is before (-1, -1).
+    // Every entry is after (-1, -1).
     let (revision, n) = match after {
         Some((revision, n)) => (i64::try_from(revision).unwrap_or(i64::MAX), i64::from(n)),
         None => (-1, -1),
@@ -80,10 +77,9 @@ pub(super) async fn history(
         })
     };
     let entries: Result<_, DbError> = rows.into_iter().map(entry).collect();
-    Ok(HistoryPage::of(entries?, limit))
+    Ok(HistoryPage::new(entries?, limit))
 }
 
-/// Sagas by workflow and status.
 pub(super) async fn counts(readers: &SqlitePool) -> Result<SagaCounts, DbError> {
     let query = sqlx::query_as(
         "select workflow, status, count(*), min(started_at) from sagas
@@ -106,7 +102,6 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<SagaCounts, DbError> 
     Ok(counts)
 }
 
-/// Unfinished sagas by version.
 pub(super) async fn version_usage(readers: &SqlitePool) -> Result<Vec<VersionUsage>, DbError> {
     let query = sqlx::query_as(
         "select workflow, version, count(*) from sagas
@@ -125,12 +120,12 @@ pub(super) async fn version_usage(readers: &SqlitePool) -> Result<Vec<VersionUsa
     rows.into_iter().map(version_usage).collect()
 }
 
-/// Rows of the outbox read at once: a row may be as large as its batch.
+/// Outbox rows per query: a row may be as large as its batch.
 const OUTBOX_PAGE: u32 = 50;
-/// Most sagas looked at.
+/// Sagas checked per call.
 const CANDIDATES: u32 = 10_000;
 
-/// Sagas that neither a timer nor an outbox row will bring to mind, of one moment: in one snapshot.
+/// Reads timers and outbox in one snapshot, so that a message on its way from one to the other is not missed.
 pub(super) async fn stranded_sagas(readers: &SqlitePool, limit: u32) -> Result<Vec<Uuid>, DbError> {
     let mut snapshot = readers.begin().await.map_err(DbError::classify)?;
     let candidates = sqlx::query_scalar(
@@ -158,7 +153,7 @@ pub(super) async fn stranded_sagas(readers: &SqlitePool, limit: u32) -> Result<V
         let Some((last, _)) = rows.last() else { break };
         after = *last;
         for (_, stored) in rows {
-            strike_out_named(&mut candidates, stored)?;
+            remove_sagas_with_message(&mut candidates, stored)?;
         }
     }
     let mut ids: Vec<_> = candidates.into_iter().collect();

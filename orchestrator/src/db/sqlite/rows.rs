@@ -1,16 +1,16 @@
-//! Many rows by few statements: `values` lists of some fixed lengths, so that each statement is prepared once.
+//! Inserts many rows by few statements: `values` lists of a few fixed lengths, so that each statement is prepared once.
 
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Error, Sqlite};
 
-/// The lengths of the lists, longest first; the sum of any of them is within SQLite's limit of 32,766 parameters.
+/// The lengths of the lists, longest first. Any of them stays within SQLite's limit of 32,766 parameters.
 const LENGTHS: [usize; 3] = [64, 8, 1];
 
-/// A statement being filled.
+/// A statement to which parameters are bound.
 pub(super) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-/// Runs `{before} values (?, …), … {after}` over all rows, `columns` parameters each, which `bind` adds.
+/// Runs `{before} values (?, …), … {after}` for all rows; `bind` binds the `columns` parameters of a row.
 pub(super) async fn each<R>(
     connection: &mut SqliteConnection,
     (before, columns, after): (&str, usize, &str),

@@ -10,10 +10,9 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Error, QueryBuilder};
 use uuid::Uuid;
 
-/// Most parameters of one `in (…)`.
-const IDS: usize = 500;
+/// Ids per statement, within SQLite's limit of parameters.
+const IDS_PER_STATEMENT: usize = 500;
 
-/// Writes a batch.
 pub(super) async fn write(writer: &Writer, batch: &Batch) -> Result<WriteReceipt, WriteError> {
     let mut writing = writer.take().await;
     let mut transaction = begin(&mut writing).await.map_err(DbError::classify)?;
@@ -29,8 +28,8 @@ pub(super) async fn write(writer: &Writer, batch: &Batch) -> Result<WriteReceipt
     Ok(WriteReceipt { now: super::now() })
 }
 
-/// Whatever stood in the way may be this batch itself, committed by an earlier try. (Only the statement that violated a
-/// constraint was undone: the row looked for must have been there before, so that this batch's own comes last.)
+/// The conflict may be with this batch itself, committed by an earlier attempt. Only the statement that violated a
+/// constraint was rolled back, so this transaction must not have inserted the outbox row yet: it is inserted last.
 async fn committed_or(
     connection: &mut SqliteConnection,
     batch: Uuid,
@@ -45,7 +44,7 @@ async fn committed_or(
 }
 
 async fn write_all(connection: &mut SqliteConnection, batch: &Batch) -> Result<bool, Error> {
-    if !all_as_read(connection, &batch.checks).await? {
+    if !all_unchanged(connection, &batch.checks).await? {
         return Ok(false);
     }
     each(
@@ -80,12 +79,12 @@ async fn write_all(connection: &mut SqliteConnection, batch: &Batch) -> Result<b
     Ok(true)
 }
 
-/// Whether every saga is still as it was read.
-async fn all_as_read(
+/// Whether every saga is still as it was loaded.
+async fn all_unchanged(
     connection: &mut SqliteConnection,
     checks: &[RevisionCheck],
 ) -> Result<bool, Error> {
-    for checks in checks.chunks(IDS) {
+    for checks in checks.chunks(IDS_PER_STATEMENT) {
         let mut query = QueryBuilder::new("select id, revision, ignored from sagas where id in (");
         let mut ids = query.separated(",");
         for check in checks {
@@ -108,21 +107,21 @@ async fn all_as_read(
     Ok(true)
 }
 
-/// What comes before the list of values, how many there are a row, and what comes after.
-type Into = (&'static str, usize, &'static str);
+/// The text before the list of values, the number of columns, and the text after it.
+type InsertText = (&'static str, usize, &'static str);
 
-const IDEMPOTENCY: Into = (
+const IDEMPOTENCY: InsertText = (
     "insert into idempotency (scope, key, body_hash, saga_id, answer, at)",
     6,
     "",
 );
-const INSERTS: Into = (
+const INSERTS: InsertText = (
     "insert into sagas (id, workflow, version, key, correlation_id, started_at, deadline, input,
         revision, ignored, status, paused, current, error_code, updated_at, finished_at, state, format)",
     18,
     "",
 );
-const UPDATES: Into = (
+const UPDATES: InsertText = (
     "with u (id, revision, ignored, status, paused, current, error_code, updated_at, finished_at, state, format) as (",
     11,
     ") update sagas
@@ -131,24 +130,24 @@ const UPDATES: Into = (
         format = u.format
     from u where sagas.id = u.id",
 );
-const HISTORY: Into = (
+const HISTORY: InsertText = (
     "insert into history (saga_id, revision, n, at, entry)",
     5,
     "",
 );
-const SET_TIMERS: Into = (
+const SET_TIMERS: InsertText = (
     "insert into timers (saga_id, due_at)",
     2,
     "on conflict (saga_id) do update set due_at = excluded.due_at",
 );
-const MOVE_TIMERS_EARLIER: Into = (
+const MOVE_TIMERS_EARLIER: InsertText = (
     "insert into timers (saga_id, due_at)",
     2,
     "on conflict (saga_id) do update set due_at = excluded.due_at where excluded.due_at < due_at",
 );
 
 async fn write_sagas(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
-    // So that no bind below has to fail.
+    // Checked here, so that no bind below can fail.
     for row in batch
         .inserts
         .iter()
@@ -174,7 +173,7 @@ async fn write_sagas(connection: &mut SqliteConnection, batch: &Batch) -> Result
         bind_row(statement.bind(row.id), row)
     })
     .await?;
-    count_ends(connection, batch).await
+    count_finished(connection, batch).await
 }
 
 fn bind_row<'q>(statement: Statement<'q>, row: &'q SagaRow) -> Statement<'q> {
@@ -191,8 +190,8 @@ fn bind_row<'q>(statement: Statement<'q>, row: &'q SagaRow) -> Statement<'q> {
         .bind(FORMAT)
 }
 
-/// Those that came to their end with this batch, by workflow and status.
-async fn count_ends(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
+/// Counts the sagas that this batch finishes, by workflow and status.
+async fn count_finished(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), Error> {
     let inserted = batch
         .inserts
         .iter()
@@ -203,8 +202,8 @@ async fn count_ends(connection: &mut SqliteConnection, batch: &Batch) -> Result<
         .iter()
         .filter(|update| finishes(&batch.checks, update));
     let ended: Vec<_> = inserted.chain(updated).collect();
-    for ended in ended.chunks(IDS) {
-        // They are written by now.
+    for ended in ended.chunks(IDS_PER_STATEMENT) {
+        // The rows are already written, so their workflow can be read from the table.
         let mut query = QueryBuilder::new(
             "insert into finished (workflow, status, sagas)
             select workflow, status, count(*) from sagas where id in (",
@@ -249,7 +248,7 @@ async fn write_outbox(connection: &mut SqliteConnection, batch: &Batch) -> Resul
         .map(drop)
 }
 
-/// A number that was checked to fit.
+/// Converts a number that was checked to be in range.
 fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,14 +1,14 @@
-//! The one connection that writes.
+//! The writing connection. SQLite has one writer at a time.
 
 use crate::db::DbError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Hands the connection to one at a time, in the order of asking.
+/// Hands out the connection to one task at a time, in the order of their calls.
 pub(super) struct Writer(Mutex<SqliteConnection>);
 
-/// The connection, in one's hands.
+/// The connection in use.
 pub(super) type Writing<'a> = MutexGuard<'a, SqliteConnection>;
 
 impl Writer {
@@ -20,14 +20,14 @@ impl Writer {
             .map_err(DbError::classify)
     }
 
-    /// The connection, once nobody else has it.
+    /// Waits until the connection is free.
     pub(super) async fn take(&self) -> Writing<'_> {
         self.0.lock().await
     }
 }
 
-/// Begins a transaction that has the write lock from the start: it never has to give up half-way. Dropped, it is
-/// undone.
+/// Begins a transaction that takes the write lock at once, so that it never fails half-way. If it is dropped, it is rolled
+/// back.
 pub(super) async fn begin<'a>(
     writing: &'a mut Writing<'_>,
 ) -> Result<Transaction<'a, Sqlite>, sqlx::Error> {

@@ -1,6 +1,6 @@
-//! The built_in workflows, each to both of its ends.
+//! The built-in workflows, completed and compensated.
 
-use super::scripted::Script;
+use super::scripted_bus::Script;
 use super::*;
 use saga_core::definition::built_in::{BuiltIn, EVERYTHING, ORDER, TRANSFER, TRIP};
 use saga_core::saga::{Status, StepStatus};
@@ -45,26 +45,32 @@ fn workers(fails: Option<(&'static str, &'static str)>) -> Script {
     })
 }
 
-async fn begin(rig: &Rig, built_in: BuiltIn, input: &Value) -> Result<Uuid, StartError> {
-    let (known, _) = rig
+async fn start_built_in(
+    test: &TestEngine,
+    built_in: BuiltIn,
+    input: &Value,
+) -> Result<Uuid, StartError> {
+    let (known, _) = test
         .engine
         .definitions()
-        .put(&*rig.db, built_in.file, built_in.text)
+        .put(&*test.db, built_in.file, built_in.text)
         .await
         .expect("a definition");
     let id = Uuid::now_v7();
     let mut request = start_request(id, id.to_string());
     request.start.input = input.clone().into();
     request.workflow = known.definition.workflow.clone();
-    rig.engine.start(request).await.map(|_| id)
+    test.engine.start(request).await.map(|_| id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn built_in_workflows_complete() {
     for (built_in, input, _, _) in cases() {
-        let rig = Rig::new(workers(None)).await;
-        let id = begin(&rig, built_in, &input).await.expect("started");
-        let saga = rig.until(id, |saga| saga.status.is_finished()).await;
+        let test = TestEngine::new(workers(None)).await;
+        let id = start_built_in(&test, built_in, &input)
+            .await
+            .expect("started");
+        let saga = test.wait_for(id, |saga| saga.status.is_finished()).await;
         assert_eq!(saga.status, Status::Completed, "{}", built_in.file);
         assert!(
             saga.steps
@@ -73,16 +79,18 @@ async fn built_in_workflows_complete() {
             "{}: {saga:?}",
             built_in.file
         );
-        rig.end().await;
+        test.shutdown().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn built_in_workflows_compensate_after_permanent_failure() {
     for (built_in, input, step, code) in cases() {
-        let rig = Rig::new(workers(Some((step, code)))).await;
-        let id = begin(&rig, built_in, &input).await.expect("started");
-        let saga = rig.until(id, |saga| saga.status.is_finished()).await;
+        let test = TestEngine::new(workers(Some((step, code)))).await;
+        let id = start_built_in(&test, built_in, &input)
+            .await
+            .expect("started");
+        let saga = test.wait_for(id, |saga| saga.status.is_finished()).await;
         assert_eq!(saga.status, Status::Compensated, "{}", built_in.file);
         let failed = saga.step(step).expect("it has that step");
         assert_eq!(
@@ -95,15 +103,15 @@ async fn built_in_workflows_compensate_after_permanent_failure() {
             "{}: {saga:?}",
             built_in.file
         );
-        rig.end().await;
+        test.shutdown().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn start_with_schema_violation_sends_nothing() {
-    let rig = Rig::new(workers(None)).await;
+    let test = TestEngine::new(workers(None)).await;
     let refused = begin(
-        &rig,
+        &test,
         TRANSFER,
         &json!({"from": "a", "to": "b", "amount": 0, "currency": "EUR"}),
     )
@@ -118,8 +126,8 @@ async fn start_with_schema_violation_sends_nothing() {
             .collect::<Vec<_>>(),
         ["/amount"]
     );
-    assert_eq!(rig.bus.commands.lock().expect("no panic").len(), 0);
-    rig.end().await;
+    assert_eq!(test.bus.commands.lock().expect("lock poisoned").len(), 0);
+    test.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,15 +136,17 @@ async fn waiting_step_publishes_one_reminder() {
         file: "slow.yaml",
         text: "workflow: slow\nversion: 1\nsteps:\n  - { name: ask, timeout: 1h, reminder: 20ms }\n",
     };
-    let rig = Rig::new(Box::new(|command| {
+    let test = TestEngine::new(Box::new(|command| {
         vec![Reply::new(command, ReplyOutcome::Accepted)]
     }))
     .await;
-    let id = begin(&rig, SLOW, &json!({})).await.expect("started");
-    let told = |saga: &Saga| {
+    let id = start_built_in(&test, SLOW, &json!({}))
+        .await
+        .expect("started");
+    let reminded = |saga: &Saga| {
         saga.steps[0].status == StepStatus::Waiting && saga.steps[0].remind_at.is_none()
     };
-    let saga = rig.until(id, told).await;
+    let saga = test.wait_for(id, reminded).await;
     assert_eq!(saga.revision, 3, "started, waiting, reminded");
     let complete = saga_core::transition::input::Complete {
         step: "ask".to_owned(),
@@ -145,13 +155,13 @@ async fn waiting_step_publishes_one_reminder() {
         by: "test".to_owned(),
     };
     assert!(matches!(
-        rig.apply(id, Input::Complete(complete)).await,
+        test.apply(id, Input::Complete(complete)).await,
         Ok(ApplyOutcome::Applied(_))
     ));
-    rig.until(id, |saga| saga.status.is_finished()).await;
-    let bus = Arc::clone(&rig.bus);
-    rig.end().await;
-    let events = bus.events.lock().expect("no panic").clone();
+    test.wait_for(id, |saga| saga.status.is_finished()).await;
+    let bus = Arc::clone(&test.bus);
+    test.shutdown().await;
+    let events = bus.events.lock().expect("lock poisoned").clone();
     let reminders: Vec<_> = events
         .iter()
         .filter(|event| event.event_type == EventType::StepReminder)

@@ -1,6 +1,6 @@
-//! What breaks, and what holds through it.
+//! Faults of the bus and the database.
 
-use super::scripted::obedient;
+use super::scripted_bus::complete_all;
 use super::*;
 use crate::db::DbError;
 use saga_core::saga::Status;
@@ -14,45 +14,45 @@ fn finished(saga: &Saga) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d1_unaccepted_or_lost_batch_is_published_again() {
-    let rig = Rig::new(obedient()).await;
-    rig.bus.full.store(true, Ordering::Relaxed);
-    let held = rig.start().await;
+    let test = TestEngine::new(complete_all()).await;
+    test.bus.rejects_batches.store(true, Ordering::Relaxed);
+    let held = test.start().await;
     assert_eq!(
-        rig.bus.commands.lock().expect("no panic").len(),
+        test.bus.commands.lock().expect("lock poisoned").len(),
         0,
         "nothing got through"
     );
-    rig.bus.lost.store(true, Ordering::Relaxed);
-    rig.bus.full.store(false, Ordering::Relaxed);
-    let lost = rig.start().await;
+    test.bus.loses_batches.store(true, Ordering::Relaxed);
+    test.bus.rejects_batches.store(false, Ordering::Relaxed);
+    let lost = test.start().await;
     assert_eq!(
-        rig.bus.commands.lock().expect("no panic").len(),
+        test.bus.commands.lock().expect("lock poisoned").len(),
         0,
         "nothing got through"
     );
-    rig.bus.lost.store(false, Ordering::Relaxed);
+    test.bus.loses_batches.store(false, Ordering::Relaxed);
     for id in [held, lost] {
-        assert_eq!(rig.until(id, finished).await.status, Status::Completed);
+        assert_eq!(test.wait_for(id, finished).await.status, Status::Completed);
     }
-    rig.end().await;
+    test.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restart_after_kill_continues_saga() {
-    let rig = Rig::new(obedient()).await;
-    rig.bus.full.store(true, Ordering::Relaxed);
-    let id = rig.start().await;
+    let test = TestEngine::new(complete_all()).await;
+    test.bus.rejects_batches.store(true, Ordering::Relaxed);
+    let id = test.start().await;
     // Dropped without a stop: like a killed process, it gives nothing back.
-    let Rig { engine, folder, .. } = rig;
+    let TestEngine { engine, folder, .. } = test;
     drop(engine);
-    let rig = Rig::on(folder, Limits::default(), obedient()).await;
-    assert_eq!(rig.until(id, finished).await.status, Status::Completed);
-    rig.end().await;
+    let test = TestEngine::with_limits(folder, Limits::default(), complete_all()).await;
+    assert_eq!(test.wait_for(id, finished).await.status, Status::Completed);
+    test.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c4_nul_in_reply_is_removed() {
-    let rig = Rig::new(Box::new(|command| {
+    let test = TestEngine::new(Box::new(|command| {
         let mut reply = Reply::new(command, ReplyOutcome::Failed);
         reply.error = Some(Failure {
             code: "nul\0".to_owned(),
@@ -66,10 +66,10 @@ async fn c4_nul_in_reply_is_removed() {
         }
     }))
     .await;
-    let id = rig.start().await;
-    let saga = rig.until(id, finished).await;
+    let id = test.start().await;
+    let saga = test.wait_for(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
-    rig.end().await;
+    test.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,10 +81,10 @@ async fn overload_rejects_only_starts() {
         ..Limits::default()
     };
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let rig = Rig::on(folder, limits, obedient()).await;
+    let test = TestEngine::with_limits(folder, limits, complete_all()).await;
     let submissions = (0..200).map(|_| {
         let id = Uuid::now_v7();
-        rig.engine.start(start_request(id, id.to_string()))
+        test.engine.start(start_request(id, id.to_string()))
     });
     let answers = futures::future::join_all(submissions).await;
     let refused = answers
@@ -102,45 +102,45 @@ async fn overload_rejects_only_starts() {
             panic!("{answer:?}")
         };
         assert_eq!(
-            rig.until(saga.id, finished).await.status,
+            test.wait_for(saga.id, finished).await.status,
             Status::Completed,
             "what was accepted is carried through"
         );
     }
-    rig.end().await;
+    test.shutdown().await;
 }
 
-/// Each look that a waiting caller needs fails once: the first, and the one when its time is up.
+/// Each read of a waiting caller fails once: the first, and the one after its timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn outage_while_waiting_is_unavailable_not_unknown_saga() {
-    let rig = Rig::new(Box::new(|_| vec![])).await;
-    let id = rig.start().await;
+    let test = TestEngine::new(Box::new(|_| vec![])).await;
+    let id = test.start().await;
     let moment = Duration::from_millis(5);
     for answered in [0, 1] {
-        rig.db.fail_reads_after(answered);
-        let waited = rig.engine.wait_for(id, finished, moment).await;
+        test.db.fail_reads_after(answered);
+        let waited = test.engine.wait_for(id, finished, moment).await;
         assert!(
             matches!(waited, Err(DbError::Unavailable(_))),
             "after {answered} looks: {waited:?}"
         );
     }
-    rig.db.fail_reads_after(0);
-    let heard = rig.engine.subscribe(id, finished).wait(moment).await;
+    test.db.fail_reads_after(0);
+    let heard = test.engine.subscribe(id, finished).wait(moment).await;
     assert!(matches!(heard, Err(DbError::Unavailable(_))), "{heard:?}");
-    rig.db.fail_reads_after(usize::MAX);
-    let stranger = rig.engine.wait_for(Uuid::now_v7(), finished, moment).await;
+    test.db.fail_reads_after(usize::MAX);
+    let stranger = test.engine.wait_for(Uuid::now_v7(), finished, moment).await;
     assert!(matches!(stranger, Ok(None)), "{stranger:?}");
-    assert_eq!(rig.engine.context().subscriptions.count(), 0);
-    rig.engine.stop().await;
+    assert_eq!(test.engine.context().subscriptions.count(), 0);
+    test.engine.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c2_start_committed_with_lost_result_is_answered() {
-    let rig = Rig::new(obedient()).await;
+    let test = TestEngine::new(complete_all()).await;
     for key in [None, Some("k".to_owned())] {
         let id = Uuid::now_v7();
-        rig.db.lose_next_result();
-        let answer = rig
+        test.db.lose_next_result();
+        let answer = test
             .engine
             .start(start_request(id, key.unwrap_or_else(|| id.to_string())))
             .await;
@@ -149,5 +149,5 @@ async fn c2_start_committed_with_lost_result_is_answered() {
             "{answer:?}"
         );
     }
-    rig.engine.stop().await;
+    test.engine.stop().await;
 }

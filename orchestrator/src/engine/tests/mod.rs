@@ -1,9 +1,9 @@
-//! The engine on a real database, with a scripted other side.
+//! Tests of the engine on a SQLite database and a scripted bus.
 
 mod built_in;
 mod faults;
-mod scripted;
-mod story;
+mod lifecycle;
+mod scripted_bus;
 mod timers;
 mod unconsumed;
 
@@ -17,15 +17,15 @@ use saga_core::saga::Saga;
 use saga_core::transition::Input;
 use saga_core::transition::input::{OperatorRequest, Start};
 use saga_protocol::Payload;
-use scripted::{Script, Scripted};
+use scripted_bus::{Script, ScriptedBus};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// Longer than any step of these tests takes; they wait for signals, not for time.
-const SOON: Duration = Duration::from_secs(20);
+/// Longer than any step of these tests takes.
+const TIMEOUT_OF_TEST: Duration = Duration::from_secs(20);
 
 const CHAIN: &str = r"
 workflow: chain
@@ -41,16 +41,16 @@ steps:
     retry: { attempts: 1 }
 ";
 
-struct Rig {
+struct TestEngine {
     engine: Arc<Engine>,
-    bus: Arc<Scripted>,
+    bus: Arc<ScriptedBus>,
     db: Arc<FaultyDb>,
     folder: Arc<TempDir>,
 }
 
-impl Rig {
+impl TestEngine {
     async fn new(script: Script) -> Self {
-        Self::on(
+        Self::with_limits(
             Arc::new(tempfile::tempdir().expect("a folder")),
             Limits::default(),
             script,
@@ -58,7 +58,7 @@ impl Rig {
         .await
     }
 
-    async fn on(folder: Arc<TempDir>, limits: Limits, script: Script) -> Self {
+    async fn with_limits(folder: Arc<TempDir>, limits: Limits, script: Script) -> Self {
         let sqlite = Sqlite::open(folder.path().join("saga.db"))
             .await
             .expect("a database");
@@ -71,7 +71,7 @@ impl Rig {
             .expect("a definition");
         let (replies, replies_end) = mpsc::channel(1_000);
         let (deliveries, deliveries_end) = mpsc::channel(1_000);
-        let bus = Scripted::start(
+        let bus = ScriptedBus::start(
             BusChannels {
                 replies,
                 deliveries,
@@ -117,22 +117,25 @@ impl Rig {
         self.apply(saga_id, Input::Cancel(reason())).await
     }
 
-    async fn until(&self, saga_id: Uuid, reached: fn(&Saga) -> bool) -> Arc<Saga> {
+    async fn wait_for(&self, saga_id: Uuid, reached: fn(&Saga) -> bool) -> Arc<Saga> {
         let saga = self
             .engine
-            .wait_for(saga_id, reached, SOON)
+            .wait_for(saga_id, reached, TIMEOUT_OF_TEST)
             .await
             .expect("the database answers")
             .expect("it exists");
-        assert!(reached(&saga), "not there within {SOON:?}: {saga:?}");
+        assert!(
+            reached(&saga),
+            "not there within {TIMEOUT_OF_TEST:?}: {saga:?}"
+        );
         if saga.status.is_finished() {
-            self.replays(saga_id).await;
+            self.assert_history_replays(saga_id).await;
         }
         saga
     }
 
     /// I6: the saga's history, applied again, gives its stored state byte for byte.
-    async fn replays(&self, id: Uuid) {
+    async fn assert_history_replays(&self, id: Uuid) {
         let entries = self
             .db
             .history(id, None, 500)
@@ -164,7 +167,7 @@ impl Rig {
     }
 
     /// Stops the engine; nothing may be left over (I12, and an empty outbox).
-    async fn end(self) {
+    async fn shutdown(self) {
         self.engine.stop().await;
         assert_eq!(
             self.db.stranded_sagas(10).await.expect("answered"),

@@ -1,7 +1,7 @@
--- Writes a batch: all of it if every saga is still as it was read, else nothing. The parts in this folder are one statement.
+-- Writes a batch: all of it if every saga is still as it was loaded, else nothing. The parts in this folder form one statement.
 --
--- `locked` runs first, since all else asks `checked`: it waits for other writers, and then sees the newest version of each
--- row, whatever the statement's snapshot.
+-- `locked` runs first, since every other part reads `checked`. It waits for other writers and then sees the newest version of
+-- each row, whatever the statement's snapshot is.
 with locked as materialized (
     select s.id, s.revision, s.ignored
     from saga.sagas s

@@ -1,8 +1,8 @@
--- How many sagas have finished, by workflow and status.
-, ended as (
+-- The number of sagas that this batch finishes, by workflow and status.
+, finished_counts as (
     insert into saga.finished (workflow, status, sagas)
     select workflow, status, count(*)
     from updated
-    where ends
+    where finishes
     group by workflow, status
 )

@@ -1,7 +1,7 @@
-, published as (
+, acknowledged as (
     delete from saga.outbox where id = any ($7::uuid[]) and (select ok from checked)
 ),
-to_publish as (
+outbox_row as (
     insert into saga.outbox (id, owner, messages)
     select $1::uuid, $2::uuid, $3::bytea where (select ok from checked)
 )

@@ -1,4 +1,4 @@
-//! A bus that answers by a script: the other side of the engine, in the test's hands.
+//! A bus whose workers reply by a script.
 
 use crate::bus::{Ack, Bus, BusChannels, Delivery, IncomingReply, OutboxBatch, WorkerBacklog};
 use saga_protocol::Time;
@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// What a worker answers to a command; none: it keeps silent.
+/// The replies of the workers to a command.
 pub type Script = Box<dyn Fn(&Command) -> Vec<Reply> + Send + Sync>;
 
-/// Publishes nowhere, and answers as the script says.
-pub struct Scripted {
+/// Publishes nothing, and replies by the script.
+pub struct ScriptedBus {
     inner: mpsc::Sender<OutboxBatch>,
-    /// Refuses every batch while set: no room.
-    pub full: AtomicBool,
-    /// Takes batches and loses them while set.
-    pub lost: AtomicBool,
-    /// Nobody takes commands while set: they are published, and lie there unconsumed.
-    pub away: AtomicBool,
+    /// Accepts no batch while set.
+    pub rejects_batches: AtomicBool,
+    /// Accepts batches and reports them as failed while set.
+    pub loses_batches: AtomicBool,
+    /// While set, commands are published and stay unconsumed.
+    pub workers_absent: AtomicBool,
     unconsumed: Mutex<Vec<Command>>,
     script: Script,
     pub acks: Arc<AtomicUsize>,
@@ -28,14 +28,14 @@ pub struct Scripted {
     channels: BusChannels,
 }
 
-impl Scripted {
+impl ScriptedBus {
     pub fn start(channels: BusChannels, script: Script) -> Arc<Self> {
         let (inner, batches) = mpsc::channel(10_000);
         let bus = Arc::new(Self {
             inner,
-            full: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
-            away: AtomicBool::new(false),
+            rejects_batches: AtomicBool::new(false),
+            loses_batches: AtomicBool::new(false),
+            workers_absent: AtomicBool::new(false),
             unconsumed: Mutex::default(),
             script,
             acks: Arc::default(),
@@ -66,19 +66,19 @@ impl Scripted {
                 return;
             }
             for reply in answers {
-                if self.say(reply).await.is_err() {
+                if self.reply(reply).await.is_err() {
                     return;
                 }
             }
         }
     }
 
-    /// The workers come back, and take all that lies there.
-    pub async fn come_back(&self) {
-        self.away.store(false, Ordering::Relaxed);
-        let taken = std::mem::take(&mut *self.unconsumed.lock().expect("no panic"));
+    /// The workers return and consume all waiting commands.
+    pub async fn return_workers(&self) {
+        self.workers_absent.store(false, Ordering::Relaxed);
+        let taken = std::mem::take(&mut *self.unconsumed.lock().expect("lock poisoned"));
         for reply in taken.iter().flat_map(|command| (self.script)(command)) {
-            self.say(reply).await.expect("the engine listens");
+            self.reply(reply).await.expect("the engine listens");
         }
     }
 
@@ -87,27 +87,27 @@ impl Scripted {
         for message in messages {
             if let Topic::Commands(_) = message.topic {
                 let command: Command = message.value.decode().expect("a command was published");
-                if self.away.load(Ordering::Relaxed) {
+                if self.workers_absent.load(Ordering::Relaxed) {
                     self.unconsumed
                         .lock()
-                        .expect("no panic")
+                        .expect("lock poisoned")
                         .push(command.clone());
                 } else {
                     answers.extend((self.script)(&command));
                 }
-                self.commands.lock().expect("no panic").push(command);
+                self.commands.lock().expect("lock poisoned").push(command);
             } else {
                 self.events
                     .lock()
-                    .expect("no panic")
+                    .expect("lock poisoned")
                     .push(message.value.decode().expect("an event was published"));
             }
         }
         answers
     }
 
-    /// A reply comes in.
-    pub async fn say(&self, reply: Reply) -> Result<(), ()> {
+    /// Delivers a reply to the engine.
+    pub async fn reply(&self, reply: Reply) -> Result<(), ()> {
         let acks = Arc::clone(&self.acks);
         let ack = Ack::new(move || _ = acks.fetch_add(1, Ordering::Relaxed));
         self.channels
@@ -122,12 +122,12 @@ impl Scripted {
     }
 }
 
-impl Bus for Scripted {
+impl Bus for ScriptedBus {
     fn publish(&self, batch: &OutboxBatch) -> bool {
-        if self.full.load(Ordering::Relaxed) {
+        if self.rejects_batches.load(Ordering::Relaxed) {
             return false;
         }
-        if self.lost.load(Ordering::Relaxed) {
+        if self.loses_batches.load(Ordering::Relaxed) {
             let failed = Delivery::Failed {
                 batch: batch.id,
                 reason: "lost by the test".to_owned(),
@@ -146,7 +146,7 @@ impl Bus for Scripted {
     }
 
     fn unconsumed(&self, worker: &str, saga: Uuid, decided_at: Time, _: Time) -> bool {
-        let unconsumed = self.unconsumed.lock().expect("no panic");
+        let unconsumed = self.unconsumed.lock().expect("lock poisoned");
         unconsumed.iter().any(|command| {
             (command.step.as_str(), command.saga_id, command.decided_at)
                 == (worker, saga, decided_at)
@@ -154,7 +154,7 @@ impl Bus for Scripted {
     }
 }
 
-/// Does everything it is told.
-pub fn obedient() -> Script {
+/// Completes every command.
+pub fn complete_all() -> Script {
     Box::new(|command| vec![Reply::new(command, ReplyOutcome::Completed)])
 }

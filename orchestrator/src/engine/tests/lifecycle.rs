@@ -1,6 +1,6 @@
-//! What a saga lives through, in and out of the engine.
+//! The life of a saga.
 
-use super::scripted::obedient;
+use super::scripted_bus::complete_all;
 use super::*;
 use saga_core::saga::Status;
 use saga_protocol::message::{Reply, ReplyOutcome};
@@ -13,11 +13,11 @@ fn finished(saga: &Saga) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn saga_completes_and_history_replays_to_its_state() {
-    let rig = Rig::new(obedient()).await;
-    let id = rig.start().await;
-    let saga = rig.until(id, finished).await;
+    let test = TestEngine::new(complete_all()).await;
+    let id = test.start().await;
+    let saga = test.wait_for(id, finished).await;
     assert_eq!((saga.status, saga.revision), (Status::Completed, 4));
-    let history = rig
+    let history = test
         .db
         .history(id, None, 100)
         .await
@@ -30,13 +30,13 @@ async fn saga_completes_and_history_replays_to_its_state() {
             .collect::<Vec<_>>(),
         [1, 2, 3, 4]
     );
-    rig.end().await;
+    test.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancel_compensates_in_reverse_order() {
     // The third step keeps silent, so that the cancel finds two done and one out.
-    let rig = Rig::new(Box::new(|command| {
+    let test = TestEngine::new(Box::new(|command| {
         let silent = command.step == "third" && command.action == Action::Execute;
         if silent {
             vec![]
@@ -45,13 +45,16 @@ async fn cancel_compensates_in_reverse_order() {
         }
     }))
     .await;
-    let id = rig.start().await;
-    rig.until(id, |saga| saga.steps[2].execute.attempt == 1)
+    let id = test.start().await;
+    test.wait_for(id, |saga| saga.steps[2].execute.attempt == 1)
         .await;
-    assert!(matches!(rig.cancel(id).await, Ok(ApplyOutcome::Applied(_))));
-    let saga = rig.until(id, finished).await;
+    assert!(matches!(
+        test.cancel(id).await,
+        Ok(ApplyOutcome::Applied(_))
+    ));
+    let saga = test.wait_for(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
-    let commands = rig.bus.commands.lock().expect("no panic").clone();
+    let commands = test.bus.commands.lock().expect("lock poisoned").clone();
     let back: Vec<_> = commands
         .iter()
         .filter(|c| c.action == Action::Compensate)
@@ -59,15 +62,15 @@ async fn cancel_compensates_in_reverse_order() {
         .collect();
     assert_eq!(back, ["third", "second", "first"]);
     assert!(
-        matches!(rig.cancel(id).await, Ok(ApplyOutcome::Ignored(_, _))),
+        matches!(test.cancel(id).await, Ok(ApplyOutcome::Ignored(_, _))),
         "a second cancel changes nothing"
     );
-    rig.end().await;
+    test.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timeout_of_silent_worker_compensates_saga() {
-    let rig = Rig::new(Box::new(|command| {
+    let test = TestEngine::new(Box::new(|command| {
         let silent = command.step == "third" && command.action == Action::Execute;
         if silent {
             vec![]
@@ -76,8 +79,8 @@ async fn timeout_of_silent_worker_compensates_saga() {
         }
     }))
     .await;
-    let id = rig.start().await;
-    let saga = rig.until(id, finished).await;
+    let id = test.start().await;
+    let saga = test.wait_for(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
     assert_eq!(
         saga.steps[2]
@@ -87,12 +90,12 @@ async fn timeout_of_silent_worker_compensates_saga() {
             .map(|error| error.code.as_str()),
         Some("timed_out")
     );
-    rig.end().await;
+    test.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_attempt_is_retried() {
-    let rig = Rig::new(Box::new(|command| {
+    let test = TestEngine::new(Box::new(|command| {
         let fails = command.step == "first" && command.attempt < 3;
         let mut reply = Reply::new(
             command,
@@ -106,18 +109,18 @@ async fn failed_attempt_is_retried() {
         vec![reply]
     }))
     .await;
-    let id = rig.start().await;
-    let saga = rig.until(id, finished).await;
+    let id = test.start().await;
+    let saga = test.wait_for(id, finished).await;
     assert_eq!(
         (saga.status, saga.steps[0].execute.attempt),
         (Status::Completed, 3)
     );
-    rig.end().await;
+    test.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b6_failed_compensation_parks_and_retry_continues() {
-    let rig = Rig::new(Box::new(|command| {
+    let test = TestEngine::new(Box::new(|command| {
         let never = command.step == "third" && command.action == Action::Execute;
         let stuck = command.step == "second"
             && command.action == Action::Compensate
@@ -136,24 +139,25 @@ async fn b6_failed_compensation_parks_and_retry_continues() {
         vec![reply]
     }))
     .await;
-    let id = rig.start().await;
-    rig.until(id, |saga| saga.status == Status::Parked).await;
+    let id = test.start().await;
+    test.wait_for(id, |saga| saga.status == Status::Parked)
+        .await;
     assert!(matches!(
-        rig.apply(id, Input::Retry(reason())).await,
+        test.apply(id, Input::Retry(reason())).await,
         Ok(ApplyOutcome::Applied(_))
     ));
-    let saga = rig.until(id, finished).await;
+    let saga = test.wait_for(id, finished).await;
     assert_eq!(saga.status, Status::Compensated);
-    rig.end().await;
+    test.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c8_business_key_starts_once_and_replies_are_acked() {
-    let rig = Rig::new(obedient()).await;
+    let test = TestEngine::new(complete_all()).await;
     let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
     let starts = futures::future::join(
-        rig.engine.start(start_request(first, "k".to_owned())),
-        rig.engine.start(start_request(second, "k".to_owned())),
+        test.engine.start(start_request(first, "k".to_owned())),
+        test.engine.start(start_request(second, "k".to_owned())),
     )
     .await;
     let taken = |answer: &Result<StartOutcome, StartError>| {
@@ -164,29 +168,29 @@ async fn c8_business_key_starts_once_and_replies_are_acked() {
         "exactly one of them: {starts:?}"
     );
     let winner = if taken(&starts.0) { second } else { first };
-    rig.until(winner, finished).await;
-    let acks = Arc::clone(&rig.bus.acks);
-    rig.end().await;
+    test.wait_for(winner, finished).await;
+    let acks = Arc::clone(&test.bus.acks);
+    test.shutdown().await;
     assert_eq!(acks.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_of_concurrent_sagas_complete() {
-    let rig = Rig::new(obedient()).await;
-    let ids = futures::future::join_all((0..300).map(|_| rig.start())).await;
+    let test = TestEngine::new(complete_all()).await;
+    let ids = futures::future::join_all((0..300).map(|_| test.start())).await;
     for id in ids {
-        assert_eq!(rig.until(id, finished).await.status, Status::Completed);
+        assert_eq!(test.wait_for(id, finished).await.status, Status::Completed);
     }
-    rig.end().await;
+    test.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subscription_ends_after_answer_or_timeout() {
-    let rig = Rig::new(Box::new(|_| vec![])).await;
-    let id = rig.start().await;
-    let there = rig.engine.wait_for(id, |_| true, SOON).await;
-    assert!(there.is_ok_and(|saga| saga.is_some()));
-    let not_yet = rig
+    let test = TestEngine::new(Box::new(|_| vec![])).await;
+    let id = test.start().await;
+    let stored = test.engine.wait_for(id, |_| true, TIMEOUT_OF_TEST).await;
+    assert!(stored.is_ok_and(|saga| saga.is_some()));
+    let not_yet = test
         .engine
         .wait_for(id, finished, std::time::Duration::from_millis(20))
         .await;
@@ -194,6 +198,6 @@ async fn subscription_ends_after_answer_or_timeout() {
         not_yet.is_ok_and(|saga| saga.is_some_and(|saga| !saga.status.is_finished())),
         "as last seen"
     );
-    assert_eq!(rig.engine.context().subscriptions.count(), 0);
-    rig.engine.stop().await;
+    assert_eq!(test.engine.context().subscriptions.count(), 0);
+    test.engine.stop().await;
 }
