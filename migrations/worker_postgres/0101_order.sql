@@ -1,13 +1,13 @@
--- The orders as worker `order` has taken them down: its effect. One row a saga; a cancelled order keeps its row.
+-- The orders: the effect of worker `order`. One row per saga; compensation sets the status and keeps the row.
 create table orders (
     saga_id uuid primary key,
-    -- What callers know the order by: the saga's business key.
+    -- The saga's business key.
     order_id text not null,
     customer text not null,
     store text not null,
-    -- The items as they were ordered, as JSON: kept for people, never searched.
+    -- The items as ordered, as JSON. Never searched.
     items text not null,
-    -- Of the smallest unit of the currency. At most 100 items, 100 times each, 10,000,000 apiece.
+    -- In the smallest unit of the currency. The limit is 100 items of quantity 100 at 10,000,000 each.
     amount bigint not null check (amount between 0 and 100000000000),
     currency text not null,
     fulfilment text not null check (fulfilment in ('delivery', 'pickup')),
@@ -15,8 +15,8 @@ create table orders (
     placed_at timestamptz not null default now()
 );
 
--- What the stores that keep a menu here sell, and for how much. An item listed must be ordered at its price; what is
--- not listed is taken at the price given.
+-- Prices of the stores that have a menu here. A listed item must be ordered at its price; any other item is accepted
+-- at the price given.
 create table menu (
     store text not null,
     item text not null,

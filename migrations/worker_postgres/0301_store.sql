@@ -1,12 +1,12 @@
--- The kitchen's tickets: the effect of worker `store`. One row a saga; a withdrawn ticket keeps its row.
+-- Kitchen tickets: the effect of worker `store`. One row per saga; compensation sets the status and keeps the row.
 create table tickets (
     saga_id uuid primary key,
     order_id text not null,
     store text not null,
-    -- What to cook, as JSON.
+    -- The items as ordered, as JSON.
     items text not null,
-    -- waiting: somebody must confirm it, or its time must come. confirmed: in by the kitchen, or at once when orders
-    -- are taken automatically. withdrawn: in by the compensation, and then nobody cooks it.
+    -- waiting: until an operator confirms it or its delay (AUTO) has passed. confirmed: accepted by the kitchen.
+    -- withdrawn: compensated.
     status text not null check (status in ('waiting', 'confirmed', 'withdrawn')),
     opened_at timestamptz not null default now()
 );

@@ -1,10 +1,10 @@
--- The couriers' bookings: the effect of worker `deliver`. One row a saga; one that is called off keeps its row.
+-- Courier bookings: the effect of worker `deliver`. One row per saga; compensation sets the status and keeps the row.
 create table bookings (
     saga_id uuid primary key,
     order_id text not null,
     customer text not null,
-    -- booked: on the way. delivered: in by the courier, or at once when orders are taken automatically. called_off: in
-    -- by the compensation.
+    -- booked: until an operator confirms the delivery or its delay (AUTO) has passed. delivered: completed.
+    -- called_off: compensated.
     status text not null check (status in ('booked', 'delivered', 'called_off')),
     booked_at timestamptz not null default now()
 );

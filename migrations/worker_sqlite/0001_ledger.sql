@@ -1,51 +1,55 @@
--- What a worker remembers: one row for each step of each saga that it was ever asked to do or undo, for both directions
--- (rules A1 to A4). It is written in the transaction of the effect itself, so that the two cannot disagree.
--- One file a worker, which has one member. Times are microseconds since 1970, ids are blobs of 16 bytes.
+-- The ledger: one row per saga and step, for both directions, of every step that this worker was asked
+-- to execute or compensate (rules A1 to A4). It is written in the transaction of the step's effect, so
+-- the two cannot disagree.
+-- Each worker has a file of its own and one member. Times are microseconds since 1970, ids are blobs
+-- of 16 bytes.
 create table ledger (
     saga_id blob not null check (length(saga_id) = 16),
     step text not null,
-    -- new: being decided, seen by its own transaction alone. intended: a call outside the database was or is about to
-    -- be made, its outcome unknown. done: completed, or accepted. failed: the last attempt had no effect. revoked: it
-    -- was compensated before it happened, so it must never happen. compensated: it happened, and was compensated.
+    -- new: inserted, visible only to its own transaction. intended: a call to another system was or is
+    -- about to be made, and its outcome is unknown. done: completed or accepted. failed: the last attempt
+    -- had no effect. revoked: compensated before it was executed, so it must never be executed.
+    -- compensated: executed, then compensated.
     state text not null default 'new',
-    -- The attempt of the action that the row speaks of; 0: none was made.
+    -- The attempt of the action that state and reply belong to; 0 before the first.
     attempt integer not null default 0,
-    -- The answer to that attempt, as JSON.
+    -- The reply to that attempt, as JSON.
     reply text,
-    -- How often the action got a new idempotency key: raised only after an answer that definitely had no effect.
-    key_number integer not null default 0,
+    -- How often the action's idempotency key was replaced: only after a reply that proves that the call
+    -- had no effect.
+    key_generation integer not null default 0,
     -- The same three for the compensation.
     compensation_attempt integer not null default 0,
     compensation_reply text,
-    compensation_key_number integer not null default 0,
-    -- When the runtime looks at the row again: an accepted step ends by itself then, or it has ended and the
-    -- orchestrator has not acknowledged the news. Null, as it nearly always is: it need not look.
+    compensation_key_generation integer not null default 0,
+    -- When the runtime processes the row next: an accepted step completes by itself then, or it has ended
+    -- and the orchestrator has not acknowledged its reply yet. Null for nearly all rows.
     due_at integer,
-    -- The saga's deadline, or when the row last changed, whichever is later. It is kept for LEDGER_LIFE from here.
+    -- The later of the saga's deadline and the last change. The row is retained for LEDGER_LIFE from then.
     needed_until integer not null,
 
-    -- Saga ids begin with their time, so old rows stand together at the front, which is where pruning begins.
+    -- Saga ids start with their time, so old rows are adjacent and pruning reads one range.
     primary key (saga_id, step),
 
-    constraint a_state_is_one_of_six
+    constraint ledger_state_is_known
         check (state in ('new', 'intended', 'done', 'failed', 'revoked', 'compensated')),
-    constraint new_knows_nothing
+    constraint ledger_new_is_blank
         check (state <> 'new' or (attempt = 0 and reply is null and compensation_attempt = 0)),
-    constraint intended_has_no_answer_yet
+    constraint ledger_intended_has_no_reply
         check (state <> 'intended' or (attempt > 0 and reply is null)),
-    constraint done_failed_and_compensated_have_an_answer
+    constraint ledger_ended_has_reply
         check (state not in ('done', 'failed', 'compensated') or (attempt > 0 and reply is not null)),
-    constraint failed_was_not_compensated
+    constraint ledger_failed_is_not_compensated
         check (state <> 'failed' or compensation_attempt = 0),
-    constraint revoked_and_compensated_were_compensated
+    constraint ledger_revoked_has_compensation
         check (state not in ('revoked', 'compensated') or compensation_attempt > 0),
-    constraint a_compensation_has_an_answer
+    constraint ledger_compensation_has_reply
         check ((compensation_attempt > 0) = (compensation_reply is not null)),
-    constraint only_what_was_taken_on_is_due
+    constraint ledger_due_only_if_ended
         check (due_at is null or state in ('done', 'failed')),
-    constraint keys_count_from_zero
-        check (key_number >= 0 and compensation_key_number >= 0)
-) without rowid; -- the table is its own index: one tree is written, not two
+    constraint ledger_key_generations_not_negative
+        check (key_generation >= 0 and compensation_key_generation >= 0)
+) without rowid; -- the table is its own index: one tree is written instead of two
 
--- For the runtime's look at what is due. Rows without a time are not in it, so it costs the others nothing.
+-- For the poll for due rows. It contains only rows that have a due time, so it costs the others nothing.
 create index ledger_due on ledger (due_at) where due_at is not null;

@@ -1,5 +1,5 @@
--- What was charged and refunded inside the worker, with PAYMENT_GATEWAY_URL=inside: the books of a gateway that is not
--- there. Empty with a real gateway, which keeps books of its own.
+-- Charges and refunds made by worker `pay` itself, with PAYMENT_GATEWAY_URL=inside. One row per saga. Empty when a
+-- payment gateway is configured, which keeps its own records.
 create table payments (
     saga_id blob primary key check (length(saga_id) = 16),
     amount integer not null check (amount >= 0),

@@ -1,20 +1,25 @@
-//! A worker's record of the commands handled, written in the same transaction as the effect itself: the statements of
-//! it. What they read and write is decided by the rules in [`saga_protocol::ledger`] (A1 to A4).
+//! A worker's ledger: its record of the commands that it has handled, written in the transaction of
+//! their effects.
+//!
+//! This module holds the SQL and the connections. What a row allows and how it changes is decided by
+//! the pure functions of [`saga_protocol::ledger`] (rules A1 to A4).
 
 mod completion;
+mod connect;
 mod entries;
 mod errors;
 mod handle;
-mod open;
+mod migrate;
 mod row;
 mod rows;
 mod tx;
 
 pub use completion::{Completion, finish};
-pub use entries::{Key, due, lock, prune, take, told, write};
+pub use connect::LedgerTarget;
+pub use entries::{LedgerKey, acquire, clear_due, lock, prune, select_due, update};
 pub use errors::{is_outage, is_retryable};
 pub use handle::Ledger;
-pub use open::{LedgerTarget, Migration, MigrationMode, OpenError};
+pub use migrate::{Migration, MigrationMode, OpenError};
 pub use row::Row;
 pub use rows::Rows;
-pub use tx::{Kind, Sql, Tx, Value};
+pub use tx::{Dialect, SqlValue, Statement, Tx};

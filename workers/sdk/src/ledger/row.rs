@@ -1,4 +1,4 @@
-//! A row that a statement returned, the same to read from either database.
+//! A row that a statement returned, read in the same way from either database.
 
 use saga_protocol::Time;
 use sqlx::postgres::PgRow;
@@ -7,20 +7,20 @@ use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
 use uuid::Uuid;
 
-/// A row; its columns are counted from 0.
+/// A row of a result. Columns are numbered from 0.
 #[derive(Debug)]
 pub enum Row {
-    /// Of PostgreSQL.
+    /// A row of PostgreSQL.
     Postgres(PgRow),
-    /// Of SQLite.
+    /// A row of SQLite.
     Sqlite(SqliteRow),
 }
 
 impl Row {
-    /// A `uuid`.
+    /// A `uuid`; in SQLite a blob of 16 bytes.
     ///
     /// # Errors
-    /// If the column is another type, or null.
+    /// If the column does not exist, has another type, or is null.
     pub fn uuid(&self, column: usize) -> Result<Uuid, sqlx::Error> {
         self.get(column)
     }
@@ -28,39 +28,39 @@ impl Row {
     /// A `text`.
     ///
     /// # Errors
-    /// If the column is another type, or null.
+    /// If the column does not exist, has another type, or is null.
     pub fn text(&self, column: usize) -> Result<String, sqlx::Error> {
         self.get(column)
     }
 
-    /// A `text`, or null.
+    /// A `text`, or `None` for null.
     ///
     /// # Errors
-    /// If the column is another type.
+    /// If the column does not exist or has another type.
     pub fn opt_text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
         self.get(column)
     }
 
-    /// A `bigint`.
+    /// A `bigint`. Cast an `integer` of PostgreSQL in the statement.
     ///
     /// # Errors
-    /// If the column is another type, or null.
+    /// If the column does not exist, has another type, or is null.
     pub fn int(&self, column: usize) -> Result<i64, sqlx::Error> {
         self.get(column)
     }
 
-    /// A moment.
+    /// A `timestamptz`; in SQLite an integer of microseconds since 1970.
     ///
     /// # Errors
-    /// If the column is another type, or null.
+    /// If the column does not exist, has another type, or is null.
     pub fn time(&self, column: usize) -> Result<Time, sqlx::Error> {
         self.opt_time(column)?.ok_or(sqlx::Error::RowNotFound)
     }
 
-    /// A moment, or null.
+    /// A `timestamptz`, or `None` for null; in SQLite an integer of microseconds since 1970.
     ///
     /// # Errors
-    /// If the column is another type.
+    /// If the column does not exist or has another type.
     pub fn opt_time(&self, column: usize) -> Result<Option<Time>, sqlx::Error> {
         match self {
             Self::Postgres(row) => Ok(row

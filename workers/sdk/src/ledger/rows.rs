@@ -1,24 +1,29 @@
-//! Many rows as one argument: what makes a batch one statement in PostgreSQL (`unnest`) and in SQLite (`json_each`).
+//! Many rows as one argument: `unnest` in PostgreSQL, `json_each` in SQLite. This is what makes a
+//! batch one statement.
 
-use super::tx::Kind;
 use saga_protocol::Time;
 use serde_json::Value as Json;
 use sqlx::postgres::PgArguments;
-use sqlx::{Arguments, Postgres, Sqlite, sqlite::SqliteArguments};
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, Postgres, Sqlite};
 use std::fmt::Write as _;
 use uuid::Uuid;
 
-/// A table made of columns of equal length. In the text of a statement `{rows}` stands for it, and its alias is `s`:
+/// Rows to be bound to a statement, column by column. All columns must have the same length.
 ///
-/// `insert into tickets (saga_id, store) select s.saga_id, s.store from {rows} where true`
+/// In the text of a statement `{rows}` stands for them, under the alias `r`:
 ///
-/// (SQLite needs the `where true` in front of an `on conflict`.)
+/// ```sql
+/// insert into tickets (saga_id, store) select r.saga_id, r.store from {rows} where true
+/// ```
+///
+/// The `where true` is needed by SQLite in front of an `on conflict`.
 #[derive(Debug, Default)]
 pub struct Rows {
     columns: Vec<(&'static str, Column)>,
 }
 
-/// One column. Times are `timestamptz` in PostgreSQL, and microseconds since 1970 in SQLite.
+/// One column. Times are `timestamptz` in PostgreSQL and microseconds since 1970 in SQLite.
 #[derive(Debug)]
 enum Column {
     Uuids(Vec<Uuid>),
@@ -28,96 +33,84 @@ enum Column {
 }
 
 impl Rows {
-    /// Without columns yet.
+    /// Rows without columns.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A column of ids: `uuid`, in SQLite a blob of 16 bytes.
+    /// Adds a column of `uuid`; in SQLite blobs of 16 bytes.
     #[must_use]
-    pub fn uuids(mut self, name: &'static str, values: impl IntoIterator<Item = Uuid>) -> Self {
-        self.columns
-            .push((name, Column::Uuids(values.into_iter().collect())));
-        self
+    pub fn uuids(self, name: &'static str, values: impl IntoIterator<Item = Uuid>) -> Self {
+        self.with(name, Column::Uuids(values.into_iter().collect()))
     }
 
-    /// A column of texts.
+    /// Adds a column of `text`.
     #[must_use]
     pub fn texts<T: Into<String>>(
-        mut self,
+        self,
         name: &'static str,
         values: impl IntoIterator<Item = T>,
     ) -> Self {
-        self.columns.push((
-            name,
-            Column::Texts(values.into_iter().map(|text| Some(text.into())).collect()),
-        ));
-        self
+        let values = values.into_iter().map(|text| Some(text.into()));
+        self.with(name, Column::Texts(values.collect()))
     }
 
-    /// A column of texts, some of them null.
+    /// Adds a column of `text` with nulls.
     #[must_use]
     pub fn opt_texts(
-        mut self,
+        self,
         name: &'static str,
         values: impl IntoIterator<Item = Option<String>>,
     ) -> Self {
-        self.columns
-            .push((name, Column::Texts(values.into_iter().collect())));
-        self
+        self.with(name, Column::Texts(values.into_iter().collect()))
     }
 
-    /// A column of integers: `bigint`.
+    /// Adds a column of `bigint`.
     #[must_use]
-    pub fn ints(mut self, name: &'static str, values: impl IntoIterator<Item = i64>) -> Self {
-        self.columns
-            .push((name, Column::Ints(values.into_iter().collect())));
-        self
+    pub fn ints(self, name: &'static str, values: impl IntoIterator<Item = i64>) -> Self {
+        self.with(name, Column::Ints(values.into_iter().collect()))
     }
 
-    /// A column of moments, some of them null.
+    /// Adds a column of `timestamptz` with nulls; in SQLite integers.
     #[must_use]
     pub fn opt_times(
-        mut self,
+        self,
         name: &'static str,
         values: impl IntoIterator<Item = Option<Time>>,
     ) -> Self {
-        self.columns
-            .push((name, Column::Times(values.into_iter().collect())));
+        self.with(name, Column::Times(values.into_iter().collect()))
+    }
+
+    fn with(mut self, name: &'static str, column: Column) -> Self {
+        self.columns.push((name, column));
         self
     }
 
-    /// What stands in the statement for the set, its first parameter having that number.
-    pub(super) fn sql(&self, kind: Kind, first: usize) -> String {
-        match kind {
-            Kind::Postgres => self.unnest(first),
-            Kind::Sqlite => self.json_each(first),
-        }
-    }
-
-    fn unnest(&self, first: usize) -> String {
-        let mut text = String::from("unnest(");
+    /// The table expression for PostgreSQL: one parameter per column, from `$first`.
+    pub(super) fn postgres_sql(&self, first: usize) -> String {
+        let mut sql = String::from("unnest(");
         for (n, (_, column)) in self.columns.iter().enumerate() {
             let comma = if n == 0 { "" } else { ", " };
-            let _ = write!(text, "{comma}${}::{}[]", first + n, column.postgres_type());
+            let _ = write!(sql, "{comma}${}::{}[]", first + n, column.postgres_type());
         }
         let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
-        let _ = write!(text, ") as s({})", names.join(", "));
-        text
+        let _ = write!(sql, ") as r({})", names.join(", "));
+        sql
     }
 
-    fn json_each(&self, first: usize) -> String {
-        let mut text = String::from("(select ");
+    /// The table expression for SQLite: one parameter, `$number`, with all rows as JSON.
+    pub(super) fn sqlite_sql(&self, number: usize) -> String {
+        let mut sql = String::from("(select ");
         for (n, (name, column)) in self.columns.iter().enumerate() {
             let comma = if n == 0 { "" } else { ", " };
             let value = match column {
                 Column::Uuids(_) => format!("unhex(value ->> {n})"),
                 Column::Texts(_) | Column::Ints(_) | Column::Times(_) => format!("value ->> {n}"),
             };
-            let _ = write!(text, "{comma}{value} as {name}");
+            let _ = write!(sql, "{comma}{value} as {name}");
         }
-        let _ = write!(text, " from json_each(${first})) as s");
-        text
+        let _ = write!(sql, " from json_each(${number})) as r");
+        sql
     }
 
     pub(super) fn add_to_postgres(self, arguments: &mut PgArguments) -> Result<(), sqlx::Error> {
@@ -127,11 +120,8 @@ impl Rows {
                 Column::Texts(values) => add::<Postgres, _>(arguments, values)?,
                 Column::Ints(values) => add::<Postgres, _>(arguments, values)?,
                 Column::Times(values) => {
-                    let values: Vec<_> = values
-                        .into_iter()
-                        .map(|at| at.map(Time::to_datetime))
-                        .collect();
-                    add::<Postgres, _>(arguments, values)?;
+                    let times = values.into_iter().map(|time| time.map(Time::to_datetime));
+                    add::<Postgres, _>(arguments, times.collect::<Vec<_>>())?;
                 }
             }
         }
@@ -142,10 +132,11 @@ impl Rows {
         add::<Sqlite, _>(arguments, self.into_json().to_string())
     }
 
+    /// An array per row.
     fn into_json(self) -> Json {
         let mut rows: Vec<Vec<Json>> = Vec::new();
         for (_, column) in self.columns {
-            let values: Vec<Json> = column.into_json();
+            let values = column.into_json();
             rows.resize_with(rows.len().max(values.len()), Vec::new);
             for (row, value) in rows.iter_mut().zip(values) {
                 row.push(value);
@@ -175,13 +166,13 @@ impl Column {
             Self::Ints(values) => values.into_iter().map(Json::from).collect(),
             Self::Times(values) => values
                 .into_iter()
-                .map(|at| Json::from(at.map(Time::micros)))
+                .map(|time| Json::from(time.map(Time::micros)))
                 .collect(),
         }
     }
 }
 
-/// Adds one argument, with sqlx's own error for one that cannot be encoded.
+/// Adds one argument. One that cannot be encoded is sqlx's own error.
 pub(super) fn add<'t, DB: sqlx::Database, T>(
     arguments: &mut DB::Arguments,
     value: T,
