@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use workers::gateway::Gateway;
+use workers::gateway::{Gateway, serve as serve_gateway};
 use workers::handlers::{HandlerSettings, NAMES, PaymentMode, built_in};
 
 /// How long the workers may take to complete the commands in flight: the longest call of a handler, and a commit.
@@ -144,7 +144,7 @@ async fn start_gateway(directory: &Path, tasks: &mut JoinSet<()>) -> Result<Stri
     tracing::info!("simulated payment gateway listening on {url} (GET /books, POST /admin/heal)");
 
     tasks.spawn(async move {
-        if let Err(error) = gateway.serve(listener, CancellationToken::new()).await {
+        if let Err(error) = serve_gateway(gateway, listener, CancellationToken::new()).await {
             tracing::error!(%error, "the simulated payment gateway ended");
         }
     });

@@ -5,13 +5,13 @@ use saga_core::saga::Status;
 use saga_protocol::ledger::LedgerState;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
-use workers::reconcile::{Effects, Side, check as check_books};
+use workers::reconcile::{Effects, StepEffects, check as check_effects};
 
 /// Every violation, as a sentence that starts with the invariant.
 pub fn find_violations(sagas: &BTreeMap<Uuid, Status>, mut effects: Effects) -> Vec<String> {
     let mut violations = Vec::new();
     let nothing = BTreeMap::new();
-    let all: BTreeMap<Uuid, &BTreeMap<String, Side>> = effects.iter().collect();
+    let all: BTreeMap<Uuid, &BTreeMap<String, StepEffects>> = effects.iter().collect();
     for (id, status) in sagas {
         let steps = all.get(id).copied().unwrap_or(&nothing);
         violations.extend(
@@ -33,14 +33,14 @@ pub fn find_violations(sagas: &BTreeMap<Uuid, Status>, mut effects: Effects) -> 
         .iter()
         .filter(|(_, status)| **status == Status::Parked)
         .map(|(id, _)| *id);
-    effects.forget(&parked.collect::<BTreeSet<_>>());
-    violations.extend(check_books(&effects).iter().map(ToString::to_string));
+    effects.remove(&parked.collect::<BTreeSet<_>>());
+    violations.extend(check_effects(&effects).iter().map(ToString::to_string));
     violations
 }
 
 /// The violation of a final status, given the effects.
-fn status_violation(status: Status, steps: &BTreeMap<String, Side>) -> Option<&'static str> {
-    let stands = |step: &str| steps.get(step).map_or(0, Side::standing);
+fn status_violation(status: Status, steps: &BTreeMap<String, StepEffects>) -> Option<&'static str> {
+    let stands = |step: &str| steps.get(step).map_or(0, StepEffects::remaining);
     match status {
         Status::Completed if WORKERS.iter().any(|step| stands(step) != 1) => {
             Some("I2: completed, but a step does not have exactly one effect")
@@ -54,9 +54,9 @@ fn status_violation(status: Status, steps: &BTreeMap<String, Side>) -> Option<&'
 }
 
 /// Steps that were revoked before they executed and executed nevertheless, even if only to be compensated.
-fn revoked_but_executed(steps: &BTreeMap<String, Side>) -> impl Iterator<Item = &String> {
-    let broken = |side: &Side| {
-        side.state == Some(LedgerState::Revoked) && (side.happened, side.undone) != (0, 0)
+fn revoked_but_executed(steps: &BTreeMap<String, StepEffects>) -> impl Iterator<Item = &String> {
+    let broken = |side: &StepEffects| {
+        side.state == Some(LedgerState::Revoked) && (side.executed, side.compensated) != (0, 0)
     };
     steps
         .iter()
@@ -81,9 +81,9 @@ mod tests {
         sides: &[(&str, LedgerState, u32, u32)],
     ) -> Vec<String> {
         let mut effects = Effects::default();
-        effects.with_gateway();
+        effects.set_gateway_included();
         for (step, state, happened, undone) in sides {
-            *effects.side(SAGA, step) = Side {
+            *effects.step(SAGA, step) = StepEffects {
                 state: Some(*state),
                 happened: *happened,
                 undone: *undone,

@@ -1,63 +1,74 @@
-//! What does the work of a step: the two traits that a worker's author implements.
-//!
-//! A [`Handler`] works in the ledger's own transaction. That is all a newcomer needs: what it writes and what the
-//! ledger remembers are committed together or not at all, so it never has to ask whether it has run before.
-//!
-//! ```no_run
-//! use async_trait::async_trait;
-//! use crate::{Handler, Outcome, HandlerError, Tx};
-//! use saga_protocol::Payload;
-//! use saga_protocol::message::Command;
-//!
-//! /// Takes a table for a guest, and gives it back.
-//! struct Tables;
-//!
-//! #[async_trait]
-//! impl Handler for Tables {
-//!     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
-//!         let free = tx.sql("select number from tables where saga_id is null limit 1").fetch().await?;
-//!         let Some(table) = free.first() else { return Ok(Outcome::failed("full", "no table is free")) };
-//!         let number = table.int(0)?;
-//!         let taken = tx.sql("update tables set saga_id = $1 where number = $2 and saga_id is null");
-//!         match taken.bind(command.saga_id).bind(number).execute().await? {
-//!             1 => Ok(Outcome::done(serde_json::json!({ "table": number }))),
-//!             _ => Ok(Outcome::retry("somebody was faster")),
-//!         }
-//!     }
-//!
-//!     async fn compensate(&self, command: &Command, _: &Payload, tx: &mut Tx) -> Result<Outcome, HandlerError> {
-//!         tx.sql("update tables set saga_id = null where saga_id = $1").bind(command.saga_id).execute().await?;
-//!         Ok(Outcome::done(serde_json::json!({})))
-//!     }
-//! }
-//! ```
-//!
-//! An [`ExternalHandler`] calls somebody outside the database, and must be able to say what it does not know.
+//! The two traits that the author of a worker implements: [`Handler`] and [`ExternalHandler`].
 
 use crate::ledger::{Completion, Tx};
 use crate::outcome::{CallOutcome, HandlerError, Outcome, VoidOutcome};
 use async_trait::async_trait;
-use saga_protocol::Action;
-use saga_protocol::Payload;
 use saga_protocol::message::Command;
+use saga_protocol::{Action, Payload};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Does a step by writing into the worker's own database.
+/// Executes a step by writing to the worker's own database.
+///
+/// A handler works in the ledger's transaction: what it writes and what the ledger records are
+/// committed together or not at all. It therefore needs no check of its own for repeated commands.
+/// It must have no effect outside the transaction, because the runtime may roll back a call and repeat
+/// it.
+///
+/// ```no_run
+/// use saga_worker::{Command, Handler, HandlerError, Outcome, Payload, Tx, async_trait};
+///
+/// /// Reserves a table for a guest.
+/// struct Tables;
+///
+/// #[async_trait]
+/// impl Handler for Tables {
+///     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
+///         let free = tx
+///             .sql("select number from tables where saga_id is null limit 1 {for_update}")
+///             .fetch()
+///             .await?;
+///         let Some(table) = free.first() else {
+///             return Ok(Outcome::failed("full", "no table is free"));
+///         };
+///
+///         let number = table.int(0)?;
+///         tx.sql("update tables set saga_id = $1 where number = $2")
+///             .bind(command.saga_id)
+///             .bind(number)
+///             .execute()
+///             .await?;
+///         Ok(Outcome::done(serde_json::json!({ "table": number })))
+///     }
+///
+///     async fn compensate(
+///         &self,
+///         command: &Command,
+///         _output: &Payload,
+///         tx: &mut Tx,
+///     ) -> Result<Outcome, HandlerError> {
+///         tx.sql("update tables set saga_id = null where saga_id = $1")
+///             .bind(command.saga_id)
+///             .execute()
+///             .await?;
+///         Ok(Outcome::Done(Payload::empty()))
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Does the step. Whatever it wrote is taken back unless it answers `done` or `accepted`; it may be run twice, the
-    /// first run taken back. It must have no effect outside the transaction.
+    /// Executes the step. Its writes are rolled back unless it returns `Done` or `Accepted`.
     ///
     /// # Errors
-    /// Whatever `?` meets: the command is answered `retry`.
+    /// Any error; the command is answered as [`Outcome::retry`]. If the database is unavailable the
+    /// whole batch is retried instead, and no attempt is counted.
     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError>;
 
-    /// Undoes the step, which is known to have happened; `output` is what it answered then. By default there is nothing
-    /// to undo.
+    /// Compensates the step, which has been executed; `output` is the output of the action. By
+    /// default there is nothing to undo. Must not return `Accepted`.
     ///
     /// # Errors
-    /// Whatever `?` meets: the command is answered `retry`.
+    /// As [`Handler::execute`].
     async fn compensate(
         &self,
         command: &Command,
@@ -68,12 +79,15 @@ pub trait Handler: Send + Sync + 'static {
         Ok(Outcome::Done(Payload::empty()))
     }
 
-    /// Does many steps, each of another saga, in a few statements: one outcome for each, in their order. Here a handler
-    /// that answers other than `done` or `accepted` has itself seen to it that it wrote nothing for that command. An
-    /// error takes all of it back, and they are done one by one. `None`, the default: one by one from the first.
+    /// Executes many steps, each of another saga, with a few statements. Returns one outcome per
+    /// command, in their order.
+    ///
+    /// For a command whose outcome is neither `Done` nor `Accepted` the handler itself must have
+    /// written nothing. An error rolls everything back; the commands are then executed one by one.
+    /// The default, `None`, executes them one by one from the start.
     ///
     /// # Errors
-    /// Whatever `?` meets.
+    /// As [`Handler::execute`].
     async fn execute_all(
         &self,
         commands: &[&Command],
@@ -83,90 +97,95 @@ pub trait Handler: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The same for compensations.
+    /// Compensates many steps; otherwise as [`Handler::execute_all`].
     ///
     /// # Errors
-    /// Whatever `?` meets.
+    /// As [`Handler::execute`].
     async fn compensate_all(
         &self,
-        undos: &[Compensation<'_>],
+        compensations: &[Compensation<'_>],
         tx: &mut Tx,
     ) -> Result<Option<Vec<Outcome>>, HandlerError> {
-        let _ = (undos, tx);
+        let _ = (compensations, tx);
         Ok(None)
     }
 
-    /// The time of these has come that answered [`Outcome::accepted_for`]: how each of them ends, in their order. What
-    /// it writes is committed with the end itself. By default they are completed with the output they were accepted
-    /// with.
+    /// Ends steps that were accepted with [`Outcome::accepted_for`] and whose time has come. Returns
+    /// one completion per step, in their order, which is committed with what the handler writes. By
+    /// default the steps complete with the output that they were accepted with.
     ///
     /// # Errors
-    /// Whatever `?` meets: they stay due.
+    /// Any error; the steps stay due and are retried after 30 s.
     async fn finish(&self, due: &[DueStep], tx: &mut Tx) -> Result<Vec<Completion>, HandlerError> {
         let _ = tx;
         Ok(due
             .iter()
-            .map(|due| Completion::Completed(due.output.clone()))
+            .map(|step| Completion::Completed(step.output.clone()))
             .collect())
     }
 }
 
-/// A compensation, and what its action answered.
+/// A compensation of a step that has been executed.
 #[derive(Clone, Copy, Debug)]
 pub struct Compensation<'a> {
     /// The command.
     pub command: &'a Command,
-    /// What the action put out; null if nobody knows.
+    /// The output of the action; null if it is not known.
     pub output: &'a Payload,
 }
 
-/// A step that was accepted, and whose time has come.
+/// An accepted step whose time has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueStep {
     /// The saga.
     pub saga_id: Uuid,
     /// The step.
     pub step: String,
-    /// What it was accepted with.
+    /// The output that the step was accepted with.
     pub output: Payload,
 }
 
-/// Does a step by calling somebody outside the database (A3). No transaction is open during a call; what became of it
-/// is written only while nobody knows it. A call may be made again with the same key, at any time and from any process.
+/// Executes a step by calling another system (rule A3).
+///
+/// The runtime commits the ledger row before a call, and its outcome after it; no transaction is open
+/// during the call. A call may be repeated with the same key at any time and from any process, so the
+/// other system must treat the key as an idempotency key.
 #[async_trait]
 pub trait ExternalHandler: Send + Sync + 'static {
-    /// Does the step.
+    /// Executes the step.
     async fn execute(&self, command: &Command, key: &CallKey) -> CallOutcome;
 
-    /// Undoes the step, which is known to have happened; `output` is what it answered then.
+    /// Compensates the step, which has been executed; `output` is the output of the action, null if
+    /// it is not known.
     async fn compensate(&self, command: &Command, output: &Payload, key: &CallKey) -> CallOutcome;
 
-    /// Makes sure that a call with that key of the action has no effect from now on, or learns that it had. Only where
-    /// the other side then refuses that key for ever. By default it cannot.
+    /// Voids the action's key, so that a call with it has no effect from now on, or finds out that it
+    /// already had one. Implement it only if the other system rejects a voided key for good. By
+    /// default voiding is not supported.
     async fn void(&self, command: &Command, key: &CallKey) -> VoidOutcome {
         let _ = (command, key);
         VoidOutcome::Unsupported
     }
 }
 
-/// An idempotency key: `saga:step:action`, and `:n` once it was replaced. No attempt changes it while the outcome of a
-/// call is unknown.
+/// The idempotency key of a call. It stays the same for as long as the outcome of the call is unknown,
+/// and is replaced only after an outcome that proves that the call had no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallKey {
-    /// What the other side is to see.
+    /// The key to send: `saga:step:action`, followed by `:generation` unless that is 0.
     pub text: String,
-    /// Of which direction.
+    /// The direction of the call.
     pub action: Action,
-    /// How often it was replaced.
-    pub n: u32,
+    /// How often the key was replaced.
+    pub generation: u32,
 }
 
-/// The work of a worker, of either kind.
+/// The handler of a worker, of either kind.
 #[derive(Clone)]
 pub enum Work {
-    /// In the worker's own database.
+    /// A handler that writes to the worker's own database.
     Transactional(Arc<dyn Handler>),
-    /// By calls to somebody else.
+    /// A handler that calls another system.
     External(Arc<dyn ExternalHandler>),
 }
 

@@ -1,46 +1,49 @@
-//! The words in which a handler says what became of a command.
+//! What a handler returns.
 
-use saga_protocol::Failure;
-use saga_protocol::Payload;
 use saga_protocol::message::{MAX_OUTPUT_BYTES, code};
+use saga_protocol::{Failure, Payload};
+use saga_retry::error_chain;
 use serde::Serialize;
 use std::error::Error;
 use std::time::Duration;
 
-/// What a [`Handler`](crate::Handler) made of a command. A panic counts as `retry`.
+/// Limits of the delay of `later`. A shorter one would load the bus; a longer one would hide that a
+/// step makes no progress.
+const MIN_LATER: Duration = Duration::from_secs(1);
+const MAX_LATER: Duration = Duration::from_secs(300);
+
+/// The error code of a `retry` without a code of its own.
+const RETRY_CODE: &str = "error";
+
+/// The outcome of a [`Handler`](crate::Handler) call. A panic counts as [`Outcome::retry`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done, with that output.
+    /// The step is executed or compensated, with its output.
     Done(Payload),
-    /// It is taken on, and ends later: when its time comes, or when somebody calls
-    /// [`ledger::finish`](crate::ledger::finish). Not for a compensation.
+    /// The step is accepted and ends later: after a delay, or by [`finish`](crate::ledger::finish).
+    /// Not allowed for a compensation.
     Accepted {
-        /// What is known already.
+        /// The output so far.
         output: Payload,
-        /// When it ends by itself; `None`: it waits for somebody.
+        /// The step ends by itself after this delay; `None`: it waits to be ended.
         after: Option<Duration>,
     },
-    /// Not now; nothing has happened. It does not count as an attempt.
+    /// Not now, and nothing has been written. Does not count as an attempt.
     Later {
-        /// What it waits for, for people.
+        /// What the step waits for, for operators.
         reason: String,
-        /// When to ask again: 1 s to 5 min.
+        /// The delay of the next call: 1 s to 5 min.
         after: Duration,
     },
-    /// It cannot be done, and no further attempt will change that. Nothing has happened.
+    /// The step fails for good: no further attempt would succeed. Nothing has been written.
     Failed(Failure),
-    /// It could not be done this time. Nothing has happened.
+    /// This attempt fails; the step's retry schedule applies. Nothing has been written.
     Retry(Failure),
 }
 
-/// The least and the most that `later` can ask for.
-const LATER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-
-/// The code of a `retry` that names no other.
-const ERROR: &str = "error";
-
 impl Outcome {
-    /// Done, with that output: whatever serde can write as JSON, at most 64 KiB.
+    /// Done, with an output that serializes to at most 64 KiB of JSON. A larger one, or one that
+    /// cannot be serialized, fails the step for good.
     pub fn done(output: impl Serialize) -> Self {
         match Payload::encode(&output) {
             Ok(output) => Self::Done(output),
@@ -48,7 +51,7 @@ impl Outcome {
         }
     }
 
-    /// Taken on: it waits for somebody.
+    /// Accepted: the step waits until [`finish`](crate::ledger::finish) is called.
     pub fn accepted() -> Self {
         Self::Accepted {
             output: Payload::empty(),
@@ -56,7 +59,7 @@ impl Outcome {
         }
     }
 
-    /// Taken on: it ends by itself after that time, whatever happens to this process meanwhile.
+    /// Accepted: the step ends by itself after a delay, also across restarts.
     pub fn accepted_for(after: Duration) -> Self {
         Self::Accepted {
             output: Payload::empty(),
@@ -64,120 +67,122 @@ impl Outcome {
         }
     }
 
-    /// Not now: ask again after 1 s to 5 min.
+    /// Not now: the handler is called again after a delay, which is clamped to 1 s to 5 min.
     pub fn later(reason: impl Into<String>, after: Duration) -> Self {
         Self::Later {
             reason: reason.into(),
-            after: after.clamp(LATER.0, LATER.1),
+            after: after.clamp(MIN_LATER, MAX_LATER),
         }
     }
 
-    /// It cannot be done, for good.
+    /// Failed for good, with a code of at most 100 characters for programs and a reason for people.
     pub fn failed(code: &str, reason: impl Into<String>) -> Self {
         Self::Failed(Failure::permanent(code, reason))
     }
 
-    /// It could not be done this time.
+    /// Failed this time.
     pub fn retry(reason: impl Into<String>) -> Self {
-        Self::Retry(Failure::retryable(ERROR, reason))
+        Self::Retry(Failure::retryable(RETRY_CODE, reason))
     }
 
-    /// The same, if it fits into a reply; else the failure that says that it does not.
-    pub(crate) fn within_limits(self) -> Self {
-        match &self {
-            Self::Done(output) | Self::Accepted { output, .. } => match over_limit(output) {
-                Some(failure) => Self::Failed(failure),
-                None => self,
-            },
-            Self::Later { .. } | Self::Failed(_) | Self::Retry(_) => self,
+    /// The failure that replaces an outcome whose output is over the limit.
+    pub(crate) fn output_too_large(&self) -> Option<Failure> {
+        match self {
+            Self::Done(output) | Self::Accepted { output, .. } => output_too_large(output),
+            Self::Later { .. } | Self::Failed(_) | Self::Retry(_) => None,
         }
     }
 
-    /// Whether something stands of it.
+    /// Whether the handler's writes are kept.
     pub(crate) const fn has_effect(&self) -> bool {
         matches!(self, Self::Done(_) | Self::Accepted { .. })
     }
 }
 
-/// Says of an output that is too large how large it is.
-pub(crate) fn over_limit(output: &Payload) -> Option<Failure> {
+/// The failure for an output that is over the limit.
+pub(crate) fn output_too_large(output: &Payload) -> Option<Failure> {
     let bytes = output.get().len();
-    let message = format!("the output has {bytes} bytes, {MAX_OUTPUT_BYTES} are allowed");
-    (bytes > MAX_OUTPUT_BYTES).then(|| Failure::permanent(code::INVALID_REPLY, message))
+    (bytes > MAX_OUTPUT_BYTES).then(|| {
+        let message = format!("the output has {bytes} bytes, the limit is {MAX_OUTPUT_BYTES}");
+        Failure::permanent(code::INVALID_REPLY, message)
+    })
 }
 
-/// What a call outside the database came to. The difference between *no effect* and *unknown* is what keeps money
-/// safe: whoever is not certain says unknown, and the call is made again with the same key.
+/// The outcome of an [`ExternalHandler`](crate::ExternalHandler) call.
+///
+/// The distinction between *no effect* and *unknown* is essential: a call that is declared to have had
+/// no effect is never compensated. If in doubt return [`CallOutcome::unknown`]; the call is then
+/// repeated with the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// It is done, with that output.
+    /// The call took effect, with its output.
     Done(Payload),
-    /// It definitely had no effect, and never will have one under this key; no further attempt changes that.
+    /// The call certainly had no effect and never will under this key. The step fails for good.
     Failed(Failure),
-    /// It definitely had no effect, and never will have one under this key; a further attempt gets a new key.
-    Again(Failure),
-    /// Not now; ask again after that time, with the same key.
+    /// The call certainly had no effect and never will under this key. The next attempt uses a new
+    /// key.
+    Retry(Failure),
+    /// Not now: the call is repeated after a delay, with the same key.
     Later {
-        /// What it waits for, for people.
+        /// What the step waits for, for operators.
         reason: String,
-        /// 1 s to 5 min.
+        /// The delay: 1 s to 5 min.
         after: Duration,
     },
-    /// Nobody knows: no answer, or one that does not say. A further attempt uses the same key.
+    /// There is no answer, or one that leaves the outcome open. The next attempt uses the same key.
     Unknown(String),
 }
 
 impl CallOutcome {
-    /// Done, with that output: whatever serde can write as JSON, at most 64 KiB. One over that is cut to null, since
-    /// what has happened has happened.
+    /// Done, with an output that serializes to at most 64 KiB of JSON. A larger one is replaced by
+    /// null, because the effect cannot be rejected afterwards.
     pub fn done(output: impl Serialize) -> Self {
         let output = Payload::encode(&output).unwrap_or_default();
-        Self::Done(if over_limit(&output).is_some() {
-            Payload::null()
-        } else {
-            output
-        })
+        if output_too_large(&output).is_some() {
+            return Self::Done(Payload::null());
+        }
+        Self::Done(output)
     }
 
-    /// Definitely no effect, for good.
+    /// Certainly no effect; failed for good.
     pub fn failed(code: &str, reason: impl Into<String>) -> Self {
         Self::Failed(Failure::permanent(code, reason))
     }
 
-    /// Definitely no effect under this key, now and for ever; another attempt under a new key may have one.
-    pub fn again(code: &str, reason: impl Into<String>) -> Self {
-        Self::Again(Failure::retryable(code, reason))
+    /// Certainly no effect under this key; the next attempt uses a new one.
+    pub fn retry(code: &str, reason: impl Into<String>) -> Self {
+        Self::Retry(Failure::retryable(code, reason))
     }
 
-    /// Not now: ask again after 1 s to 5 min, with the same key.
+    /// Not now: the call is repeated with the same key after a delay, which is clamped to 1 s to 5 min.
     pub fn later(reason: impl Into<String>, after: Duration) -> Self {
         Self::Later {
             reason: reason.into(),
-            after: after.clamp(LATER.0, LATER.1),
+            after: after.clamp(MIN_LATER, MAX_LATER),
         }
     }
 
-    /// Nobody knows.
+    /// The outcome is unknown; the call is repeated with the same key.
     pub fn unknown(reason: impl Into<String>) -> Self {
         Self::Unknown(reason.into())
     }
 }
 
-/// What became of voiding a call by its key.
+/// The outcome of [`ExternalHandler::void`](crate::ExternalHandler::void).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VoidOutcome {
-    /// It never happened, and the other side refuses that key from now on.
-    Never,
-    /// It has happened, with that output.
+    /// The call had no effect, and the other system rejects the key from now on.
+    Voided,
+    /// The call took effect, with this output.
     Happened(Payload),
-    /// Nobody knows.
+    /// The outcome is unknown; voiding is repeated.
     Unknown(String),
-    /// The other side cannot void: the call is repeated with its key until the answer is definite.
+    /// The other system cannot void a key: the call is repeated until its outcome is known.
     Unsupported,
 }
 
-/// An error inside a handler: whatever `?` meets. Its command is answered `retry`, unless the database is gone, and
-/// then the whole batch is tried again.
+/// Any error that a handler returns, usually by `?`. The command is answered as [`Outcome::retry`]
+/// with the error and its causes as the reason.
 #[derive(Debug)]
 pub struct HandlerError(Box<dyn Error + Send + Sync>);
 
@@ -188,17 +193,17 @@ impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
 }
 
 impl HandlerError {
-    /// As the database's error, if the database is gone.
-    pub(crate) fn outage(self) -> Result<sqlx::Error, Self> {
+    /// The database's error if the database is unavailable, else the error itself.
+    pub(crate) fn into_outage(self) -> Result<sqlx::Error, Self> {
         match self.0.downcast::<sqlx::Error>() {
             Ok(error) if crate::ledger::is_outage(&error) => Ok(*error),
             Ok(error) => Err(Self(error)),
-            Err(other) => Err(Self(other)),
+            Err(error) => Err(Self(error)),
         }
     }
 
-    /// What the command is answered.
+    /// The outcome of the failed call.
     pub(crate) fn into_outcome(self) -> Outcome {
-        Outcome::retry(saga_retry::error_chain(self.0.as_ref()))
+        Outcome::retry(error_chain(self.0.as_ref()))
     }
 }

@@ -1,4 +1,5 @@
-//! The workers of the order workflow: order, pay, store and deliver, their tables, and a simulated payment gateway.
+//! The workers of the order workflow (order, pay, store, deliver), their tables, reconciliation, and a
+//! simulated payment gateway.
 
 pub mod cli;
 pub mod gateway;

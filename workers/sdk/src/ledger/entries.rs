@@ -103,7 +103,7 @@ pub async fn update(tx: &mut Tx, entries: &[LedgerEntry]) -> Result<(), sqlx::Er
     let with_change = |change| {
         entries
             .iter()
-            .filter(move |entry| entry.write() == change)
+            .filter(move |entry| entry.change() == change)
             .collect::<Vec<_>>()
     };
 
@@ -150,10 +150,7 @@ async fn update_rows(tx: &mut Tx, entries: &[&LedgerEntry]) -> Result<(), sqlx::
             entries.iter().map(|e| e.compensation_key_generation.into()),
         )
         .opt_times("due_at", entries.iter().map(|e| e.due_at))
-        .opt_times(
-            "needed_until",
-            entries.iter().map(|e| Some(e.needed_until)),
-        );
+        .opt_times("needed_until", entries.iter().map(|e| Some(e.needed_until)));
 
     tx.sql(
         "update ledger as l

@@ -148,20 +148,13 @@ async fn missing(
     connection: &mut PgConnection,
     migrator: &Migrator,
 ) -> Result<Vec<String>, MigrateError> {
-    let applied = match connection
-        .list_applied_migrations("_sqlx_migrations")
-        .await
-    {
+    let applied = match connection.list_applied_migrations("_sqlx_migrations").await {
         Ok(applied) => applied,
         // The schema or the table does not exist yet.
         Err(error) if !is_outage(&error) => Vec::new(),
         Err(error) => return Err(error),
     };
-    let is_applied = |version| {
-        applied
-            .iter()
-            .any(|migration| migration.version == version)
-    };
+    let is_applied = |version| applied.iter().any(|migration| migration.version == version);
     Ok(migrator
         .iter()
         .filter(|migration| !is_applied(migration.version))

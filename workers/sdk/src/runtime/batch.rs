@@ -1,57 +1,58 @@
-//! A batch of commands with their rows, and what becomes of each.
+//! A batch of commands with their ledger entries, and the decision for each.
 
-use crate::ledger::Key;
+use crate::ledger::LedgerKey;
 use crate::outcome::Outcome;
 use saga_protocol::Time;
 use saga_protocol::ledger::{self, Call, CallResult, HandlerKind, LedgerDecision, LedgerEntry};
 use saga_protocol::message::{Command, Reply};
 
-/// A command, its locked row, and its reply once there is one.
+/// A command with its locked ledger entry.
 #[derive(Debug)]
-pub struct Step<'a> {
-    /// The command.
+pub struct BatchItem<'a> {
     pub command: &'a Command,
-    /// Its row.
     pub entry: LedgerEntry,
-    /// What is to be done.
+    /// What the entry requires for the command; a reply once it is settled.
     pub decision: LedgerDecision,
 }
 
-/// The rows that these commands need, in the order in which they are locked. The commands are put into the same order.
-pub fn keys(commands: &mut [&Command], now: Time) -> Vec<Key> {
+/// The ledger keys of commands, in the order in which the rows are locked. Sorts the commands in the
+/// same order.
+pub fn sorted_keys(commands: &mut [&Command], now: Time) -> Vec<LedgerKey> {
     commands.sort_unstable_by_key(|command| command.saga_id);
-    let key = |command: &&Command| Key {
-        saga_id: command.saga_id,
-        step: command.step.clone(),
-        needed_until: command.deadline.max(now),
-    };
-    commands.iter().map(key).collect()
+    commands
+        .iter()
+        .map(|command| LedgerKey {
+            saga_id: command.saga_id,
+            step: command.step.clone(),
+            needed_until: command.deadline.max(now),
+        })
+        .collect()
 }
 
-/// Pairs commands with their rows, both in the order of their sagas, and decides.
+/// Pairs commands with their entries, both in the order of their sagas, and decides what each needs.
 pub fn decide<'a>(
     commands: &[&'a Command],
     entries: Vec<LedgerEntry>,
-    site: HandlerKind,
+    handler: HandlerKind,
     now: Time,
-) -> Vec<Step<'a>> {
-    let pair = |(command, mut entry): (&&'a Command, LedgerEntry)| {
+) -> Vec<BatchItem<'a>> {
+    let decide_one = |(command, mut entry): (&&'a Command, LedgerEntry)| {
         assert!(
             entry.saga_id == command.saga_id && entry.step == command.step,
-            "rows come in the order of their keys"
+            "entries are in the order of their keys"
         );
-        let decision = ledger::decide(&mut entry, command, site, now);
-        Step {
+        let decision = ledger::decide(&mut entry, command, handler, now);
+        BatchItem {
             command,
             entry,
             decision,
         }
     };
-    commands.iter().zip(entries).map(pair).collect()
+    commands.iter().zip(entries).map(decide_one).collect()
 }
 
-impl Step<'_> {
-    /// The handler's call that is to be made.
+impl BatchItem<'_> {
+    /// The handler call that is required.
     pub const fn call(&self) -> Option<Call> {
         match self.decision {
             LedgerDecision::Call(call) => Some(call),
@@ -59,26 +60,26 @@ impl Step<'_> {
         }
     }
 
-    /// Takes the handler's word, if it was called. `now` is the database's time.
+    /// Records the outcome of the handler call. `now` is the database's time.
     pub fn settle(&mut self, outcome: Outcome, now: Time) {
         if let Some(call) = self.call() {
-            self.decision = ledger::settle(&mut self.entry, self.command, call, end(outcome, now));
+            let result = call_result(outcome, now);
+            self.decision = ledger::settle(&mut self.entry, self.command, call, result);
         }
     }
 
-    /// The reply. To be called once it is settled.
+    /// The entry and the reply of a settled item.
     pub fn into_reply(self) -> (LedgerEntry, Reply) {
         match self.decision {
             LedgerDecision::Reply(reply) => (self.entry, reply),
             LedgerDecision::Call(_) => {
-                unreachable!("every step of a batch is settled before its replies are gathered")
+                unreachable!("every item of a batch is settled before its reply is sent")
             }
         }
     }
 }
 
-/// A handler's word in those of the ledger.
-fn end(outcome: Outcome, now: Time) -> CallResult {
+fn call_result(outcome: Outcome, now: Time) -> CallResult {
     match outcome {
         Outcome::Done(output) => CallResult::Completed(output),
         Outcome::Accepted { output, after } => {
@@ -96,7 +97,7 @@ fn end(outcome: Outcome, now: Time) -> CallResult {
 
 /// A command for tests: execute, attempt 1.
 #[cfg(test)]
-pub fn sample() -> Command {
+pub fn sample_command() -> Command {
     Command {
         saga_id: uuid::Uuid::from_u128(1),
         workflow: "order".to_owned(),

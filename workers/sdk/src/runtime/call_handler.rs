@@ -1,79 +1,51 @@
-//! Calling handlers, whatever they do: an error or a panic becomes an answer, or spoils the set it was made in.
+//! Calls to handlers. An error or a panic becomes an outcome; the caller then rolls back.
 
 use crate::handler::{Compensation, Handler};
 use crate::ledger::Tx;
 use crate::outcome::{HandlerError, Outcome};
 use futures::FutureExt;
-use saga_protocol::Payload;
 use saga_protocol::message::{Command, code};
-use saga_protocol::{Action, Failure};
+use saga_protocol::{Action, Failure, Payload};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
-/// One thing to do.
+/// The arguments of a handler call.
 #[derive(Clone, Copy, Debug)]
-pub struct Task<'a> {
-    /// Its command.
+pub struct HandlerCall<'a> {
     pub command: &'a Command,
-    /// With a compensation: what the action answered.
+    /// For a compensation: the output of the action.
     pub output: &'a Payload,
 }
 
-/// What became of calling a handler.
+/// The result of running a handler.
 pub enum HandlerRun<T> {
-    /// It answered.
+    /// The handler returned.
     Ok(T),
-    /// It could not, and what it wrote must be taken back.
+    /// The handler failed, and the caller must roll back what it wrote.
     RolledBack(Outcome),
 }
 
-/// Does all of them, of one direction, in one transaction. `Spoiled`: one of them failed in a way that leaves a trace,
-/// so all must be taken back and done one by one.
+/// Runs the handler for calls of one direction in one transaction. `RolledBack` if one of them failed
+/// and may have written something: the caller must roll back all and run them one by one.
 ///
 /// # Errors
-/// If the database is gone.
-pub async fn together(
+/// If the database is unavailable.
+pub async fn run_batch(
     handler: &dyn Handler,
     action: Action,
-    tasks: &[Task<'_>],
+    calls: &[HandlerCall<'_>],
     tx: &mut Tx,
 ) -> Result<HandlerRun<Vec<Outcome>>, sqlx::Error> {
-    let whole = match action {
-        Action::Execute => {
-            let commands: Vec<&Command> = tasks.iter().map(|task| task.command).collect();
-            catch_panic(handler.execute_all(&commands, tx)).await?
-        }
-        Action::Compensate => {
-            let undos: Vec<Compensation<'_>> = tasks
-                .iter()
-                .map(|task| Compensation {
-                    command: task.command,
-                    output: task.output,
-                })
-                .collect();
-            catch_panic(handler.compensate_all(&undos, tx)).await?
-        }
-    };
-    match whole {
+    match run_set(handler, action, calls, tx).await? {
         HandlerRun::RolledBack(outcome) => return Ok(HandlerRun::RolledBack(outcome)),
-        HandlerRun::Ok(Some(outcomes)) if outcomes.len() != tasks.len() => {
-            let message = format!(
-                "{} commands were answered with {} outcomes",
-                tasks.len(),
-                outcomes.len()
-            );
-            return Ok(HandlerRun::RolledBack(Outcome::retry(message)));
-        }
-        HandlerRun::Ok(Some(outcomes)) => {
-            // What the set left out it has not written; what it wrote must be allowed to stand.
-            let spoiled = outcomes.iter().find_map(|outcome| refused(action, outcome));
-            return Ok(spoiled.map_or(HandlerRun::Ok(outcomes), HandlerRun::RolledBack));
-        }
+        HandlerRun::Ok(Some(outcomes)) => return Ok(check_set(action, calls.len(), outcomes)),
+        // The handler has no implementation for sets.
         HandlerRun::Ok(None) => {}
     }
-    let mut outcomes = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        match one(handler, action, *task, tx).await? {
+
+    let mut outcomes = Vec::with_capacity(calls.len());
+    for call in calls {
+        match run_one(handler, action, *call, tx).await? {
             HandlerRun::Ok(outcome) if outcome.has_effect() => outcomes.push(outcome),
             HandlerRun::Ok(outcome) | HandlerRun::RolledBack(outcome) => {
                 return Ok(HandlerRun::RolledBack(outcome));
@@ -83,68 +55,112 @@ pub async fn together(
     Ok(HandlerRun::Ok(outcomes))
 }
 
-/// Does one of them. Whatever is not `Answered` with an effect must be taken back.
-///
-/// # Errors
-/// If the database is gone.
-pub async fn one(
+async fn run_set(
     handler: &dyn Handler,
     action: Action,
-    task: Task<'_>,
+    calls: &[HandlerCall<'_>],
+    tx: &mut Tx,
+) -> Result<HandlerRun<Option<Vec<Outcome>>>, sqlx::Error> {
+    match action {
+        Action::Execute => {
+            let commands: Vec<&Command> = calls.iter().map(|call| call.command).collect();
+            catch_panic(handler.execute_all(&commands, tx)).await
+        }
+        Action::Compensate => {
+            let compensations: Vec<Compensation<'_>> = calls
+                .iter()
+                .map(|call| Compensation {
+                    command: call.command,
+                    output: call.output,
+                })
+                .collect();
+            catch_panic(handler.compensate_all(&compensations, tx)).await
+        }
+    }
+}
+
+/// A set's outcomes stand only if there is one per call and each is valid. An outcome without effect
+/// is fine: the handler has written nothing for that command.
+fn check_set(action: Action, calls: usize, outcomes: Vec<Outcome>) -> HandlerRun<Vec<Outcome>> {
+    if outcomes.len() != calls {
+        let message = format!(
+            "the handler returned {} outcomes for {calls} commands",
+            outcomes.len()
+        );
+        return HandlerRun::RolledBack(Outcome::retry(message));
+    }
+    let invalid = outcomes
+        .iter()
+        .find_map(|outcome| invalid_outcome(action, outcome));
+    match invalid {
+        Some(failure) => HandlerRun::RolledBack(failure),
+        None => HandlerRun::Ok(outcomes),
+    }
+}
+
+/// Runs the handler once. Unless the result is `Ok` with an effect, the caller must roll back.
+///
+/// # Errors
+/// If the database is unavailable.
+pub async fn run_one(
+    handler: &dyn Handler,
+    action: Action,
+    call: HandlerCall<'_>,
     tx: &mut Tx,
 ) -> Result<HandlerRun<Outcome>, sqlx::Error> {
-    let ran = match action {
-        Action::Execute => catch_panic(handler.execute(task.command, tx)).await?,
+    let run = match action {
+        Action::Execute => catch_panic(handler.execute(call.command, tx)).await?,
         Action::Compensate => {
-            catch_panic(handler.compensate(task.command, task.output, tx)).await?
+            catch_panic(handler.compensate(call.command, call.output, tx)).await?
         }
     };
-    Ok(match ran {
-        HandlerRun::Ok(outcome) => {
-            refused(action, &outcome).map_or(HandlerRun::Ok(outcome), HandlerRun::RolledBack)
-        }
+    Ok(match run {
+        HandlerRun::Ok(outcome) => match invalid_outcome(action, &outcome) {
+            Some(failure) => HandlerRun::RolledBack(failure),
+            None => HandlerRun::Ok(outcome),
+        },
         HandlerRun::RolledBack(outcome) => HandlerRun::RolledBack(outcome),
     })
 }
 
-/// The failure of an answer that may not be given: too large an output, a compensation that is taken on.
-fn refused(action: Action, outcome: &Outcome) -> Option<Outcome> {
+/// The failure that replaces an outcome which is not allowed: a compensation that answers `accepted`,
+/// or an output over the limit.
+fn invalid_outcome(action: Action, outcome: &Outcome) -> Option<Outcome> {
     if action == Action::Compensate && matches!(outcome, Outcome::Accepted { .. }) {
         return Some(Outcome::failed(
             code::INVALID_REPLY,
-            "a compensation may not answer accepted",
+            "a compensation must not answer accepted",
         ));
     }
-    let within = outcome.clone().within_limits();
-    (within != *outcome).then_some(within)
+    outcome.output_too_large().map(Outcome::Failed)
 }
 
-/// Runs it to its end, panics included.
+/// Awaits a handler's future and turns an error or a panic into an outcome.
 ///
 /// # Errors
-/// If the database is gone.
+/// If the database is unavailable: the whole transaction is then retried.
 pub async fn catch_panic<T>(
     run: impl Future<Output = Result<T, HandlerError>> + Send,
 ) -> Result<HandlerRun<T>, sqlx::Error> {
     match AssertUnwindSafe(run).catch_unwind().await {
         Ok(Ok(value)) => Ok(HandlerRun::Ok(value)),
-        Ok(Err(trouble)) => match trouble.outage() {
+        Ok(Err(error)) => match error.into_outage() {
             Ok(outage) => Err(outage),
-            Err(trouble) => Ok(HandlerRun::RolledBack(trouble.into_outcome())),
+            Err(error) => Ok(HandlerRun::RolledBack(error.into_outcome())),
         },
-        Err(panic) => Ok(HandlerRun::RolledBack(Outcome::Retry(Failure::retryable(
-            code::PANICKED,
-            said(panic.as_ref()),
-        )))),
+        Err(panic) => {
+            let failure = Failure::retryable(code::PANICKED, panic_message(panic.as_ref()));
+            Ok(HandlerRun::RolledBack(Outcome::Retry(failure)))
+        }
     }
 }
 
-/// What a panic said.
-pub fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!(
-        "the handler panicked: {}",
-        text.as_deref().unwrap_or("it said nothing")
-    )
+/// The message of a handler's panic.
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    format!("the handler panicked: {message}")
 }

@@ -1,4 +1,4 @@
-//! What all batches of a worker share, and what is the same for each of them.
+//! What the batches of a worker share, and the steps that are the same for each of them.
 
 use super::saga_locks::{InFlight, SagaLocks};
 use super::settings::WorkerSettings;
@@ -14,36 +14,30 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// Calls to somebody outside the database at one time, for each worker: what one gateway is to bear from one process.
-const CALLS: usize = 64;
+/// Concurrent calls of external handlers, per worker: the load that one process may put on another
+/// system.
+const MAX_CALLS: usize = 64;
 
 /// What the batches of a worker share.
 pub struct Context {
-    /// The worker's name.
     pub name: String,
-    /// What it does.
     pub work: Work,
-    /// What it remembers.
     pub ledger: Ledger,
-    /// Where its replies go.
     pub sink: Arc<dyn ReplySink>,
-    /// How it runs.
     pub settings: WorkerSettings,
-    /// Which sagas are in a batch.
-    pub hold: Arc<SagaLocks>,
-    /// One permit a call.
-    pub calls: Semaphore,
-    /// Ends every wait for something that is broken.
+    pub saga_locks: Arc<SagaLocks>,
+    /// One permit per call of an external handler.
+    pub call_permits: Semaphore,
+    /// Ends every wait for an unavailable database or bus.
     pub shutdown: CancellationToken,
 }
 
-/// The host's time: good enough for figures of days, and for nothing else.
-pub fn today() -> Time {
+/// The host's time. Precise enough for retention periods of days; everything else uses the database's.
+pub fn wall_clock() -> Time {
     Time::from(chrono::Utc::now())
 }
 
 impl Context {
-    /// With all its calls free.
     pub fn new(
         ledger: Ledger,
         work: Work,
@@ -51,46 +45,56 @@ impl Context {
         sink: Arc<dyn ReplySink>,
         shutdown: CancellationToken,
     ) -> Self {
-        let name = ledger.name().to_owned();
-        let calls = Semaphore::new(CALLS.min(settings.concurrency));
         Self {
-            name,
+            name: ledger.name().to_owned(),
             work,
             ledger,
             sink,
             settings,
-            hold: Arc::new(SagaLocks::default()),
-            calls,
+            saga_locks: Arc::new(SagaLocks::default()),
+            call_permits: Semaphore::new(MAX_CALLS.min(settings.concurrency)),
             shutdown,
         }
     }
 
-    /// Takes commands that are too old out of a batch, and puts them away.
+    /// Dead-letters the commands of a batch that are too old (rule A4), and returns the others.
     pub async fn dead_letter_expired(&self, batch: Vec<InFlight>) -> Vec<InFlight> {
-        let now = today();
-        let (old, batch): (Vec<_>, Vec<_>) = batch
+        let now = wall_clock();
+        let (expired, batch): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .partition(|one| is_too_old(&one.command, now));
-        for one in old {
+            .partition(|item| is_too_old(&item.command, now));
+
+        for item in expired {
             let reason = format!(
-                "decided at {}, more than {} ago: the orchestrator has decided anew since",
-                one.command.decided_at,
+                "the command expired: it was decided at {}, more than {} ago",
+                item.command.decided_at,
                 humantime::format_duration(COMMAND_LIFE)
             );
-            self.dead_letter(one, reason).await;
+            self.dead_letter(item, reason).await;
         }
         batch
     }
 
-    /// Puts a command away that nobody can act on. If the shutdown comes first, it is delivered again.
-    pub async fn dead_letter(&self, one: InFlight, reason: String) {
-        let command = &one.command;
-        let (saga, step) = (command.saga_id, command.step.as_str());
-        tracing::warn!(saga.id = %saga, step, "command {} becomes a dead letter: {reason}", command.id());
-        let letter = match self.letter(&one, reason) {
+    /// Publishes a command as a dead letter and acknowledges it. If the shutdown comes first the
+    /// command is redelivered.
+    pub async fn dead_letter(&self, item: InFlight, reason: String) {
+        let command = &item.command;
+        let saga_id = command.saga_id;
+        let step = command.step.as_str();
+        let attempt = command.attempt;
+        tracing::warn!(saga.id = %saga_id, step, attempt, reason, "command is dead-lettered");
+
+        let letter = match self.new_dead_letter(&item, reason) {
             Ok(letter) => letter,
             Err(error) => {
-                return tracing::error!(saga.id = %saga, step, "command {} has no JSON form: {error}", command.id());
+                tracing::error!(
+                    saga.id = %saga_id,
+                    step,
+                    attempt,
+                    %error,
+                    "failed to encode a dead letter, the command stays unacknowledged"
+                );
+                return;
             }
         };
         let sent = retry(
@@ -101,38 +105,46 @@ impl Context {
         )
         .await;
         if let Ok(Some(())) = sent {
-            one.done();
+            item.acknowledge();
         }
     }
 
-    fn letter(&self, one: &InFlight, reason: String) -> Result<DeadLetter, serde_json::Error> {
+    fn new_dead_letter(
+        &self,
+        item: &InFlight,
+        reason: String,
+    ) -> Result<DeadLetter, serde_json::Error> {
         let topic = Topic::Commands(self.name.clone());
-        let outgoing = OutboxMessage::command(&self.name, &one.command, one.envelope.clone())?;
-        let headers = outgoing.headers("orchestrator").into_iter();
+        let message = OutboxMessage::command(&self.name, &item.command, item.envelope.clone())?;
+        let headers = message
+            .headers("orchestrator")
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into_bytes()))
+            .collect();
+
         Ok(DeadLetter {
-            key: Some(outgoing.key.clone().into_bytes()),
-            value: outgoing.value.get().as_bytes().to_vec(),
-            headers: headers
-                .map(|(name, value)| (name.to_owned(), value.into_bytes()))
-                .collect(),
+            key: Some(message.key.clone().into_bytes()),
+            value: message.value.get().as_bytes().to_vec(),
+            headers,
             reason,
-            from: match one.origin {
+            from: match item.origin {
                 Some(origin) => format!("{topic}/{}/{}", origin.partition, origin.offset),
                 None => topic.to_string(),
             },
-            at: today(),
+            at: wall_clock(),
         })
     }
 
-    /// Sends the replies until they are acknowledged, then says of each command that it is done for good. If the
-    /// shutdown comes first, they are delivered again.
-    pub async fn answer(&self, batch: Vec<(InFlight, Reply)>) {
-        if batch.is_empty() {
+    /// Sends replies until the bus acknowledges them, then acknowledges their commands. If the
+    /// shutdown comes first the commands are redelivered, and answered from the ledger.
+    pub async fn send_replies(&self, answered: Vec<(InFlight, Reply)>) {
+        if answered.is_empty() {
             return;
         }
-        let replies: Vec<(Reply, Envelope)> = batch
+
+        let replies: Vec<(Reply, Envelope)> = answered
             .iter()
-            .map(|(one, reply)| (reply.clone(), one.envelope.clone()))
+            .map(|(item, reply)| (reply.clone(), item.envelope.clone()))
             .collect();
         let sent = retry(
             "send replies",
@@ -141,69 +153,72 @@ impl Context {
             || self.sink.send(replies.clone()),
         )
         .await;
+
         if let Ok(Some(())) = sent {
-            for (one, _) in batch {
-                one.done();
+            for (item, _) in answered {
+                item.acknowledge();
             }
         }
     }
 
-    /// Does something in the ledger for a batch: again while the database is gone; if what it was given is at fault,
-    /// for its halves, down to the command at fault, which becomes a dead letter (C4). Returns the batch in pieces,
-    /// each with what came of it; what the shutdown left undone is delivered again.
-    pub async fn run_with_bisection<W: LedgerTx>(
+    /// Runs a ledger transaction for a batch (rule C4).
+    ///
+    /// It is retried while the database is unavailable. If it fails otherwise the batch is bisected
+    /// until the command at fault is found, which is dead-lettered. Returns the parts of the batch with
+    /// their results. Parts that the shutdown interrupts are dropped, so their commands are redelivered.
+    pub async fn run_with_bisection<T: LedgerTx>(
         &self,
         batch: Vec<InFlight>,
-        work: &W,
-    ) -> Vec<(Vec<InFlight>, W::Made)> {
-        let doing = format!("write the ledger of worker {}", self.name);
-        let mut pieces = vec![batch];
-        let mut done = Vec::new();
-        while let Some(mut piece) = pieces.pop() {
-            if piece.is_empty() {
+        transaction: &T,
+    ) -> Vec<(Vec<InFlight>, T::Output)> {
+        let operation = format!("write the ledger of worker {}", self.name);
+        let mut pending = vec![batch];
+        let mut finished = Vec::new();
+
+        while let Some(mut part) = pending.pop() {
+            if part.is_empty() {
                 continue;
             }
-            let commands: Vec<&Command> = piece.iter().map(|one| &one.command).collect();
-            match retry(&doing, &self.shutdown, is_retryable, || {
-                work.attempt(self, &commands)
+
+            let commands: Vec<&Command> = part.iter().map(|item| &item.command).collect();
+            let result = retry(&operation, &self.shutdown, is_retryable, || {
+                transaction.attempt(self, &commands)
             })
-            .await
-            {
-                Ok(Some(made)) => done.push((piece, made)),
+            .await;
+
+            match result {
+                Ok(Some(output)) => finished.push((part, output)),
                 Ok(None) => {}
-                Err(error) if piece.len() == 1 => {
-                    for one in piece {
-                        self.dead_letter(
-                            one,
-                            format!("the ledger refuses it: {}", error_chain(&error)),
-                        )
-                        .await;
+                Err(error) if part.len() == 1 => {
+                    let reason = format!("the ledger rejects it: {}", error_chain(&error));
+                    for item in part {
+                        self.dead_letter(item, reason.clone()).await;
                     }
                 }
                 Err(_) => {
-                    let half = piece.split_off(piece.len() / 2);
-                    pieces.push(half);
-                    pieces.push(piece);
+                    let half = part.split_off(part.len() / 2);
+                    pending.push(half);
+                    pending.push(part);
                 }
             }
         }
-        done
+        finished
     }
 }
 
-/// One transaction for many commands, which can be tried again.
+/// A ledger transaction for a batch of commands, which may be attempted repeatedly.
 #[async_trait]
 pub trait LedgerTx: Send + Sync {
-    /// What comes of it.
-    type Made: Send;
+    type Output: Send;
 
-    /// Tries it once, whole.
+    /// Runs the whole transaction once.
     ///
     /// # Errors
-    /// Those of the database; then nothing has been done, or nobody knows, and it may be tried again.
+    /// An error of the database. The transaction was then rolled back, or its outcome is unknown; in
+    /// both cases it may be attempted again.
     async fn attempt(
         &self,
         context: &Context,
         batch: &[&Command],
-    ) -> Result<Self::Made, sqlx::Error>;
+    ) -> Result<Self::Output, sqlx::Error>;
 }

@@ -1,99 +1,106 @@
-//! Steps that were taken on and end later (B5): their time comes, or somebody has ended them; either way the
-//! orchestrator is told until it has acknowledged the news.
+//! Accepted steps that complete later (rule B5). A step ends when its time has come or when somebody
+//! has ended it; its reply is then sent until the orchestrator acknowledges it.
 
 use super::call_handler::{HandlerRun, catch_panic};
 use super::context::Context;
 use crate::handler::{DueStep, Handler, Work};
-use crate::ledger::{Completion, Key, Tx, due, is_outage, lock, told, write};
+use crate::ledger::{Completion, LedgerKey, Tx, clear_due, is_outage, lock, select_due, update};
 use saga_protocol::Time;
 use saga_protocol::ledger::{self, LedgerEntry};
 use saga_protocol::message::{Envelope, Reply};
 use saga_retry::error_chain;
 use std::time::Duration;
 
-/// How often the ledger is looked at. Somebody waits for the kitchen, but not for this.
-const LOOK: Duration = Duration::from_millis(500);
-/// Ended in one transaction.
-const CHUNK: usize = 250;
-/// A step whose handler cannot end it is not in the way of the others for so long.
-const POSTPONE: Duration = Duration::from_secs(30);
+/// How often the ledger is polled. Accepted steps take minutes, so half a second does not matter.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Steps that are ended in one transaction.
+const MAX_STEPS: usize = 250;
+/// How long a step whose handler fails to end it is postponed, so that it does not block the others.
+const RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// Looks until the shutdown.
+/// Polls until the shutdown.
 pub async fn run(context: &Context) {
+    let worker = context.name.as_str();
     loop {
-        match end_what_is_due(context).await {
-            Ok(CHUNK) => continue,
+        match end_due_steps(context).await {
+            // There may be more.
+            Ok(MAX_STEPS) => continue,
             Ok(_) => {}
             Err(error) if is_outage(&error) => {
-                tracing::debug!("worker {}: {}", context.name, error_chain(&error))
+                tracing::debug!(worker, error = error_chain(&error), "database unavailable");
             }
             Err(error) => {
                 tracing::warn!(
-                    "worker {} could not look at what is due: {}",
-                    context.name,
-                    error_chain(&error)
+                    worker,
+                    error = error_chain(&error),
+                    "failed to end due steps"
                 );
             }
         }
+
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
             () = context.shutdown.cancelled() => return,
         }
     }
 }
 
-/// Returns how many were looked at.
-async fn end_what_is_due(context: &Context) -> Result<usize, sqlx::Error> {
+/// Ends up to [`MAX_STEPS`] due steps. Returns how many rows were processed.
+async fn end_due_steps(context: &Context) -> Result<usize, sqlx::Error> {
     let mut tx = context.ledger.begin().await?;
-    let keys: Vec<Key> = due(&mut tx, CHUNK).await?;
+    let mut keys: Vec<LedgerKey> = select_due(&mut tx, MAX_STEPS).await?;
     if keys.is_empty() {
         tx.rollback().await?;
         return Ok(0);
     }
-    let mut entries = lock(&mut tx, &sorted(keys)).await?;
+
+    // Lock in ascending order, as every transaction does, then check again: a command may have changed
+    // a row since it was selected.
+    keys.sort_unstable();
+    let mut entries = lock(&mut tx, &keys).await?;
     let now = tx.now().await?;
-    entries.retain(|entry| entry.due_at.is_some_and(|at| at <= now));
-    let looked_at = entries.len();
+    entries.retain(|entry| entry.due_at.is_some_and(|due_at| due_at <= now));
+    let processed = entries.len();
+
     if let Work::Transactional(handler) = &context.work {
-        end(context, handler.as_ref(), &mut entries, now, &mut tx).await?;
+        end_waiting(context, handler.as_ref(), &mut entries, now, &mut tx).await?;
     }
-    write(&mut tx, &entries).await?;
+    update(&mut tx, &entries).await?;
     tx.commit().await?;
+
     entries.retain(|entry| !entry.is_waiting());
-    tell(context, &entries).await?;
-    Ok(looked_at)
+    send_outcomes(context, &entries).await?;
+    Ok(processed)
 }
 
-/// The news, then that it is known. Unless both work, it is told again at the next look.
-async fn tell(context: &Context, entries: &[LedgerEntry]) -> Result<(), sqlx::Error> {
-    let news: Vec<(Reply, Envelope)> = entries
+/// Sends the replies of steps that have ended, then clears their due time. If either fails they stay
+/// due and are sent again.
+async fn send_outcomes(context: &Context, entries: &[LedgerEntry]) -> Result<(), sqlx::Error> {
+    let replies: Vec<(Reply, Envelope)> = entries
         .iter()
         .filter_map(LedgerEntry::outcome_reply)
         .map(|reply| (reply, Envelope::default()))
         .collect();
-    if news.is_empty() {
+    if replies.is_empty() {
         return Ok(());
     }
-    if let Err(error) = context.sink.send(news).await {
+
+    if let Err(error) = context.sink.send(replies).await {
         tracing::warn!(
-            "worker {} could not tell how steps ended, and will again: {}",
-            context.name,
-            error_chain(&error)
+            worker = context.name,
+            error = error_chain(&error),
+            "failed to send the replies of ended steps, retrying later"
         );
         return Ok(());
     }
+
     let mut tx = context.ledger.begin().await?;
-    told(&mut tx, entries).await?;
+    clear_due(&mut tx, entries).await?;
     tx.commit().await
 }
 
-fn sorted(mut keys: Vec<Key>) -> Vec<Key> {
-    keys.sort_unstable();
-    keys
-}
-
-/// Ends those that still wait: together, or, if that fails, one by one.
-async fn end(
+/// Ends the steps that still wait: all in one go or, if that fails, one by one.
+async fn end_waiting(
     context: &Context,
     handler: &dyn Handler,
     entries: &mut [LedgerEntry],
@@ -104,27 +111,35 @@ async fn end(
         .iter_mut()
         .filter(|entry| entry.is_waiting())
         .collect();
-    if waiting.is_empty() || finish(handler, &mut waiting, now, tx).await?.is_none() {
+    if waiting.is_empty() || finish(handler, &mut waiting, now, tx).await?.is_ok() {
         return Ok(());
     }
+
     for entry in waiting {
-        let Some(why) = finish(handler, &mut [&mut *entry], now, tx).await? else {
-            continue;
-        };
-        let (saga, step) = (entry.saga_id, entry.step.as_str());
-        tracing::warn!(saga.id = %saga, step, "worker {} could not end {saga}:{step}: {why}", context.name);
-        entry.reschedule(now + POSTPONE);
+        if let Err(reason) = finish(handler, &mut [&mut *entry], now, tx).await? {
+            tracing::warn!(
+                saga.id = %entry.saga_id,
+                step = entry.step,
+                worker = context.name,
+                reason,
+                "failed to end an accepted step, retrying later"
+            );
+            entry.reschedule(now + RETRY_DELAY);
+        }
     }
     Ok(())
 }
 
-/// Behind a savepoint. `Some`: why it was taken back.
+/// Why the writes of a handler were rolled back.
+type RollbackReason = String;
+
+/// Calls the handler behind a savepoint. The outer error is that of the database.
 async fn finish(
     handler: &dyn Handler,
     waiting: &mut [&mut LedgerEntry],
     now: Time,
     tx: &mut Tx,
-) -> Result<Option<String>, sqlx::Error> {
+) -> Result<Result<(), RollbackReason>, sqlx::Error> {
     let due: Vec<DueStep> = waiting
         .iter()
         .map(|entry| DueStep {
@@ -133,22 +148,30 @@ async fn finish(
             output: entry.output(),
         })
         .collect();
-    tx.savepoint().await?;
-    let finishes: Vec<Completion> = match catch_panic(handler.finish(&due, tx)).await? {
-        HandlerRun::Ok(finishes) if finishes.len() == due.len() => finishes,
-        HandlerRun::Ok(finishes) => {
-            return taken_back(tx, format!("{} answers for {}", finishes.len(), due.len())).await;
-        }
-        HandlerRun::RolledBack(outcome) => return taken_back(tx, format!("{outcome:?}")).await,
-    };
-    tx.release_savepoint().await?;
-    for (entry, finish) in waiting.iter_mut().zip(finishes) {
-        ledger::finish(entry, finish.into_answer(), now);
-    }
-    Ok(None)
-}
 
-async fn taken_back(tx: &mut Tx, why: String) -> Result<Option<String>, sqlx::Error> {
-    tx.back_to_savepoint().await?;
-    Ok(Some(why))
+    tx.savepoint().await?;
+    let result: Result<Vec<Completion>, RollbackReason> =
+        match catch_panic(handler.finish(&due, tx)).await? {
+            HandlerRun::Ok(completions) if completions.len() == due.len() => Ok(completions),
+            HandlerRun::Ok(completions) => Err(format!(
+                "the handler returned {} completions for {} steps",
+                completions.len(),
+                due.len()
+            )),
+            HandlerRun::RolledBack(outcome) => Err(format!("{outcome:?}")),
+        };
+
+    match result {
+        Ok(completions) => {
+            tx.release_savepoint().await?;
+            for (entry, completion) in waiting.iter_mut().zip(completions) {
+                ledger::finish(entry, completion.into_reply(), now);
+            }
+            Ok(Ok(()))
+        }
+        Err(reason) => {
+            tx.rollback_to_savepoint().await?;
+            Ok(Err(reason))
+        }
+    }
 }

@@ -1,125 +1,133 @@
-//! A batch whose effects are outside the database (A3): rows are committed as intended, then calls are made with no
-//! transaction open, then what became of them is committed, in the order in which it becomes known.
+//! Batches of an [`ExternalHandler`] (rule A3).
+//!
+//! The ledger rows are committed as `intended`; then the calls are made, with no transaction open; then
+//! their results are committed in the order in which they become known.
 
-use super::batch::{decide, keys};
-use super::call_handler::said;
-use super::context::{Context, LedgerTx, today};
+use super::batch::{decide, sorted_keys};
+use super::call_handler::panic_message;
+use super::context::{Context, LedgerTx, wall_clock};
 use super::saga_locks::InFlight;
 use crate::handler::{CallKey, ExternalHandler};
-use crate::ledger::{lock, take, write};
-use crate::outcome::{CallOutcome, VoidOutcome, over_limit};
+use crate::ledger::{acquire, lock, update};
+use crate::outcome::{CallOutcome, VoidOutcome, output_too_large};
 use async_trait::async_trait;
 use futures::FutureExt;
-use saga_protocol::Failure;
-use saga_protocol::Payload;
 use saga_protocol::ledger::{
     self, Call, CallKind, CallResult, HandlerKind, LedgerDecision, LedgerEntry,
 };
 use saga_protocol::message::{Command, Reply, code};
+use saga_protocol::{Failure, Payload};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-/// Does a batch.
+/// Runs a batch until every command has its reply.
 pub async fn run(context: &Arc<Context>, handler: &Arc<dyn ExternalHandler>, batch: Vec<InFlight>) {
     let batch = context.dead_letter_expired(batch).await;
     let mut calls = JoinSet::new();
-    let pieces = context.run_with_bisection(batch, &Plan).await;
-    send_out(context, handler, &mut calls, pieces).await;
+    let parts = context.run_with_bisection(batch, &IntentTx).await;
+    perform(context, handler, &mut calls, parts).await;
+
     while let Some(first) = calls.join_next().await {
-        let mut known: Vec<_> = first.into_iter().collect();
+        // Results that are known at the same moment share a transaction.
+        let mut finished: Vec<_> = first.into_iter().collect();
         while let Some(next) = calls.try_join_next() {
-            known.extend(next);
+            finished.extend(next);
         }
-        let mut outcomes = Outcomes(HashMap::new());
-        let mut batch: Vec<InFlight> = Vec::with_capacity(known.len());
-        for (one, known) in known {
-            outcomes.0.insert(one.command.saga_id, known);
-            batch.push(one);
+
+        let mut batch = Vec::with_capacity(finished.len());
+        let mut results = HashMap::with_capacity(finished.len());
+        for (item, result) in finished {
+            results.insert(item.command.saga_id, result);
+            batch.push(item);
         }
-        let pieces = context.run_with_bisection(batch, &outcomes).await;
-        send_out(context, handler, &mut calls, pieces).await;
+        let parts = context.run_with_bisection(batch, &ResultTx(results)).await;
+        perform(context, handler, &mut calls, parts).await;
     }
 }
 
-/// What is to be done next about a command.
-enum Next {
-    Answer(Reply),
-    Call(Planned),
+/// What a command needs next.
+enum NextAction {
+    Reply(Reply),
+    Call(PendingCall),
 }
 
-/// A call that the ledger has written down.
-struct Planned {
+/// A call that the ledger has recorded as intended.
+struct PendingCall {
     call: Call,
     key: CallKey,
     output: Payload,
 }
 
-/// What became of a call.
-struct Known {
+/// The outcome of a call.
+struct FinishedCall {
     call: Call,
-    called: CallOutcome,
+    outcome: CallOutcome,
 }
 
-type Nexts = HashMap<Uuid, Next>;
+/// The next action by saga: a batch contains one command per saga.
+type NextActions = HashMap<Uuid, NextAction>;
 
-async fn send_out(
+/// Sends the replies and starts the calls.
+async fn perform(
     context: &Arc<Context>,
     handler: &Arc<dyn ExternalHandler>,
-    calls: &mut JoinSet<(InFlight, Known)>,
-    pieces: Vec<(Vec<InFlight>, Nexts)>,
+    calls: &mut JoinSet<(InFlight, FinishedCall)>,
+    parts: Vec<(Vec<InFlight>, NextActions)>,
 ) {
-    for (piece, mut nexts) in pieces {
-        let mut answers = Vec::new();
-        for one in piece {
-            match nexts.remove(&one.command.saga_id) {
-                Some(Next::Answer(reply)) => answers.push((one, reply)),
-                Some(Next::Call(planned)) => {
-                    let (context, handler) = (Arc::clone(context), Arc::clone(handler));
+    for (part, mut actions) in parts {
+        let mut answered = Vec::new();
+        for item in part {
+            match actions.remove(&item.command.saga_id) {
+                Some(NextAction::Reply(reply)) => answered.push((item, reply)),
+                Some(NextAction::Call(call)) => {
+                    let context = Arc::clone(context);
+                    let handler = Arc::clone(handler);
                     calls.spawn(async move {
-                        let known = make(&context, handler.as_ref(), &one.command, planned).await;
-                        (one, known)
+                        let finished =
+                            make_call(&context, handler.as_ref(), &item.command, call).await;
+                        (item, finished)
                     });
                 }
                 None => {}
             }
         }
-        context.answer(answers).await;
+        context.send_replies(answered).await;
     }
 }
 
-/// Makes a call. A panic says nothing about what the other side did.
-async fn make(
+/// Makes a call. After a panic its outcome is unknown: the other system may have performed it.
+async fn make_call(
     context: &Context,
     handler: &dyn ExternalHandler,
     command: &Command,
-    planned: Planned,
-) -> Known {
-    let _permit = context.calls.acquire().await;
-    let Planned { call, key, output } = planned;
-    let calling = async {
+    pending: PendingCall,
+) -> FinishedCall {
+    let _permit = context.call_permits.acquire().await;
+    let PendingCall { call, key, output } = pending;
+
+    let future = async {
         match call.kind {
             CallKind::Execute => handler.execute(command, &key).await,
             CallKind::Compensate => handler.compensate(command, &output, &key).await,
-            CallKind::Recover => make_known(handler, command, &key).await,
+            CallKind::Recover => recover(handler, command, &key).await,
         }
     };
-    let called = AssertUnwindSafe(calling).catch_unwind().await;
-    let called = called.unwrap_or_else(|panic| CallOutcome::unknown(said(panic.as_ref())));
-    Known { call, called }
+    let outcome = AssertUnwindSafe(future)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| CallOutcome::unknown(panic_message(panic.as_ref())));
+    FinishedCall { call, outcome }
 }
 
-/// Voids the action by its key, or repeats it with that key: either way the answer is definite, or unknown still.
-async fn make_known(
-    handler: &dyn ExternalHandler,
-    command: &Command,
-    key: &CallKey,
-) -> CallOutcome {
+/// Resolves an action whose outcome is unknown: voids its key or, if that is not supported, repeats
+/// the call with the same key.
+async fn recover(handler: &dyn ExternalHandler, command: &Command, key: &CallKey) -> CallOutcome {
     match handler.void(command, key).await {
-        VoidOutcome::Never => {
-            CallOutcome::Failed(Failure::permanent(code::REVOKED, "its key is void"))
+        VoidOutcome::Voided => {
+            CallOutcome::Failed(Failure::permanent(code::REVOKED, "its key was voided"))
         }
         VoidOutcome::Happened(output) => CallOutcome::Done(output),
         VoidOutcome::Unknown(reason) => CallOutcome::Unknown(reason),
@@ -127,41 +135,48 @@ async fn make_known(
     }
 }
 
-/// The transaction before the calls.
-struct Plan;
+/// The transaction before the calls: records which are intended.
+struct IntentTx;
 
 #[async_trait]
-impl LedgerTx for Plan {
-    type Made = Nexts;
+impl LedgerTx for IntentTx {
+    type Output = NextActions;
 
-    async fn attempt(&self, context: &Context, batch: &[&Command]) -> Result<Nexts, sqlx::Error> {
+    async fn attempt(
+        &self,
+        context: &Context,
+        batch: &[&Command],
+    ) -> Result<NextActions, sqlx::Error> {
         let mut commands = batch.to_vec();
         let mut tx = context.ledger.begin().await?;
-        let now = today();
-        let entries = take(&mut tx, keys(&mut commands, now)).await?;
-        let mut nexts = Nexts::new();
-        let mut rows = Vec::new();
-        for step in decide(&commands, entries, HandlerKind::External, now) {
-            nexts.insert(step.command.saga_id, next(&step.entry, step.decision));
-            rows.push(step.entry);
+        let now = wall_clock();
+        let entries = acquire(&mut tx, sorted_keys(&mut commands, now)).await?;
+
+        let mut actions = NextActions::with_capacity(commands.len());
+        let mut changed = Vec::with_capacity(commands.len());
+        for item in decide(&commands, entries, HandlerKind::External, now) {
+            let action = next_action(&item.entry, item.decision);
+            actions.insert(item.command.saga_id, action);
+            changed.push(item.entry);
         }
-        write(&mut tx, &rows).await?;
+
+        update(&mut tx, &changed).await?;
         tx.commit().await?;
-        Ok(nexts)
+        Ok(actions)
     }
 }
 
-fn next(entry: &LedgerEntry, decision: LedgerDecision) -> Next {
+fn next_action(entry: &LedgerEntry, decision: LedgerDecision) -> NextAction {
     match decision {
-        LedgerDecision::Reply(reply) => Next::Answer(reply),
+        LedgerDecision::Reply(reply) => NextAction::Reply(reply),
         LedgerDecision::Call(call) => {
             let action = call.kind.action();
             let key = CallKey {
                 text: entry.key(action),
                 action,
-                n: call.key_generation,
+                generation: call.key_generation,
             };
-            Next::Call(Planned {
+            NextAction::Call(PendingCall {
                 call,
                 key,
                 output: entry.output(),
@@ -170,46 +185,55 @@ fn next(entry: &LedgerEntry, decision: LedgerDecision) -> Next {
     }
 }
 
-/// The transaction after the calls.
-struct Outcomes(HashMap<Uuid, Known>);
+/// The transaction after the calls: records their results, by saga.
+struct ResultTx(HashMap<Uuid, FinishedCall>);
 
 #[async_trait]
-impl LedgerTx for Outcomes {
-    type Made = Nexts;
+impl LedgerTx for ResultTx {
+    type Output = NextActions;
 
-    async fn attempt(&self, context: &Context, batch: &[&Command]) -> Result<Nexts, sqlx::Error> {
+    async fn attempt(
+        &self,
+        context: &Context,
+        batch: &[&Command],
+    ) -> Result<NextActions, sqlx::Error> {
         let mut commands = batch.to_vec();
         let mut tx = context.ledger.begin().await?;
-        let entries = lock(&mut tx, &keys(&mut commands, today())).await?;
-        let mut rows: HashMap<Uuid, LedgerEntry> = entries
+        let keys = sorted_keys(&mut commands, wall_clock());
+        let entries = lock(&mut tx, &keys).await?;
+        let mut entries: HashMap<Uuid, LedgerEntry> = entries
             .into_iter()
             .map(|entry| (entry.saga_id, entry))
             .collect();
-        let mut nexts = Nexts::new();
+
+        let mut actions = NextActions::with_capacity(commands.len());
         for command in commands {
-            let known = self.0.get(&command.saga_id);
-            let (Some(entry), Some(known)) = (rows.get_mut(&command.saga_id), known) else {
+            let finished = self.0.get(&command.saga_id);
+            let entry = entries.get_mut(&command.saga_id);
+            let (Some(entry), Some(finished)) = (entry, finished) else {
                 continue;
             };
-            let decision = ledger::settle(entry, command, known.call, end(known.called.clone()));
-            nexts.insert(command.saga_id, next(entry, decision));
+            let result = call_result(finished.outcome.clone());
+            let decision = ledger::settle(entry, command, finished.call, result);
+            actions.insert(command.saga_id, next_action(entry, decision));
         }
-        let rows: Vec<LedgerEntry> = rows.into_values().collect();
-        write(&mut tx, &rows).await?;
+
+        let changed: Vec<LedgerEntry> = entries.into_values().collect();
+        update(&mut tx, &changed).await?;
         tx.commit().await?;
-        Ok(nexts)
+        Ok(actions)
     }
 }
 
-/// What became of a call in the words of the ledger.
-fn end(called: CallOutcome) -> CallResult {
-    match called {
-        // What has happened has happened, and is undone the same way without its output.
-        CallOutcome::Done(output) if over_limit(&output).is_some() => {
+fn call_result(outcome: CallOutcome) -> CallResult {
+    match outcome {
+        // The effect cannot be rejected afterwards, so an output over the limit is dropped. The
+        // compensation then gets null as the output.
+        CallOutcome::Done(output) if output_too_large(&output).is_some() => {
             CallResult::Completed(Payload::null())
         }
         CallOutcome::Done(output) => CallResult::Completed(output),
-        CallOutcome::Failed(failure) | CallOutcome::Again(failure) => {
+        CallOutcome::Failed(failure) | CallOutcome::Retry(failure) => {
             CallResult::Failed(failure.truncated())
         }
         CallOutcome::Later { reason, after } => CallResult::Deferred {

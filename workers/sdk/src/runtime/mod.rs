@@ -1,4 +1,4 @@
-//! Command → ledger → handler → reply → acknowledgement, for one worker and as many of its commands at once as it may.
+//! The runtime of a worker: command, ledger, handler, reply, acknowledgement.
 
 mod batch;
 mod call_handler;
@@ -11,6 +11,6 @@ mod settings;
 mod transactional;
 mod worker;
 
-pub(crate) use context::today;
+pub(crate) use context::wall_clock;
 pub use settings::{MIN_LEDGER_LIFE, SettingsError, WorkerSettings};
 pub use worker::{Worker, WorkerSpec};

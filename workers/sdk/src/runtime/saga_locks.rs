@@ -1,148 +1,157 @@
-//! Which sagas are in a batch at this moment. The commands of one saga are done one after the other.
+//! In-process locks per saga: the commands of a saga are handled one after the other.
 
 use crate::bus::{Ack, CommandDelivery, Origin};
 use saga_protocol::message::{Command, Envelope};
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// What was taken and is not yet answered.
+/// The queue of delivered commands, and the sagas that have a command in a batch.
 #[derive(Debug, Default)]
 pub struct SagaLocks {
-    inner: Mutex<Inner>,
-    freed: Notify,
+    state: Mutex<State>,
+    released: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    busy: HashSet<Uuid>,
-    waiting: VecDeque<CommandDelivery>,
+struct State {
+    locked: HashSet<Uuid>,
+    queue: VecDeque<CommandDelivery>,
 }
 
-/// A command in a batch. While it lives, no other command of its saga is in one.
+/// A command in a batch. It locks its saga until it is dropped.
 #[derive(Debug)]
 pub struct InFlight {
-    /// What is to be done.
     pub command: Command,
-    /// Handed on with the reply.
+    /// The headers that are passed on with the reply.
     pub envelope: Envelope,
-    /// Where it lay.
+    /// The record that the command came from; `None` in process.
     pub origin: Option<Origin>,
     ack: Ack,
-    busy: SagaGuard,
+    guard: SagaGuard,
 }
 
 impl InFlight {
-    /// Done for good.
-    pub fn done(self) {
+    /// Acknowledges the command and releases its saga. A command that is dropped instead is
+    /// redelivered.
+    pub fn acknowledge(self) {
         self.ack.done();
-        drop(self.busy);
+        drop(self.guard);
     }
 }
 
-/// Frees its saga when dropped, whatever the reason.
+/// Releases its saga when dropped.
 #[derive(Debug)]
 struct SagaGuard {
     saga_id: Uuid,
-    hold: Arc<SagaLocks>,
+    locks: Arc<SagaLocks>,
 }
 
 impl Drop for SagaGuard {
     fn drop(&mut self) {
-        self.hold.lock().busy.remove(&self.saga_id);
-        self.hold.freed.notify_one();
+        self.locks.state().locked.remove(&self.saga_id);
+        self.locks.released.notify_one();
     }
 }
 
 impl SagaLocks {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing in here panics half-way, so a poisoned lock guards sound data.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("lock poisoned")
     }
 
-    /// Takes in what was delivered.
-    pub fn push(&self, delivered: Vec<CommandDelivery>) {
-        self.lock().waiting.extend(delivered);
+    /// Appends commands to the queue.
+    pub fn push(&self, commands: Vec<CommandDelivery>) {
+        self.state().queue.extend(commands);
     }
 
-    /// How many commands are taken and not yet answered.
+    /// The number of commands that were accepted and not acknowledged yet.
     pub fn in_flight(&self) -> usize {
-        let inner = self.lock();
-        inner.busy.len() + inner.waiting.len()
+        let state = self.state();
+        state.locked.len() + state.queue.len()
     }
 
-    /// The next batch: at most `most` commands, of sagas that are in no batch, one of each, in the order they came.
-    pub fn next(self: &Arc<Self>, most: usize) -> Vec<InFlight> {
-        let mut inner = self.lock();
+    /// Takes the next batch from the queue: at most `max` commands, in the order of their arrival,
+    /// one per saga, and only of sagas that are not locked.
+    pub fn next_batch(self: &Arc<Self>, max: usize) -> Vec<InFlight> {
+        let mut state = self.state();
         let mut batch = Vec::new();
-        let mut later = VecDeque::new();
-        while let Some(delivered) = inner.waiting.pop_front() {
-            let saga_id = delivered.command.saga_id;
-            if batch.len() < most && inner.busy.insert(saga_id) {
-                let CommandDelivery {
-                    command,
-                    envelope,
-                    ack,
-                    origin,
-                } = delivered;
-                batch.push(InFlight {
-                    command,
-                    envelope,
-                    origin,
-                    ack,
-                    busy: SagaGuard {
-                        saga_id,
-                        hold: Arc::clone(self),
-                    },
-                });
+        let mut remaining = VecDeque::new();
+
+        while let Some(delivery) = state.queue.pop_front() {
+            let saga_id = delivery.command.saga_id;
+            if batch.len() < max && state.locked.insert(saga_id) {
+                batch.push(self.in_flight_command(delivery));
             } else {
-                later.push_back(delivered);
+                remaining.push_back(delivery);
             }
         }
-        inner.waiting = later;
+
+        state.queue = remaining;
         batch
     }
 
-    /// Resolves when a saga was freed since the last call.
-    pub async fn freed(&self) {
-        self.freed.notified().await;
+    fn in_flight_command(self: &Arc<Self>, delivery: CommandDelivery) -> InFlight {
+        let CommandDelivery {
+            command,
+            envelope,
+            ack,
+            origin,
+        } = delivery;
+        let guard = SagaGuard {
+            saga_id: command.saga_id,
+            locks: Arc::clone(self),
+        };
+        InFlight {
+            command,
+            envelope,
+            origin,
+            ack,
+            guard,
+        }
+    }
+
+    /// Resolves when a saga was released since the last call.
+    pub async fn released(&self) {
+        self.released.notified().await;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::batch::sample;
+    use crate::runtime::batch::sample_command;
 
-    fn delivered(saga: u128, attempt: u32) -> CommandDelivery {
+    fn delivery(saga: u128, attempt: u32) -> CommandDelivery {
         let command = Command {
             saga_id: Uuid::from_u128(saga),
             attempt,
-            ..sample()
+            ..sample_command()
         };
         CommandDelivery::new(command, Envelope::default(), Ack::noop())
     }
 
     #[test]
-    fn a1_a_saga_is_in_one_batch_at_a_time_and_its_commands_keep_their_order() {
-        let hold = Arc::new(SagaLocks::default());
-        hold.push(vec![
-            delivered(1, 1),
-            delivered(1, 2),
-            delivered(2, 1),
-            delivered(1, 3),
+    fn a1_batch_contains_each_saga_once_in_order() {
+        let locks = Arc::new(SagaLocks::default());
+        locks.push(vec![
+            delivery(1, 1),
+            delivery(1, 2),
+            delivery(2, 1),
+            delivery(1, 3),
         ]);
-        let first = hold.next(10);
+
+        let first = locks.next_batch(10);
         let attempts: Vec<_> = first
             .iter()
-            .map(|one| (one.command.saga_id.as_u128(), one.command.attempt))
+            .map(|item| (item.command.saga_id.as_u128(), item.command.attempt))
             .collect();
         assert_eq!(attempts, [(1, 1), (2, 1)]);
-        assert!(hold.next(10).is_empty());
-        assert_eq!(hold.in_flight(), 4);
+        assert!(locks.next_batch(10).is_empty());
+        assert_eq!(locks.in_flight(), 4);
+
         drop(first);
-        let second = hold.next(10);
+        let second = locks.next_batch(10);
         assert_eq!(second.len(), 1);
         assert_eq!(second[0].command.attempt, 2);
     }

@@ -1,29 +1,36 @@
-//! How a worker runs.
+//! The settings of a worker, and their limits.
 
 use crate::ledger::MigrationMode;
 use saga_protocol::ledger::COMMAND_LIFE;
 use saga_protocol::message::MESSAGE_RETENTION;
 use std::time::Duration;
 
-/// A row of the ledger must outlive every command that could still ask for it (A4).
+/// The lower limit of [`WorkerSettings::ledger_life`]: a ledger row must outlive every command that
+/// may still refer to it (rule A4).
 pub const MIN_LEDGER_LIFE: Duration = COMMAND_LIFE
     .saturating_add(MESSAGE_RETENTION)
     .saturating_add(days(1));
+
+/// Ten thousand commands of the maximum size take a gigabyte.
+const MAX_CONCURRENCY: usize = 10_000;
+
+/// A larger batch makes a transaction longer, but no cheaper per command.
+const MAX_BATCH: usize = 500;
 
 const fn days(days: u64) -> Duration {
     Duration::from_secs(days * 24 * 3600)
 }
 
-/// How a worker runs. Checked by [`WorkerSettings::check`], which says all that is wrong.
+/// The settings of a worker. [`WorkerSettings::check`] checks their limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerSettings {
-    /// Commands taken and not yet answered, at most (`CONCURRENCY`): 1 to 10,000, by default 1,000. It bounds memory
-    /// and the length of a transaction; half of it is the largest batch.
+    /// Maximum number of commands in flight (`CONCURRENCY`): 1 to 10,000, by default 1,000. It bounds
+    /// memory; a batch has at most half as many commands, and at most 500.
     pub concurrency: usize,
-    /// How long a row of the ledger is kept after its saga's deadline or its last change (`LEDGER_LIFE`): at least 15
-    /// days, by default 90.
+    /// How long a ledger row is retained after its saga's deadline or its last change, whichever is
+    /// later (`LEDGER_LIFE`): at least 15 days, by default 90.
     pub ledger_life: Duration,
-    /// Whether the worker makes its own tables (`MIGRATE`): by default it does.
+    /// Whether the worker runs the migrations or waits for them (`MIGRATE`): by default it runs them.
     pub migrations: MigrationMode,
 }
 
@@ -37,45 +44,43 @@ impl Default for WorkerSettings {
     }
 }
 
-/// What is wrong with settings.
+/// A setting is out of its limits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// Nothing could be taken, or too much at once.
-    #[error("CONCURRENCY is {0}: it must be 1 to {MAX_CONCURRENCY}")]
+    /// [`WorkerSettings::concurrency`].
+    #[error("CONCURRENCY is {0}: expected 1 to {MAX_CONCURRENCY}")]
     Concurrency(usize),
-    /// Rows would be gone while commands could still ask for them.
+    /// [`WorkerSettings::ledger_life`].
     #[error(
-        "LEDGER_LIFE is {}: it must be at least {}, or a command that is still in its topic finds its row gone",
+        "LEDGER_LIFE is {}: expected at least {}, or a row may be deleted before the last command that needs it",
         humantime::format_duration(*.0),
         humantime::format_duration(MIN_LEDGER_LIFE)
     )]
     LedgerLife(Duration),
 }
 
-/// Ten thousand commands of the largest size are what a gigabyte holds.
-const MAX_CONCURRENCY: usize = 10_000;
-
-/// The largest batch: beyond it a transaction only gets longer, not cheaper a command.
-const MAX_BATCH: usize = 500;
-
 impl WorkerSettings {
-    /// Says all that is wrong with them.
+    /// Checks the limits of all settings.
     ///
     /// # Errors
-    /// If anything is.
+    /// Every setting that is out of its limits.
     pub fn check(&self) -> Result<(), Vec<SettingsError>> {
-        let mut wrong = Vec::new();
+        let mut errors = Vec::new();
         if !(1..=MAX_CONCURRENCY).contains(&self.concurrency) {
-            wrong.push(SettingsError::Concurrency(self.concurrency));
+            errors.push(SettingsError::Concurrency(self.concurrency));
         }
         if self.ledger_life < MIN_LEDGER_LIFE {
-            wrong.push(SettingsError::LedgerLife(self.ledger_life));
+            errors.push(SettingsError::LedgerLife(self.ledger_life));
         }
-        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 
-    /// How many commands a batch has at the most: half of what may be in hand, so that two batches overlap.
-    pub(crate) fn batch(&self) -> usize {
+    /// The maximum number of commands in a batch: half of those in flight, so that two batches overlap.
+    pub(crate) fn max_batch(&self) -> usize {
         self.concurrency.div_ceil(2).min(MAX_BATCH)
     }
 }
@@ -85,15 +90,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a4_rows_outlive_every_command_that_could_ask_for_them() {
-        let short = WorkerSettings {
+    fn a4_ledger_life_below_limit_is_rejected() {
+        let settings = WorkerSettings {
             ledger_life: days(14),
             concurrency: 0,
             ..WorkerSettings::default()
         };
-        let wrong = short.check().expect_err("both are out of their limits");
-        assert_eq!(wrong.len(), 2, "all mistakes are told at once: {wrong:?}");
-        assert!(wrong[1].to_string().contains("15days"), "{}", wrong[1]);
+        let errors = settings.check().expect_err("both are out of their limits");
+        assert_eq!(errors.len(), 2, "all errors are reported: {errors:?}");
+        assert!(errors[1].to_string().contains("15days"), "{}", errors[1]);
         assert_eq!(WorkerSettings::default().check(), Ok(()));
     }
 }

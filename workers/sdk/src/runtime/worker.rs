@@ -1,6 +1,7 @@
 //! A worker: built, then run until its shutdown.
 
 use super::context::Context;
+use super::saga_locks::InFlight;
 use super::settings::WorkerSettings;
 use super::{due_steps, external, maintenance, transactional};
 use crate::bus::{CommandSource, ReplySink};
@@ -15,30 +16,32 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Batches in the database at one time: while one waits for its commit, the other is made.
-const BATCHES_INSIDE: usize = 2;
-/// Batches that wait for calls. They hold no transaction, so they are bounded by what is in hand; this bounds tasks.
-const BATCHES_OUTSIDE: usize = 64;
+/// Concurrent batches of a transactional handler: while one waits for its commit the next is prepared.
+const MAX_TRANSACTIONAL_BATCHES: usize = 2;
+/// Concurrent batches of an external handler. They hold no transaction and are bounded by the commands
+/// in flight; this bounds the number of tasks.
+const MAX_EXTERNAL_BATCHES: usize = 64;
 
-/// A worker whose batch had so many commands is busy, and begins its next one
-const BUSY: usize = 8;
-/// no sooner than so long after.
-const REST: Duration = Duration::from_millis(20);
+/// A batch of this size means that the worker is busy: the next one starts after [`PACING_DELAY`].
+const BUSY_BATCH: usize = 8;
+/// See [`Pacer`].
+const PACING_DELAY: Duration = Duration::from_millis(20);
 
-/// What a worker is.
+/// The definition of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerSpec {
-    /// Its name: it takes the commands of the topic `saga.commands.<name>`, and has the schema `worker_<name>`.
+    /// The worker's name: 1 to 56 characters of `a-z`, `0-9` and `-`. It receives the commands of the
+    /// topic `saga.commands.<name>`, and its database schema is `worker_<name>`.
     pub name: String,
-    /// What it does.
+    /// The handler.
     pub work: Work,
-    /// The tables of its handler, beside the ledger's.
+    /// Migrations of the handler's own tables, in addition to the ledger's.
     pub migrations: Vec<Migration>,
-    /// Which steps it can do; `*` stands for any.
+    /// The steps that the handler implements. `*` stands for any workflow or step.
     pub serves: Vec<ServedStep>,
 }
 
-/// A worker that is ready to run.
+/// A worker with an open ledger.
 #[derive(Debug)]
 pub struct Worker {
     spec: WorkerSpec,
@@ -47,10 +50,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Opens its ledger, and migrates it. Waits for a database that does not answer.
+    /// Opens the ledger and runs the migrations. Waits for a database that does not answer.
     ///
     /// # Errors
-    /// If the ledger cannot be opened, or the shutdown comes first.
+    /// If the ledger cannot be opened, or `shutdown` is cancelled first.
     pub async fn build(
         spec: WorkerSpec,
         target: &LedgerTarget,
@@ -72,13 +75,16 @@ impl Worker {
         })
     }
 
-    /// Its ledger, for whoever ends steps that were taken on.
+    /// The ledger, for code that ends accepted steps (see [`finish`](crate::ledger::finish)).
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Takes commands until the source is closed or the shutdown comes, finishes what is in hand, leaves. Whatever
-    /// could not be finished because the database or the bus was gone is not acknowledged, and is delivered again.
+    /// Runs until `source` is closed or `shutdown` is cancelled, then finishes the commands in flight
+    /// and leaves the group.
+    ///
+    /// Commands that cannot be finished because the database or the bus is unavailable are not
+    /// acknowledged, so they are redelivered to another member or after a restart.
     pub async fn run(
         self,
         mut source: impl CommandSource,
@@ -90,8 +96,8 @@ impl Worker {
             ledger,
             settings,
         } = self;
-        let name = spec.name;
-        let member = format!("{name}-{}", Uuid::now_v7());
+        let worker = spec.name.as_str();
+        let member = format!("{worker}-{}", Uuid::now_v7());
         let context = Arc::new(Context::new(
             ledger,
             spec.work,
@@ -99,108 +105,120 @@ impl Worker {
             Arc::clone(&sink),
             shutdown,
         ));
-        tracing::info!(
-            member,
-            "worker {name} takes commands, {} at once",
-            context.settings.concurrency
-        );
+
+        let concurrency = settings.concurrency;
+        tracing::info!(worker, member, concurrency, "worker started");
         {
-            let beats =
-                maintenance::heartbeats(&context, &member, &spec.serves, source.position_reader());
+            let positions = source.position_reader();
             let background = async {
                 tokio::join!(
                     due_steps::run(&context),
-                    maintenance::pruning(&context),
-                    beats
+                    maintenance::prune_ledger(&context),
+                    maintenance::send_heartbeats(&context, &member, &spec.serves, positions)
                 )
             };
+            // The background tasks run until the last command is finished, so that the heartbeats
+            // continue during a shutdown.
             tokio::select! {
                 () = take_commands(&context, &mut source) => {}
                 _ = background => {}
             }
         }
+
         source.close().await;
         if let Err(error) = sink.leave(&member).await {
-            tracing::warn!(
-                member,
-                "worker {name} could not say that it leaves: {}",
-                error_chain(&error)
-            );
+            let error = error_chain(&error);
+            tracing::warn!(worker, member, error, "failed to announce the departure");
         }
         context.ledger.close().await;
-        tracing::info!(
-            member,
-            "worker {name} has left, with {} commands in hand",
-            context.hold.in_flight()
-        );
+        let in_flight = context.saga_locks.in_flight();
+        tracing::info!(worker, member, in_flight, "worker stopped");
     }
 }
 
-/// Under load no two batches begin right behind each other: meanwhile commands gather, and what a batch costs beside
-/// its commands is shared by more of them. A batch after a small one never waits.
-struct Pace {
-    until: Instant,
+/// Delays the next batch under load. Commands gather in the meantime, so the fixed cost of a batch is
+/// shared by more of them. A batch that follows a small one is not delayed.
+struct Pacer {
+    next_batch_at: Instant,
 }
 
-impl Pace {
+impl Pacer {
     fn new() -> Self {
         Self {
-            until: Instant::now(),
+            next_batch_at: Instant::now(),
         }
     }
 
-    fn begins(&mut self, commands: usize) {
-        if commands >= BUSY {
-            self.until = Instant::now() + REST;
+    fn batch_started(&mut self, commands: usize) {
+        if commands >= BUSY_BATCH {
+            self.next_batch_at = Instant::now() + PACING_DELAY;
         }
     }
 
-    fn resting(&self) -> bool {
-        self.until > Instant::now()
+    fn is_waiting(&self) -> bool {
+        self.next_batch_at > Instant::now()
     }
 }
 
+/// Polls commands and runs them in batches, until the source is closed or the shutdown is requested
+/// and every batch has ended.
 async fn take_commands(context: &Arc<Context>, source: &mut impl CommandSource) {
-    let slots = match context.work {
-        Work::Transactional(_) => BATCHES_INSIDE,
-        Work::External(_) => BATCHES_OUTSIDE,
+    let max_running = match context.work {
+        Work::Transactional(_) => MAX_TRANSACTIONAL_BATCHES,
+        Work::External(_) => MAX_EXTERNAL_BATCHES,
     };
-    let limit = context.settings.concurrency;
-    let most = context.settings.batch();
-    let mut batches = JoinSet::new();
-    let mut open = true;
-    let mut pace = Pace::new();
+    let concurrency = context.settings.concurrency;
+    let max_batch = context.settings.max_batch();
+
+    let mut running = JoinSet::new();
+    let mut pacer = Pacer::new();
+    let mut accepting = true;
+
     loop {
-        while batches.len() < slots && !pace.resting() {
-            let batch = context.hold.next(most);
+        // Fill the free slots, unless the pacer lets more commands gather first.
+        while running.len() < max_running && !pacer.is_waiting() {
+            let batch = context.saga_locks.next_batch(max_batch);
             if batch.is_empty() {
                 break;
             }
-            pace.begins(batch.len());
-            batches.spawn(run_batch(Arc::clone(context), batch));
+            pacer.batch_started(batch.len());
+            running.spawn(run_batch(Arc::clone(context), batch));
         }
-        if !open && batches.is_empty() {
+
+        if !accepting && running.is_empty() {
             return;
         }
-        let room = limit.saturating_sub(context.hold.in_flight());
-        // Taking two or three while a thousand are in hand would make batches of two or three for ever.
-        let worth_it = room >= limit.div_ceil(16);
+
+        // Poll only when a sixteenth of the capacity is free. Polling two or three commands at a time
+        // while a thousand are in flight would keep every later batch that small.
+        let capacity = concurrency.saturating_sub(context.saga_locks.in_flight());
+        let can_poll = accepting && capacity >= concurrency.div_ceil(16);
+
         tokio::select! {
-            taken = source.poll(room.min(most)), if open && worth_it => match taken {
-                Some(delivered) => context.hold.push(delivered),
-                None => open = false,
+            polled = source.poll(capacity.min(max_batch)), if can_poll => match polled {
+                Some(commands) => context.saga_locks.push(commands),
+                None => accepting = false,
             },
-            Some(ended) = batches.join_next() => if let Err(error) = ended {
-                tracing::error!("worker {}: a batch came to no end, and is delivered again: {error}", context.name);
-            },
-            () = context.hold.freed() => {}
-            () = tokio::time::sleep_until(pace.until), if pace.resting() => {}
-            () = context.shutdown.cancelled(), if open => open = false,
+
+            // A batch whose task panicked acknowledged nothing, so its commands are redelivered.
+            Some(result) = running.join_next() => {
+                if let Err(error) = result {
+                    let worker = context.name.as_str();
+                    tracing::error!(worker, %error, "batch failed, its commands are redelivered");
+                }
+            }
+
+            // A saga was released: a queued command of the same saga may run now.
+            () = context.saga_locks.released() => {}
+
+            () = tokio::time::sleep_until(pacer.next_batch_at), if pacer.is_waiting() => {}
+
+            () = context.shutdown.cancelled(), if accepting => accepting = false,
         }
     }
 }
 
-async fn run_batch(context: Arc<Context>, batch: Vec<crate::runtime::saga_locks::InFlight>) {
+async fn run_batch(context: Arc<Context>, batch: Vec<InFlight>) {
     match &context.work {
         Work::Transactional(handler) => transactional::run(&context, handler, batch).await,
         Work::External(handler) => external::run(&context, handler, batch).await,
@@ -208,5 +226,40 @@ async fn run_batch(context: Arc<Context>, batch: Vec<crate::runtime::saga_locks:
 }
 
 #[cfg(test)]
-#[path = "pacer_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    /// The resolution of tokio's clock.
+    const TICK: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn pacer_delays_batch_after_busy_batch() {
+        let mut pacer = Pacer::new();
+        assert!(!pacer.is_waiting(), "the first batch is not delayed");
+
+        for commands in [BUSY_BATCH, 100 * BUSY_BATCH] {
+            pacer.batch_started(commands);
+            assert!(pacer.is_waiting(), "after {commands} commands");
+
+            advance(PACING_DELAY.saturating_sub(TICK)).await;
+            assert!(pacer.is_waiting(), "until the delay is over");
+
+            advance(TICK).await;
+            assert!(!pacer.is_waiting(), "and no longer");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pacer_does_not_delay_after_small_batch() {
+        let mut pacer = Pacer::new();
+        for commands in 1..BUSY_BATCH {
+            pacer.batch_started(commands);
+            assert!(!pacer.is_waiting(), "after {commands} commands");
+        }
+
+        pacer.batch_started(BUSY_BATCH);
+        pacer.batch_started(1);
+        assert!(pacer.is_waiting(), "a small batch does not end a delay");
+    }
+}

@@ -1,6 +1,6 @@
 //! `workers gateway`.
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, serve as serve_gateway};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,5 +42,5 @@ async fn serve(
         tracing::warn!("{address} is not loopback: everybody who reaches it can charge and refund");
     }
 
-    gateway.serve(listener, shutdown).await
+    serve_gateway(gateway, listener, shutdown).await
 }

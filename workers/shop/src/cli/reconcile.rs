@@ -1,7 +1,7 @@
 //! `workers reconcile`.
 
 use super::settings::ReconcileSettings;
-use crate::reconcile::{Effects, ReadError, check, read_gateway, read_workers, status_of};
+use crate::reconcile::{Effects, ReadError, check, read_gateway, read_workers, saga_status};
 use saga_retry::error_chain;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ async fn reconcile(settings: &ReconcileSettings) -> Result<bool, ReadError> {
     if let Some(url) = &settings.gateway {
         read_gateway(url, &mut effects).await?;
     }
-    let sagas = effects.sagas();
+    let sagas = effects.saga_count();
 
     // The effects of a saga that has not ended are expected to be incomplete.
     if let Some(server) = &settings.server {
@@ -34,7 +34,7 @@ async fn reconcile(settings: &ReconcileSettings) -> Result<bool, ReadError> {
             .iter()
             .map(|violation| violation.saga)
             .collect();
-        effects.forget(&not_ended(server, suspects).await?);
+        effects.remove(&not_ended(server, suspects).await?);
     }
 
     let violations = check(&effects);
@@ -49,7 +49,7 @@ async fn reconcile(settings: &ReconcileSettings) -> Result<bool, ReadError> {
 async fn not_ended(server: &str, sagas: BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>, ReadError> {
     let mut open = BTreeSet::new();
     for saga in sagas {
-        let status = status_of(server, saga).await?;
+        let status = saga_status(server, saga).await?;
         if status != "completed" && status != "compensated" {
             open.insert(saga);
         }

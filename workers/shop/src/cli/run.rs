@@ -8,7 +8,7 @@ use saga_retry::error_chain;
 use saga_settings::{ConfigErrors, Environment, SettingsGroup, SettingsReader};
 use saga_worker::bus::kafka::{KafkaSink, KafkaSource, make_topics};
 use saga_worker::ledger::{Ledger, LedgerTarget, MigrationMode};
-use saga_worker::runtime::{Worker, WorkerSpec};
+use saga_worker::{Worker, WorkerSpec};
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;

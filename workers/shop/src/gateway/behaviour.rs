@@ -1,42 +1,42 @@
-//! What a token makes the gateway do.
+//! The behaviour that a token selects.
 
-/// How often the flaky ones fail before they work.
-pub const FLAKY: u32 = 2;
+/// How often a flaky charge or refund fails before it succeeds.
+pub const FLAKY_FAILURES: u32 = 2;
 
-/// How a charge, or its refund, is to behave.
+/// The behaviour of a charge or of its refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// It works.
-    Good,
-    /// It is refused for good.
-    Declined,
-    /// It fails that often, under each key, then works.
+    /// It succeeds.
+    Succeed,
+    /// It is rejected for good.
+    Decline,
+    /// It fails [`FLAKY_FAILURES`] times per key, then succeeds.
     Flaky,
-    /// It works, and the answer is late.
+    /// It succeeds, and the answer is late.
     Slow,
-    /// It works, and the first answer never arrives.
-    Lost,
-    /// It fails until somebody heals the gateway.
+    /// It succeeds, and the first answer is lost.
+    LoseAnswer,
+    /// It fails until the gateway is healed.
     Outage,
 }
 
-/// How a charge with this token behaves.
-pub fn charging(token: &str) -> Behaviour {
+/// The behaviour of a charge.
+pub fn charge_behaviour(token: &str) -> Behaviour {
     match token {
-        "tok_declined" => Behaviour::Declined,
+        "tok_declined" => Behaviour::Decline,
         "tok_flaky" => Behaviour::Flaky,
         "tok_slow" => Behaviour::Slow,
-        "tok_lost" => Behaviour::Lost,
+        "tok_lost" => Behaviour::LoseAnswer,
         "tok_outage" => Behaviour::Outage,
-        _ => Behaviour::Good,
+        _ => Behaviour::Succeed,
     }
 }
 
-/// How the refund of a charge with this token behaves.
-pub fn refunding(token: &str) -> Behaviour {
+/// The behaviour of the refund of a charge.
+pub fn refund_behaviour(token: &str) -> Behaviour {
     match token {
         "tok_refund_flaky" => Behaviour::Flaky,
         "tok_refund_never" => Behaviour::Outage,
-        _ => Behaviour::Good,
+        _ => Behaviour::Succeed,
     }
 }

@@ -1,173 +1,176 @@
-//! What the gateway has charged, refunded and voided, by idempotency key: pure, the independent books of a test.
+//! The gateway's state: what was charged, refunded and voided, by idempotency key. Tests compare the
+//! workers' ledgers with it.
 
-use super::behaviour::{Behaviour, FLAKY, charging, refunding};
+use super::behaviour::{Behaviour, FLAKY_FAILURES, charge_behaviour, refund_behaviour};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Keys kept. A gateway to try against is not run for ever; past it new keys are refused (507).
-pub const KEYS: usize = 5_000_000;
+/// Maximum number of keys, about a gigabyte. Beyond it new keys are rejected (507).
+pub const MAX_KEYS: usize = 5_000_000;
 
-/// What `POST /charges` is asked.
+/// The body of `POST /charges`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeRequest {
-    /// Of the smallest unit of the currency.
+    /// In the smallest unit of the currency.
     pub amount: i64,
-    /// The currency.
     pub currency: String,
     /// The card.
     pub token: String,
 }
 
-/// What `POST /refunds` is asked.
+/// The body of `POST /refunds`. Only a whole charge can be refunded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundRequest {
-    /// The charge, as it was answered.
+    /// The id of the charge.
     pub charge: String,
-    /// The whole of it.
+    /// In the smallest unit of the currency.
     pub amount: i64,
-    /// Its currency.
     pub currency: String,
 }
 
-/// What became of a key: the answer that it gets for ever.
+/// The final result of a key: every further call with the key gets the same answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Entry {
-    /// It was charged.
     Charged(ChargeRequest),
-    /// It was declined.
     Declined(ChargeRequest),
-    /// It was voided before anything was charged: it will be charged no more.
+    /// Voided before it was charged: it is never charged.
     Voided,
     /// A charge was refunded under this key.
     Refunded(RefundRequest),
 }
 
-/// A charge, or the refund of one, as it is answered.
+/// A charge, or the refund of one, as the gateway answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
-    /// What it is called from now on.
+    /// The id of the charge.
     pub charge: String,
-    /// Of the smallest unit of the currency.
+    /// In the smallest unit of the currency.
     pub amount: i64,
-    /// The currency.
     pub currency: String,
 }
 
-/// Why something is refused.
+/// Why a call is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The card (402).
+    /// The card was declined (402).
     Declined,
     /// The key was voided (409).
     Voided,
-    /// The key was used for something else (422).
+    /// The key was used for another request (422).
     KeyReused,
-    /// There is no such charge, or it is over another amount (404).
+    /// There is no such charge of that amount (404).
     NoSuchCharge,
     /// The charge was refunded under another key (409).
     AlreadyRefunded,
-    /// Not now (503).
+    /// The gateway is unavailable (503).
     Unavailable,
     /// There are too many keys (507).
     Full,
 }
 
-/// All that the gateway knows.
+/// The state of the gateway.
 #[derive(Debug, Default)]
 pub struct Charges {
     entries: BTreeMap<String, Entry>,
-    /// The key under which a charge was refunded, by the charge's key.
-    refunds: BTreeMap<String, String>,
+    /// The key under which a charge was refunded, by the key of the charge.
+    refund_keys: BTreeMap<String, String>,
+    /// How often a flaky call has failed, by key.
     failures: BTreeMap<String, u32>,
-    lost: BTreeMap<String, ()>,
+    /// The keys whose first answer was lost.
+    lost_answers: BTreeSet<String>,
     healed: bool,
 }
 
-/// The books, as `GET /books` shows them: what happened under each key.
+/// The body of `GET /books`: the results by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeReport {
     /// By idempotency key.
     pub charges: BTreeMap<String, ChargeRequest>,
-    /// By the key of the charge refunded.
+    /// By the idempotency key of the refunded charge.
     pub refunds: BTreeMap<String, RefundRequest>,
-    /// Keys that will never be charged.
+    /// Keys that were voided before they were charged.
     pub voided: Vec<String>,
-    /// Keys that were declined.
+    /// Keys whose card was declined.
     pub declined: Vec<String>,
 }
 
-/// What a charge is called: its key, so that anybody can find it in the books.
-fn charge_id(key: &str) -> String {
-    format!("ch_{key}")
-}
+/// The prefix of a charge's id; the rest is the key of the charge.
+const CHARGE_ID_PREFIX: &str = "ch_";
 
 impl Charges {
-    /// Writes down what a journal says.
+    /// Adds an entry of the write-ahead log.
     pub fn restore(&mut self, key: String, entry: Entry) {
         if let Entry::Refunded(request) = &entry
-            && let Some(charge) = request.charge.strip_prefix("ch_")
+            && let Some(charge_key) = request.charge.strip_prefix(CHARGE_ID_PREFIX)
         {
-            self.refunds.insert(charge.to_owned(), key.clone());
+            self.refund_keys.insert(charge_key.to_owned(), key.clone());
         }
         self.entries.insert(key, entry);
     }
 
-    /// Charges, once a key. Says how the answer travels.
+    /// Charges once per key. Also returns the behaviour of the answer: `Succeed`, `Slow` or
+    /// `LoseAnswer`.
     ///
     /// # Errors
-    /// Why not.
+    /// Why the charge is rejected.
     pub fn charge(
         &mut self,
         key: &str,
         request: &ChargeRequest,
     ) -> Result<(Charge, Behaviour), Refusal> {
+        let behaviour = charge_behaviour(&request.token);
         match self.entries.get(key) {
-            Some(Entry::Charged(before)) if before == request => {
-                let late = if charging(&request.token) == Behaviour::Slow {
-                    Behaviour::Slow
-                } else {
-                    Behaviour::Good
+            Some(Entry::Charged(charged)) if charged == request => {
+                let answer = match behaviour {
+                    Behaviour::Slow => Behaviour::Slow,
+                    _ => Behaviour::Succeed,
                 };
-                return Ok((answer(key, request), late));
+                return Ok((charge_answer(key, request), answer));
             }
-            Some(Entry::Declined(before)) if before == request => return Err(Refusal::Declined),
+            Some(Entry::Declined(declined)) if declined == request => {
+                return Err(Refusal::Declined);
+            }
             Some(Entry::Voided) => return Err(Refusal::Voided),
             Some(_) => return Err(Refusal::KeyReused),
             None => {}
         }
-        let manner = charging(&request.token);
-        self.may_proceed(key, manner)?;
-        if manner == Behaviour::Declined {
-            self.entries
-                .insert(key.to_owned(), Entry::Declined(request.clone()));
+
+        self.check_available(key, behaviour)?;
+        if behaviour == Behaviour::Decline {
+            let entry = Entry::Declined(request.clone());
+            self.entries.insert(key.to_owned(), entry);
             return Err(Refusal::Declined);
         }
-        self.entries
-            .insert(key.to_owned(), Entry::Charged(request.clone()));
-        let first_is_lost =
-            manner == Behaviour::Lost && self.lost.insert(key.to_owned(), ()).is_none();
-        let travels = match manner {
+
+        let entry = Entry::Charged(request.clone());
+        self.entries.insert(key.to_owned(), entry);
+        let answer = match behaviour {
             Behaviour::Slow => Behaviour::Slow,
-            _ if first_is_lost => Behaviour::Lost,
-            _ => Behaviour::Good,
+            Behaviour::LoseAnswer if self.lost_answers.insert(key.to_owned()) => {
+                Behaviour::LoseAnswer
+            }
+            _ => Behaviour::Succeed,
         };
-        Ok((answer(key, request), travels))
+        Ok((charge_answer(key, request), answer))
     }
 
-    /// Refunds a whole charge, once.
+    /// Refunds a whole charge once, whatever the key.
     ///
     /// # Errors
-    /// Why not.
+    /// Why the refund is rejected.
     pub fn refund(&mut self, key: &str, request: &RefundRequest) -> Result<Charge, Refusal> {
         match self.entries.get(key) {
-            Some(Entry::Refunded(before)) if before == request => return Ok(refunded(request)),
+            Some(Entry::Refunded(refunded)) if refunded == request => {
+                return Ok(refund_answer(request));
+            }
             Some(_) => return Err(Refusal::KeyReused),
             None => {}
         }
+
         let charge_key = request
             .charge
-            .strip_prefix("ch_")
+            .strip_prefix(CHARGE_ID_PREFIX)
             .unwrap_or_default()
             .to_owned();
         let Some(Entry::Charged(charged)) = self.entries.get(&charge_key) else {
@@ -176,27 +179,28 @@ impl Charges {
         if charged.amount != request.amount || charged.currency != request.currency {
             return Err(Refusal::NoSuchCharge);
         }
-        if self.refunds.contains_key(&charge_key) {
+        if self.refund_keys.contains_key(&charge_key) {
             return Err(Refusal::AlreadyRefunded);
         }
-        let manner = refunding(&charged.token);
-        self.may_proceed(key, manner)?;
-        self.refunds.insert(charge_key, key.to_owned());
-        self.entries
-            .insert(key.to_owned(), Entry::Refunded(request.clone()));
-        Ok(refunded(request))
+
+        let behaviour = refund_behaviour(&charged.token);
+        self.check_available(key, behaviour)?;
+        self.refund_keys.insert(charge_key, key.to_owned());
+        let entry = Entry::Refunded(request.clone());
+        self.entries.insert(key.to_owned(), entry);
+        Ok(refund_answer(request))
     }
 
-    /// From now on nothing is charged under that key. If it was, says what.
+    /// Voids a key, so that it is never charged. Returns the charge if there is one already.
     ///
     /// # Errors
-    /// If the key is no charge's, or there are too many.
+    /// If the key belongs to a refund, or there are too many keys.
     pub fn void(&mut self, key: &str) -> Result<Option<Charge>, Refusal> {
         match self.entries.get(key) {
-            Some(Entry::Charged(request)) => Ok(Some(answer(key, request))),
+            Some(Entry::Charged(request)) => Ok(Some(charge_answer(key, request))),
             Some(Entry::Declined(_) | Entry::Voided) => Ok(None),
             Some(Entry::Refunded(_)) => Err(Refusal::KeyReused),
-            None if self.entries.len() >= KEYS => Err(Refusal::Full),
+            None if self.entries.len() >= MAX_KEYS => Err(Refusal::Full),
             None => {
                 self.entries.insert(key.to_owned(), Entry::Voided);
                 Ok(None)
@@ -204,62 +208,65 @@ impl Charges {
         }
     }
 
-    /// What was out works from now on.
+    /// Ends all outages.
     pub fn heal(&mut self) {
         self.healed = true;
     }
 
-    /// What became of that key.
+    /// The result of a key.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.get(key)
     }
 
-    /// All of it.
-    pub fn book(&self) -> ChargeReport {
-        let mut book = ChargeReport::default();
+    /// The results of all keys.
+    pub fn report(&self) -> ChargeReport {
+        let mut report = ChargeReport::default();
         for (key, entry) in &self.entries {
             match entry {
-                Entry::Charged(request) => drop(book.charges.insert(key.clone(), request.clone())),
-                Entry::Declined(_) => book.declined.push(key.clone()),
-                Entry::Voided => book.voided.push(key.clone()),
+                Entry::Charged(request) => {
+                    report.charges.insert(key.clone(), request.clone());
+                }
+                Entry::Declined(_) => report.declined.push(key.clone()),
+                Entry::Voided => report.voided.push(key.clone()),
                 Entry::Refunded(request) => {
-                    let charge = request.charge.trim_start_matches("ch_").to_owned();
-                    book.refunds.insert(charge, request.clone());
+                    let charge_key = request.charge.trim_start_matches(CHARGE_ID_PREFIX);
+                    report
+                        .refunds
+                        .insert(charge_key.to_owned(), request.clone());
                 }
             }
         }
-        book
+        report
     }
 
-    fn may_proceed(&mut self, key: &str, manner: Behaviour) -> Result<(), Refusal> {
-        if self.entries.len() >= KEYS || self.failures.len() >= KEYS {
+    fn check_available(&mut self, key: &str, behaviour: Behaviour) -> Result<(), Refusal> {
+        if self.entries.len() >= MAX_KEYS || self.failures.len() >= MAX_KEYS {
             return Err(Refusal::Full);
         }
-        match manner {
+        match behaviour {
             Behaviour::Outage if !self.healed => Err(Refusal::Unavailable),
             Behaviour::Flaky => {
                 let failures = self.failures.entry(key.to_owned()).or_default();
                 *failures += 1;
-                if *failures <= FLAKY {
-                    Err(Refusal::Unavailable)
-                } else {
-                    Ok(())
+                if *failures <= FLAKY_FAILURES {
+                    return Err(Refusal::Unavailable);
                 }
+                Ok(())
             }
             _ => Ok(()),
         }
     }
 }
 
-fn answer(key: &str, request: &ChargeRequest) -> Charge {
+fn charge_answer(key: &str, request: &ChargeRequest) -> Charge {
     Charge {
-        charge: charge_id(key),
+        charge: format!("{CHARGE_ID_PREFIX}{key}"),
         amount: request.amount,
         currency: request.currency.clone(),
     }
 }
 
-fn refunded(request: &RefundRequest) -> Charge {
+fn refund_answer(request: &RefundRequest) -> Charge {
     Charge {
         charge: request.charge.clone(),
         amount: request.amount,
@@ -271,7 +278,7 @@ fn refunded(request: &RefundRequest) -> Charge {
 mod tests {
     use super::*;
 
-    fn asks(token: &str) -> ChargeRequest {
+    fn charge_request(token: &str) -> ChargeRequest {
         ChargeRequest {
             amount: 1100,
             currency: "EUR".to_owned(),
@@ -279,79 +286,79 @@ mod tests {
         }
     }
 
-    fn back(key: &str) -> RefundRequest {
+    fn refund_request(key: &str) -> RefundRequest {
         RefundRequest {
-            charge: charge_id(key),
+            charge: format!("{CHARGE_ID_PREFIX}{key}"),
             amount: 1100,
             currency: "EUR".to_owned(),
         }
     }
 
     #[test]
-    fn a_key_is_charged_once_and_answers_the_same_for_ever() {
-        let mut books = Charges::default();
-        let first = books.charge("k", &asks("tok_visa")).unwrap();
-        assert_eq!(books.charge("k", &asks("tok_visa")).unwrap(), first);
+    fn key_is_charged_once_and_repeats_its_answer() {
+        let mut charges = Charges::default();
+        let first = charges.charge("k", &charge_request("tok_visa")).unwrap();
+        assert_eq!(charges.charge("k", &charge_request("tok_visa")).unwrap(), first);
         assert_eq!(
-            books.charge("k", &asks("tok_other")),
+            charges.charge("k", &charge_request("tok_other")),
             Err(Refusal::KeyReused)
         );
-        assert_eq!(books.book().charges.len(), 1);
+        assert_eq!(charges.report().charges.len(), 1);
     }
 
     #[test]
-    fn tokens_behave_as_they_are_called() {
-        let mut books = Charges::default();
+    fn tokens_select_their_behaviour() {
+        let mut charges = Charges::default();
         assert_eq!(
-            books.charge("d", &asks("tok_declined")),
+            charges.charge("d", &charge_request("tok_declined")),
             Err(Refusal::Declined)
         );
         let flaky: Vec<bool> = (0..3)
-            .map(|_| books.charge("f", &asks("tok_flaky")).is_ok())
+            .map(|_| charges.charge("f", &charge_request("tok_flaky")).is_ok())
             .collect();
         assert_eq!(flaky, [false, false, true]);
         assert_eq!(
-            books.charge("l", &asks("tok_lost")).unwrap().1,
-            Behaviour::Lost
+            charges.charge("l", &charge_request("tok_lost")).unwrap().1,
+            Behaviour::LoseAnswer
         );
         assert_eq!(
-            books.charge("l", &asks("tok_lost")).unwrap().1,
-            Behaviour::Good
+            charges.charge("l", &charge_request("tok_lost")).unwrap().1,
+            Behaviour::Succeed
         );
         assert_eq!(
-            books.charge("o", &asks("tok_outage")),
+            charges.charge("o", &charge_request("tok_outage")),
             Err(Refusal::Unavailable)
         );
-        books.heal();
-        assert!(books.charge("o", &asks("tok_outage")).is_ok());
+        charges.heal();
+        assert!(charges.charge("o", &charge_request("tok_outage")).is_ok());
     }
 
     #[test]
-    fn a_charge_is_refunded_once_whatever_the_key() {
-        let mut books = Charges::default();
-        assert_eq!(books.refund("r", &back("k")), Err(Refusal::NoSuchCharge));
-        books.charge("k", &asks("tok_refund_flaky")).unwrap();
+    fn charge_is_refunded_once_under_any_key() {
+        let mut charges = Charges::default();
+        assert_eq!(charges.refund("r", &refund_request("k")), Err(Refusal::NoSuchCharge));
+        charges.charge("k", &charge_request("tok_refund_flaky")).unwrap();
         let tries: Vec<bool> = (0..3)
-            .map(|_| books.refund("r", &back("k")).is_ok())
+            .map(|_| charges.refund("r", &refund_request("k")).is_ok())
             .collect();
         assert_eq!(tries, [false, false, true]);
         assert!(
-            books.refund("r", &back("k")).is_ok(),
+            charges.refund("r", &refund_request("k")).is_ok(),
             "the same key gets the same answer"
         );
         assert_eq!(
-            books.refund("r2", &back("k")),
+            charges.refund("r2", &refund_request("k")),
             Err(Refusal::AlreadyRefunded)
         );
-        assert_eq!(books.book().refunds.len(), 1);
+        assert_eq!(charges.report().refunds.len(), 1);
     }
 
     #[test]
-    fn a_voided_key_is_never_charged_and_a_charged_one_says_so() {
-        let mut books = Charges::default();
-        assert_eq!(books.void("k"), Ok(None));
-        assert_eq!(books.charge("k", &asks("tok_visa")), Err(Refusal::Voided));
-        let (charge, _) = books.charge("c", &asks("tok_visa")).unwrap();
-        assert_eq!(books.void("c"), Ok(Some(charge)));
+    fn voided_key_is_rejected_and_charged_key_returned() {
+        let mut charges = Charges::default();
+        assert_eq!(charges.void("k"), Ok(None));
+        assert_eq!(charges.charge("k", &charge_request("tok_visa")), Err(Refusal::Voided));
+        let (charge, _) = charges.charge("c", &charge_request("tok_visa")).unwrap();
+        assert_eq!(charges.void("c"), Ok(Some(charge)));
     }
 }

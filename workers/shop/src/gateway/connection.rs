@@ -1,4 +1,4 @@
-//! Connections that a handler can drop in the middle of a request, as a network does.
+//! Connections that a request handler can drop, to simulate a lost answer.
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
@@ -11,38 +11,38 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Cuts one connection: whatever is written to it afterwards does not arrive.
+/// Drops a connection: writing to it fails from then on.
 #[derive(Clone, Debug, Default)]
-pub struct Cutter(Arc<AtomicBool>);
+pub struct Dropper(Arc<AtomicBool>);
 
-impl Cutter {
-    /// Cuts it.
-    pub fn cut(&self) {
+impl Dropper {
+    /// Drops the connection.
+    pub fn drop_connection(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
-/// Accepts connections that can be cut.
-pub struct Cuttable(pub TcpListener);
+/// Accepts connections that can be dropped.
+pub struct DroppableListener(pub TcpListener);
 
-/// Such a connection.
-pub struct Wire {
+/// A connection that can be dropped.
+pub struct DroppableStream {
     stream: TcpStream,
-    cutter: Cutter,
+    dropper: Dropper,
 }
 
-impl Listener for Cuttable {
-    type Io = Wire;
+impl Listener for DroppableListener {
+    type Io = DroppableStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Wire, SocketAddr) {
+    async fn accept(&mut self) -> (DroppableStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // An answer is one small packet; waiting to fill it up would be all that takes time.
+        // An answer is one small packet: without TCP_NODELAY it would wait for more.
         let _ = stream.set_nodelay(true);
         (
-            Wire {
+            DroppableStream {
                 stream,
-                cutter: Cutter::default(),
+                dropper: Dropper::default(),
             },
             address,
         )
@@ -53,13 +53,13 @@ impl Listener for Cuttable {
     }
 }
 
-impl Connected<IncomingStream<'_, Cuttable>> for Cutter {
-    fn connect_info(stream: IncomingStream<'_, Cuttable>) -> Self {
-        stream.io().cutter.clone()
+impl Connected<IncomingStream<'_, DroppableListener>> for Dropper {
+    fn connect_info(stream: IncomingStream<'_, DroppableListener>) -> Self {
+        stream.io().dropper.clone()
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for DroppableStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -69,13 +69,13 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for DroppableStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.cutter.0.load(Ordering::Acquire) {
+        if self.dropper.0.load(Ordering::Acquire) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)

@@ -1,22 +1,23 @@
-//! A payment gateway to try against: tokens that say how it is to behave, and books that a test can compare.
+//! A simulated payment gateway. The token of a charge selects how the gateway behaves.
 //!
-//! | token | does |
+//! | token | behaviour |
 //! | --- | --- |
-//! | `tok_declined` | is declined (402) |
-//! | `tok_flaky` | fails twice (503), then pays |
-//! | `tok_slow` | charges, and answers after 3 s |
-//! | `tok_lost` | charges, and drops the connection the first time |
+//! | `tok_declined` | declined (402) |
+//! | `tok_flaky` | fails twice (503), then charges |
+//! | `tok_slow` | charges, answers after 3 s |
+//! | `tok_lost` | charges, drops the connection of the first call |
 //! | `tok_outage` | fails (503) until `POST /admin/heal` |
-//! | `tok_refund_flaky` | pays; the refund fails twice (503), then works |
-//! | `tok_refund_never` | pays; the refund fails (503) until `POST /admin/heal` |
-//! | any other | pays |
+//! | `tok_refund_flaky` | charges; the refund fails twice (503), then succeeds |
+//! | `tok_refund_never` | charges; the refund fails (503) until `POST /admin/heal` |
+//! | any other | charges |
 
 mod behaviour;
 mod charges;
 mod connection;
 mod routes;
-mod serve;
+mod state;
 mod wal;
 
 pub use charges::{Charge, ChargeReport, ChargeRequest, Charges, Entry, RefundRequest, Refusal};
-pub use serve::Gateway;
+pub use routes::serve;
+pub use state::Gateway;

@@ -1,9 +1,10 @@
-//! The gateway's HTTP: `POST /charges`, `/refunds`, `/voids`, `/admin/heal`; `GET /books`, `/livez`.
+//! The gateway's HTTP server: `POST /charges`, `/refunds`, `/voids`, `/admin/heal`; `GET /books`,
+//! `/livez`.
 
 use super::behaviour::Behaviour;
-use super::charges::{Charge, ChargeRequest, RefundRequest, Refusal};
-use super::connection::Cutter;
-use super::serve::Shared;
+use super::charges::{Charge, ChargeReport, ChargeRequest, RefundRequest, Refusal};
+use super::connection::{DroppableListener, Dropper};
+use super::state::{Gateway, SharedGateway};
 use axum::Json;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -11,97 +12,121 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-/// How late `tok_slow` is.
-const SLOW: Duration = Duration::from_secs(3);
-/// A request is a few hundred bytes.
-const BODY: usize = 16 * 1024;
-/// A key is a saga, a step and a word.
-const KEY_CHARS: usize = 255;
+/// The delay of `tok_slow`.
+const SLOW_ANSWER: Duration = Duration::from_secs(3);
+/// A request has a few hundred bytes.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+/// A key consists of a saga id, a step, an action and a number.
+const MAX_KEY_CHARS: usize = 255;
 
 #[derive(Deserialize)]
 struct VoidRequest {
     key: String,
 }
 
-/// All routes.
-pub fn routes(shared: Arc<Shared>) -> axum::Router {
+/// Serves a gateway until the shutdown, then finishes the requests in flight.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(
+    gateway: Gateway,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let service = routes(Arc::new(SharedGateway::new(gateway)))
+        .into_make_service_with_connect_info::<Dropper>();
+    axum::serve(DroppableListener(listener), service)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+}
+
+fn routes(gateway: Arc<SharedGateway>) -> axum::Router {
     axum::Router::new()
         .route("/charges", post(charge))
         .route("/refunds", post(refund))
         .route("/voids", post(void))
         .route("/admin/heal", post(heal))
-        .route("/books", get(books))
+        .route("/books", get(report))
         .route("/livez", get(|| async { "ok" }))
-        .layer(DefaultBodyLimit::max(BODY))
-        .with_state(shared)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(gateway)
 }
 
 async fn charge(
-    State(shared): State<Arc<Shared>>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    State(gateway): State<Arc<SharedGateway>>,
+    ConnectInfo(dropper): ConnectInfo<Dropper>,
     headers: HeaderMap,
     Json(request): Json<ChargeRequest>,
 ) -> Response {
     let Some(key) = key(&headers) else {
-        return no_key();
+        return missing_key();
     };
-    let charged = match shared.change(&key, |books| books.charge(&key, &request)) {
-        Ok(charged) => charged,
-        Err(error) => return broken(&error),
+    let (charge, answer) = match gateway.update(&key, |charges| charges.charge(&key, &request)) {
+        Ok(Ok(charged)) => charged,
+        Ok(Err(refusal)) => return refused(&refusal),
+        Err(error) => return wal_failed(&error),
     };
-    match charged {
-        Err(refusal) => refused(&refusal),
-        Ok((charge, travels)) => {
-            match travels {
-                Behaviour::Slow => tokio::time::sleep(SLOW).await,
-                Behaviour::Lost => cutter.cut(),
-                _ => {}
-            }
-            (StatusCode::CREATED, Json(charge)).into_response()
-        }
+
+    match answer {
+        Behaviour::Slow => tokio::time::sleep(SLOW_ANSWER).await,
+        Behaviour::LoseAnswer => dropper.drop_connection(),
+        _ => {}
     }
+    (StatusCode::CREATED, Json(charge)).into_response()
 }
 
 async fn refund(
-    State(shared): State<Arc<Shared>>,
+    State(gateway): State<Arc<SharedGateway>>,
     headers: HeaderMap,
     Json(request): Json<RefundRequest>,
 ) -> Response {
     let Some(key) = key(&headers) else {
-        return no_key();
+        return missing_key();
     };
-    match shared.change(&key, |books| books.refund(&key, &request)) {
+    match gateway.update(&key, |charges| charges.refund(&key, &request)) {
         Ok(Ok(Charge {
             charge,
             amount,
             currency,
         })) => {
-            let refund = json!({ "refund": format!("re_{key}"), "charge": charge, "amount": amount, "currency": currency });
-            (StatusCode::CREATED, Json(refund)).into_response()
+            let body = json!({
+                "refund": format!("re_{key}"),
+                "charge": charge,
+                "amount": amount,
+                "currency": currency,
+            });
+            (StatusCode::CREATED, Json(body)).into_response()
         }
         Ok(Err(refusal)) => refused(&refusal),
-        Err(error) => broken(&error),
+        Err(error) => wal_failed(&error),
     }
 }
 
-async fn void(State(shared): State<Arc<Shared>>, Json(request): Json<VoidRequest>) -> Response {
-    match shared.change(&request.key, |books| books.void(&request.key)) {
-        Ok(Ok(charge)) => Json(json!({ "key": request.key, "charge": charge })).into_response(),
+async fn void(
+    State(gateway): State<Arc<SharedGateway>>,
+    Json(request): Json<VoidRequest>,
+) -> Response {
+    let key = request.key;
+    match gateway.update(&key, |charges| charges.void(&key)) {
+        Ok(Ok(charge)) => Json(json!({ "key": key, "charge": charge })).into_response(),
         Ok(Err(refusal)) => refused(&refusal),
-        Err(error) => broken(&error),
+        Err(error) => wal_failed(&error),
     }
 }
 
-async fn heal(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    shared.books().heal();
+async fn heal(State(gateway): State<Arc<SharedGateway>>) -> Json<Value> {
+    gateway.heal();
     Json(json!({ "healed": true }))
 }
 
-async fn books(State(shared): State<Arc<Shared>>) -> Response {
-    Json(shared.books().book()).into_response()
+async fn report(State(gateway): State<Arc<SharedGateway>>) -> Json<ChargeReport> {
+    Json(gateway.report())
 }
 
 fn key(headers: &HeaderMap) -> Option<String> {
@@ -110,23 +135,23 @@ fn key(headers: &HeaderMap) -> Option<String> {
         .to_str()
         .ok()?
         .trim_matches('"');
-    (!key.is_empty() && key.len() <= KEY_CHARS).then(|| key.to_owned())
+    (!key.is_empty() && key.len() <= MAX_KEY_CHARS).then(|| key.to_owned())
 }
 
-fn no_key() -> Response {
+fn missing_key() -> Response {
     problem(
         StatusCode::BAD_REQUEST,
         "no_key",
-        "a call needs an Idempotency-Key of 1 to 255 characters",
+        "expected an Idempotency-Key of 1 to 255 characters",
     )
 }
 
-fn broken(error: &std::io::Error) -> Response {
-    tracing::error!("the gateway's journal cannot be written: {error}");
+fn wal_failed(error: &io::Error) -> Response {
+    tracing::error!(%error, "failed to write the gateway's write-ahead log");
     problem(
         StatusCode::INTERNAL_SERVER_ERROR,
-        "journal",
-        "the books cannot be written",
+        "wal",
+        "the charge could not be recorded",
     )
 }
 
@@ -140,12 +165,12 @@ fn refused(refusal: &Refusal) -> Response {
         Refusal::Voided => (
             StatusCode::CONFLICT,
             "voided",
-            "this key was voided, and is never charged",
+            "the key was voided",
         ),
         Refusal::KeyReused => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "key_reused",
-            "this key was used for something else",
+            "the key was used for another request",
         ),
         Refusal::NoSuchCharge => (
             StatusCode::NOT_FOUND,
@@ -155,13 +180,13 @@ fn refused(refusal: &Refusal) -> Response {
         Refusal::AlreadyRefunded => (
             StatusCode::CONFLICT,
             "already_refunded",
-            "it was refunded under another key",
+            "the charge was refunded under another key",
         ),
-        Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not now"),
+        Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the gateway is unavailable"),
         Refusal::Full => (
             StatusCode::INSUFFICIENT_STORAGE,
             "full",
-            "there are too many keys in the books",
+            "the gateway has too many keys",
         ),
     };
     problem(status, code, message)

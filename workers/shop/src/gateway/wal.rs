@@ -1,5 +1,7 @@
-//! The books on disk: one line of JSON for each key that got its answer, appended before the answer goes out. It
-//! survives the process, however it ends; a power failure may cost its last lines.
+//! The write-ahead log of the gateway: a line of JSON per key, appended before the answer is sent.
+//!
+//! It survives the end of the process. It is not flushed to the disk, so a power failure may lose its
+//! last lines.
 
 use super::charges::{Charges, Entry};
 use serde::{Deserialize, Serialize};
@@ -19,38 +21,39 @@ struct Line {
 pub struct Wal(File);
 
 impl Wal {
-    /// Reads what is there into the books. A last line that was cut off is cut away; any other that cannot be read is
-    /// an error.
+    /// Opens the file and restores its entries. A partial last line is cut off.
     ///
     /// # Errors
-    /// If the file cannot be read or written, or is no journal.
-    pub fn open(path: &Path, books: &mut Charges) -> io::Result<Self> {
+    /// If the file cannot be read or written, or another line is invalid.
+    pub fn open(path: &Path, charges: &mut Charges) -> io::Result<Self> {
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
             .open(path)?;
+
         let mut reader = BufReader::new(&file);
-        let mut whole = 0;
+        let mut valid_bytes = 0;
         let mut text = String::new();
         while reader.read_line(&mut text)? > 0 {
             if !text.ends_with('\n') {
                 break;
             }
             let Line { key, entry } = serde_json::from_str(&text)?;
-            books.restore(key, entry);
-            whole += text.len() as u64;
+            charges.restore(key, entry);
+            valid_bytes += text.len() as u64;
             text.clear();
         }
-        file.set_len(whole)?;
+
+        file.set_len(valid_bytes)?;
         file.flush()?;
         Ok(Self(file))
     }
 
-    /// Appends what became of a key.
+    /// Appends the result of a key.
     ///
     /// # Errors
-    /// If the disk does not take it.
+    /// If the file cannot be written.
     pub fn append(&mut self, key: &str, entry: &Entry) -> io::Result<()> {
         let mut line = serde_json::to_vec(&Line {
             key: key.to_owned(),
@@ -67,7 +70,7 @@ mod tests {
     use crate::gateway::ChargeRequest;
 
     #[test]
-    fn the_books_are_found_again_and_half_a_line_is_not_believed() {
+    fn wal_restores_charges_and_drops_partial_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("gateway.jsonl");
         let request = ChargeRequest {
@@ -75,17 +78,17 @@ mod tests {
             currency: "EUR".to_owned(),
             token: "tok_visa".to_owned(),
         };
-        let mut journal = Wal::open(&path, &mut Charges::default()).unwrap();
-        journal
+        let mut wal = Wal::open(&path, &mut Charges::default()).unwrap();
+        wal
             .append("a", &Entry::Charged(request.clone()))
             .unwrap();
-        journal.0.write_all(b"{\"key\":\"b\",").unwrap();
+        wal.0.write_all(b"{\"key\":\"b\",").unwrap();
         for _ in 0..2 {
-            let mut books = Charges::default();
-            let mut journal = Wal::open(&path, &mut books).unwrap();
-            assert_eq!(books.entry("a"), Some(&Entry::Charged(request.clone())));
-            assert_eq!(books.entry("b"), None);
-            journal.append("c", &Entry::Voided).unwrap();
+            let mut charges = Charges::default();
+            let mut wal = Wal::open(&path, &mut charges).unwrap();
+            assert_eq!(charges.entry("a"), Some(&Entry::Charged(request.clone())));
+            assert_eq!(charges.entry("b"), None);
+            wal.append("c", &Entry::Voided).unwrap();
         }
     }
 }

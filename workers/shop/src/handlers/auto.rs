@@ -1,17 +1,16 @@
-//! Whether a step that a person would answer is answered by itself.
+//! Whether a step completes by itself or waits for an operator.
 
-use saga_protocol::Payload;
-use saga_worker::Outcome;
+use saga_worker::{Outcome, Payload};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// `AUTO`: when `store` and `deliver` answer.
+/// When the steps `store` and `deliver` complete (`AUTO`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auto {
-    /// After that time; `0s`, the default, means at once.
+    /// By themselves after a delay; by default at once.
     After(Duration),
-    /// When a person does.
+    /// When an operator completes them.
     Off,
 }
 
@@ -25,39 +24,39 @@ impl FromStr for Auto {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            text => humantime::parse_duration(text)
-                .map(Self::After)
-                .map_err(|error| {
-                    format!("{text:?} is neither off nor a duration such as 0s or 2m: {error}")
-                }),
+        if text == "off" {
+            return Ok(Self::Off);
         }
+        humantime::parse_duration(text)
+            .map(Self::After)
+            .map_err(|error| {
+                format!("{text:?}: expected off or a duration such as 0s or 2m: {error}")
+            })
     }
 }
 
 impl fmt::Display for Auto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::After(after) => write!(f, "{}", humantime::format_duration(*after)),
+            Self::After(delay) => write!(f, "{}", humantime::format_duration(*delay)),
             Self::Off => f.write_str("off"),
         }
     }
 }
 
 impl Auto {
-    /// Whether the answer comes at once.
-    pub const fn at_once(self) -> bool {
+    /// Whether steps complete at once.
+    pub const fn is_immediate(self) -> bool {
         matches!(self, Self::After(Duration::ZERO))
     }
 
-    /// The answer, with that output.
-    pub fn answer(self, output: Payload) -> Outcome {
+    /// The outcome of a step with this output.
+    pub fn outcome(self, output: Payload) -> Outcome {
         match self {
             Self::After(Duration::ZERO) => Outcome::Done(output),
-            Self::After(after) => Outcome::Accepted {
+            Self::After(delay) => Outcome::Accepted {
                 output,
-                after: Some(after),
+                after: Some(delay),
             },
             Self::Off => Outcome::Accepted {
                 output,

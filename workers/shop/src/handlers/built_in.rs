@@ -1,86 +1,75 @@
-//! Which workers there are, by name.
+//! The built-in workers by name.
 
 use super::auto::Auto;
 use super::{Deliver, GatewayUrlError, Order, Pay, PayTransactional, Store};
 use crate::tables;
-use saga_protocol::message::ServedStep;
-use saga_worker::Work;
-use saga_worker::runtime::WorkerSpec;
+use saga_worker::{Handler, ServedStep, Work, WorkerSpec};
 use std::sync::Arc;
 
-/// The workers built_in.
+/// The names of the built-in workers.
 pub const NAMES: [&str; 4] = ["order", "pay", "store", "deliver"];
 
-/// What the built_in workers need to know.
+/// The settings of the built-in handlers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HandlerSettings {
-    /// When `store` and `deliver` answer (`AUTO`).
+    /// When `store` and `deliver` complete (`AUTO`).
     pub auto: Auto,
-    /// How `pay` charges (`PAYMENT_GATEWAY_URL`); without it there is no worker `pay`.
+    /// How `pay` charges (`PAYMENT_GATEWAY_URL`). Required by worker `pay`.
     pub payment: Option<PaymentMode>,
 }
 
-/// How `pay` charges.
+/// How worker `pay` charges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentMode {
-    /// Through the gateway at that address.
+    /// Through the payment gateway at a URL.
     Gateway(String),
-    /// In the worker itself.
+    /// By itself, in its own table (`inside`).
     Inside,
 }
 
-/// There is no such worker.
+/// A built-in worker cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum BuiltInError {
-    /// Nobody knows the name.
-    #[error("there is no worker {_0:?}; there are: {all}", all = NAMES.join(", "))]
+    /// There is no built-in worker of that name.
+    #[error("unknown worker {_0:?}: expected one of {all}", all = NAMES.join(", "))]
     Unknown(String),
-    /// It would not know whom to ask.
+    /// Worker `pay` has no gateway.
     #[error(
-        "worker pay needs PAYMENT_GATEWAY_URL: the address of the payment gateway (`workers gateway` starts one to try \
-         against), or `inside`, which approves every payment without one"
+        "worker pay needs PAYMENT_GATEWAY_URL: the URL of a payment gateway (`workers gateway` \
+         starts a simulated one), or `inside`, which approves every payment without a gateway"
     )]
     NoGateway,
-    /// The address is none.
+    /// The URL of the gateway is invalid.
     #[error(transparent)]
     GatewayUrl(#[from] GatewayUrlError),
 }
 
-/// The worker of that name.
+/// The built-in worker of a name.
 ///
 /// # Errors
-/// If there is none, or if it lacks a setting.
+/// If there is none, or a setting is missing or invalid.
 pub fn built_in(name: &str, settings: &HandlerSettings) -> Result<WorkerSpec, BuiltInError> {
-    let (work, script) = match name {
-        "order" => (
-            Work::Transactional(Arc::new(Order)),
-            tables::order::MIGRATION,
-        ),
+    let auto = settings.auto;
+    let (work, migration) = match name {
+        "order" => (transactional(Order), tables::order::MIGRATION),
         "pay" => (pay(settings)?, tables::pay::MIGRATION),
-        "store" => (
-            Work::Transactional(Arc::new(Store {
-                auto: settings.auto,
-            })),
-            tables::store::MIGRATION,
-        ),
-        "deliver" => (
-            Work::Transactional(Arc::new(Deliver {
-                auto: settings.auto,
-            })),
-            tables::deliver::MIGRATION,
-        ),
+        "store" => (transactional(Store { auto }), tables::store::MIGRATION),
+        "deliver" => (transactional(Deliver { auto }), tables::deliver::MIGRATION),
         _ => return Err(BuiltInError::Unknown(name.to_owned())),
     };
-    let serves = vec![ServedStep {
-        workflow: "*".to_owned(),
-        step: name.to_owned(),
-    }];
     Ok(WorkerSpec {
         name: name.to_owned(),
         work,
-        migrations: vec![script],
-        serves,
+        migrations: vec![migration],
+        serves: vec![ServedStep {
+            workflow: "*".to_owned(),
+            step: name.to_owned(),
+        }],
     })
+}
+
+fn transactional(handler: impl Handler) -> Work {
+    Work::Transactional(Arc::new(handler))
 }
 
 fn pay(settings: &HandlerSettings) -> Result<Work, BuiltInError> {
@@ -89,9 +78,9 @@ fn pay(settings: &HandlerSettings) -> Result<Work, BuiltInError> {
         Some(PaymentMode::Gateway(url)) => Ok(Work::External(Arc::new(Pay::new(url)?))),
         Some(PaymentMode::Inside) => {
             tracing::warn!(
-                "worker pay approves payments itself: PAYMENT_GATEWAY_URL=inside asks no gateway"
+                "worker pay approves payments itself, because PAYMENT_GATEWAY_URL=inside"
             );
-            Ok(Work::Transactional(Arc::new(PayTransactional)))
+            Ok(transactional(PayTransactional))
         }
     }
 }

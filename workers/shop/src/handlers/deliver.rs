@@ -1,31 +1,25 @@
-//! Worker `deliver`: books a courier, who delivers by himself or as a person says. Compensated: he is called off.
+//! Worker `deliver`: books a courier, whose delivery is confirmed automatically or by an operator.
+//! Compensation: the booking is called off.
 
 use super::auto::Auto;
-use super::input::{OrderInput, fill, sift};
+use super::input::{OrderInput, all_compensated, merge, partition, single};
 use crate::tables::deliver::{self, Booking};
-use async_trait::async_trait;
-use saga_protocol::Payload;
-use saga_protocol::message::Command;
-use saga_worker::ledger::{Completion, Tx};
-use saga_worker::{Compensation, DueStep, Handler};
-use saga_worker::{HandlerError, Outcome};
-use uuid::Uuid;
+use saga_worker::{
+    Command, Compensation, Completion, DueStep, Handler, HandlerError, Outcome, Payload, Tx, Uuid,
+    async_trait,
+};
 
 /// The handler.
 #[derive(Debug)]
 pub struct Deliver {
-    /// When the courier has delivered.
+    /// When deliveries are confirmed.
     pub auto: Auto,
 }
 
 #[async_trait]
 impl Handler for Deliver {
     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
-        let outcomes = self.execute_all(&[command], tx).await?.unwrap_or_default();
-        Ok(outcomes
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Outcome::retry("there is no outcome")))
+        self.execute_all(&[command], tx).await.map(single)
     }
 
     async fn compensate(
@@ -43,52 +37,45 @@ impl Handler for Deliver {
         commands: &[&Command],
         tx: &mut Tx,
     ) -> Result<Option<Vec<Outcome>>, HandlerError> {
-        let (bookings, outcomes) = sift(commands, booking);
-        deliver::book(
-            tx,
-            &bookings,
-            if self.auto.at_once() {
-                "delivered"
-            } else {
-                "booked"
-            },
-        )
-        .await?;
-        Ok(Some(fill(
-            outcomes,
-            bookings
-                .iter()
-                .map(|booking| self.auto.answer(output(booking))),
-        )))
+        let (bookings, outcomes) = partition(commands, booking);
+        let status = if self.auto.is_immediate() {
+            "delivered"
+        } else {
+            "booked"
+        };
+        deliver::insert(tx, &bookings, status).await?;
+
+        let booking_outcomes = bookings
+            .iter()
+            .map(|booking| self.auto.outcome(output(booking)));
+        Ok(Some(merge(outcomes, booking_outcomes)))
     }
 
     async fn compensate_all(
         &self,
-        undos: &[Compensation<'_>],
+        compensations: &[Compensation<'_>],
         tx: &mut Tx,
     ) -> Result<Option<Vec<Outcome>>, HandlerError> {
-        let sagas: Vec<Uuid> = undos.iter().map(|undo| undo.command.saga_id).collect();
+        let sagas: Vec<Uuid> = compensations
+            .iter()
+            .map(|compensation| compensation.command.saga_id)
+            .collect();
         deliver::set_status(tx, &sagas, "called_off").await?;
-        Ok(Some(
-            undos
-                .iter()
-                .map(|_| Outcome::Done(Payload::empty()))
-                .collect(),
-        ))
+        Ok(Some(all_compensated(sagas.len())))
     }
 
     async fn finish(&self, due: &[DueStep], tx: &mut Tx) -> Result<Vec<Completion>, HandlerError> {
-        let sagas: Vec<Uuid> = due.iter().map(|due| due.saga_id).collect();
+        let sagas: Vec<Uuid> = due.iter().map(|step| step.saga_id).collect();
         deliver::set_status(tx, &sagas, "delivered").await?;
         Ok(due
             .iter()
-            .map(|due| Completion::Completed(due.output.clone()))
+            .map(|step| Completion::Completed(step.output.clone()))
             .collect())
     }
 }
 
 fn booking(command: &Command) -> Result<Booking, Outcome> {
-    let input = OrderInput::of(command)?;
+    let input = OrderInput::decode(command)?;
     Ok(Booking {
         saga_id: command.saga_id,
         order_id: command.key.clone(),

@@ -1,133 +1,119 @@
-//! What the handlers read of an order: the body of `POST /orders`, and what the steps before put out.
+//! The order as the handlers read it: the body of `POST /orders`, and the outputs of earlier steps.
 
 use saga_protocol::Payload;
 use saga_protocol::message::Command;
-use serde::Deserialize;
-
 use saga_worker::Outcome;
+use serde::Deserialize;
+use std::ops::RangeInclusive;
 
-/// The code of a failure that says that the input is not an order's.
+/// The error code of an input that is not a valid order.
 const INVALID_ORDER: &str = "invalid_order";
-/// What an order without a currency is in.
-const CURRENCY: &str = "EUR";
+/// The currency of an order that names none.
+const DEFAULT_CURRENCY: &str = "EUR";
 
-/// An order as it was placed.
+/// The limits of an order, as `POST /orders` checks them. A saga started by `POST /sagas` has not been
+/// checked.
+const MAX_ITEMS: usize = 100;
+const QUANTITY: RangeInclusive<i64> = 1..=100;
+const PRICE: RangeInclusive<i64> = 0..=10_000_000;
+
+/// An order.
 #[derive(Debug, Deserialize)]
 pub struct OrderInput {
-    /// Who orders.
     pub customer: String,
-    /// Where.
     pub store: String,
-    /// What: at least one.
     pub items: Vec<Item>,
-    /// In which currency.
     pub currency: Option<String>,
-    /// What the caller thinks it costs, if he says so.
+    /// The amount that the caller expects, in the smallest unit of the currency.
     pub amount: Option<i64>,
     /// `delivery` or `pickup`.
     pub fulfilment: String,
-    /// How it is paid.
     pub payment: PaymentInput,
 }
 
-/// One item of an order.
+/// An item of an order.
 #[derive(Debug, Deserialize)]
 pub struct Item {
-    /// Its name on the menu.
+    /// The name on the menu.
     pub menu: String,
-    /// 1 to 100.
     pub quantity: i64,
-    /// Of one, in the smallest unit: 0 to 10,000,000.
+    /// Of one piece, in the smallest unit of the currency.
     pub price: i64,
 }
 
-/// How an order is paid.
+/// The payment of an order.
 #[derive(Debug, Deserialize)]
 pub struct PaymentInput {
-    /// What the gateway knows the card by.
+    /// The gateway's token of the card.
     pub token: String,
 }
 
-/// The items alone, as they were written.
+/// The items as they were received.
 #[derive(Debug, Deserialize)]
-struct Items {
+struct RawItems {
     items: Payload,
 }
 
-/// What `order` puts out.
+/// The output of step `order`.
 #[derive(Debug, Deserialize)]
 struct OrderOutput {
     amount: i64,
     currency: String,
 }
 
-const ITEMS: usize = 100;
-const QUANTITY: std::ops::RangeInclusive<i64> = 1..=100;
-const PRICE: std::ops::RangeInclusive<i64> = 0..=10_000_000;
-
 impl OrderInput {
-    /// Reads it, and checks its limits.
+    /// Decodes the order of a command and checks its limits.
     ///
     /// # Errors
-    /// The failure to answer with.
-    pub fn of(command: &Command) -> Result<Self, Outcome> {
+    /// The outcome to return: a final failure.
+    pub fn decode(command: &Command) -> Result<Self, Outcome> {
         let order: Self = command
             .input
             .input
             .decode()
             .map_err(|error| invalid(error.to_string()))?;
-        if order.items.is_empty() || order.items.len() > ITEMS {
+
+        if order.items.is_empty() || order.items.len() > MAX_ITEMS {
+            let items = order.items.len();
             return Err(invalid(format!(
-                "an order has 1 to {ITEMS} items, not {}",
-                order.items.len()
+                "the order has {items} items: expected 1 to {MAX_ITEMS}"
             )));
         }
-        if let Some(item) = order
-            .items
-            .iter()
-            .find(|item| !QUANTITY.contains(&item.quantity))
-        {
-            return Err(invalid(format!(
-                "{} {} are not to be had: 1 to 100 are",
-                item.quantity, item.menu
-            )));
-        }
-        if let Some(item) = order.items.iter().find(|item| !PRICE.contains(&item.price)) {
-            return Err(invalid(format!(
-                "{} is no price for {}: 0 to 10000000 is",
-                item.price, item.menu
-            )));
+        for item in &order.items {
+            check_range(item, "quantity", item.quantity, &QUANTITY)?;
+            check_range(item, "price", item.price, &PRICE)?;
         }
         if !["delivery", "pickup"].contains(&order.fulfilment.as_str()) {
             return Err(invalid(format!(
-                "{:?} is neither delivery nor pickup",
+                "fulfilment is {:?}: expected delivery or pickup",
                 order.fulfilment
             )));
         }
-        if order.amount.is_some_and(|amount| amount != order.sum()) {
+        if let Some(amount) = order.amount
+            && amount != order.total()
+        {
             return Err(invalid(format!(
-                "the items cost {}, not {}",
-                order.sum(),
-                order.amount.unwrap_or_default()
+                "amount is {amount}: expected {}, the total of the items",
+                order.total()
             )));
         }
         Ok(order)
     }
 
-    /// What the items cost: at most 100 · 100 · 10,000,000.
-    pub fn sum(&self) -> i64 {
+    /// The total of the items: at most 100 · 100 · 10,000,000.
+    pub fn total(&self) -> i64 {
         self.items
             .iter()
             .map(|item| item.quantity * item.price)
             .sum()
     }
 
-    /// In which currency.
     pub fn currency(&self) -> &str {
-        self.currency.as_deref().unwrap_or(CURRENCY)
+        self.currency.as_deref().unwrap_or(DEFAULT_CURRENCY)
     }
 
-    /// Amount and currency: what step `order` put out, or what the items cost where there is no such step.
+    /// Amount and currency: the output of step `order` or, in a workflow without it, the total of the
+    /// items.
     pub fn price(&self, command: &Command) -> (i64, String) {
         let output = command
             .input
@@ -136,53 +122,82 @@ impl OrderInput {
             .and_then(|output| output.decode::<OrderOutput>().ok());
         match output {
             Some(OrderOutput { amount, currency }) => (amount, currency),
-            None => (self.sum(), self.currency().to_owned()),
+            None => (self.total(), self.currency().to_owned()),
         }
     }
 }
 
-/// The items as they were written: JSON.
-pub fn items(command: &Command) -> String {
+fn check_range(
+    item: &Item,
+    field: &str,
+    value: i64,
+    range: &RangeInclusive<i64>,
+) -> Result<(), Outcome> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "{field} of {:?} is {value}: expected {} to {}",
+        item.menu,
+        range.start(),
+        range.end()
+    )))
+}
+
+/// The items of a command as they were received: JSON.
+pub fn items_json(command: &Command) -> String {
     command
         .input
         .input
-        .decode::<Items>()
-        .map_or_else(|_| "[]".to_owned(), |items| items.items.get().to_owned())
+        .decode::<RawItems>()
+        .map_or_else(|_| "[]".to_owned(), |raw| raw.items.get().to_owned())
 }
 
 fn invalid(reason: impl Into<String>) -> Outcome {
     Outcome::failed(INVALID_ORDER, reason)
 }
 
-/// Sorts commands into what can be done and what is refused at once, so that one statement does the rest. The outcomes
-/// come back in the order of the commands: `None` where something is to be done.
-pub fn sift<'a, T>(
+/// Decodes commands into rows, so that one statement handles all valid ones. The outcomes are in the
+/// order of the commands: `None` for a valid one, its failure for any other.
+pub fn partition<'a, T>(
     commands: &[&'a Command],
-    read: impl Fn(&'a Command) -> Result<T, Outcome>,
+    decode: impl Fn(&'a Command) -> Result<T, Outcome>,
 ) -> (Vec<T>, Vec<Option<Outcome>>) {
-    let mut todo = Vec::with_capacity(commands.len());
+    let mut rows = Vec::with_capacity(commands.len());
     let outcomes = commands
         .iter()
-        .map(|command| match read(command) {
-            Ok(one) => {
-                todo.push(one);
+        .map(|command| match decode(command) {
+            Ok(row) => {
+                rows.push(row);
                 None
             }
-            Err(refusal) => Some(refusal),
+            Err(failure) => Some(failure),
         })
         .collect();
-    (todo, outcomes)
+    (rows, outcomes)
 }
 
-/// Fills the gaps that [`sift`] left with what was done, in order.
-pub fn fill(
+/// Fills the gaps that [`partition`] left with the outcomes of the rows, in their order.
+pub fn merge(
     outcomes: Vec<Option<Outcome>>,
-    done: impl IntoIterator<Item = Outcome>,
+    of_rows: impl IntoIterator<Item = Outcome>,
 ) -> Vec<Outcome> {
-    let mut done = done.into_iter();
-    let missing = || Outcome::retry("the handler has no outcome for it");
+    let mut of_rows = of_rows.into_iter();
+    let missing = || Outcome::retry("the handler has no outcome for the command");
     outcomes
         .into_iter()
-        .map(|outcome| outcome.or_else(|| done.next()).unwrap_or_else(missing))
+        .map(|outcome| outcome.or_else(|| of_rows.next()).unwrap_or_else(missing))
         .collect()
+}
+
+/// The outcome of a set of one command.
+pub fn single(outcomes: Option<Vec<Outcome>>) -> Outcome {
+    outcomes
+        .and_then(|mut outcomes| outcomes.pop())
+        .unwrap_or_else(|| Outcome::retry("the handler has no outcome for the command"))
+}
+
+/// One empty output per compensation.
+pub fn all_compensated(count: usize) -> Vec<Outcome> {
+    vec![Outcome::Done(Payload::empty()); count]
 }

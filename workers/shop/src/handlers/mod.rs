@@ -1,4 +1,4 @@
-//! The workers built_in: one file each, with the same sections in the same order.
+//! The built-in workers: one file each, with the same sections in the same order.
 
 mod auto;
 mod built_in;

@@ -1,17 +1,13 @@
-//! Worker `order`: takes the order down, at the prices of the menu. Compensated: the order is cancelled.
+//! Worker `order`: stores the order at the prices of the menu. Compensation: the order is cancelled.
 
-use super::input::{OrderInput, fill, items, sift};
+use super::input::{OrderInput, all_compensated, items_json, merge, partition, single};
 use crate::tables::order;
-use async_trait::async_trait;
-use saga_protocol::Payload;
-use saga_protocol::message::Command;
-use saga_worker::ledger::Tx;
-use saga_worker::{Compensation, Handler};
-use saga_worker::{HandlerError, Outcome};
+use saga_worker::{
+    Command, Compensation, Handler, HandlerError, Outcome, Payload, Tx, Uuid, async_trait,
+};
 use std::collections::{BTreeSet, HashMap};
-use uuid::Uuid;
 
-/// The code of a failure that says that an item costs something else.
+/// The error code of an order that names another price than the menu.
 const PRICE_CHANGED: &str = "price_changed";
 
 /// The handler.
@@ -21,11 +17,7 @@ pub struct Order;
 #[async_trait]
 impl Handler for Order {
     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
-        let outcomes = self.execute_all(&[command], tx).await?.unwrap_or_default();
-        Ok(outcomes
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Outcome::retry("there is no outcome")))
+        self.execute_all(&[command], tx).await.map(single)
     }
 
     async fn compensate(
@@ -43,57 +35,63 @@ impl Handler for Order {
         commands: &[&Command],
         tx: &mut Tx,
     ) -> Result<Option<Vec<Outcome>>, HandlerError> {
-        let (read, outcomes) = sift(commands, |command| Ok((command, OrderInput::of(command)?)));
-        let stores: BTreeSet<String> = read.iter().map(|(_, order)| order.store.clone()).collect();
+        let (orders, outcomes) = partition(commands, |command| {
+            Ok((command, OrderInput::decode(command)?))
+        });
+        let stores: BTreeSet<String> = orders
+            .iter()
+            .map(|(_, input)| input.store.clone())
+            .collect();
         let prices = order::prices(tx, stores).await?;
-        let mut good = Vec::with_capacity(read.len());
-        let mut done = Vec::with_capacity(read.len());
-        for (command, input) in &read {
+
+        let mut rows = Vec::with_capacity(orders.len());
+        let mut order_outcomes = Vec::with_capacity(orders.len());
+        for (command, input) in &orders {
             match changed_price(input, &prices) {
-                Some(refusal) => done.push(refusal),
+                Some(failure) => order_outcomes.push(failure),
                 None => {
-                    done.push(output(command, input));
-                    good.push(row(command, input));
+                    order_outcomes.push(output(command, input));
+                    rows.push(row(command, input));
                 }
             }
         }
-        order::insert(tx, &good).await?;
-        Ok(Some(fill(outcomes, done)))
+        order::insert(tx, &rows).await?;
+        Ok(Some(merge(outcomes, order_outcomes)))
     }
 
     async fn compensate_all(
         &self,
-        undos: &[Compensation<'_>],
+        compensations: &[Compensation<'_>],
         tx: &mut Tx,
     ) -> Result<Option<Vec<Outcome>>, HandlerError> {
-        let sagas: Vec<Uuid> = undos.iter().map(|undo| undo.command.saga_id).collect();
+        let sagas: Vec<Uuid> = compensations
+            .iter()
+            .map(|compensation| compensation.command.saga_id)
+            .collect();
         order::cancel(tx, &sagas).await?;
-        Ok(Some(
-            undos
-                .iter()
-                .map(|_| Outcome::Done(Payload::empty()))
-                .collect(),
-        ))
+        Ok(Some(all_compensated(sagas.len())))
     }
 }
 
-/// The refusal of an order that names a listed item at another price than the menu's.
+/// The failure of an order that names another price than the menu for a listed item.
 fn changed_price(input: &OrderInput, prices: &HashMap<(String, String), i64>) -> Option<Outcome> {
     input.items.iter().find_map(|item| {
-        let price = prices.get(&(input.store.clone(), item.menu.clone()))?;
-        let message = || {
-            format!(
-                "{} costs {price} at {}, not {}",
+        let price = *prices.get(&(input.store.clone(), item.menu.clone()))?;
+        (price != item.price).then(|| {
+            let message = format!(
+                "price of {:?} at store {} is {price}, the order has {}",
                 item.menu, input.store, item.price
-            )
-        };
-        (*price != item.price).then(|| Outcome::failed(PRICE_CHANGED, message()))
+            );
+            Outcome::failed(PRICE_CHANGED, message)
+        })
     })
 }
 
 fn output(command: &Command, input: &OrderInput) -> Outcome {
     Outcome::done(serde_json::json!({
-        "order_id": command.key, "amount": input.sum(), "currency": input.currency(),
+        "order_id": command.key,
+        "amount": input.total(),
+        "currency": input.currency(),
     }))
 }
 
@@ -103,8 +101,8 @@ fn row(command: &Command, input: &OrderInput) -> order::Order {
         order_id: command.key.clone(),
         customer: input.customer.clone(),
         store: input.store.clone(),
-        items: items(command),
-        amount: input.sum(),
+        items: items_json(command),
+        amount: input.total(),
         currency: input.currency().to_owned(),
         fulfilment: input.fulfilment.clone(),
     }

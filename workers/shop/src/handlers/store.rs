@@ -1,31 +1,25 @@
-//! Worker `store`: a ticket for the kitchen, confirmed by itself or by a person. Compensated: the ticket is withdrawn.
+//! Worker `store`: opens a kitchen ticket, which is confirmed automatically or by an operator.
+//! Compensation: the ticket is withdrawn.
 
 use super::auto::Auto;
-use super::input::{OrderInput, fill, items, sift};
+use super::input::{OrderInput, all_compensated, items_json, merge, partition, single};
 use crate::tables::store::{self, Ticket};
-use async_trait::async_trait;
-use saga_protocol::Payload;
-use saga_protocol::message::Command;
-use saga_worker::ledger::{Completion, Tx};
-use saga_worker::{Compensation, DueStep, Handler};
-use saga_worker::{HandlerError, Outcome};
-use uuid::Uuid;
+use saga_worker::{
+    Command, Compensation, Completion, DueStep, Handler, HandlerError, Outcome, Payload, Tx, Uuid,
+    async_trait,
+};
 
 /// The handler.
 #[derive(Debug)]
 pub struct Store {
-    /// When the kitchen confirms.
+    /// When tickets are confirmed.
     pub auto: Auto,
 }
 
 #[async_trait]
 impl Handler for Store {
     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
-        let outcomes = self.execute_all(&[command], tx).await?.unwrap_or_default();
-        Ok(outcomes
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Outcome::retry("there is no outcome")))
+        self.execute_all(&[command], tx).await.map(single)
     }
 
     async fn compensate(
@@ -43,58 +37,50 @@ impl Handler for Store {
         commands: &[&Command],
         tx: &mut Tx,
     ) -> Result<Option<Vec<Outcome>>, HandlerError> {
-        let (tickets, outcomes) = sift(commands, ticket);
-        store::open(
-            tx,
-            &tickets,
-            if self.auto.at_once() {
-                "confirmed"
-            } else {
-                "waiting"
-            },
-        )
-        .await?;
-        Ok(Some(fill(
-            outcomes,
-            tickets
-                .iter()
-                .map(|ticket| self.auto.answer(output(ticket))),
-        )))
+        let (tickets, outcomes) = partition(commands, ticket);
+        let status = if self.auto.is_immediate() {
+            "confirmed"
+        } else {
+            "waiting"
+        };
+        store::insert(tx, &tickets, status).await?;
+
+        let ticket_outcomes = tickets
+            .iter()
+            .map(|ticket| self.auto.outcome(output(ticket)));
+        Ok(Some(merge(outcomes, ticket_outcomes)))
     }
 
     async fn compensate_all(
         &self,
-        undos: &[Compensation<'_>],
+        compensations: &[Compensation<'_>],
         tx: &mut Tx,
     ) -> Result<Option<Vec<Outcome>>, HandlerError> {
-        let sagas: Vec<Uuid> = undos.iter().map(|undo| undo.command.saga_id).collect();
+        let sagas: Vec<Uuid> = compensations
+            .iter()
+            .map(|compensation| compensation.command.saga_id)
+            .collect();
         store::set_status(tx, &sagas, "withdrawn").await?;
-        Ok(Some(
-            undos
-                .iter()
-                .map(|_| Outcome::Done(Payload::empty()))
-                .collect(),
-        ))
+        Ok(Some(all_compensated(sagas.len())))
     }
 
     async fn finish(&self, due: &[DueStep], tx: &mut Tx) -> Result<Vec<Completion>, HandlerError> {
-        let sagas: Vec<Uuid> = due.iter().map(|due| due.saga_id).collect();
+        let sagas: Vec<Uuid> = due.iter().map(|step| step.saga_id).collect();
         store::set_status(tx, &sagas, "confirmed").await?;
         Ok(due
             .iter()
-            .map(|due| Completion::Completed(due.output.clone()))
+            .map(|step| Completion::Completed(step.output.clone()))
             .collect())
     }
 }
 
 fn ticket(command: &Command) -> Result<Ticket, Outcome> {
-    let input = OrderInput::of(command)?;
-    let order_id = command.key.clone();
+    let input = OrderInput::decode(command)?;
     Ok(Ticket {
         saga_id: command.saga_id,
-        order_id,
+        order_id: command.key.clone(),
         store: input.store,
-        items: items(command),
+        items: items_json(command),
     })
 }
 

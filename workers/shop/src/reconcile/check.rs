@@ -1,108 +1,106 @@
-//! What must hold between the books once nothing is in flight: I2, I3 and I8.
+//! The invariants I2, I3 and I8, which hold once nothing is in flight.
 
-use super::effects::{Effects, Side};
+use super::effects::{Effects, StepEffects};
 use saga_protocol::ledger::LedgerState;
 use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
 
-/// Something that does not fit.
+/// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The invariant: `I2`, `I3`, `I8`.
+    /// `I2`, `I3` or `I8`.
     pub invariant: &'static str,
-    /// The saga.
     pub saga: Uuid,
-    /// What does not fit, in a sentence.
-    pub what: String,
+    /// What is inconsistent, in a sentence.
+    pub message: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.invariant, self.saga, self.what)
+        write!(f, "{} {}: {}", self.invariant, self.saga, self.message)
     }
 }
 
-/// All that does not fit.
+/// All violations.
 pub fn check(effects: &Effects) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (saga, steps) in effects.iter() {
-        for (step, side) in steps {
-            let found = check_step(step, side, effects.complete_for(step, side));
-            violations.extend(found.into_iter().map(|(invariant, what)| Violation {
+        let mut add = |(invariant, message)| {
+            violations.push(Violation {
                 invariant,
                 saga,
-                what,
-            }));
+                message,
+            });
+        };
+        for (name, step) in steps {
+            let is_complete = effects.is_complete(name, step);
+            check_step(name, step, is_complete)
+                .into_iter()
+                .for_each(&mut add);
         }
-        violations.extend(check_saga(steps).map(|what| Violation {
-            invariant: "I2",
-            saga,
-            what,
-        }));
+        check_saga(steps)
+            .map(|message| ("I2", message))
+            .into_iter()
+            .for_each(&mut add);
     }
     violations
 }
 
-fn check_step(step: &str, side: &Side, complete: bool) -> Vec<(&'static str, String)> {
-    let Side {
+fn check_step(name: &str, step: &StepEffects, is_complete: bool) -> Vec<(&'static str, String)> {
+    let StepEffects {
         state,
-        happened,
-        undone,
-    } = *side;
-    let mut found = Vec::new();
-    if happened > 1 {
-        found.push(("I8", format!("{step} happened {happened} times")));
+        executed,
+        compensated,
+    } = *step;
+    let counts = format!("it was executed {executed} and compensated {compensated} times");
+
+    let mut violations = Vec::new();
+    if executed > 1 {
+        violations.push(("I8", format!("step {name}: {counts}")));
     }
-    if undone > happened {
-        found.push((
-            "I3",
-            format!("{step} was undone {undone} times, and happened {happened} times"),
-        ));
+    if compensated > executed {
+        violations.push(("I3", format!("step {name}: {counts}")));
     }
-    if !complete {
-        return found;
+    if !is_complete {
+        return violations;
     }
-    let says = state.map_or_else(|| "nothing".to_owned(), |state| state.to_string());
-    let fits = match state {
-        Some(LedgerState::Done) => side.standing() == 1,
-        Some(LedgerState::Compensated) => side.standing() == 0 && undone > 0,
-        // Nobody knows, and the ledger says so.
+
+    let is_consistent = match state {
+        Some(LedgerState::Done) => step.remaining() == 1,
+        Some(LedgerState::Compensated) => step.remaining() == 0 && compensated > 0,
+        // The ledger itself says that the outcome is unknown.
         Some(LedgerState::Intended) => true,
         Some(LedgerState::New | LedgerState::Failed | LedgerState::Revoked) | None => {
-            side.standing() == 0
+            step.remaining() == 0
         }
     };
-    if !fits {
-        found.push((
-            "I2",
-            format!("the ledger says {says} of {step}, which happened {happened} and was undone {undone} times"),
-        ));
+    if !is_consistent {
+        let state = state.map_or("missing", LedgerState::as_str);
+        violations.push(("I2", format!("step {name}: the ledger says {state}, {counts}")));
     }
-    found
+    violations
 }
 
-/// All done or all undone: nothing stands beside what was undone or revoked.
-fn check_saga(steps: &BTreeMap<String, Side>) -> Option<String> {
-    let names = |fits: fn(&Side) -> bool| -> Vec<&str> {
+/// A saga's steps are all done or all undone: no step is done beside one that was compensated or
+/// revoked.
+fn check_saga(steps: &BTreeMap<String, StepEffects>) -> Option<String> {
+    let names = |matches: fn(LedgerState) -> bool| -> Vec<&str> {
         steps
             .iter()
-            .filter(|(_, side)| fits(side))
-            .map(|(step, _)| step.as_str())
+            .filter(|(_, step)| step.state.is_some_and(matches))
+            .map(|(name, _)| name.as_str())
             .collect()
     };
-    let standing = names(|side| side.state == Some(LedgerState::Done));
-    let undone = names(|side| {
-        matches!(
-            side.state,
-            Some(LedgerState::Compensated | LedgerState::Revoked)
-        )
-    });
-    let mixed = !standing.is_empty() && !undone.is_empty();
-    mixed.then(|| {
+    let done = names(|state| state == LedgerState::Done);
+    let undone =
+        names(|state| matches!(state, LedgerState::Compensated | LedgerState::Revoked));
+
+    let is_mixed = !done.is_empty() && !undone.is_empty();
+    is_mixed.then(|| {
         format!(
-            "{} stands, {} was undone or revoked",
-            standing.join(", "),
+            "{} done, but {} compensated or revoked",
+            done.join(", "),
             undone.join(", ")
         )
     })
@@ -112,14 +110,14 @@ fn check_saga(steps: &BTreeMap<String, Side>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn verdict(sides: &[(&str, Option<LedgerState>, u32, u32)]) -> Vec<&'static str> {
+    fn violated(steps: &[(&str, Option<LedgerState>, u32, u32)]) -> Vec<&'static str> {
         let mut effects = Effects::default();
-        effects.with_gateway();
-        for (step, state, happened, undone) in sides {
-            *effects.side(Uuid::from_u128(1), step) = Side {
+        effects.set_gateway_included();
+        for (name, state, executed, compensated) in steps {
+            *effects.step(Uuid::from_u128(1), name) = StepEffects {
                 state: *state,
-                happened: *happened,
-                undone: *undone,
+                executed: *executed,
+                compensated: *compensated,
             };
         }
         check(&effects)
@@ -129,40 +127,40 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_not_complained_of() {
+    fn consistent_effects_have_no_violations() {
         let done = Some(LedgerState::Done);
-        assert!(verdict(&[("order", done, 1, 0), ("pay", done, 1, 0)]).is_empty());
+        assert!(violated(&[("order", done, 1, 0), ("pay", done, 1, 0)]).is_empty());
         assert!(
-            verdict(&[
+            violated(&[
                 ("order", Some(LedgerState::Compensated), 1, 1),
                 ("pay", Some(LedgerState::Revoked), 0, 0)
             ])
             .is_empty()
         );
         assert!(
-            verdict(&[
+            violated(&[
                 ("order", done, 1, 0),
                 ("pay", Some(LedgerState::Failed), 0, 0)
             ])
             .is_empty()
         );
-        assert!(verdict(&[("pay", Some(LedgerState::Intended), 1, 0)]).is_empty());
+        assert!(violated(&[("pay", Some(LedgerState::Intended), 1, 0)]).is_empty());
     }
 
     #[test]
-    fn i2_i3_and_i8_are_told_apart() {
-        assert_eq!(verdict(&[("pay", Some(LedgerState::Done), 2, 1)]), ["I8"]);
+    fn i2_i3_and_i8_violations_are_distinguished() {
+        assert_eq!(violated(&[("pay", Some(LedgerState::Done), 2, 1)]), ["I8"]);
         assert_eq!(
-            verdict(&[("pay", Some(LedgerState::Revoked), 0, 1)]),
+            violated(&[("pay", Some(LedgerState::Revoked), 0, 1)]),
             ["I3", "I2"]
         );
         assert_eq!(
-            verdict(&[("pay", Some(LedgerState::Revoked), 1, 0)]),
+            violated(&[("pay", Some(LedgerState::Revoked), 1, 0)]),
             ["I2"]
         );
-        assert_eq!(verdict(&[("pay", None, 1, 0)]), ["I2"]);
+        assert_eq!(violated(&[("pay", None, 1, 0)]), ["I2"]);
         assert_eq!(
-            verdict(&[
+            violated(&[
                 ("order", Some(LedgerState::Done), 1, 0),
                 ("pay", Some(LedgerState::Compensated), 1, 1)
             ]),

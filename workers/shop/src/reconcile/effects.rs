@@ -1,66 +1,66 @@
-//! What is known of each step of each saga.
+//! The recorded state and the counted effects of each step of each saga.
 
 use saga_protocol::ledger::LedgerState;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// One step of one saga, from both sides.
+/// A step of a saga: what its ledger says, and what its worker's tables or the gateway contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Side {
-    /// What the ledger says; `None`: it has no row.
+pub struct StepEffects {
+    /// The state in the ledger; `None` without a row.
     pub state: Option<LedgerState>,
-    /// How often the effect happened.
-    pub happened: u32,
-    /// How often it was undone.
-    pub undone: u32,
+    /// How often the step was executed.
+    pub executed: u32,
+    /// How often it was compensated.
+    pub compensated: u32,
 }
 
-/// Every step of every saga, by saga and step.
+impl StepEffects {
+    /// How many effects remain.
+    pub const fn remaining(&self) -> i64 {
+        self.executed as i64 - self.compensated as i64
+    }
+}
+
+/// The steps of all sagas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    steps: BTreeMap<Uuid, BTreeMap<String, Side>>,
-    gateway: bool,
+    sagas: BTreeMap<Uuid, BTreeMap<String, StepEffects>>,
+    includes_gateway: bool,
 }
 
 impl Effects {
-    /// That step, as far as it is known.
-    pub fn side(&mut self, saga: Uuid, step: &str) -> &mut Side {
-        self.steps
+    /// A step, added if it is not known yet.
+    pub fn step(&mut self, saga: Uuid, step: &str) -> &mut StepEffects {
+        self.sagas
             .entry(saga)
             .or_default()
             .entry(step.to_owned())
             .or_default()
     }
 
-    /// The gateway's books have been read too. Without them nothing is said of payments that it may have made.
-    pub const fn with_gateway(&mut self) {
-        self.gateway = true;
+    /// Records that the gateway's charges are included. Without them payments cannot be checked.
+    pub const fn set_gateway_included(&mut self) {
+        self.includes_gateway = true;
     }
 
-    /// Whether all that this step could have done is known.
-    pub fn complete_for(&self, step: &str, side: &Side) -> bool {
-        step != "pay" || self.gateway || side.happened > 0
+    /// Whether all effects that the step may have had are included.
+    pub fn is_complete(&self, step: &str, effects: &StepEffects) -> bool {
+        step != "pay" || self.includes_gateway || effects.executed > 0
     }
 
-    /// How many sagas there are.
-    pub fn sagas(&self) -> usize {
-        self.steps.len()
+    /// The number of sagas.
+    pub fn saga_count(&self) -> usize {
+        self.sagas.len()
     }
 
-    /// Saga by saga.
-    pub fn iter(&self) -> impl Iterator<Item = (Uuid, &BTreeMap<String, Side>)> {
-        self.steps.iter().map(|(saga, steps)| (*saga, steps))
+    /// The sagas with their steps by name.
+    pub fn iter(&self) -> impl Iterator<Item = (Uuid, &BTreeMap<String, StepEffects>)> {
+        self.sagas.iter().map(|(saga, steps)| (*saga, steps))
     }
 
-    /// Takes the word of somebody who knows that these sagas have not ended.
-    pub fn forget(&mut self, sagas: &BTreeSet<Uuid>) {
-        self.steps.retain(|saga, _| !sagas.contains(saga));
-    }
-}
-
-impl Side {
-    /// How often the effect stands.
-    pub const fn standing(&self) -> i64 {
-        self.happened as i64 - self.undone as i64
+    /// Removes sagas, usually because they have not ended.
+    pub fn remove(&mut self, sagas: &BTreeSet<Uuid>) {
+        self.sagas.retain(|saga, _| !sagas.contains(saga));
     }
 }

@@ -1,9 +1,9 @@
-//! All books side by side: what the ledgers say, what the workers' tables show, what the gateway has charged.
+//! Reconciliation: compares the workers' ledgers with their tables and with the payment gateway.
 
 mod check;
 mod effects;
 mod read;
 
 pub use check::{Violation, check};
-pub use effects::{Effects, Side};
-pub use read::{ReadError, read_gateway, read_workers, status_of};
+pub use effects::{Effects, StepEffects};
+pub use read::{ReadError, read_gateway, read_workers, saga_status};

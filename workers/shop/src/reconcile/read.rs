@@ -1,142 +1,155 @@
-//! Reading the books of all sides.
+//! Reads the ledgers, the workers' tables, the gateway's charges and the status of sagas.
 
 use super::effects::Effects;
 use crate::gateway::ChargeReport;
 use crate::handlers::NAMES;
-use crate::tables::reconcile::{effects as page_of_effects, ledger as page_of_ledger};
-use saga_worker::ledger::{Ledger, LedgerTarget};
+use crate::tables::reconcile::{effects_page, ledger_page};
+use saga_worker::LedgerTarget;
+use saga_worker::ledger::Ledger;
 use serde::Deserialize;
+use std::error::Error;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Books of a hundred thousand charges are tens of megabytes.
-const ANSWER: Duration = Duration::from_secs(60);
+/// A report of a hundred thousand charges has tens of megabytes.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Books could not be read.
+/// A source could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The ledger of a worker.
-    #[error("the ledger of worker {worker}")]
+    /// A worker's database.
+    #[error("failed to read the ledger of worker {worker}")]
     Ledger {
-        /// The worker.
         worker: &'static str,
-        /// Why.
         #[source]
-        cause: Box<dyn std::error::Error + Send + Sync>,
+        cause: Box<dyn Error + Send + Sync>,
     },
-    /// Somebody who is asked over HTTP.
-    #[error("{0}")]
-    Http(String, #[source] reqwest::Error),
+    /// An HTTP server.
+    #[error("failed to read {url}")]
+    Http {
+        url: String,
+        #[source]
+        cause: reqwest::Error,
+    },
 }
 
-/// Reads the ledgers and tables of all workers built_in. A worker that was never run has none.
+/// Reads the ledgers and tables of the built-in workers. One that was never run is left out.
 ///
 /// # Errors
-/// If one of them cannot be read.
+/// If a database cannot be read.
 pub async fn read_workers(target: &LedgerTarget, effects: &mut Effects) -> Result<(), ReadError> {
     for worker in NAMES {
-        let failed = |cause| ReadError::Ledger { worker, cause };
-        let opened = Ledger::open_existing(worker, target).await;
-        if let Some(ledger) = opened.map_err(|error| failed(error.into()))? {
-            read_worker(&ledger, worker, effects)
-                .await
-                .map_err(|error| failed(error.into()))?;
-            ledger.close().await;
-        }
+        read_worker(target, worker, effects)
+            .await
+            .map_err(|cause| ReadError::Ledger { worker, cause })?;
     }
     Ok(())
 }
 
 async fn read_worker(
-    ledger: &Ledger,
+    target: &LedgerTarget,
     worker: &str,
     effects: &mut Effects,
-) -> Result<(), sqlx::Error> {
-    let mut behind = (Uuid::nil(), String::new());
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let Some(ledger) = Ledger::open_existing(worker, target).await? else {
+        return Ok(());
+    };
+    read_ledger(&ledger, effects).await?;
+    read_effects(&ledger, worker, effects).await?;
+    ledger.close().await;
+    Ok(())
+}
+
+async fn read_ledger(ledger: &Ledger, effects: &mut Effects) -> Result<(), sqlx::Error> {
+    let mut last = (Uuid::nil(), String::new());
     loop {
         let mut tx = ledger.begin().await?;
-        let page = page_of_ledger(&mut tx, (behind.0, &behind.1)).await?;
+        let page = ledger_page(&mut tx, (last.0, &last.1)).await?;
         tx.rollback().await?;
+
         let Some((saga, step, _)) = page.last() else {
-            break;
-        };
-        behind = (*saga, step.clone());
-        for (saga, step, state) in page {
-            effects.side(saga, &step).state = Some(state);
-        }
-    }
-    let mut behind = Uuid::nil();
-    loop {
-        let mut tx = ledger.begin().await?;
-        let page = page_of_effects(&mut tx, worker, behind).await?;
-        tx.rollback().await?;
-        let Some((saga, _)) = page.last() else {
             return Ok(());
         };
-        behind = *saga;
-        for (saga, undone) in page {
-            let side = effects.side(saga, worker);
-            side.happened += 1;
-            side.undone += u32::from(undone);
+        last = (*saga, step.clone());
+        for (saga, step, state) in page {
+            effects.step(saga, &step).state = Some(state);
         }
     }
 }
 
-/// Reads what the gateway has charged and refunded. Keys that are no saga's are somebody else's.
-///
-/// # Errors
-/// If it does not answer.
-pub async fn read_gateway(url: &str, effects: &mut Effects) -> Result<(), ReadError> {
-    let address = format!("{}/books", url.trim_end_matches('/'));
-    let book: ChargeReport = get(&address)
-        .await
-        .map_err(|error| ReadError::Http(address, error))?;
-    effects.with_gateway();
-    for key in book.charges.keys() {
-        if let Some((saga, step)) = owner(key) {
-            effects.side(saga, step).happened += 1;
+async fn read_effects(
+    ledger: &Ledger,
+    worker: &str,
+    effects: &mut Effects,
+) -> Result<(), sqlx::Error> {
+    let mut last = Uuid::nil();
+    loop {
+        let mut tx = ledger.begin().await?;
+        let page = effects_page(&mut tx, worker, last).await?;
+        tx.rollback().await?;
+
+        let Some((saga, _)) = page.last() else {
+            return Ok(());
+        };
+        last = *saga;
+        for (saga, is_compensated) in page {
+            let step = effects.step(saga, worker);
+            step.executed += 1;
+            step.compensated += u32::from(is_compensated);
         }
     }
-    for charge in book.refunds.keys() {
-        if let Some((saga, step)) = owner(charge) {
-            effects.side(saga, step).undone += 1;
+}
+
+/// Reads the charges and refunds of the gateway. Keys that do not belong to a saga are left out.
+///
+/// # Errors
+/// If the gateway does not answer.
+pub async fn read_gateway(url: &str, effects: &mut Effects) -> Result<(), ReadError> {
+    let report: ChargeReport = get(format!("{}/books", url.trim_end_matches('/'))).await?;
+    effects.set_gateway_included();
+
+    for key in report.charges.keys() {
+        if let Some((saga, step)) = parse_key(key) {
+            effects.step(saga, step).executed += 1;
+        }
+    }
+    for charge_key in report.refunds.keys() {
+        if let Some((saga, step)) = parse_key(charge_key) {
+            effects.step(saga, step).compensated += 1;
         }
     }
     Ok(())
 }
 
 /// The saga and step of an idempotency key: `saga:step:action`.
-fn owner(key: &str) -> Option<(Uuid, &str)> {
+fn parse_key(key: &str) -> Option<(Uuid, &str)> {
     let mut parts = key.split(':');
     Some((parts.next()?.parse().ok()?, parts.next()?))
 }
 
 #[derive(Deserialize)]
-struct Saga {
+struct SagaStatus {
     status: String,
 }
 
-/// The status of a saga, by the orchestrator at that address.
+/// Asks an orchestrator for the status of a saga.
 ///
 /// # Errors
-/// If it does not answer.
-pub async fn status_of(server: &str, saga: Uuid) -> Result<String, ReadError> {
-    let address = format!("{}/sagas/{saga}", server.trim_end_matches('/'));
-    let Saga { status } = get(&address)
-        .await
-        .map_err(|error| ReadError::Http(address, error))?;
+/// If it does not answer, or does not know the saga.
+pub async fn saga_status(server: &str, saga: Uuid) -> Result<String, ReadError> {
+    let server = server.trim_end_matches('/');
+    let SagaStatus { status } = get(format!("{server}/sagas/{saga}")).await?;
     Ok(status)
 }
 
-async fn get<T: for<'de> Deserialize<'de>>(address: &str) -> Result<T, reqwest::Error> {
-    let http = reqwest::Client::builder()
-        .timeout(ANSWER)
-        .no_proxy()
-        .build()?;
-    http.get(address)
-        .send()
-        .await?
-        .error_for_status()?
-        .json()
-        .await
+async fn get<T: for<'de> Deserialize<'de>>(url: String) -> Result<T, ReadError> {
+    let request = async {
+        let http = reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .no_proxy()
+            .build()?;
+        let response = http.get(&url).send().await?.error_for_status()?;
+        response.json().await
+    };
+    request.await.map_err(|cause| ReadError::Http { url: url.clone(), cause })
 }

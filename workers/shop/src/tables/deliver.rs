@@ -1,9 +1,8 @@
-//! Table `bookings`, of worker `deliver`.
+//! Table `bookings` of worker `deliver`.
 
 use saga_worker::ledger::{Migration, Rows, Tx};
 use uuid::Uuid;
 
-/// The table.
 pub const MIGRATION: Migration = Migration {
     version: 401,
     name: "deliver",
@@ -11,27 +10,25 @@ pub const MIGRATION: Migration = Migration {
     sqlite: include_str!("../../../../migrations/worker_sqlite/0401_deliver.sql"),
 };
 
-/// A courier's booking.
+/// A booking of a courier.
 #[derive(Clone, Debug)]
 pub struct Booking {
-    /// Its saga.
     pub saga_id: Uuid,
-    /// What callers know the order by.
+    /// The business key of the saga.
     pub order_id: String,
-    /// To whom.
     pub customer: String,
 }
 
-/// Books couriers: `booked`, or `delivered` at once.
+/// Inserts bookings with status `booked` or `delivered`.
 ///
 /// # Errors
-/// Those of the database.
-pub async fn book(
+/// An error of the database.
+pub async fn insert(
     tx: &mut Tx,
     bookings: &[Booking],
     status: &'static str,
 ) -> Result<(), sqlx::Error> {
-    let set = Rows::new()
+    let rows = Rows::new()
         .uuids("saga_id", bookings.iter().map(|booking| booking.saga_id))
         .texts(
             "order_id",
@@ -45,22 +42,22 @@ pub async fn book(
         "insert into bookings (saga_id, order_id, customer, status) select saga_id, order_id, customer, $1 from {rows}",
     )
     .bind(status)
-    .rows(set)
+    .rows(rows)
     .execute()
     .await
     .map(drop)
 }
 
-/// Marks bookings as delivered or called off.
+/// Sets the status of bookings: `delivered` or `called_off`.
 ///
 /// # Errors
-/// Those of the database.
+/// An error of the database.
 pub async fn set_status(
     tx: &mut Tx,
     sagas: &[Uuid],
     status: &'static str,
 ) -> Result<(), sqlx::Error> {
-    tx.sql("update bookings as b set status = $1 from {rows} where b.saga_id = s.saga_id")
+    tx.sql("update bookings as b set status = $1 from {rows} where b.saga_id = r.saga_id")
         .bind(status)
         .rows(Rows::new().uuids("saga_id", sagas.iter().copied()))
         .execute()

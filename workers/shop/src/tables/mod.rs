@@ -1,4 +1,4 @@
-//! The SQL of the handlers, in functions named for what they are for. Each takes many rows at once.
+//! The SQL of the built-in workers. Each function handles many rows with one statement.
 
 pub mod deliver;
 pub mod order;

@@ -1,9 +1,8 @@
-//! Table `payments`, of worker `pay` when it approves payments itself.
+//! Table `payments` of worker `pay`, used when it approves payments itself.
 
 use saga_worker::ledger::{Migration, Rows, Tx};
 use uuid::Uuid;
 
-/// The table.
 pub const MIGRATION: Migration = Migration {
     version: 201,
     name: "pay",
@@ -14,20 +13,18 @@ pub const MIGRATION: Migration = Migration {
 /// A payment.
 #[derive(Clone, Debug)]
 pub struct Payment {
-    /// Its saga.
     pub saga_id: Uuid,
-    /// Of the smallest unit.
+    /// In the smallest unit of the currency.
     pub amount: i64,
-    /// The currency.
-    pub currency: String,
+        pub currency: String,
 }
 
-/// Charges.
+/// Inserts payments with status `charged`.
 ///
 /// # Errors
-/// Those of the database.
+/// An error of the database.
 pub async fn charge(tx: &mut Tx, payments: &[Payment]) -> Result<(), sqlx::Error> {
-    let set = Rows::new()
+    let rows = Rows::new()
         .uuids("saga_id", payments.iter().map(|payment| payment.saga_id))
         .ints("amount", payments.iter().map(|payment| payment.amount))
         .texts(
@@ -35,18 +32,18 @@ pub async fn charge(tx: &mut Tx, payments: &[Payment]) -> Result<(), sqlx::Error
             payments.iter().map(|payment| payment.currency.as_str()),
         );
     tx.sql("insert into payments (saga_id, amount, currency) select saga_id, amount, currency from {rows}")
-        .rows(set)
+        .rows(rows)
         .execute()
         .await
         .map(drop)
 }
 
-/// Refunds.
+/// Sets the status of payments to `refunded`.
 ///
 /// # Errors
-/// Those of the database.
+/// An error of the database.
 pub async fn refund(tx: &mut Tx, sagas: &[Uuid]) -> Result<(), sqlx::Error> {
-    tx.sql("update payments as p set status = 'refunded' from {rows} where p.saga_id = s.saga_id")
+    tx.sql("update payments as p set status = 'refunded' from {rows} where p.saga_id = r.saga_id")
         .rows(Rows::new().uuids("saga_id", sagas.iter().copied()))
         .execute()
         .await

@@ -1,25 +1,29 @@
-//! What every worker's ledger says, and what its tables show: for comparing the two.
+//! Pages of the ledgers and of the workers' tables, for reconciliation.
 
 use saga_protocol::ledger::LedgerState;
-use saga_worker::ledger::Tx;
+use saga_worker::Tx;
 use uuid::Uuid;
 
-/// Rows of one page.
-const PAGE: i64 = 10_000;
+/// Rows per page.
+const PAGE_SIZE: i64 = 10_000;
 
-/// A page of the ledger: saga, step and state, by saga, behind that saga and step. Empty: there are no more.
+/// A page of the ledger after a saga and step, in ascending order. Empty at the end.
 ///
 /// # Errors
-/// Those of the database.
-pub async fn ledger(
+/// An error of the database.
+pub async fn ledger_page(
     tx: &mut Tx,
-    behind: (Uuid, &str),
+    after: (Uuid, &str),
 ) -> Result<Vec<(Uuid, String, LedgerState)>, sqlx::Error> {
+    let (saga_id, step) = after;
     let rows = tx
-        .sql("select saga_id, step, state from ledger where (saga_id, step) > ($1, $2) order by saga_id, step limit $3")
-        .bind(behind.0)
-        .bind(behind.1)
-        .bind(PAGE)
+        .sql(
+            "select saga_id, step, state from ledger where (saga_id, step) > ($1, $2)
+             order by saga_id, step limit $3",
+        )
+        .bind(saga_id)
+        .bind(step)
+        .bind(PAGE_SIZE)
         .fetch()
         .await?;
     rows.iter()
@@ -27,22 +31,23 @@ pub async fn ledger(
             let state = row
                 .text(2)?
                 .parse()
-                .map_err(|said: String| sqlx::Error::Decode(said.into()))?;
+                .map_err(|error: String| sqlx::Error::Decode(error.into()))?;
             Ok((row.uuid(0)?, row.text(1)?, state))
         })
         .collect()
 }
 
-/// A page of a worker's effects: saga, and whether it was undone, behind that saga. Empty: there are no more.
+/// A page of a worker's effects after a saga, in ascending order: the saga, and whether its effect was
+/// compensated. Empty at the end.
 ///
 /// # Errors
-/// Those of the database, and one for a worker without tables.
-pub async fn effects(
+/// An error of the database; `InvalidArgument` for a worker without tables.
+pub async fn effects_page(
     tx: &mut Tx,
     worker: &str,
-    behind: Uuid,
+    after: Uuid,
 ) -> Result<Vec<(Uuid, bool)>, sqlx::Error> {
-    let text = match worker {
+    let sql = match worker {
         "order" => {
             "select saga_id, status from orders where saga_id > $1 order by saga_id limit $2"
         }
@@ -55,17 +60,17 @@ pub async fn effects(
         "deliver" => {
             "select saga_id, status from bookings where saga_id > $1 order by saga_id limit $2"
         }
-        other => {
-            return Err(sqlx::Error::InvalidArgument(format!(
-                "worker {other} has no table of effects"
-            )));
+        worker => {
+            let message = format!("worker {worker} has no table of effects");
+            return Err(sqlx::Error::InvalidArgument(message));
         }
     };
-    let rows = tx.sql(text).bind(behind).bind(PAGE).fetch().await?;
-    let undone = |status: String| {
-        ["cancelled", "refunded", "withdrawn", "called_off"].contains(&status.as_str())
+    let is_compensated = |status: &str| {
+        matches!(status, "cancelled" | "refunded" | "withdrawn" | "called_off")
     };
+
+    let rows = tx.sql(sql).bind(after).bind(PAGE_SIZE).fetch().await?;
     rows.iter()
-        .map(|row| Ok((row.uuid(0)?, undone(row.text(1)?))))
+        .map(|row| Ok((row.uuid(0)?, is_compensated(&row.text(1)?))))
         .collect()
 }

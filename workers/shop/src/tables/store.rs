@@ -1,9 +1,8 @@
-//! Table `tickets`, of worker `store`.
+//! Table `tickets` of worker `store`.
 
 use saga_worker::ledger::{Migration, Rows, Tx};
 use uuid::Uuid;
 
-/// The table.
 pub const MIGRATION: Migration = Migration {
     version: 301,
     name: "store",
@@ -11,30 +10,28 @@ pub const MIGRATION: Migration = Migration {
     sqlite: include_str!("../../../../migrations/worker_sqlite/0301_store.sql"),
 };
 
-/// A ticket for the kitchen.
+/// A kitchen ticket.
 #[derive(Clone, Debug)]
 pub struct Ticket {
-    /// Its saga.
     pub saga_id: Uuid,
-    /// What callers know the order by.
+    /// The business key of the saga.
     pub order_id: String,
-    /// Which kitchen.
     pub store: String,
-    /// What to cook, as JSON.
+    /// The items, as JSON.
     pub items: String,
 }
 
-/// Opens tickets: `waiting`, or `confirmed` at once.
+/// Inserts tickets with status `waiting` or `confirmed`.
 ///
 /// # Errors
-/// Those of the database.
-pub async fn open(
+/// An error of the database.
+pub async fn insert(
     tx: &mut Tx,
     tickets: &[Ticket],
     status: &'static str,
 ) -> Result<(), sqlx::Error> {
-    let texts = |of: fn(&Ticket) -> &String| tickets.iter().map(of).cloned().collect::<Vec<_>>();
-    let set = Rows::new()
+    let texts = |field: fn(&Ticket) -> &String| tickets.iter().map(field).cloned().collect::<Vec<_>>();
+    let rows = Rows::new()
         .uuids("saga_id", tickets.iter().map(|ticket| ticket.saga_id))
         .texts("order_id", texts(|ticket| &ticket.order_id))
         .texts("store", texts(|ticket| &ticket.store))
@@ -44,22 +41,22 @@ pub async fn open(
          select saga_id, order_id, store, items, $1 from {rows}",
     )
     .bind(status)
-    .rows(set)
+    .rows(rows)
     .execute()
     .await
     .map(drop)
 }
 
-/// Confirms or withdraws tickets.
+/// Sets the status of tickets: `confirmed` or `withdrawn`.
 ///
 /// # Errors
-/// Those of the database.
+/// An error of the database.
 pub async fn set_status(
     tx: &mut Tx,
     sagas: &[Uuid],
     status: &'static str,
 ) -> Result<(), sqlx::Error> {
-    tx.sql("update tickets as t set status = $1 from {rows} where t.saga_id = s.saga_id")
+    tx.sql("update tickets as t set status = $1 from {rows} where t.saga_id = r.saga_id")
         .bind(status)
         .rows(Rows::new().uuids("saga_id", sagas.iter().copied()))
         .execute()

@@ -1,18 +1,19 @@
 //! The workers built_in, on both databases, driven over a bus in memory.
 
-use crate::support::{Home, Running, attempt, compensate, execute, gist, homes, with_token};
+use crate::support::{databases, execute, order_with_token, postgres_url, summary};
 use saga_protocol::Payload;
 use saga_protocol::message::ReplyOutcome::{Accepted, Completed, Failed};
 use saga_protocol::message::{Command, CommandInput};
 use saga_worker::ledger::{Completion, finish};
+use saga_worker::testing::{TestDatabase, TestWorker, compensate, with_attempt};
 use sqlx::{Connection, Executor};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use workers::gateway::Gateway;
+use workers::gateway::{Gateway, serve};
 use workers::handlers::{Auto, HandlerSettings, PaymentMode, built_in};
 
-async fn run(name: &str, home: &Home, settings: &HandlerSettings) -> Running {
-    Running::start(built_in(name, settings).unwrap(), home).await
+async fn run(name: &str, database: &TestDatabase, settings: &HandlerSettings) -> TestWorker {
+    TestWorker::start_on(built_in(name, settings).unwrap(), database, &[]).await
 }
 
 fn inside() -> HandlerSettings {
@@ -30,41 +31,41 @@ fn auto(after: Auto) -> HandlerSettings {
 }
 
 #[tokio::test]
-async fn every_step_is_done_repeated_from_the_ledger_and_undone() {
-    for home in homes("every_step_is_done_repeated_from_the_ledger_and_undone").await {
+async fn every_step_executes_repeats_and_compensates() {
+    for database in databases("every_step_executes_repeats_and_compensates").await {
         for name in ["order", "pay", "store", "deliver"] {
-            let worker = run(name, &home, &inside()).await;
+            let worker = run(name, &database, &inside()).await;
             let command = execute(name);
-            let first = worker.bus.ask(command.clone()).await;
+            let first = worker.handle(command.clone()).await;
             assert_eq!(
-                gist(&first),
+                summary(&first),
                 (Completed, false, ""),
-                "{name} on {}",
-                home.kind
+                "{name} on {:?}",
+                database.target()
             );
             assert_eq!(
-                worker.bus.ask(command.clone()).await,
+                worker.handle(command.clone()).await,
                 first,
                 "a repeated command gets the same answer"
             );
             assert_eq!(
-                gist(&worker.bus.ask(compensate(&command)).await),
+                summary(&worker.handle(compensate(&command)).await),
                 (Completed, false, "")
             );
             assert_eq!(
-                gist(&worker.bus.ask(command).await),
+                summary(&worker.handle(command).await),
                 (Failed, false, "revoked")
             );
-            worker.bus.acked(4).await;
+            worker.wait_for_acknowledged(4).await;
             worker.stop().await;
         }
-        home.leave().await;
+        database.drop_database().await;
     }
 }
 
 #[tokio::test]
-async fn many_at_once_are_one_batch_and_each_is_answered() {
-    for home in homes("many_at_once_are_one_batch_and_each_is_answered").await {
+async fn batch_answers_every_command() {
+    for database in databases("batch_answers_every_command").await {
         let mut commands: Vec<Command> = (0..300).map(|_| execute("order")).collect();
         commands[17].input = priced("north", 1);
         commands[18].input = CommandInput {
@@ -72,23 +73,17 @@ async fn many_at_once_are_one_batch_and_each_is_answered() {
             ..CommandInput::default()
         };
         let spec = built_in("order", &inside()).unwrap();
-        let worker = Running::start_with(
-            spec,
-            &home,
-            saga_worker::WorkerSettings::default(),
-            &commands,
-        )
-        .await;
-        let replies = worker.bus.replies(300).await;
+        let worker = TestWorker::start_on(spec, &database, &commands).await;
+        let replies = worker.take_replies(300).await;
         let failed: Vec<_> = replies
             .iter()
             .filter(|reply| reply.outcome == Failed)
-            .map(|reply| gist(reply).2)
+            .map(|reply| summary(reply).2)
             .collect();
         assert_eq!(failed, ["price_changed", "invalid_order"]);
-        assert_eq!(worker.count("select count(*) from orders").await, 298);
+        assert_eq!(worker.query_int("select count(*) from orders").await, 298);
         worker.stop().await;
-        home.leave().await;
+        database.drop_database().await;
     }
 }
 
@@ -103,9 +98,9 @@ fn priced(store: &str, price: i64) -> CommandInput {
 }
 
 #[tokio::test]
-async fn an_item_on_the_menu_costs_what_the_menu_says() {
-    for home in homes("an_item_on_the_menu_costs_what_the_menu_says").await {
-        let worker = run("order", &home, &inside()).await;
+async fn listed_item_at_other_price_is_rejected() {
+    for database in databases("listed_item_at_other_price_is_rejected").await {
+        let worker = run("order", &database, &inside()).await;
         for (store, price, code) in [
             ("north", 550, ""),
             ("north", 551, "price_changed"),
@@ -116,8 +111,8 @@ async fn an_item_on_the_menu_costs_what_the_menu_says() {
                 input: priced(store, price),
                 ..execute("order")
             };
-            let reply = worker.bus.ask(command.clone()).await;
-            assert_eq!(gist(&reply).2, code, "{store} {price}");
+            let reply = worker.handle(command.clone()).await;
+            assert_eq!(summary(&reply).2, code, "{store} {price}");
             if code.is_empty() {
                 let output: serde_json::Value = reply.output.unwrap().decode().unwrap();
                 let expected = serde_json::json!({ "order_id": command.key, "amount": 2 * price, "currency": "EUR" });
@@ -125,32 +120,32 @@ async fn an_item_on_the_menu_costs_what_the_menu_says() {
             }
         }
         worker.stop().await;
-        home.leave().await;
+        database.drop_database().await;
     }
 }
 
 #[tokio::test]
-async fn b5_an_accepted_step_ends_when_its_time_comes_even_after_a_restart() {
-    for home in homes("b5_an_accepted_step_ends_when_its_time_comes_even_after_a_restart").await {
+async fn b5_accepted_step_completes_when_due_after_restart() {
+    for database in databases("b5_accepted_step_completes_when_due_after_restart").await {
         for name in ["store", "deliver"] {
             let settings = auto(Auto::After(Duration::from_millis(300)));
-            let worker = run(name, &home, &settings).await;
+            let worker = run(name, &database, &settings).await;
             let command = execute(name);
             assert_eq!(
-                gist(&worker.bus.ask(command.clone()).await),
+                summary(&worker.handle(command.clone()).await),
                 (Accepted, false, "")
             );
             worker.kill().await;
-            let worker = run(name, &home, &settings).await;
-            let news = worker.bus.replies(1).await.remove(0);
+            let worker = run(name, &database, &settings).await;
+            let news = worker.take_replies(1).await.remove(0);
             assert_eq!(
-                gist(&news),
+                summary(&news),
                 (Completed, false, ""),
-                "{name} on {}",
-                home.kind
+                "{name} on {:?}",
+                database.target()
             );
             assert_eq!((news.saga_id, news.attempt), (command.saga_id, 1));
-            let again = worker.bus.ask(attempt(&command, 2)).await;
+            let again = worker.handle(with_attempt(&command, 2)).await;
             assert_eq!(
                 (again.outcome, again.output),
                 (Completed, news.output),
@@ -158,64 +153,64 @@ async fn b5_an_accepted_step_ends_when_its_time_comes_even_after_a_restart() {
             );
             worker.stop().await;
         }
-        home.leave().await;
+        database.drop_database().await;
     }
 }
 
 #[tokio::test]
-async fn b5_what_is_compensated_while_it_waits_never_completes() {
-    for home in homes("b5_what_is_compensated_while_it_waits_never_completes").await {
+async fn b5_compensated_waiting_step_never_completes() {
+    for database in databases("b5_compensated_waiting_step_never_completes").await {
         let worker = run(
             "store",
-            &home,
+            &database,
             &auto(Auto::After(Duration::from_millis(200))),
         )
         .await;
         let command = execute("store");
         assert_eq!(
-            gist(&worker.bus.ask(command.clone()).await),
+            summary(&worker.handle(command.clone()).await),
             (Accepted, false, "")
         );
         assert_eq!(
-            gist(&worker.bus.ask(compensate(&command)).await),
+            summary(&worker.handle(compensate(&command)).await),
             (Completed, false, "")
         );
-        // Another that is accepted after it is told of; by then the first one's time is long over.
+        // Another that is accepted after it is with_script of; by then the first one's time is long over.
         let other = execute("store");
         assert_eq!(
-            gist(&worker.bus.ask(other.clone()).await),
+            summary(&worker.handle(other.clone()).await),
             (Accepted, false, "")
         );
-        let news = worker.bus.replies(1).await;
+        let news = worker.take_replies(1).await;
         assert_eq!((news.len(), news[0].saga_id), (1, other.saga_id));
         assert_eq!(
             worker
-                .count("select count(*) from tickets where status = 'withdrawn'")
+                .query_int("select count(*) from tickets where status = 'withdrawn'")
                 .await,
             1
         );
         assert_eq!(
             worker
-                .count("select count(*) from tickets where status = 'confirmed'")
+                .query_int("select count(*) from tickets where status = 'confirmed'")
                 .await,
             1
         );
         worker.stop().await;
-        home.leave().await;
+        database.drop_database().await;
     }
 }
 
 #[tokio::test]
-async fn b5_somebody_ends_a_waiting_step_once_and_the_orchestrator_is_told() {
-    for home in homes("b5_somebody_ends_a_waiting_step_once_and_the_orchestrator_is_told").await {
-        let worker = run("store", &home, &auto(Auto::Off)).await;
+async fn b5_waiting_step_finishes_once_and_replies() {
+    for database in databases("b5_waiting_step_finishes_once_and_replies").await {
+        let worker = run("store", &database, &auto(Auto::Off)).await;
         let command = execute("store");
         assert_eq!(
-            gist(&worker.bus.ask(command.clone()).await),
+            summary(&worker.handle(command.clone()).await),
             (Accepted, false, "")
         );
         for first in [true, false] {
-            let mut tx = worker.ledger.begin().await.unwrap();
+            let mut tx = worker.ledger().begin().await.unwrap();
             let ended = Completion::Completed(serde_json::json!({ "by": "the kitchen" }).into());
             assert_eq!(
                 finish(&mut tx, command.saga_id, "store", ended)
@@ -225,10 +220,10 @@ async fn b5_somebody_ends_a_waiting_step_once_and_the_orchestrator_is_told() {
             );
             tx.commit().await.unwrap();
         }
-        let news = worker.bus.replies(1).await.remove(0);
+        let news = worker.take_replies(1).await.remove(0);
         assert_eq!(news.output.unwrap().get(), r#"{"by":"the kitchen"}"#);
         worker.stop().await;
-        home.leave().await;
+        database.drop_database().await;
     }
 }
 
@@ -237,38 +232,38 @@ async fn gateway() -> (String, CancellationToken) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let shutdown = CancellationToken::new();
-    tokio::spawn(Gateway::in_memory().serve(listener, shutdown.clone()));
+    tokio::spawn(serve(Gateway::in_memory(), listener, shutdown.clone()));
     (url, shutdown)
 }
 
 fn paying(token: &str) -> Command {
     Command {
-        input: with_token(token),
+        input: order_with_token(token),
         ..execute("pay")
     }
 }
 
 /// Tries until it is not retryable any more. Returns the attempts, and the code of the last.
-async fn tried(worker: &Running, command: &Command) -> (u32, String) {
+async fn tried(worker: &TestWorker, command: &Command) -> (u32, String) {
     for n in 1..20 {
-        let reply = worker.bus.ask(attempt(command, n)).await;
+        let reply = worker.handle(with_attempt(command, n)).await;
         let retryable = reply.error.as_ref().is_some_and(|error| error.retryable);
         if !retryable {
-            return (n, gist(&reply).2.to_owned());
+            return (n, summary(&reply).2.to_owned());
         }
     }
     panic!("it does not end");
 }
 
 #[tokio::test]
-async fn pay_charges_once_whatever_the_gateway_does() {
-    let home = crate::support::sqlite();
+async fn pay_charges_once_despite_gateway_faults() {
+    let database = TestDatabase::sqlite();
     let (url, shutdown) = gateway().await;
     let settings = HandlerSettings {
         payment: Some(PaymentMode::Gateway(url.clone())),
         ..HandlerSettings::default()
     };
-    let worker = run("pay", &home, &settings).await;
+    let worker = run("pay", &database, &settings).await;
     let mut charged = Vec::new();
     for (token, attempts, code) in [
         ("tok_visa", 1, ""),
@@ -287,29 +282,29 @@ async fn pay_charges_once_whatever_the_gateway_does() {
         }
     }
     charged.sort();
-    let books: workers::gateway::ChargeReport = reqwest::get(format!("{url}/books"))
+    let report: workers::gateway::ChargeReport = reqwest::get(format!("{url}/books"))
         .await
         .unwrap()
         .json()
         .await
         .unwrap();
-    assert_eq!(books.charges.keys().cloned().collect::<Vec<_>>(), charged);
+    assert_eq!(report.charges.keys().cloned().collect::<Vec<_>>(), charged);
     worker.stop().await;
     shutdown.cancel();
 }
 
 #[tokio::test]
-async fn pay_refunds_what_was_charged_and_voids_what_may_have_been() {
-    let home = crate::support::sqlite();
+async fn pay_refunds_charges_and_voids_unknown_ones() {
+    let database = TestDatabase::sqlite();
     let (url, shutdown) = gateway().await;
     let settings = HandlerSettings {
         payment: Some(PaymentMode::Gateway(url.clone())),
         ..HandlerSettings::default()
     };
-    let worker = run("pay", &home, &settings).await;
+    let worker = run("pay", &database, &settings).await;
 
     let flaky = paying("tok_refund_flaky");
-    worker.bus.ask(flaky.clone()).await;
+    worker.handle(flaky.clone()).await;
     assert_eq!(
         tried(&worker, &compensate(&flaky)).await,
         (3, String::new())
@@ -318,29 +313,29 @@ async fn pay_refunds_what_was_charged_and_voids_what_may_have_been() {
     // The answer to the charge was lost: the void learns that it happened, and it is refunded.
     let lost = paying("tok_lost");
     assert_eq!(
-        gist(&worker.bus.ask(lost.clone()).await),
+        summary(&worker.handle(lost.clone()).await),
         (Failed, false, "unknown")
     );
     assert_eq!(
-        gist(&worker.bus.ask(compensate(&lost)).await),
+        summary(&worker.handle(compensate(&lost)).await),
         (Completed, false, "")
     );
 
     // Nothing was charged, but nobody knew: it is voided, and stays uncharged when the gateway is back.
     let out = paying("tok_outage");
     assert_eq!(
-        gist(&worker.bus.ask(out.clone()).await),
+        summary(&worker.handle(out.clone()).await),
         (Failed, false, "unknown")
     );
     assert_eq!(
-        gist(&worker.bus.ask(compensate(&out)).await),
+        summary(&worker.handle(compensate(&out)).await),
         (Completed, true, "")
     );
 
     let never = paying("tok_refund_never");
-    worker.bus.ask(never.clone()).await;
+    worker.handle(never.clone()).await;
     assert_eq!(
-        gist(&worker.bus.ask(compensate(&never)).await),
+        summary(&worker.handle(compensate(&never)).await),
         (Failed, false, "unknown")
     );
     reqwest::Client::new()
@@ -349,22 +344,22 @@ async fn pay_refunds_what_was_charged_and_voids_what_may_have_been() {
         .await
         .unwrap();
     assert_eq!(
-        gist(&worker.bus.ask(attempt(&compensate(&never), 2)).await),
+        summary(&worker.handle(with_attempt(&compensate(&never), 2)).await),
         (Completed, false, "")
     );
 
-    let books: workers::gateway::ChargeReport = reqwest::get(format!("{url}/books"))
+    let report: workers::gateway::ChargeReport = reqwest::get(format!("{url}/books"))
         .await
         .unwrap()
         .json()
         .await
         .unwrap();
     assert_eq!(
-        (books.charges.len(), books.refunds.len(), books.voided.len()),
+        (report.charges.len(), report.refunds.len(), report.voided.len()),
         (3, 3, 1)
     );
     let mut effects = workers::reconcile::Effects::default();
-    workers::reconcile::read_workers(&home.target, &mut effects)
+    workers::reconcile::read_workers(database.target(), &mut effects)
         .await
         .unwrap();
     workers::reconcile::read_gateway(&url, &mut effects)
@@ -379,23 +374,26 @@ async fn pay_refunds_what_was_charged_and_voids_what_may_have_been() {
 }
 
 #[tokio::test]
-async fn a_worker_survives_its_database_going_away() {
-    let Some(home) = crate::support::postgres("a_worker_survives_its_database_going_away").await
+async fn worker_survives_terminated_database_sessions() {
+    let Some(database) =
+        crate::support::postgres("worker_survives_terminated_database_sessions").await
     else {
         return;
     };
-    let worker = run("order", &home, &inside()).await;
-    worker.bus.ask(execute("order")).await;
-    let mut killer = sqlx::PgConnection::connect(home.url()).await.unwrap();
+    let worker = run("order", &database, &inside()).await;
+    worker.handle(execute("order")).await;
+    let mut killer = sqlx::PgConnection::connect(postgres_url(&database))
+        .await
+        .unwrap();
     for round in 1..=5 {
-        (0..100).for_each(|_| worker.bus.push(execute("order")));
+        (0..100).for_each(|_| worker.deliver(execute("order")));
         let killed = "select pg_terminate_backend(pid) from pg_stat_activity
                       where datname = current_database() and pid <> pg_backend_pid()";
         killer.execute(killed).await.unwrap();
-        worker.bus.acked(1 + 50 * round).await;
+        worker.wait_for_acknowledged(1 + 50 * round).await;
     }
-    worker.bus.acked(501).await;
-    assert_eq!(worker.bus.replies(500).await.len(), 500);
+    worker.wait_for_acknowledged(501).await;
+    assert_eq!(worker.take_replies(500).await.len(), 500);
     // By the one connection that was spared: another may be ending only now.
     for count in [
         "select count(*) from worker_order.orders",
@@ -412,17 +410,17 @@ async fn a_worker_survives_its_database_going_away() {
     }
     killer.close().await.unwrap();
     worker.stop().await;
-    home.leave().await;
+    database.drop_database().await;
 }
 
 #[test]
-fn pay_without_a_gateway_says_what_is_missing() {
+fn pay_without_gateway_names_missing_setting() {
     let error = built_in("pay", &HandlerSettings::default()).expect_err("there is nobody to ask");
     assert!(error.to_string().contains("PAYMENT_GATEWAY_URL"), "{error}");
     let nobody =
         built_in("cook", &HandlerSettings::default()).expect_err("there is no such worker");
     assert_eq!(
         nobody.to_string(),
-        "there is no worker \"cook\"; there are: order, pay, store, deliver"
+        "unknown worker \"cook\": expected one of order, pay, store, deliver"
     );
 }

@@ -1,19 +1,9 @@
-//! One binary for all that needs a database, a bus, or both. Without DATABASE_URL and KAFKA_BROKERS the tests that need
-//! them say `SKIPPED`; with REQUIRE=all they fail.
+//! Integration tests of the built-in workers. Without `DATABASE_URL` the tests that need it print
+//! `SKIPPED`; with `REQUIRE=all` they fail.
 
-#[cfg(test)]
-mod away;
 #[cfg(test)]
 mod built_in;
 #[cfg(test)]
-mod kafka;
-#[cfg(test)]
-mod ledger_blame;
-#[cfg(test)]
-mod ledger_inside;
-#[cfg(test)]
-mod ledger_outside;
-#[cfg(test)]
-mod ledger_table;
+mod kafka_outage;
 #[cfg(test)]
 mod support;

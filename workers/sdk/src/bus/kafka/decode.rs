@@ -1,7 +1,7 @@
 //! A record of a command topic: a command, or a dead letter with the reason.
 
 use crate::bus::DeadLetter;
-use crate::runtime::today;
+use crate::runtime::wall_clock;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 use saga_protocol::Payload;
@@ -98,6 +98,6 @@ pub fn dead(record: &BorrowedMessage<'_>, reason: String) -> DeadLetter {
             record.partition(),
             record.offset()
         ),
-        at: today(),
+        at: wall_clock(),
     }
 }

@@ -4,7 +4,7 @@ use super::link::{Link, log_line, note_error};
 use super::polled::PolledProducer;
 use super::settings::{KafkaSettings, producing};
 use crate::bus::{DeadLetter, ReplySink, SendError};
-use crate::runtime::today;
+use crate::runtime::wall_clock;
 use async_trait::async_trait;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -175,7 +175,7 @@ impl Out {
 #[async_trait]
 impl ReplySink for KafkaSink {
     async fn send(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
-        let at = today();
+        let at = wall_clock();
         let records = replies.iter().map(|(reply, envelope)| {
             let outgoing = OutboxMessage::reply(reply, at, envelope.clone());
             outgoing.map(|outgoing| Out::of(&outgoing, &self.settings))
@@ -195,7 +195,7 @@ impl ReplySink for KafkaSink {
     }
 
     async fn leave(&self, member_id: &str) -> Result<(), SendError> {
-        let outgoing = member(member_id, today(), Payload::null());
+        let outgoing = member(member_id, wall_clock(), Payload::null());
         let tombstone = Out {
             value: None,
             ..Out::of(&outgoing, &self.settings)

@@ -1,130 +1,136 @@
-//! The payment gateway over HTTP. What matters is what an answer proves: yes, no, or nothing.
+//! HTTP client of the payment gateway. It classifies answers by what they prove: accepted, rejected,
+//! or nothing.
 
-use saga_protocol::Failure;
-use saga_protocol::Payload;
 use saga_protocol::message::MAX_OUTPUT_BYTES;
 use saga_retry::error_chain;
+use saga_worker::{Failure, Payload};
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 
-/// A gateway that has not answered by then may have charged all the same.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// It is not there.
-const CONNECT: Duration = Duration::from_secs(2);
-/// Answers that say *no*, now and for ever under this key. All others but *yes* prove nothing.
-const NO: [u16; 6] = [400, 402, 404, 409, 410, 422];
+/// The outcome of a call that takes longer is unknown.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connecting within a data centre takes milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Statuses that reject a call for good: it never takes effect under this key. Any other status except
+/// 2xx leaves the outcome unknown.
+const REJECTED_STATUSES: [u16; 6] = [400, 402, 404, 409, 410, 422];
 
-/// A gateway.
+/// A client of one gateway.
 #[derive(Clone, Debug)]
-pub struct Client {
-    base: String,
+pub struct GatewayClient {
+    base_url: String,
     http: reqwest::Client,
 }
 
-/// What an answer proves.
+/// What the answer to a call proves.
 #[derive(Debug)]
 pub enum GatewayResult {
-    /// It is done.
-    Yes(Payload),
-    /// It is not done, and never will be under this key.
-    No(Failure),
-    /// It may be done, or be done yet.
-    Nothing(String),
+    /// The call took effect.
+    Accepted(Payload),
+    /// The call had no effect and never will under this key.
+    Rejected(Failure),
+    /// The call may have had an effect, or have one later.
+    Unknown(String),
 }
 
-/// PAYMENT_GATEWAY_URL is unusable.
+/// `PAYMENT_GATEWAY_URL` is invalid.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no address of a payment gateway: http://host:port, or inside")]
+#[error("invalid payment gateway URL {0:?}: expected http://host:port, or inside")]
 pub struct GatewayUrlError(pub String);
 
-/// How a gateway says no.
+/// The body of an error.
 #[derive(Debug, Default, Deserialize)]
-struct Refusal {
+struct ErrorBody {
     #[serde(default)]
     code: String,
     #[serde(default)]
     message: String,
 }
 
-impl Client {
-    /// For the gateway at that address.
+impl GatewayClient {
+    /// A client for the gateway at an `http` URL. This build has no TLS: use a sidecar or a mesh.
     ///
     /// # Errors
-    /// If it is no `http` address: this build has no TLS, which a sidecar or a mesh adds.
+    /// If the URL is invalid or has another scheme.
     pub fn new(url: &str) -> Result<Self, GatewayUrlError> {
-        let wrong = || GatewayUrlError(url.to_owned());
-        let parsed = reqwest::Url::parse(url).map_err(|_| wrong())?;
+        let invalid = || GatewayUrlError(url.to_owned());
+        let parsed = reqwest::Url::parse(url).map_err(|_| invalid())?;
         if parsed.scheme() != "http" || parsed.host_str().is_none() {
-            return Err(wrong());
+            return Err(invalid());
         }
+
         let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT)
-            .no_proxy();
-        let http = http.build().map_err(|_| wrong())?;
+            .timeout(REQUEST_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|_| invalid())?;
         Ok(Self {
-            base: url.trim_end_matches('/').to_owned(),
+            base_url: url.trim_end_matches('/').to_owned(),
             http,
         })
     }
 
-    /// Makes a call under that key.
+    /// Makes a call with an idempotency key.
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> GatewayResult {
-        match self.ask(path, key, body).await {
-            Ok(said) => said,
-            Err(error) => GatewayResult::Nothing(format!(
-                "no answer from the payment gateway: {}",
-                error_chain(&error)
-            )),
+        match self.request(path, key, body).await {
+            Ok(result) => result,
+            Err(error) => {
+                let error = error_chain(&error);
+                GatewayResult::Unknown(format!("no answer from the payment gateway: {error}"))
+            }
         }
     }
 
-    async fn ask(
+    async fn request(
         &self,
         path: &str,
         key: &str,
         body: &Value,
     ) -> Result<GatewayResult, reqwest::Error> {
-        let request = self
+        let mut response = self
             .http
-            .post(format!("{}{path}", self.base))
+            .post(format!("{}{path}", self.base_url))
             .header("Idempotency-Key", key)
-            .json(body);
-        let mut response = request.send().await?;
+            .json(body)
+            .send()
+            .await?;
         let status = response.status();
-        let mut bytes = Vec::new();
+
+        let mut answer = Vec::new();
         while let Some(chunk) = response.chunk().await? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > MAX_OUTPUT_BYTES {
-                return Ok(GatewayResult::Nothing(format!(
-                    "the payment gateway answered {status} without end"
+            answer.extend_from_slice(&chunk);
+            // A larger answer could not be stored as an output.
+            if answer.len() > MAX_OUTPUT_BYTES {
+                return Ok(GatewayResult::Unknown(format!(
+                    "the payment gateway answered {status} with more than {MAX_OUTPUT_BYTES} bytes"
                 )));
             }
         }
-        Ok(proved(status.as_u16(), bytes))
+        Ok(classify(status.as_u16(), answer))
     }
 }
 
-fn proved(status: u16, body: Vec<u8>) -> GatewayResult {
-    let text = String::from_utf8(body).unwrap_or_default();
+fn classify(status: u16, answer: Vec<u8>) -> GatewayResult {
+    let text = String::from_utf8(answer).unwrap_or_default();
     if (200..300).contains(&status) {
         return match Payload::parse(text) {
-            Ok(answer) => GatewayResult::Yes(answer),
-            Err(error) => GatewayResult::Nothing(format!(
-                "the payment gateway answered {status} with what is no JSON: {error}"
+            Ok(output) => GatewayResult::Accepted(output),
+            Err(error) => GatewayResult::Unknown(format!(
+                "the payment gateway answered {status} with invalid JSON: {error}"
             )),
         };
     }
-    let Refusal { code, message } = serde_json::from_str(&text).unwrap_or_default();
-    if NO.contains(&status) {
-        let code = if code.is_empty() {
-            format!("gateway_{status}")
-        } else {
-            code
-        };
-        GatewayResult::No(Failure::permanent(&code, message))
-    } else {
-        GatewayResult::Nothing(format!("the payment gateway answered {status}: {message}"))
+
+    let ErrorBody { code, message } = serde_json::from_str(&text).unwrap_or_default();
+    if !REJECTED_STATUSES.contains(&status) {
+        return GatewayResult::Unknown(format!("the payment gateway answered {status}: {message}"));
     }
+    let code = if code.is_empty() {
+        format!("gateway_{status}")
+    } else {
+        code
+    };
+    GatewayResult::Rejected(Failure::permanent(&code, message))
 }

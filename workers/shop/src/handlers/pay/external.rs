@@ -1,44 +1,43 @@
-//! Payments through a gateway: each call with its idempotency key, and nothing assumed of a call without an answer.
+//! Payments through a payment gateway. Each call carries its idempotency key, and a call without an
+//! answer is never taken for a failed one.
 
-use super::client::{Client, GatewayResult, GatewayUrlError};
+use super::client::{GatewayClient, GatewayResult, GatewayUrlError};
 use crate::handlers::input::OrderInput;
-use async_trait::async_trait;
-use saga_protocol::Action;
-use saga_protocol::Payload;
-use saga_protocol::message::Command;
-use saga_worker::{CallKey, ExternalHandler};
-use saga_worker::{CallOutcome, Outcome, VoidOutcome};
+use saga_worker::{
+    Action, CallKey, CallOutcome, Command, ExternalHandler, Outcome, Payload, VoidOutcome,
+    async_trait,
+};
 use serde::Deserialize;
 use serde_json::json;
 
 /// The handler.
 #[derive(Debug)]
 pub struct Pay {
-    gateway: Client,
+    gateway: GatewayClient,
 }
 
-/// What a charge put out.
+/// The output of a charge.
 #[derive(Debug, Deserialize)]
-struct Charge {
+struct ChargeOutput {
     charge: String,
     amount: i64,
     currency: String,
 }
 
-/// What a void answers: the charge, if it was too late.
+/// The answer to a void: the charge, if there is one already.
 #[derive(Debug, Deserialize)]
-struct Void {
+struct VoidAnswer {
     charge: Option<Payload>,
 }
 
 impl Pay {
-    /// Through the gateway at that address.
+    /// A handler for the gateway at an `http` URL.
     ///
     /// # Errors
-    /// If it is no `http` address.
+    /// If the URL is invalid.
     pub fn new(url: &str) -> Result<Self, GatewayUrlError> {
         Ok(Self {
-            gateway: Client::new(url)?,
+            gateway: GatewayClient::new(url)?,
         })
     }
 }
@@ -46,59 +45,57 @@ impl Pay {
 #[async_trait]
 impl ExternalHandler for Pay {
     async fn execute(&self, command: &Command, key: &CallKey) -> CallOutcome {
-        let input = match OrderInput::of(command) {
+        let input = match OrderInput::decode(command) {
             Ok(input) => input,
             Err(Outcome::Failed(failure)) => return CallOutcome::Failed(failure),
-            Err(_) => return CallOutcome::unknown("the input cannot be read"),
+            Err(_) => return CallOutcome::unknown("failed to decode the order"),
         };
         let (amount, currency) = input.price(command);
         let body = json!({ "amount": amount, "currency": currency, "token": input.payment.token });
-        match self.gateway.post("/charges", &key.text, &body).await {
-            GatewayResult::Yes(answer) => CallOutcome::Done(answer),
-            GatewayResult::No(failure) => CallOutcome::Failed(failure),
-            GatewayResult::Nothing(reason) => CallOutcome::unknown(reason),
-        }
+        self.gateway.post("/charges", &key.text, &body).await.into()
     }
 
     async fn compensate(&self, command: &Command, output: &Payload, key: &CallKey) -> CallOutcome {
-        let Ok(Charge {
-            charge,
-            amount,
-            currency,
-        }) = output.decode()
-        else {
+        let Ok(output) = output.decode::<ChargeOutput>() else {
             return CallOutcome::unknown(format!(
-                "the ledger has no charge to refund for {}",
+                "the ledger has no charge to refund for saga {}",
                 command.saga_id
             ));
         };
+        let ChargeOutput {
+            charge,
+            amount,
+            currency,
+        } = output;
         let body = json!({ "charge": charge, "amount": amount, "currency": currency });
-        match self.gateway.post("/refunds", &key.text, &body).await {
-            GatewayResult::Yes(answer) => CallOutcome::Done(answer),
-            GatewayResult::No(failure) => CallOutcome::Failed(failure),
-            GatewayResult::Nothing(reason) => CallOutcome::unknown(reason),
-        }
+        self.gateway.post("/refunds", &key.text, &body).await.into()
     }
 
     async fn void(&self, _: &Command, key: &CallKey) -> VoidOutcome {
-        debug_assert_eq!(key.action, Action::Execute, "what is voided is a charge");
-        let own_key = format!("{}:void", key.text);
-        match self
-            .gateway
-            .post("/voids", &own_key, &json!({ "key": key.text }))
-            .await
-        {
-            GatewayResult::Yes(answer) => match answer.decode::<Void>() {
-                Ok(Void { charge: None }) => VoidOutcome::Never,
-                Ok(Void {
+        debug_assert_eq!(key.action, Action::Execute, "only charges are voided");
+        let void_key = format!("{}:void", key.text);
+        let body = json!({ "key": key.text });
+
+        match self.gateway.post("/voids", &void_key, &body).await {
+            GatewayResult::Accepted(answer) => match answer.decode::<VoidAnswer>() {
+                Ok(VoidAnswer { charge: None }) => VoidOutcome::Voided,
+                Ok(VoidAnswer {
                     charge: Some(charge),
                 }) => VoidOutcome::Happened(charge),
-                Err(error) => {
-                    VoidOutcome::Unknown(format!("the gateway's answer is no void: {error}"))
-                }
+                Err(error) => VoidOutcome::Unknown(format!("invalid answer to a void: {error}")),
             },
-            GatewayResult::No(failure) => VoidOutcome::Unknown(failure.message),
-            GatewayResult::Nothing(reason) => VoidOutcome::Unknown(reason),
+            GatewayResult::Rejected(failure) => VoidOutcome::Unknown(failure.message),
+            GatewayResult::Unknown(reason) => VoidOutcome::Unknown(reason),
+        }
+    }
+}
+
+impl From<GatewayResult> for CallOutcome {
+    fn from(result: GatewayResult) -> Self {
+        match result {
+            GatewayResult::Accepted(answer) => Self::Done(answer),
+            GatewayResult::Rejected(failure) => Self::Failed(failure),
+            GatewayResult::Unknown(reason) => Self::unknown(reason),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Worker `pay`: charges the card. Compensated: the charge is refunded. Through a gateway, or inside the worker.
+//! Worker `pay`: charges the card, through a payment gateway or by itself. Compensation: the charge is
+//! refunded.
 
 mod client;
 mod external;

@@ -1,27 +1,19 @@
-//! Payments approved in the worker itself, in a table of its own: for measuring without a gateway.
+//! Payments that the worker approves itself, in a table of its own: for benchmarks without a gateway.
 
-use crate::handlers::input::{OrderInput, fill, sift};
+use crate::handlers::input::{OrderInput, all_compensated, merge, partition, single};
 use crate::tables::pay::{self, Payment};
-use async_trait::async_trait;
-use saga_protocol::Payload;
-use saga_protocol::message::Command;
-use saga_worker::ledger::Tx;
-use saga_worker::{Compensation, Handler};
-use saga_worker::{HandlerError, Outcome};
-use uuid::Uuid;
+use saga_worker::{
+    Command, Compensation, Handler, HandlerError, Outcome, Payload, Tx, Uuid, async_trait,
+};
 
-/// The handler. It approves every payment but that of the token `tok_declined`.
+/// The handler. It approves every payment except those with the token `tok_declined`.
 #[derive(Debug)]
 pub struct PayTransactional;
 
 #[async_trait]
 impl Handler for PayTransactional {
     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
-        let outcomes = self.execute_all(&[command], tx).await?.unwrap_or_default();
-        Ok(outcomes
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Outcome::retry("there is no outcome")))
+        self.execute_all(&[command], tx).await.map(single)
     }
 
     async fn compensate(
@@ -39,29 +31,27 @@ impl Handler for PayTransactional {
         commands: &[&Command],
         tx: &mut Tx,
     ) -> Result<Option<Vec<Outcome>>, HandlerError> {
-        let (payments, outcomes) = sift(commands, payment);
+        let (payments, outcomes) = partition(commands, payment);
         pay::charge(tx, &payments).await?;
-        Ok(Some(fill(outcomes, payments.iter().map(output))))
+        Ok(Some(merge(outcomes, payments.iter().map(output))))
     }
 
     async fn compensate_all(
         &self,
-        undos: &[Compensation<'_>],
+        compensations: &[Compensation<'_>],
         tx: &mut Tx,
     ) -> Result<Option<Vec<Outcome>>, HandlerError> {
-        let sagas: Vec<Uuid> = undos.iter().map(|undo| undo.command.saga_id).collect();
+        let sagas: Vec<Uuid> = compensations
+            .iter()
+            .map(|compensation| compensation.command.saga_id)
+            .collect();
         pay::refund(tx, &sagas).await?;
-        Ok(Some(
-            undos
-                .iter()
-                .map(|_| Outcome::Done(Payload::empty()))
-                .collect(),
-        ))
+        Ok(Some(all_compensated(sagas.len())))
     }
 }
 
 fn payment(command: &Command) -> Result<Payment, Outcome> {
-    let input = OrderInput::of(command)?;
+    let input = OrderInput::decode(command)?;
     if input.payment.token == "tok_declined" {
         return Err(Outcome::failed("declined", "the card was declined"));
     }
@@ -74,12 +64,9 @@ fn payment(command: &Command) -> Result<Payment, Outcome> {
 }
 
 fn output(payment: &Payment) -> Outcome {
-    let Payment {
-        saga_id,
-        amount,
-        currency,
-    } = payment;
-    Outcome::done(
-        serde_json::json!({ "charge": format!("inside-{saga_id}"), "amount": amount, "currency": currency }),
-    )
+    Outcome::done(serde_json::json!({
+        "charge": format!("inside-{}", payment.saga_id),
+        "amount": payment.amount,
+        "currency": payment.currency,
+    }))
 }

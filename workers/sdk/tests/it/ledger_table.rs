@@ -1,20 +1,21 @@
 //! The ledger's table itself: what it refuses, and what two connections do to each other.
 
-use crate::support::{Home, execute, homes};
+use crate::support::{databases, execute, is_postgres};
 use saga_protocol::Action;
 use saga_protocol::ledger::{
     CallKind, CallResult, HandlerKind, LedgerDecision, LedgerEntry, LedgerState, decide, settle,
 };
 use saga_protocol::message::Command;
 use saga_protocol::{Payload, Time};
-use saga_worker::ledger::{Key, Ledger, MigrationMode, Tx, take, write};
+use saga_worker::ledger::{Ledger, LedgerKey, MigrationMode, Tx, acquire, update};
+use saga_worker::testing::TestDatabase;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-async fn open(home: &Home) -> Ledger {
+async fn open(database: &TestDatabase) -> Ledger {
     Ledger::open(
         "table",
-        &home.target,
+        database.target(),
         &[],
         MigrationMode::Run,
         &CancellationToken::new(),
@@ -26,57 +27,53 @@ async fn open(home: &Home) -> Ledger {
 /// Rows that no rule leads to, each refused by the check that is named for it.
 const ILLEGAL: [(&str, &str); 10] = [
     (
-        "a_state_is_one_of_six",
+        "ledger_state_is_known",
         "'lost', 1, '{}', 0, 0, null, 0, null",
     ),
-    ("new_knows_nothing", "'new', 1, null, 0, 0, null, 0, null"),
+    ("ledger_new_is_blank", "'new', 1, null, 0, 0, null, 0, null"),
     (
-        "intended_has_no_answer_yet",
+        "ledger_intended_has_no_reply",
         "'intended', 1, '{}', 0, 0, null, 0, null",
     ),
     (
-        "intended_has_no_answer_yet",
+        "ledger_intended_has_no_reply",
         "'intended', 0, null, 0, 0, null, 0, null",
     ),
     (
-        "done_failed_and_compensated_have_an_answer",
+        "ledger_ended_has_reply",
         "'done', 1, null, 0, 0, null, 0, null",
     ),
     (
-        "failed_was_not_compensated",
+        "ledger_failed_is_not_compensated",
         "'failed', 1, '{}', 0, 1, '{}', 0, null",
     ),
     (
-        "revoked_and_compensated_were_compensated",
+        "ledger_revoked_has_compensation",
         "'revoked', 0, null, 0, 0, null, 0, null",
     ),
     (
-        "a_compensation_has_an_answer",
+        "ledger_compensation_has_reply",
         "'done', 1, '{}', 0, 1, null, 0, null",
     ),
     (
-        "only_what_was_taken_on_is_due",
+        "ledger_due_only_if_ended",
         "'revoked', 0, null, 0, 1, '{}', 0, DUE",
     ),
     (
-        "keys_count_from_zero",
+        "ledger_key_generations_not_negative",
         "'done', 1, '{}', -1, 0, null, 0, null",
     ),
 ];
 
 #[tokio::test]
-async fn a2_an_illegal_row_is_refused_by_the_table() {
-    for home in homes("a2_an_illegal_row_is_refused_by_the_table").await {
-        let ledger = open(&home).await;
+async fn a2_table_rejects_illegal_rows() {
+    for database in databases("a2_table_rejects_illegal_rows").await {
+        let ledger = open(&database).await;
         for (check, values) in ILLEGAL {
-            let due = if home.kind == "postgres" {
-                "now()"
-            } else {
-                "1"
-            };
+            let due = if is_postgres(&database) { "now()" } else { "1" };
             let text = format!(
-                "insert into ledger (saga_id, step, needed_until, state, attempt, reply, key_number, compensation_attempt,
-                                     compensation_reply, compensation_key_number, due_at) values ($1, 'table', $2, {})",
+                "insert into ledger (saga_id, step, needed_until, state, attempt, reply, key_generation, compensation_attempt,
+                                     compensation_reply, compensation_key_generation, due_at) values ($1, 'table', $2, {})",
                 values.replace("DUE", due)
             );
             let mut tx = ledger.begin().await.unwrap();
@@ -91,12 +88,12 @@ async fn a2_an_illegal_row_is_refused_by_the_table() {
             );
         }
         ledger.close().await;
-        home.leave().await;
+        database.drop_database().await;
     }
 }
 
-fn key(command: &Command) -> Key {
-    Key {
+fn key(command: &Command) -> LedgerKey {
+    LedgerKey {
         saga_id: command.saga_id,
         step: command.step.clone(),
         needed_until: command.deadline,
@@ -104,7 +101,7 @@ fn key(command: &Command) -> Key {
 }
 
 async fn take_one(tx: &mut Tx, command: &Command) -> LedgerEntry {
-    take(tx, vec![key(command)]).await.unwrap().remove(0)
+    acquire(tx, vec![key(command)]).await.unwrap().remove(0)
 }
 
 /// What the rules say to a command of a handler inside the database.
@@ -131,14 +128,13 @@ async fn somebody_waits(ledger: &Ledger) {
 }
 
 #[tokio::test]
-async fn a1_with_a_row_for_each_direction_both_would_commit() {
+async fn a1_two_rows_per_step_would_both_commit() {
     // The run of events that A1 closes, with the table that it revokes: neither sees the other.
-    let Some(home) =
-        crate::support::postgres("a1_with_a_row_for_each_direction_both_would_commit").await
+    let Some(database) = crate::support::postgres("a1_two_rows_per_step_would_both_commit").await
     else {
         return;
     };
-    let ledger = open(&home).await;
+    let ledger = open(&database).await;
     let mut tx = ledger.begin().await.unwrap();
     let table = "create table two_rows (saga_id uuid, action text, primary key (saga_id, action))";
     tx.sql(table).execute().await.unwrap();
@@ -164,16 +160,16 @@ async fn a1_with_a_row_for_each_direction_both_would_commit() {
     execute.commit().await.unwrap();
     compensate.commit().await.unwrap();
     ledger.close().await;
-    home.leave().await;
+    database.drop_database().await;
 }
 
 #[tokio::test]
-async fn a1_a_compensation_waits_for_the_action_under_way_and_then_sees_it() {
-    let name = "a1_a_compensation_waits_for_the_action_under_way_and_then_sees_it";
-    let Some(home) = crate::support::postgres(name).await else {
+async fn a1_compensation_waits_for_running_action() {
+    let name = "a1_compensation_waits_for_running_action";
+    let Some(database) = crate::support::postgres(name).await else {
         return;
     };
-    let ledger = open(&home).await;
+    let ledger = open(&database).await;
     let command = execute("table");
     let mut acting = ledger.begin().await.unwrap();
     let mut entry = take_one(&mut acting, &command).await;
@@ -182,7 +178,7 @@ async fn a1_a_compensation_waits_for_the_action_under_way_and_then_sees_it() {
     };
     assert_eq!(call.kind, CallKind::Execute);
 
-    let (other, undo) = (ledger.clone(), crate::support::compensate(&command));
+    let (other, undo) = (ledger.clone(), saga_worker::testing::compensate(&command));
     let undoing = tokio::spawn(async move {
         let mut tx = other.begin().await.unwrap();
         asked(&mut take_one(&mut tx, &undo).await, &undo)
@@ -194,24 +190,24 @@ async fn a1_a_compensation_waits_for_the_action_under_way_and_then_sees_it() {
         call,
         CallResult::Completed(Payload::empty()),
     );
-    write(&mut acting, &[entry]).await.unwrap();
+    update(&mut acting, &[entry]).await.unwrap();
     acting.commit().await.unwrap();
     assert!(
         matches!(undoing.await.unwrap(), LedgerDecision::Call(call) if call.kind == CallKind::Compensate)
     );
     ledger.close().await;
-    home.leave().await;
+    database.drop_database().await;
 }
 
 #[tokio::test]
-async fn a1_an_action_waits_for_the_tombstone_under_way_and_is_then_revoked() {
-    let name = "a1_an_action_waits_for_the_tombstone_under_way_and_is_then_revoked";
-    let Some(home) = crate::support::postgres(name).await else {
+async fn a1_action_waits_for_revocation_and_is_revoked() {
+    let name = "a1_action_waits_for_revocation_and_is_revoked";
+    let Some(database) = crate::support::postgres(name).await else {
         return;
     };
-    let ledger = open(&home).await;
+    let ledger = open(&database).await;
     let command = execute("table");
-    let undo = crate::support::compensate(&command);
+    let undo = saga_worker::testing::compensate(&command);
     let mut revoking = ledger.begin().await.unwrap();
     let mut entry = take_one(&mut revoking, &undo).await;
     assert!(matches!(asked(&mut entry, &undo), LedgerDecision::Reply(reply) if reply.empty));
@@ -222,27 +218,27 @@ async fn a1_an_action_waits_for_the_tombstone_under_way_and_is_then_revoked() {
         asked(&mut take_one(&mut tx, &acting).await, &acting)
     });
     somebody_waits(&ledger).await;
-    write(&mut revoking, &[entry]).await.unwrap();
+    update(&mut revoking, &[entry]).await.unwrap();
     revoking.commit().await.unwrap();
     let LedgerDecision::Reply(reply) = acting.await.unwrap() else {
         panic!("it is not done")
     };
-    assert_eq!(crate::support::gist(&reply).2, "revoked");
+    assert_eq!(crate::support::summary(&reply).2, "revoked");
     ledger.close().await;
-    home.leave().await;
+    database.drop_database().await;
 }
 
 #[tokio::test]
-async fn a1_an_action_that_is_taken_back_leaves_the_row_to_whoever_waits() {
-    let name = "a1_an_action_that_is_taken_back_leaves_the_row_to_whoever_waits";
-    let Some(home) = crate::support::postgres(name).await else {
+async fn a1_rolled_back_action_releases_its_row() {
+    let name = "a1_rolled_back_action_releases_its_row";
+    let Some(database) = crate::support::postgres(name).await else {
         return;
     };
-    let ledger = open(&home).await;
+    let ledger = open(&database).await;
     let command = execute("table");
     let mut acting = ledger.begin().await.unwrap();
     take_one(&mut acting, &command).await;
-    let (other, undo) = (ledger.clone(), crate::support::compensate(&command));
+    let (other, undo) = (ledger.clone(), saga_worker::testing::compensate(&command));
     let undoing = tokio::spawn(async move {
         let mut tx = other.begin().await.unwrap();
         take_one(&mut tx, &undo).await.state
@@ -251,24 +247,24 @@ async fn a1_an_action_that_is_taken_back_leaves_the_row_to_whoever_waits() {
     acting.rollback().await.unwrap();
     assert_eq!(undoing.await.unwrap(), LedgerState::New);
     ledger.close().await;
-    home.leave().await;
+    database.drop_database().await;
 }
 
 #[tokio::test]
-async fn a1_batches_that_overlap_never_deadlock() {
-    let Some(home) = crate::support::postgres("a1_batches_that_overlap_never_deadlock").await
+async fn a1_overlapping_batches_do_not_deadlock() {
+    let Some(database) = crate::support::postgres("a1_overlapping_batches_do_not_deadlock").await
     else {
         return;
     };
-    let ledger = open(&home).await;
+    let ledger = open(&database).await;
     let commands: Vec<Command> = (0..40).map(|_| execute("table")).collect();
     for round in 0..6 {
-        let batch = |backwards: bool, ledger: Ledger, mut keys: Vec<Key>| async move {
+        let batch = |backwards: bool, ledger: Ledger, mut keys: Vec<LedgerKey>| async move {
             if backwards {
                 keys.reverse();
             }
             let mut tx = ledger.begin().await?;
-            let mut entries = take(&mut tx, keys).await?;
+            let mut entries = acquire(&mut tx, keys).await?;
             for entry in &mut entries {
                 let command = Command {
                     saga_id: entry.saga_id,
@@ -284,11 +280,11 @@ async fn a1_batches_that_overlap_never_deadlock() {
                     );
                 }
             }
-            write(&mut tx, &entries).await?;
+            update(&mut tx, &entries).await?;
             tx.commit().await
         };
         // Half of the rows are there from the round before, half are new: both kinds of waiting meet.
-        let keys: Vec<Key> = commands.iter().skip(round * 5).take(20).map(key).collect();
+        let keys: Vec<LedgerKey> = commands.iter().skip(round * 5).take(20).map(key).collect();
         let (one, two) = tokio::join!(
             tokio::spawn(batch(false, ledger.clone(), keys.clone())),
             tokio::spawn(batch(true, ledger.clone(), keys))
@@ -297,26 +293,26 @@ async fn a1_batches_that_overlap_never_deadlock() {
         two.unwrap().unwrap();
     }
     ledger.close().await;
-    home.leave().await;
+    database.drop_database().await;
 }
 
 #[tokio::test]
-async fn migrations_run_once_whoever_runs_them_and_off_waits_for_them() {
-    let name = "migrations_run_once_whoever_runs_them_and_off_waits_for_them";
-    let Some(home) = crate::support::postgres(name).await else {
+async fn concurrent_migrations_run_once_and_await_waits() {
+    let name = "concurrent_migrations_run_once_and_await_waits";
+    let Some(database) = crate::support::postgres(name).await else {
         return;
     };
     let shutdown = CancellationToken::new();
-    let (target, stop) = (home.target.clone(), shutdown.clone());
+    let (target, stop) = (database.target().clone(), shutdown.clone());
     let waiting = tokio::spawn(async move {
         Ledger::open("table", &target, &[], MigrationMode::Await, &stop)
             .await
             .map(drop)
     });
-    let all = futures::future::join_all((0..4).map(|_| open(&home))).await;
+    let all = futures::future::join_all((0..4).map(|_| open(&database))).await;
     waiting.await.unwrap().unwrap();
     for ledger in all {
         ledger.close().await;
     }
-    home.leave().await;
+    database.drop_database().await;
 }

@@ -1,14 +1,11 @@
-//! Handlers that do what their command's input says.
+//! Handlers that a test controls.
 
-use async_trait::async_trait;
-use saga_protocol::Payload;
-use saga_protocol::message::{Command, CommandInput};
-use saga_worker::ledger::Migration;
 use saga_worker::{
-    CallKey, CallOutcome, ExternalHandler, Handler, HandlerError, Outcome, Tx, VoidOutcome, Work,
-    WorkerSpec,
+    CallKey, CallOutcome, Command, CommandInput, ExternalHandler, Handler, HandlerError, Migration,
+    Outcome, Payload, Tx, VoidOutcome, Work, WorkerSpec, async_trait,
 };
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -20,13 +17,14 @@ const EFFECTS: Migration = Migration {
     sqlite: "create table effects (saga_id blob primary key, what text not null)",
 };
 
-/// Makes its effect first, then says what the command's input is.
-pub struct Scripted;
+/// Writes its effect first, then returns the outcome that the command's input names.
+pub struct ScriptedHandler;
 
-/// The command, told what to do: `done`, `accepted`, `later`, `failed`, `retry`, `panic`, `sql`, `large`.
-pub fn told(command: &Command, what: &str) -> Command {
+/// The command with the outcome of its handler: `done`, `accepted`, `later`, `failed`, `retry`,
+/// `panic`, `sql` (a failing statement) or `large` (an output over the limit).
+pub fn with_script(command: &Command, outcome: &str) -> Command {
     let input = CommandInput {
-        input: Payload::encode(what).unwrap(),
+        input: Payload::encode(outcome).unwrap(),
         ..CommandInput::default()
     };
     Command {
@@ -35,28 +33,21 @@ pub fn told(command: &Command, what: &str) -> Command {
     }
 }
 
-fn say(command: &Command) -> Result<Outcome, HandlerError> {
-    Ok(
-        match command
-            .input
-            .input
-            .decode::<String>()
-            .unwrap_or_default()
-            .as_str()
-        {
-            "accepted" => Outcome::accepted(),
-            "later" => Outcome::later("not yet", Duration::from_secs(5)),
-            "failed" => Outcome::failed("no", "it cannot be done"),
-            "retry" => Outcome::retry("it did not work"),
-            "panic" => panic!("told to"),
-            "large" => Outcome::done("x".repeat(70_000)),
-            _ => Outcome::done(serde_json::json!({ "made": true })),
-        },
-    )
+fn scripted_outcome(command: &Command) -> Outcome {
+    let script: String = command.input.input.decode().unwrap_or_default();
+    match script.as_str() {
+        "accepted" => Outcome::accepted(),
+        "later" => Outcome::later("not yet", Duration::from_secs(5)),
+        "failed" => Outcome::failed("no", "it cannot be done"),
+        "retry" => Outcome::retry("it did not work"),
+        "panic" => panic!("scripted"),
+        "large" => Outcome::done("x".repeat(70_000)),
+        _ => Outcome::done(serde_json::json!({ "made": true })),
+    }
 }
 
 #[async_trait]
-impl Handler for Scripted {
+impl Handler for ScriptedHandler {
     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
         tx.sql("insert into effects (saga_id, what) values ($1, 'made')")
             .bind(command.saga_id)
@@ -68,7 +59,7 @@ impl Handler for Scripted {
                 .execute()
                 .await?;
         }
-        say(command)
+        Ok(scripted_outcome(command))
     }
 
     async fn compensate(
@@ -81,68 +72,62 @@ impl Handler for Scripted {
             .bind(command.saga_id)
             .execute()
             .await?;
-        say(command)
+        Ok(scripted_outcome(command))
     }
 }
 
 pub fn scripted() -> WorkerSpec {
-    let (work, migrations) = (Work::Transactional(Arc::new(Scripted)), vec![EFFECTS]);
     WorkerSpec {
         name: "scripted".to_owned(),
-        work,
-        migrations,
+        work: Work::Transactional(Arc::new(ScriptedHandler)),
+        migrations: vec![EFFECTS],
         serves: Vec::new(),
     }
 }
 
-/// A world outside that the test drives: what it charges, and what it answers.
+/// Another system: its effects, and the outcomes of its calls.
 #[derive(Default)]
-pub struct World {
+pub struct FakeGateway {
     pub charged: Mutex<HashMap<String, u32>>,
     pub refunded: Mutex<Vec<String>>,
     pub voided: Mutex<Vec<String>>,
+    /// The keys of all calls, without the saga's id.
     pub keys: Mutex<Vec<String>>,
-    /// What the next calls come to, the last one first; with none left they work.
-    pub plan: Mutex<Vec<Plan>>,
+    /// The outcomes of the next calls, the last one first; then calls succeed.
+    plan: Mutex<Vec<CallPlan>>,
+    /// Notified when a call hangs.
     pub hanging: Notify,
-    pub can_void: std::sync::atomic::AtomicBool,
+    pub can_void: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Plan {
-    /// No effect, and no answer: the connection was refused, say.
-    UnknownBefore,
-    /// The effect, and no answer.
-    UnknownAfter,
-    /// Definitely no effect, for good.
+pub enum CallPlan {
+    UnknownWithoutEffect,
+    UnknownWithEffect,
     Failed,
-    /// Definitely no effect under this key.
-    Again,
+    Retry,
     Later,
     Panic,
-    /// Hangs for ever, before the effect.
-    HangBefore,
-    /// Hangs for ever, after it.
-    HangAfter,
-    Works,
+    HangWithoutEffect,
+    HangWithEffect,
+    Succeed,
 }
 
-impl World {
+impl FakeGateway {
     pub fn spec(self: &Arc<Self>) -> WorkerSpec {
-        let work = Work::External(Arc::clone(self) as Arc<dyn ExternalHandler>);
         WorkerSpec {
-            name: "outside".to_owned(),
-            work,
+            name: "external".to_owned(),
+            work: Work::External(Arc::clone(self) as Arc<dyn ExternalHandler>),
             migrations: Vec::new(),
             serves: Vec::new(),
         }
     }
 
-    pub fn plan(&self, plan: &[Plan]) {
+    pub fn plan(&self, plan: &[CallPlan]) {
         *self.plan.lock().unwrap() = plan.iter().rev().copied().collect();
     }
 
-    /// How often it charged, all keys together.
+    /// The number of charges under all keys.
     pub fn charges(&self) -> u32 {
         self.charged.lock().unwrap().values().sum()
     }
@@ -155,32 +140,29 @@ impl World {
         std::mem::take(&mut *self.keys.lock().unwrap())
     }
 
-    fn next(&self, key: &CallKey) -> Plan {
-        // What a test looks at is what comes behind the saga's id.
-        self.keys
-            .lock()
-            .unwrap()
-            .push(key.text.split_once(':').unwrap().1.to_owned());
-        self.plan.lock().unwrap().pop().unwrap_or(Plan::Works)
+    fn next_plan(&self, key: &CallKey) -> CallPlan {
+        let (_, key) = key.text.split_once(':').unwrap();
+        self.keys.lock().unwrap().push(key.to_owned());
+        self.plan.lock().unwrap().pop().unwrap_or(CallPlan::Succeed)
     }
 
     async fn call(&self, key: &CallKey, effect: impl Fn()) -> CallOutcome {
-        match self.next(key) {
-            Plan::UnknownBefore => CallOutcome::unknown("refused"),
-            Plan::UnknownAfter => {
+        match self.next_plan(key) {
+            CallPlan::UnknownWithoutEffect => CallOutcome::unknown("connection refused"),
+            CallPlan::UnknownWithEffect => {
                 effect();
                 CallOutcome::unknown("timed out")
             }
-            Plan::Failed => CallOutcome::failed("declined", "no"),
-            Plan::Again => CallOutcome::again("broken", "not under this key"),
-            Plan::Later => CallOutcome::later("busy", Duration::from_secs(5)),
-            Plan::Panic => panic!("told to"),
-            Plan::HangBefore => self.hang().await,
-            Plan::HangAfter => {
+            CallPlan::Failed => CallOutcome::failed("declined", "no"),
+            CallPlan::Retry => CallOutcome::retry("broken", "not under this key"),
+            CallPlan::Later => CallOutcome::later("busy", Duration::from_secs(5)),
+            CallPlan::Panic => panic!("scripted"),
+            CallPlan::HangWithoutEffect => self.hang().await,
+            CallPlan::HangWithEffect => {
                 effect();
                 self.hang().await
             }
-            Plan::Works => {
+            CallPlan::Succeed => {
                 effect();
                 CallOutcome::done(serde_json::json!({ "charge": key.text }))
             }
@@ -194,18 +176,15 @@ impl World {
 }
 
 #[async_trait]
-impl ExternalHandler for World {
+impl ExternalHandler for FakeGateway {
     async fn execute(&self, _: &Command, key: &CallKey) -> CallOutcome {
-        // An honest other side: a key that was voided, or charged, gets its answer again.
         if self.voided.lock().unwrap().contains(&key.text) {
             return CallOutcome::failed("voided", "never");
         }
+        // A key has one effect, however often it is sent.
         let charge = || {
-            self.charged
-                .lock()
-                .unwrap()
-                .entry(key.text.clone())
-                .or_insert(1);
+            let mut charged = self.charged.lock().unwrap();
+            charged.entry(key.text.clone()).or_insert(1);
         };
         self.call(key, charge).await
     }
@@ -222,13 +201,13 @@ impl ExternalHandler for World {
     }
 
     async fn void(&self, _: &Command, key: &CallKey) -> VoidOutcome {
-        if !self.can_void.load(std::sync::atomic::Ordering::SeqCst) {
+        if !self.can_void.load(Ordering::SeqCst) {
             return VoidOutcome::Unsupported;
         }
         if self.charged.lock().unwrap().contains_key(&key.text) {
             return VoidOutcome::Happened(serde_json::json!({ "charge": key.text }).into());
         }
         self.voided.lock().unwrap().push(key.text.clone());
-        VoidOutcome::Never
+        VoidOutcome::Voided
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const LISTEN: Duration = Duration::from_secs(4);
 
 #[test]
-fn kafka_s_absence_is_told_in_one_sentence() {
+fn unavailable_kafka_is_logged_once() {
     // Nobody listens at a port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0")
         .unwrap()

@@ -1,7 +1,7 @@
 //! The bus on a real Kafka.
 
-use crate::support::scripted::{scripted, told};
-use crate::support::{Home, execute};
+use crate::support::execute;
+use crate::support::scripted::{scripted, with_script};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, OwnedHeaders, OwnedMessage};
@@ -12,6 +12,7 @@ use saga_protocol::message::{
 };
 use saga_worker::bus::kafka::{KafkaSettings, KafkaSink, KafkaSource, group_id, make_topics};
 use saga_worker::bus::{CommandSource, ReplySink};
+use saga_worker::testing::TestDatabase;
 use saga_worker::{Worker, WorkerSettings};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -152,11 +153,11 @@ struct Member {
 }
 
 impl Member {
-    async fn join(settings: &KafkaSettings, home: &Home) -> Self {
+    async fn join(settings: &KafkaSettings, database: &TestDatabase) -> Self {
         let shutdown = CancellationToken::new();
         let worker = Worker::build(
             scripted(),
-            &home.target,
+            database.target(),
             WorkerSettings::default(),
             &shutdown,
         )
@@ -180,7 +181,7 @@ impl Member {
 
 fn commands(count: usize) -> Vec<Command> {
     (0..count)
-        .map(|_| told(&execute("scripted"), "done"))
+        .map(|_| with_script(&execute("scripted"), "done"))
         .collect()
 }
 
@@ -189,7 +190,7 @@ async fn commands_become_replies_and_nonsense_a_dead_letter() {
     let Some(settings) = topics("commands_become_replies_and_nonsense_a_dead_letter").await else {
         return;
     };
-    let home = crate::support::sqlite();
+    let database = TestDatabase::sqlite();
     let producer = producer(&settings);
     let topic = settings.topic(&Topic::Commands("scripted".to_owned()));
     let batch = commands(200);
@@ -208,7 +209,7 @@ async fn commands_become_replies_and_nonsense_a_dead_letter() {
     publish(&producer, &settings, &[nul]).await;
     publish(&producer, &settings, &batch[100..]).await;
 
-    let member = Member::join(&settings, &home).await;
+    let member = Member::join(&settings, &database).await;
     let answered = read(&settings, Topic::Replies, |read| read.len() >= 200).await;
     assert!(
         replies(&answered)
@@ -271,7 +272,7 @@ async fn cloudevents_in_structured_mode_are_understood() {
     let Some(settings) = topics("cloudevents_in_structured_mode_are_understood").await else {
         return;
     };
-    let home = crate::support::sqlite();
+    let database = TestDatabase::sqlite();
     let command = commands(1).remove(0);
     let event = serde_json::json!({
         "specversion": "1.0", "id": command.id(), "source": "test", "type": "saga.command",
@@ -288,7 +289,7 @@ async fn cloudevents_in_structured_mode_are_understood() {
         .payload(&value)
         .headers(OwnedHeaders::new().insert(kind));
     producer(&settings).send(record, PATIENCE).await.unwrap();
-    let member = Member::join(&settings, &home).await;
+    let member = Member::join(&settings, &database).await;
     let answered = read(&settings, Topic::Replies, |read| !read.is_empty()).await;
     assert_eq!(replies(&answered)[0].saga_id, command.saga_id);
     assert_eq!(headers(&answered[0])[header::CORRELATION_ID], "corr-2");
@@ -301,14 +302,14 @@ async fn i8_members_come_and_go_and_every_command_is_done_once() {
     let Some(settings) = topics(name).await else {
         return;
     };
-    let Some(home) = crate::support::postgres(name).await else {
+    let Some(database) = crate::support::postgres(name).await else {
         return;
     };
     let producer = producer(&settings);
     let all = commands(3_000);
-    let first = Member::join(&settings, &home).await;
+    let first = Member::join(&settings, &database).await;
     publish(&producer, &settings, &all[..1_000]).await;
-    let second = Member::join(&settings, &home).await;
+    let second = Member::join(&settings, &database).await;
     publish(&producer, &settings, &all[1_000..2_000]).await;
     first.leave().await;
     publish(&producer, &settings, &all[2_000..]).await;
@@ -333,7 +334,7 @@ async fn i8_members_come_and_go_and_every_command_is_done_once() {
     );
     second.leave().await;
     assert_eq!(lag(&settings).await, 0);
-    home.leave().await;
+    database.drop_database().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

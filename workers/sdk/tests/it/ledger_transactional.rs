@@ -1,11 +1,12 @@
 //! The ledger's rules for effects in the worker's own database: every state met by every command, on both databases.
 
-use crate::support::scripted::{scripted, told};
-use crate::support::{Running, attempt, compensate, execute, gist, homes, leave};
+use crate::support::scripted::{scripted, with_script};
+use crate::support::{databases, execute, ledger_state, summary, tear_down};
 use saga_protocol::message::Command;
 use saga_protocol::message::ReplyOutcome::{self, Accepted, Completed, Deferred, Failed};
 use saga_protocol::{Action, Failure};
 use saga_worker::ledger::{Completion, finish};
+use saga_worker::testing::{TestDatabase, TestWorker, compensate, with_attempt};
 
 /// What brings a row into a state.
 const STATES: [(&str, &str); 6] = [
@@ -53,23 +54,23 @@ fn expected(state: &str, command: &str) -> Expected {
     }
 }
 
-async fn bring_into(state: &str, command: &Command, worker: &Running) {
+async fn bring_into(state: &str, command: &Command, worker: &TestWorker) {
     let how = STATES.iter().find(|(name, _)| *name == state).unwrap().1;
     match how {
         "" => {}
-        "revoke" => drop(worker.bus.ask(compensate(command)).await),
+        "revoke" => drop(worker.handle(compensate(command)).await),
         "undo" => {
-            worker.bus.ask(command.clone()).await;
-            worker.bus.ask(compensate(command)).await;
+            worker.handle(command.clone()).await;
+            worker.handle(compensate(command)).await;
         }
-        how => drop(worker.bus.ask(told(command, how)).await),
+        how => drop(worker.handle(with_script(command, how)).await),
     }
 }
 
 fn asked(what: &str, command: &Command) -> Command {
     match what {
         "execute 1" => command.clone(),
-        "execute 2" => attempt(command, 2),
+        "execute 2" => with_attempt(command, 2),
         "compensate" => compensate(command),
         "compensate, happened" => Command {
             happened: Some(true),
@@ -84,56 +85,56 @@ fn asked(what: &str, command: &Command) -> Command {
 }
 
 #[tokio::test]
-async fn a2_every_state_answers_every_command() {
-    for home in homes("a2_every_state_answers_every_command").await {
-        let worker = Running::start(scripted(), &home).await;
+async fn a2_every_command_in_every_state() {
+    for database in databases("a2_every_command_in_every_state").await {
+        let worker = TestWorker::start_on(scripted(), &database, &[]).await;
         for (state, _) in STATES {
             for what in COMMANDS {
-                let command = told(&execute("scripted"), "done");
+                let command = with_script(&execute("scripted"), "done");
                 bring_into(state, &command, &worker).await;
                 let asked = asked(what, &command);
-                let context = format!("{what} on {state}, {}", home.kind);
-                let reply = worker.bus.ask(asked.clone()).await;
+                let context = format!("{what} on {state}, {:?}", database.target());
+                let reply = worker.handle(asked.clone()).await;
                 let (outcome, empty, code, after, stands) = expected(state, what);
-                assert_eq!(gist(&reply), (outcome, empty, code), "{context}");
+                assert_eq!(summary(&reply), (outcome, empty, code), "{context}");
                 assert_eq!(
                     (reply.attempt, reply.action),
                     (asked.attempt, asked.action),
                     "{context}"
                 );
-                assert_eq!(worker.state(&command).await, after, "{context}");
+                assert_eq!(ledger_state(&worker, &command).await, after, "{context}");
                 assert_eq!(
                     effects(&worker, &command).await,
                     i64::from(stands),
                     "{context}"
                 );
-                assert_eq!(worker.bus.ask(asked).await, reply, "asked again: {context}");
+                assert_eq!(worker.handle(asked).await, reply, "asked again: {context}");
             }
         }
-        leave(worker, home).await;
+        tear_down(worker, database).await;
     }
 }
 
 /// An accepted step that fails after somebody asked it back: nothing of it stands, and no command left over begins it
 /// again. Its compensation may have failed before, or there may be none.
 #[tokio::test]
-async fn a2_what_was_asked_back_and_then_failed_never_begins_again() {
-    for home in homes("a2_what_was_asked_back_and_then_failed_never_begins_again").await {
-        let worker = Running::start(scripted(), &home).await;
+async fn a2_failed_after_compensation_is_revoked() {
+    for database in databases("a2_failed_after_compensation_is_revoked").await {
+        let worker = TestWorker::start_on(scripted(), &database, &[]).await;
         for (asked_back, answered) in [
             ("compensate", (Failed, false, "error")),
             ("revoke", (Completed, false, "")),
         ] {
-            let command = told(&execute("scripted"), "accepted");
-            assert_eq!(worker.bus.ask(command.clone()).await.outcome, Accepted);
-            let asked_back = asked(asked_back, &told(&command, "retry"));
+            let command = with_script(&execute("scripted"), "accepted");
+            assert_eq!(worker.handle(command.clone()).await.outcome, Accepted);
+            let asked_back = asked(asked_back, &with_script(&command, "retry"));
             assert_eq!(
-                gist(&worker.bus.ask(asked_back.clone()).await),
+                summary(&worker.handle(asked_back.clone()).await),
                 answered,
-                "{}",
-                home.kind
+                "{:?}",
+                database.target()
             );
-            let mut tx = worker.ledger.begin().await.unwrap();
+            let mut tx = worker.ledger().begin().await.unwrap();
             let failed = Completion::Failed(Failure::permanent("no", "it cannot be done"));
             assert!(
                 finish(&mut tx, command.saga_id, "scripted", failed)
@@ -146,22 +147,29 @@ async fn a2_what_was_asked_back_and_then_failed_never_begins_again() {
                 .await
                 .unwrap();
             tx.commit().await.unwrap();
-            let again = worker.bus.ask(attempt(&told(&command, "done"), 2)).await;
-            assert_eq!(gist(&again), (Failed, false, "revoked"), "{}", home.kind);
-            assert_eq!(effects(&worker, &command).await, 0);
-            let asked_again = worker.bus.ask(attempt(&asked_back, 2)).await;
+            let again = worker
+                .handle(with_attempt(&with_script(&command, "done"), 2))
+                .await;
             assert_eq!(
-                gist(&asked_again),
+                summary(&again),
+                (Failed, false, "revoked"),
+                "{:?}",
+                database.target()
+            );
+            assert_eq!(effects(&worker, &command).await, 0);
+            let asked_again = worker.handle(with_attempt(&asked_back, 2)).await;
+            assert_eq!(
+                summary(&asked_again),
                 (Completed, true, ""),
                 "there is nothing left to undo"
             );
         }
-        leave(worker, home).await;
+        tear_down(worker, database).await;
     }
 }
 
-async fn effects(worker: &Running, command: &Command) -> i64 {
-    let mut tx = worker.ledger.begin().await.unwrap();
+async fn effects(worker: &TestWorker, command: &Command) -> i64 {
+    let mut tx = worker.ledger().begin().await.unwrap();
     let count = tx
         .sql("select count(*) from effects where saga_id = $1")
         .bind(command.saga_id);
@@ -171,47 +179,47 @@ async fn effects(worker: &Running, command: &Command) -> i64 {
 }
 
 #[tokio::test]
-async fn a2_a_failed_compensation_leaves_the_step_done_and_is_tried_again() {
-    for home in homes("a2_a_failed_compensation_leaves_the_step_done_and_is_tried_again").await {
-        let worker = Running::start(scripted(), &home).await;
-        let command = told(&execute("scripted"), "done");
-        worker.bus.ask(command.clone()).await;
+async fn a2_failed_compensation_keeps_step_done_and_retries() {
+    for database in databases("a2_failed_compensation_keeps_step_done_and_retries").await {
+        let worker = TestWorker::start_on(scripted(), &database, &[]).await;
+        let command = with_script(&execute("scripted"), "done");
+        worker.handle(command.clone()).await;
         let undo = compensate(&command);
         for _ in 0..2 {
             assert_eq!(
-                gist(&worker.bus.ask(told(&undo, "retry")).await),
+                summary(&worker.handle(with_script(&undo, "retry")).await),
                 (Failed, false, "error")
             );
             assert_eq!(
                 (
-                    worker.state(&command).await.as_str(),
+                    ledger_state(&worker, &command).await,
                     effects(&worker, &command).await
                 ),
                 ("done", 1)
             );
         }
         assert_eq!(
-            gist(&worker.bus.ask(undo.clone()).await),
+            summary(&worker.handle(undo.clone()).await),
             (Failed, false, "error"),
             "attempt 1 has its answer"
         );
         assert_eq!(
-            gist(&worker.bus.ask(attempt(&undo, 2)).await),
+            summary(&worker.handle(with_attempt(&undo, 2)).await),
             (Completed, false, "")
         );
         assert_eq!(
             (
-                worker.state(&command).await.as_str(),
+                ledger_state(&worker, &command).await,
                 effects(&worker, &command).await
             ),
             ("compensated", 0)
         );
-        leave(worker, home).await;
+        tear_down(worker, database).await;
     }
 }
 
 #[tokio::test]
-async fn a2_whatever_goes_wrong_in_a_handler_takes_its_effect_back() {
+async fn a2_handler_failure_rolls_back_its_effect() {
     let cases: [(&str, ReplyOutcome, &str, &str); 6] = [
         ("failed", Failed, "no", "failed"),
         ("retry", Failed, "error", "failed"),
@@ -220,85 +228,79 @@ async fn a2_whatever_goes_wrong_in_a_handler_takes_its_effect_back() {
         ("large", Failed, "invalid_reply", "failed"),
         ("later", Deferred, "later", "missing"),
     ];
-    for home in homes("a2_whatever_goes_wrong_in_a_handler_takes_its_effect_back").await {
-        let worker = Running::start(scripted(), &home).await;
+    for database in databases("a2_handler_failure_rolls_back_its_effect").await {
+        let worker = TestWorker::start_on(scripted(), &database, &[]).await;
         for (what, outcome, code, state) in cases {
-            let command = told(&execute("scripted"), what);
-            let reply = worker.bus.ask(command.clone()).await;
-            assert_eq!(gist(&reply), (outcome, false, code), "{what}");
+            let command = with_script(&execute("scripted"), what);
+            let reply = worker.handle(command.clone()).await;
+            assert_eq!(summary(&reply), (outcome, false, code), "{what}");
             let retryable = !["failed", "large"].contains(&what);
             assert_eq!(reply.error.unwrap().retryable, retryable, "{what}");
             assert_eq!(reply.retry_after.is_some(), outcome == Deferred);
             assert_eq!(
                 (
-                    worker.state(&command).await.as_str(),
+                    ledger_state(&worker, &command).await,
                     effects(&worker, &command).await
                 ),
                 (state, 0),
                 "{what}"
             );
         }
-        leave(worker, home).await;
+        tear_down(worker, database).await;
     }
 }
 
 #[tokio::test]
-async fn a_compensation_may_not_answer_accepted() {
-    for home in homes("a_compensation_may_not_answer_accepted").await {
-        let worker = Running::start(scripted(), &home).await;
-        let command = told(&execute("scripted"), "done");
-        worker.bus.ask(command.clone()).await;
+async fn compensation_answering_accepted_is_invalid_reply() {
+    for database in databases("compensation_answering_accepted_is_invalid_reply").await {
+        let worker = TestWorker::start_on(scripted(), &database, &[]).await;
+        let command = with_script(&execute("scripted"), "done");
+        worker.handle(command.clone()).await;
         let reply = worker
-            .bus
-            .ask(told(&compensate(&command), "accepted"))
+            .handle(with_script(&compensate(&command), "accepted"))
             .await;
-        assert_eq!(gist(&reply), (Failed, false, "invalid_reply"));
+        assert_eq!(summary(&reply), (Failed, false, "invalid_reply"));
         assert_eq!(
             (
-                worker.state(&command).await.as_str(),
+                ledger_state(&worker, &command).await,
                 effects(&worker, &command).await
             ),
             ("done", 1)
         );
-        leave(worker, home).await;
+        tear_down(worker, database).await;
     }
 }
 
 #[tokio::test]
-async fn a4_a_command_past_its_life_is_put_away_and_never_done() {
-    for home in homes("a4_a_command_past_its_life_is_put_away_and_never_done").await {
-        let fresh = told(&execute("scripted"), "done");
+async fn a4_expired_command_is_dead_lettered() {
+    for database in databases("a4_expired_command_is_dead_lettered").await {
+        let fresh = with_script(&execute("scripted"), "done");
         let week = saga_protocol::ledger::COMMAND_LIFE.as_micros() as i64;
         let decided_at =
             saga_protocol::Time::from_micros(fresh.decided_at.micros() - week - 1_000_000);
         let old = Command {
             decided_at,
-            ..told(&execute("scripted"), "done")
+            ..with_script(&execute("scripted"), "done")
         };
-        let worker = Running::start_with(
-            scripted(),
-            &home,
-            saga_worker::WorkerSettings::default(),
-            &[old.clone(), fresh.clone()],
-        )
-        .await;
-        worker.bus.acked(2).await;
-        assert_eq!(worker.bus.replies(1).await[0].saga_id, fresh.saga_id);
-        let dead = worker.bus.sink.dead.lock().unwrap().clone();
+        let worker =
+            TestWorker::start_on(scripted(), &database, &[old.clone(), fresh.clone()]).await;
+        worker.wait_for_acknowledged(2).await;
+        assert_eq!(worker.take_replies(1).await[0].saga_id, fresh.saga_id);
+        let dead = worker.sink().dead_letters().clone();
         assert_eq!(dead[0].value, serde_json::to_vec(&old).unwrap());
         assert_eq!(
-            (dead.len(), worker.state(&old).await.as_str()),
+            (dead.len(), ledger_state(&worker, &old).await),
             (1, "missing")
         );
-        leave(worker, home).await;
+        tear_down(worker, database).await;
     }
 }
 
 #[tokio::test]
-async fn a4_rows_are_forgotten_only_when_nobody_can_need_them() {
-    for home in homes("a4_rows_are_forgotten_only_when_nobody_can_need_them").await {
-        let worker = Running::start(scripted(), &home).await;
-        let now = crate::support::now();
+async fn a4_prune_deletes_only_unneeded_rows() {
+    for database in databases("a4_prune_deletes_only_unneeded_rows").await {
+        let worker = TestWorker::start_on(scripted(), &database, &[]).await;
+        let now = saga_protocol::Time::from(sqlx::types::chrono::Utc::now());
         let days =
             |days: i64| saga_protocol::Time::from_micros(now.micros() - days * 24 * 3_600_000_000);
         let id = |at: saga_protocol::Time, n: u128| {
@@ -310,7 +312,7 @@ async fn a4_rows_are_forgotten_only_when_nobody_can_need_them() {
             (id(days(100), 3), days(95), "intended", false),
             (id(days(50), 4), days(50), "done", false),
         ];
-        let mut tx = worker.ledger.begin().await.unwrap();
+        let mut tx = worker.ledger().begin().await.unwrap();
         for (saga, needed_until, state, _) in rows {
             let reply = if state == "done" {
                 r#"{"outcome":"completed"}"#
@@ -333,7 +335,7 @@ async fn a4_rows_are_forgotten_only_when_nobody_can_need_them() {
         let life = saga_worker::WorkerSettings::default().ledger_life;
         // The worker prunes at its start too, so how many are left for this one is not known.
         worker
-            .ledger
+            .ledger()
             .prune(life, &tokio_util::sync::CancellationToken::new())
             .await
             .unwrap();
@@ -342,37 +344,35 @@ async fn a4_rows_are_forgotten_only_when_nobody_can_need_them() {
                 saga_id: saga,
                 ..execute("scripted")
             };
-            assert_eq!(worker.state(&command).await == "missing", gone, "{saga}");
+            assert_eq!(
+                ledger_state(&worker, &command).await == "missing",
+                gone,
+                "{saga}"
+            );
         }
-        leave(worker, home).await;
+        tear_down(worker, database).await;
     }
 }
 
 #[tokio::test]
-async fn commands_of_one_saga_are_done_one_after_the_other() {
-    for home in homes("commands_of_one_saga_are_done_one_after_the_other").await {
-        let command = told(&execute("scripted"), "done");
+async fn commands_of_one_saga_run_in_order() {
+    for database in databases("commands_of_one_saga_run_in_order").await {
+        let command = with_script(&execute("scripted"), "done");
         let all = [
             command.clone(),
             command.clone(),
             compensate(&command),
             command.clone(),
         ];
-        let worker = Running::start_with(
-            scripted(),
-            &home,
-            saga_worker::WorkerSettings::default(),
-            &all,
-        )
-        .await;
-        let replies = worker.bus.replies(4).await;
-        let gists: Vec<_> = replies
+        let worker = TestWorker::start_on(scripted(), &database, &all).await;
+        let replies = worker.take_replies(4).await;
+        let summaries: Vec<_> = replies
             .iter()
             .map(|reply| (reply.action, reply.outcome))
             .collect();
         let (execute, undo) = (Action::Execute, Action::Compensate);
         assert_eq!(
-            gists,
+            summaries,
             [
                 (execute, Completed),
                 (execute, Completed),
@@ -380,41 +380,39 @@ async fn commands_of_one_saga_are_done_one_after_the_other() {
                 (execute, Failed)
             ]
         );
-        leave(worker, home).await;
+        tear_down(worker, database).await;
     }
 }
 
 #[tokio::test]
-async fn a_worker_says_that_it_is_there_and_that_it_leaves() {
-    let home = crate::support::sqlite();
-    let worker = Running::start(scripted(), &home).await;
-    let sink = worker.bus.sink.clone();
-    sink.until(|sink| !sink.heartbeats.lock().unwrap().is_empty())
-        .await;
-    let heartbeat = sink.heartbeats.lock().unwrap()[0].clone();
+async fn worker_sends_heartbeat_and_departure() {
+    let database = TestDatabase::sqlite();
+    let worker = TestWorker::start_on(scripted(), &database, &[]).await;
+    let sink = worker.sink().clone();
+    sink.wait_until(|sink| !sink.heartbeats().is_empty()).await;
+    let heartbeat = sink.heartbeats()[0].clone();
     assert_eq!(
         (heartbeat.worker.as_str(), heartbeat.limit),
         ("scripted", 1000)
     );
     worker.stop().await;
-    assert_eq!(*sink.left.lock().unwrap(), [heartbeat.member]);
+    assert_eq!(*sink.departed(), [heartbeat.member]);
 }
 
 #[tokio::test]
-async fn nothing_is_acknowledged_before_its_reply_is() {
-    use std::sync::atomic::Ordering;
-    let home = crate::support::sqlite();
-    let command = told(&execute("scripted"), "done");
-    let worker = Running::start(scripted(), &home).await;
-    worker.bus.sink.refuse.store(true, Ordering::SeqCst);
-    worker.bus.push(command.clone());
-    worker.bus.sink.until(|_| true).await;
-    while worker.state(&command).await != "done" {
+async fn command_is_acknowledged_after_its_reply() {
+    let database = TestDatabase::sqlite();
+    let command = with_script(&execute("scripted"), "done");
+    let worker = TestWorker::start_on(scripted(), &database, &[]).await;
+    worker.sink().set_unavailable(true);
+    worker.deliver(command.clone());
+    worker.sink().wait_until(|_| true).await;
+    while ledger_state(&worker, &command).await != "done" {
         tokio::task::yield_now().await;
     }
-    assert_eq!(worker.bus.acks(), 0);
-    worker.bus.sink.refuse.store(false, Ordering::SeqCst);
-    worker.bus.acked(1).await;
-    assert_eq!(worker.bus.replies(1).await.len(), 1);
+    assert_eq!(worker.acknowledged(), 0);
+    worker.sink().set_unavailable(false);
+    worker.wait_for_acknowledged(1).await;
+    assert_eq!(worker.take_replies(1).await.len(), 1);
     worker.stop().await;
 }
