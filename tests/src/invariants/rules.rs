@@ -82,11 +82,11 @@ mod tests {
     ) -> Vec<String> {
         let mut effects = Effects::default();
         effects.set_gateway_included();
-        for (step, state, happened, undone) in sides {
+        for (step, state, executed, compensated) in sides {
             *effects.step(SAGA, step) = StepEffects {
                 state: Some(*state),
-                happened: *happened,
-                undone: *undone,
+                executed: *executed,
+                compensated: *compensated,
             };
         }
         let mut names: Vec<_> = find_violations(sagas, effects)

@@ -26,10 +26,7 @@ pub struct RunPlan {
 ///
 /// # Errors
 /// Everything that is wrong.
-pub fn read_settings(
-    names: &[String],
-    flags: &Flags<RunConfig>,
-) -> Result<RunPlan, ConfigErrors> {
+pub fn read_settings(names: &[String], flags: &Flags<RunConfig>) -> Result<RunPlan, ConfigErrors> {
     read_settings_with(names, flags, &|name| std::env::var(name).ok())
 }
 
@@ -81,10 +78,7 @@ pub async fn run(settings: RunPlan, shutdown: CancellationToken) -> ExitCode {
     }
 }
 
-async fn run_workers(
-    settings: RunPlan,
-    shutdown: CancellationToken,
-) -> Result<(), Box<dyn Error>> {
+async fn run_workers(settings: RunPlan, shutdown: CancellationToken) -> Result<(), Box<dyn Error>> {
     let RunPlan { specs, workers } = settings;
     let RunConfig {
         target,

@@ -2,9 +2,9 @@
 
 use crate::handlers::{Auto, PaymentMode};
 use saga_settings::{InvalidValue, Setting, SettingsGroup, SettingsReader, SettingsTable, parse};
+use saga_worker::WorkerSettings;
 use saga_worker::bus::kafka::KafkaSettings;
 use saga_worker::ledger::{LedgerTarget, MigrationMode};
-use saga_worker::WorkerSettings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 

@@ -298,7 +298,10 @@ mod tests {
     fn key_is_charged_once_and_repeats_its_answer() {
         let mut charges = Charges::default();
         let first = charges.charge("k", &charge_request("tok_visa")).unwrap();
-        assert_eq!(charges.charge("k", &charge_request("tok_visa")).unwrap(), first);
+        assert_eq!(
+            charges.charge("k", &charge_request("tok_visa")).unwrap(),
+            first
+        );
         assert_eq!(
             charges.charge("k", &charge_request("tok_other")),
             Err(Refusal::KeyReused)
@@ -336,8 +339,13 @@ mod tests {
     #[test]
     fn charge_is_refunded_once_under_any_key() {
         let mut charges = Charges::default();
-        assert_eq!(charges.refund("r", &refund_request("k")), Err(Refusal::NoSuchCharge));
-        charges.charge("k", &charge_request("tok_refund_flaky")).unwrap();
+        assert_eq!(
+            charges.refund("r", &refund_request("k")),
+            Err(Refusal::NoSuchCharge)
+        );
+        charges
+            .charge("k", &charge_request("tok_refund_flaky"))
+            .unwrap();
         let tries: Vec<bool> = (0..3)
             .map(|_| charges.refund("r", &refund_request("k")).is_ok())
             .collect();
@@ -357,7 +365,10 @@ mod tests {
     fn voided_key_is_rejected_and_charged_key_returned() {
         let mut charges = Charges::default();
         assert_eq!(charges.void("k"), Ok(None));
-        assert_eq!(charges.charge("k", &charge_request("tok_visa")), Err(Refusal::Voided));
+        assert_eq!(
+            charges.charge("k", &charge_request("tok_visa")),
+            Err(Refusal::Voided)
+        );
         let (charge, _) = charges.charge("c", &charge_request("tok_visa")).unwrap();
         assert_eq!(charges.void("c"), Ok(Some(charge)));
     }

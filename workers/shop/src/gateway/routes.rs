@@ -162,11 +162,7 @@ fn refused(refusal: &Refusal) -> Response {
             "declined",
             "the card was declined",
         ),
-        Refusal::Voided => (
-            StatusCode::CONFLICT,
-            "voided",
-            "the key was voided",
-        ),
+        Refusal::Voided => (StatusCode::CONFLICT, "voided", "the key was voided"),
         Refusal::KeyReused => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "key_reused",
@@ -182,7 +178,11 @@ fn refused(refusal: &Refusal) -> Response {
             "already_refunded",
             "the charge was refunded under another key",
         ),
-        Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the gateway is unavailable"),
+        Refusal::Unavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "the gateway is unavailable",
+        ),
         Refusal::Full => (
             StatusCode::INSUFFICIENT_STORAGE,
             "full",

@@ -79,9 +79,7 @@ mod tests {
             token: "tok_visa".to_owned(),
         };
         let mut wal = Wal::open(&path, &mut Charges::default()).unwrap();
-        wal
-            .append("a", &Entry::Charged(request.clone()))
-            .unwrap();
+        wal.append("a", &Entry::Charged(request.clone())).unwrap();
         wal.0.write_all(b"{\"key\":\"b\",").unwrap();
         for _ in 0..2 {
             let mut charges = Charges::default();

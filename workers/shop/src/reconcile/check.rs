@@ -77,7 +77,10 @@ fn check_step(name: &str, step: &StepEffects, is_complete: bool) -> Vec<(&'stati
     };
     if !is_consistent {
         let state = state.map_or("missing", LedgerState::as_str);
-        violations.push(("I2", format!("step {name}: the ledger says {state}, {counts}")));
+        violations.push((
+            "I2",
+            format!("step {name}: the ledger says {state}, {counts}"),
+        ));
     }
     violations
 }
@@ -93,8 +96,7 @@ fn check_saga(steps: &BTreeMap<String, StepEffects>) -> Option<String> {
             .collect()
     };
     let done = names(|state| state == LedgerState::Done);
-    let undone =
-        names(|state| matches!(state, LedgerState::Compensated | LedgerState::Revoked));
+    let undone = names(|state| matches!(state, LedgerState::Compensated | LedgerState::Revoked));
 
     let is_mixed = !done.is_empty() && !undone.is_empty();
     is_mixed.then(|| {

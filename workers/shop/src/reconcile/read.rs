@@ -151,5 +151,8 @@ async fn get<T: for<'de> Deserialize<'de>>(url: String) -> Result<T, ReadError> 
         let response = http.get(&url).send().await?.error_for_status()?;
         response.json().await
     };
-    request.await.map_err(|cause| ReadError::Http { url: url.clone(), cause })
+    request.await.map_err(|cause| ReadError::Http {
+        url: url.clone(),
+        cause,
+    })
 }

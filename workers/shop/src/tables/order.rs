@@ -24,7 +24,7 @@ pub struct Order {
     pub items: String,
     /// In the smallest unit of the currency.
     pub amount: i64,
-        pub currency: String,
+    pub currency: String,
     /// `delivery` or `pickup`.
     pub fulfilment: String,
 }
@@ -34,7 +34,8 @@ pub struct Order {
 /// # Errors
 /// An error of the database.
 pub async fn insert(tx: &mut Tx, orders: &[Order]) -> Result<(), sqlx::Error> {
-    let texts = |field: fn(&Order) -> &String| orders.iter().map(field).cloned().collect::<Vec<_>>();
+    let texts =
+        |field: fn(&Order) -> &String| orders.iter().map(field).cloned().collect::<Vec<_>>();
     let rows = Rows::new()
         .uuids("saga_id", orders.iter().map(|order| order.saga_id))
         .texts("order_id", texts(|order| &order.order_id))

@@ -16,7 +16,7 @@ pub struct Payment {
     pub saga_id: Uuid,
     /// In the smallest unit of the currency.
     pub amount: i64,
-        pub currency: String,
+    pub currency: String,
 }
 
 /// Inserts payments with status `charged`.

@@ -66,7 +66,10 @@ pub async fn effects_page(
         }
     };
     let is_compensated = |status: &str| {
-        matches!(status, "cancelled" | "refunded" | "withdrawn" | "called_off")
+        matches!(
+            status,
+            "cancelled" | "refunded" | "withdrawn" | "called_off"
+        )
     };
 
     let rows = tx.sql(sql).bind(after).bind(PAGE_SIZE).fetch().await?;

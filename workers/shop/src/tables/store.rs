@@ -30,7 +30,8 @@ pub async fn insert(
     tickets: &[Ticket],
     status: &'static str,
 ) -> Result<(), sqlx::Error> {
-    let texts = |field: fn(&Ticket) -> &String| tickets.iter().map(field).cloned().collect::<Vec<_>>();
+    let texts =
+        |field: fn(&Ticket) -> &String| tickets.iter().map(field).cloned().collect::<Vec<_>>();
     let rows = Rows::new()
         .uuids("saga_id", tickets.iter().map(|ticket| ticket.saga_id))
         .texts("order_id", texts(|ticket| &ticket.order_id))

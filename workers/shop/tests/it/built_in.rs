@@ -355,7 +355,11 @@ async fn pay_refunds_charges_and_voids_unknown_ones() {
         .await
         .unwrap();
     assert_eq!(
-        (report.charges.len(), report.refunds.len(), report.voided.len()),
+        (
+            report.charges.len(),
+            report.refunds.len(),
+            report.voided.len()
+        ),
         (3, 3, 1)
     );
     let mut effects = workers::reconcile::Effects::default();
@@ -366,7 +370,7 @@ async fn pay_refunds_charges_and_voids_unknown_ones() {
         .await
         .unwrap();
     assert_eq!(
-        (effects.sagas(), workers::reconcile::check(&effects)),
+        (effects.saga_count(), workers::reconcile::check(&effects)),
         (4, Vec::new())
     );
     worker.stop().await;
