@@ -1,45 +1,51 @@
-// Reads the page anew every few seconds and puts its main part in place, unless someone is about to do something with it.
+// Replaces the main part of the page every few seconds, unless the user is interacting with it.
 "use strict";
 (() => {
   const main = document.querySelector("main[data-refresh]");
   if (!main) return;
-  const every = Number(main.dataset.refresh) * 1000;
-  const gone = document.getElementById("gone");
+  const intervalMs = Number(main.dataset.refresh) * 1000;
+  const unavailable = document.getElementById("unavailable");
 
-  const busy = () => {
+  const isChanged = (field) => {
+    if (field.type === "checkbox") return field.checked !== field.defaultChecked;
+    if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
+    const initial = [...field.options].find((option) => option.defaultSelected) || field.options[0];
+    return initial && !initial.selected;
+  };
+
+  const isInUse = () => {
     const active = document.activeElement;
-    const typing = active && active.closest("form, summary");
-    const selected = window.getSelection && !window.getSelection().isCollapsed;
-    const opened = main.querySelector(".actions details[open]");
-    const changed = [...main.querySelectorAll("input, select, textarea")].some((field) => {
-      if (field.type === "checkbox") return field.checked !== field.defaultChecked;
-      if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
-      const usual = [...field.options].find((option) => option.defaultSelected) || field.options[0];
-      return usual && !usual.selected;
-    });
-    return document.hidden || typing || selected || opened || changed;
+    const hasFocus = active && active.closest("form, summary");
+    const hasSelection = window.getSelection && !window.getSelection().isCollapsed;
+    const hasOpenAction = main.querySelector(".actions details[open]");
+    const hasInput = [...main.querySelectorAll("input, select, textarea")].some(isChanged);
+    return document.hidden || hasFocus || hasSelection || hasOpenAction || hasInput;
   };
 
   const refresh = async () => {
-    if (busy()) return;
+    if (isInUse()) return;
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
-      if (!answer.ok) throw new Error(String(answer.status));
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fresh = page.querySelector("main");
-      gone.hidden = true;
-      if (!fresh || busy() || fresh.innerHTML === main.innerHTML) return;
-      const open = [...main.querySelectorAll("details[id][open]")].map((details) => details.id);
-      const focused = document.activeElement && document.activeElement.id;
-      main.replaceChildren(...fresh.childNodes);
-      for (const id of open) {
+      const response = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
+      if (!response.ok) throw new Error(String(response.status));
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      const newMain = page.querySelector("main");
+      unavailable.hidden = true;
+
+      // Checked again: the user may have started to interact while the page was loading.
+      if (!newMain || isInUse() || newMain.innerHTML === main.innerHTML) return;
+
+      const openIds = [...main.querySelectorAll("details[id][open]")].map((details) => details.id);
+      const focusedId = document.activeElement && document.activeElement.id;
+      main.replaceChildren(...newMain.childNodes);
+      for (const id of openIds) {
         const details = document.getElementById(id);
         if (details) details.open = true;
       }
-      if (focused && document.getElementById(focused)) document.getElementById(focused).focus({ preventScroll: true });
+      const focused = focusedId && document.getElementById(focusedId);
+      if (focused) focused.focus({ preventScroll: true });
     } catch {
-      gone.hidden = false;
+      unavailable.hidden = false;
     }
   };
-  setInterval(refresh, every);
+  setInterval(refresh, intervalMs);
 })();

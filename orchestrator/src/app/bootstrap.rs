@@ -7,7 +7,7 @@ use super::startup::StartupStatus;
 use super::{distributed, embedded, port};
 use crate::bus::kafka::KafkaBus;
 use crate::engine::Engine;
-use crate::http::{self, HttpSettings, HttpState, Readiness};
+use crate::http::{self, HttpDeps, HttpSettings, OrderSettings, Readiness};
 use axum::Router;
 use std::sync::Arc;
 
@@ -56,13 +56,15 @@ pub(super) async fn start(
     }
 
     let engine = Engine::spawn(deps).await?;
-    let router = http::router(HttpState {
+    let router = http::router(HttpDeps {
         engine: Arc::clone(&engine) as _,
         db,
         bus,
         settings: HttpSettings {
-            currency: config.orders.currency.clone(),
-            order_version,
+            orders: OrderSettings {
+                currency: config.orders.currency.clone(),
+                version: order_version,
+            },
             allow_faults: config.http.allow_faults,
             address: port::reachable_address(config.http.listen),
             replica,

@@ -30,7 +30,7 @@ pub(super) async fn run(
 
     let stop_http = CancellationToken::new();
     let mut serving = tokio::spawn(http::serve(listener, router, stop_http.clone()));
-    readiness.started();
+    readiness.set_started();
     tracing::info!("ready");
 
     tokio::select! {
@@ -44,7 +44,7 @@ pub(super) async fn run(
     }
 
     tracing::info!("shutting down, no longer ready");
-    readiness.drain();
+    readiness.set_draining();
     if let BusHandle::Kafka(bus) = &bus {
         tokio::time::sleep(DRAIN_DELAY).await;
         bus.stop_consuming();

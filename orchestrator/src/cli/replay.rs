@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::output::print;
-use crate::http::sagas::SagaView;
+use crate::api::SagaDto;
 use clap::Args;
 use saga_core::definition::{Definition, MASK};
 use saga_core::replay::{HistoryEntry, replay};
@@ -149,7 +149,7 @@ fn compare(definition: &Definition, entries: &[HistoryEntry], shown: &Value) -> 
             Input::Start(start) => start.input.clone(),
             _ => Payload::empty(),
         });
-    let view = SagaView::of(definition, &saga, &input, saga.updated_at);
+    let view = SagaDto::new(definition, &saga, &input, saga.updated_at);
     let found = serde_json::to_value(view).map_err(|error| error.to_string())?;
     match difference("saga", shown, &found) {
         None => Ok(()),

@@ -1,27 +1,26 @@
-//! Who calls.
+//! The caller of a request.
 
-use super::App;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::convert::Infallible;
 
-/// Who calls. Without authentication everyone is `anonymous`: no header is believed.
+/// The caller. Without authentication all callers are `anonymous`, whatever their headers claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     name: String,
 }
 
 impl Caller {
-    /// The name that the history keeps.
+    /// The name, as recorded in the history.
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-impl FromRequestParts<App> for Caller {
+impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
-    async fn from_request_parts(_: &mut Parts, _: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(Self {
             name: "anonymous".to_owned(),
         })

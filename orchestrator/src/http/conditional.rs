@@ -1,7 +1,6 @@
-//! `ETag`, `If-None-Match`, `If-Match` (RFC 9110): a saga's entity tag is its revision, and strong.
+//! Conditional requests (RFC 9110): `ETag`, `If-None-Match`, `If-Match`. The strong entity tag of a saga is its revision.
 
-use super::App;
-use super::problem::{Kind, Problem};
+use super::problem::{Problem, ProblemKind};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -12,18 +11,18 @@ pub fn etag(revision: u64) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{revision}\"")).expect("a quoted number is a header value")
 }
 
-/// Which revisions an `If-Match` allows.
+/// The revisions that `If-Match` allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IfMatch {
     /// No header, or `*`.
     Any,
-    /// Only these; weak or foreign tags match nothing.
+    /// The listed revisions. Weak and unknown tags match no revision.
     Revisions(Vec<u64>),
 }
 
 impl IfMatch {
-    /// What the headers say.
-    pub fn of(headers: &HeaderMap) -> Self {
+    /// Parses the header.
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         match tags(headers, header::IF_MATCH) {
             None => Self::Any,
             Some(tags) if tags.iter().any(|tag| tag == "*") => Self::Any,
@@ -31,62 +30,74 @@ impl IfMatch {
         }
     }
 
-    /// The one revision that the saga must have for the action to be done; `current` is read only if several are named.
+    /// The revision that the saga must have. `current` is awaited only if the header lists several.
     ///
     /// # Errors
-    /// 412 if none of those named is the saga's.
-    pub async fn revision(
+    /// 412 if the current revision is not among several listed ones, and errors of `current`.
+    pub async fn required_revision(
         self,
         current: impl Future<Output = Result<u64, Problem>>,
     ) -> Result<Option<u64>, Problem> {
-        match self {
-            Self::Any => Ok(None),
-            Self::Revisions(allowed) => match allowed.as_slice() {
-                [only] => Ok(Some(*only)),
-                several => {
-                    let current = current.await?;
-                    if several.contains(&current) {
-                        Ok(Some(current))
-                    } else {
-                        Err(stale(current))
-                    }
-                }
-            },
+        let Self::Revisions(revisions) = self else {
+            return Ok(None);
+        };
+        if let [revision] = revisions.as_slice() {
+            return Ok(Some(*revision));
+        }
+
+        let current = current.await?;
+        if revisions.contains(&current) {
+            Ok(Some(current))
+        } else {
+            Err(stale_revision(current))
         }
     }
 }
 
-/// The saga is at another revision than the caller saw.
-pub fn stale(current: u64) -> Problem {
-    Problem::new(
-        Kind::PreconditionFailed,
-        format!("the saga is at revision {current} by now; look again, then decide"),
-    )
-    .with("revision", current)
-    .with_header(header::ETAG, format!("\"{current}\""))
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::from_headers(&parts.headers))
+    }
 }
 
-/// Whether `If-None-Match` names that revision, strongly or weakly, or is `*`.
-pub fn not_modified(headers: &HeaderMap, revision_now: u64) -> bool {
-    tags(headers, header::IF_NONE_MATCH).is_some_and(|tags| {
-        tags.iter().any(|tag| {
-            tag == "*" || revision(tag.strip_prefix("W/").unwrap_or(tag)) == Some(revision_now)
-        })
-    })
+/// 412: the saga is at another revision than the caller expects.
+pub fn stale_revision(current: u64) -> Problem {
+    let detail = format!("the saga is at revision {current} now; reload it before you decide");
+
+    Problem::new(ProblemKind::PreconditionFailed, detail)
+        .with_member("revision", current)
+        .with_header(header::ETAG, format!("\"{current}\""))
 }
 
-/// Our tags hold no comma, so that splitting at commas finds each of ours.
+/// Whether `If-None-Match` matches a revision, by weak comparison.
+pub fn is_not_modified(headers: &HeaderMap, current: u64) -> bool {
+    let tags = tags(headers, header::IF_NONE_MATCH).unwrap_or_default();
+
+    tags.iter()
+        .any(|tag| tag == "*" || revision(tag.strip_prefix("W/").unwrap_or(tag)) == Some(current))
+}
+
+/// The tags of a header; `None` if it is missing. Tags of revisions contain no comma, so splitting at commas finds them.
 fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
-    let lines: Vec<_> = headers.get_all(name).iter().collect();
-    let tags = lines
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','));
-    (!lines.is_empty()).then(|| tags.map(|tag| tag.trim().to_owned()).collect())
+    let values: Vec<_> = headers.get_all(name).iter().collect();
+    if values.is_empty() {
+        return None;
+    }
+
+    let lines = values.iter().filter_map(|value| value.to_str().ok());
+    Some(
+        lines
+            .flat_map(|line| line.split(','))
+            .map(|tag| tag.trim().to_owned())
+            .collect(),
+    )
 }
 
 fn revision(tag: &str) -> Option<u64> {
     let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
+    // `parse` would accept a sign.
     digits
         .bytes()
         .all(|byte| byte.is_ascii_digit())
@@ -94,20 +105,12 @@ fn revision(tag: &str) -> Option<u64> {
         .flatten()
 }
 
-impl FromRequestParts<App> for IfMatch {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.headers))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers(name: HeaderName, line: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(name, HeaderValue::from_static(line))])
+    fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
     }
 
     #[test]
@@ -121,22 +124,22 @@ mod tests {
             ("7", false),
         ] {
             assert_eq!(
-                not_modified(&headers(header::IF_NONE_MATCH, line), 7),
+                is_not_modified(&headers(header::IF_NONE_MATCH, line), 7),
                 expected,
                 "{line}"
             );
         }
-        assert!(!not_modified(&HeaderMap::new(), 7));
+        assert!(!is_not_modified(&HeaderMap::new(), 7));
     }
 
     #[test]
     fn if_match_compares_strongly() {
-        let of = |line| IfMatch::of(&headers(header::IF_MATCH, line));
-        assert_eq!(of("*"), IfMatch::Any);
-        assert_eq!(IfMatch::of(&HeaderMap::new()), IfMatch::Any);
-        assert_eq!(of("\"7\""), IfMatch::Revisions(vec![7]));
-        assert_eq!(of("W/\"7\""), IfMatch::Revisions(vec![]));
-        assert_eq!(of("\"7\", \"9\""), IfMatch::Revisions(vec![7, 9]));
-        assert_eq!(of("\"abc\""), IfMatch::Revisions(vec![]));
+        let parse = |line| IfMatch::from_headers(&headers(header::IF_MATCH, line));
+        assert_eq!(parse("*"), IfMatch::Any);
+        assert_eq!(IfMatch::from_headers(&HeaderMap::new()), IfMatch::Any);
+        assert_eq!(parse("\"7\""), IfMatch::Revisions(vec![7]));
+        assert_eq!(parse("W/\"7\""), IfMatch::Revisions(vec![]));
+        assert_eq!(parse("\"7\", \"9\""), IfMatch::Revisions(vec![7, 9]));
+        assert_eq!(parse("\"abc\""), IfMatch::Revisions(vec![]));
     }
 }

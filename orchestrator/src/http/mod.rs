@@ -1,36 +1,35 @@
-//! HTTP: orders, sagas, workflows, workers, the dashboard, health, metrics.
+//! The HTTP interface: orders, sagas, workflows, workers, the dashboard, health checks and metrics.
 
-mod answer;
-mod around;
-pub mod auth;
+mod auth;
 mod body;
 mod conditional;
 mod correlation;
 mod cursor;
-mod explore;
-mod fields;
+mod errors;
 mod health;
 mod idempotency;
-mod ids;
 pub mod metrics;
+mod middleware;
 mod openapi;
-pub mod orders;
+mod orders;
 mod pages;
+mod path;
 mod prefer;
-pub mod problem;
+mod problem;
 mod query;
-mod refusal;
+mod read;
+mod response;
 mod router;
-pub mod sagas;
+mod sagas;
 mod server;
-mod shown;
-mod starting;
+mod start_saga;
 mod state;
 #[cfg(test)]
 mod tests;
+mod validation;
 mod workers;
 mod workflows;
 
 pub use router::router;
 pub use server::serve;
-pub use state::{App, HttpSettings, HttpState, Readiness};
+pub use state::{HttpDeps, HttpSettings, OrderSettings, Readiness};

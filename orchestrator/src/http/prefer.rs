@@ -1,20 +1,19 @@
 //! `Prefer` (RFC 7240): `wait=N`, `respond-async`, `return=minimal`.
 
-use super::App;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// The header of the request.
+/// The request header.
 pub const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// The header of the answer: what was heeded.
-pub const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-/// Longest wait, in seconds: below the idle time-outs of the proxies in front.
-pub const WAIT_MOST_SECONDS: u64 = 30;
+/// The response header: the preferences that were applied.
+pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// The longest `wait`, in seconds: below the usual idle timeouts of proxies.
+pub const MAX_WAIT_SECONDS: u64 = 30;
 
-/// What the caller would like.
+/// The preferences of the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefer {
     wait_seconds: Option<u64>,
@@ -23,19 +22,24 @@ pub struct Prefer {
 }
 
 impl Prefer {
-    /// What the headers say. The first of a preference counts; what is not understood is passed over, as the RFC asks.
-    pub fn of(headers: &HeaderMap) -> Self {
+    /// Parses the headers. The first occurrence of a preference counts; unknown preferences are ignored, as the RFC
+    /// requires.
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         let mut prefer = Self::default();
-        let all = headers
+
+        let values = headers
             .get_all(&PREFER)
             .iter()
             .filter_map(|value| value.to_str().ok());
-        for preference in all.flat_map(|line| line.split(',')) {
+        for preference in values.flat_map(|value| value.split(',')) {
             let preference = preference.split(';').next().unwrap_or_default();
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             let value = value.trim().trim_matches('"');
+
             match name.trim().to_ascii_lowercase().as_str() {
-                "wait" if prefer.wait_seconds.is_none() => prefer.wait_seconds = seconds(value),
+                "wait" if prefer.wait_seconds.is_none() => {
+                    prefer.wait_seconds = parse_seconds(value);
+                }
                 "respond-async" => prefer.respond_async = true,
                 "return" if prefer.minimal.is_none() => {
                     prefer.minimal = match value.to_ascii_lowercase().as_str() {
@@ -47,20 +51,21 @@ impl Prefer {
                 _ => {}
             }
         }
+
         prefer
     }
 
-    /// How long to wait for the outcome; `None`: not at all.
+    /// How long to wait for the result; `None` if the caller does not wait.
     pub fn wait(self) -> Option<Duration> {
         self.wait_seconds.map(Duration::from_secs)
     }
 
-    /// Whether the body is to be left out.
-    pub fn minimal(self) -> bool {
+    /// Whether the response omits its body.
+    pub fn is_minimal(self) -> bool {
         self.minimal == Some(true)
     }
 
-    /// What was heeded.
+    /// The value of `Preference-Applied`.
     pub fn applied(self) -> Option<HeaderValue> {
         let mut applied = Vec::new();
         if let Some(seconds) = self.wait_seconds {
@@ -74,24 +79,25 @@ impl Prefer {
             Some(false) => applied.push("return=representation".to_owned()),
             None => {}
         }
+
         (!applied.is_empty()).then(|| {
             HeaderValue::from_str(&applied.join(", ")).expect("preferences are visible ASCII")
         })
     }
 }
 
-/// Digits only; more than is allowed is cut down to it.
-fn seconds(value: &str) -> Option<u64> {
-    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| value.parse().unwrap_or(u64::MAX).min(WAIT_MOST_SECONDS))
-}
-
-impl FromRequestParts<App> for Prefer {
+impl<S: Sync> FromRequestParts<S> for Prefer {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.headers))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::from_headers(&parts.headers))
     }
+}
+
+/// Parses digits. Larger values, however large, are reduced to the maximum.
+fn parse_seconds(value: &str) -> Option<u64> {
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| value.parse().unwrap_or(u64::MAX).min(MAX_WAIT_SECONDS))
 }
 
 #[cfg(test)]
@@ -103,12 +109,12 @@ mod tests {
         for line in lines {
             headers.append(PREFER, HeaderValue::from_static(line));
         }
-        let applied = Prefer::of(&headers).applied();
+        let applied = Prefer::from_headers(&headers).applied();
         applied.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
     }
 
     #[test]
-    fn what_is_heeded_is_told() {
+    fn preference_applied_lists_applied_preferences() {
         assert_eq!(applied(&["wait=10"]), "wait=10");
         assert_eq!(
             applied(&["respond-async, wait=100"]),

@@ -1,4 +1,4 @@
-//! What is told when something cannot be done: RFC 9457, `application/problem+json`.
+//! Error responses: RFC 9457, `application/problem+json`.
 
 use super::correlation::CorrelationId;
 use axum::body::Body;
@@ -10,35 +10,35 @@ use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// Handlers give this.
+/// The result of a handler.
 pub type Result<T> = std::result::Result<T, Problem>;
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-macro_rules! kinds {
+macro_rules! problem_kinds {
     ($($(#[$doc:meta])* $variant:ident = $status:ident, $slug:literal, $title:literal;)*) => {
-        /// What kind of problem it is. `type` is `/docs#` and the slug, where the page explains it.
+        /// The kind of a problem. Its `type` is `/docs#` and the slug.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Kind {
+        pub enum ProblemKind {
             $($(#[$doc])* $variant,)*
         }
 
-        impl Kind {
-            /// Every kind there is.
+        impl ProblemKind {
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// Its HTTP status.
+            /// The HTTP status.
             pub const fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)* }
             }
 
-            /// Its name in a URL.
+            /// The last part of the problem's `type`.
             pub const fn slug(self) -> &'static str {
                 match self { $(Self::$variant => $slug,)* }
             }
 
-            /// Its name for people: the same each time.
+            /// The `title`, equal for all problems of a kind.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
             }
@@ -46,157 +46,162 @@ macro_rules! kinds {
     };
 }
 
-kinds! {
-    /// Not JSON, or a header that cannot be read.
-    Malformed = BAD_REQUEST, "malformed-request", "The request cannot be read";
-    /// An unknown parameter, or a value that it does not take.
-    InvalidQuery = BAD_REQUEST, "invalid-query", "The query is not understood";
+problem_kinds! {
+    /// Invalid JSON or an invalid header.
+    Malformed = BAD_REQUEST, "malformed-request", "The request is malformed";
+    /// An unknown query parameter or an invalid value.
+    InvalidQuery = BAD_REQUEST, "invalid-query", "The query is invalid";
     /// The payment of an order failed finally.
     Declined = PAYMENT_REQUIRED, "payment-declined", "The payment was declined";
-    /// A form that was not sent from our own page.
-    CrossSite = FORBIDDEN, "cross-site", "This form was not sent from this site";
-    /// No such thing.
-    NotFound = NOT_FOUND, "not-found", "There is no such thing";
-    /// `Allow` says which methods there are.
-    MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not allowed here";
-    /// `Accept` leaves out what there is.
-    NotAcceptable = NOT_ACCEPTABLE, "not-acceptable", "There is no such representation";
-    /// The request took too long to arrive.
-    RequestTimeout = REQUEST_TIMEOUT, "request-timeout", "The request did not arrive in time";
-    /// The saga, or the step, is not where this could be done.
-    Conflict = CONFLICT, "conflict", "This cannot be done now";
-    /// There is no way back.
-    TooLate = CONFLICT, "too-late", "It is too late to cancel";
-    /// The business key is taken; `saga` links by whom.
-    KeyTaken = CONFLICT, "key-taken", "The key is taken";
-    /// Awaited, and ended otherwise.
+    /// A form that another site sent.
+    CrossSite = FORBIDDEN, "cross-site", "The form was sent by another site";
+    /// The path, or the resource, does not exist.
+    NotFound = NOT_FOUND, "not-found", "The resource does not exist";
+    /// `Allow` lists the allowed methods.
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed";
+    /// `Accept` excludes JSON.
+    NotAcceptable = NOT_ACCEPTABLE, "not-acceptable", "No acceptable representation exists";
+    /// The request was received too slowly.
+    RequestTimeout = REQUEST_TIMEOUT, "request-timeout", "The request timed out";
+    /// The state of the saga or of the step does not allow the action.
+    Conflict = CONFLICT, "conflict", "The current state does not allow this action";
+    /// The saga cannot be cancelled any more.
+    TooLate = CONFLICT, "too-late", "The saga can no longer be cancelled";
+    /// The business key is in use; `saga` links the saga that uses it.
+    KeyTaken = CONFLICT, "key-taken", "The key is already in use";
+    /// The saga that the request waited for was compensated or parked.
     NotCompleted = CONFLICT, "not-completed", "The saga was not completed";
-    /// Stored with other content.
-    VersionTaken = CONFLICT, "version-taken", "This version has other content";
-    /// Another request with the same Idempotency-Key is not finished yet.
-    InProgress = CONFLICT, "request-in-progress", "The same request is still in progress";
-    /// `If-Match` names a revision that is no longer.
-    PreconditionFailed = PRECONDITION_FAILED, "stale-revision", "The saga has changed since";
-    /// Over its limit.
+    /// The version exists with different content.
+    VersionTaken = CONFLICT, "version-taken", "The version has different content";
+    /// A request with the same Idempotency-Key is in progress.
+    InProgress = CONFLICT, "request-in-progress", "The same request is in progress";
+    /// The revision of the saga does not match `If-Match`.
+    PreconditionFailed = PRECONDITION_FAILED, "stale-revision", "The saga has changed";
+    /// The body exceeds the size limit.
     TooLarge = PAYLOAD_TOO_LARGE, "too-large", "The body is too large";
-    /// Not the media type that is taken here.
-    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "This media type is not taken here";
-    /// `errors` says which fields, and why.
-    InvalidFields = UNPROCESSABLE_ENTITY, "invalid-fields", "The body breaks rules";
-    /// A definition breaks rules; `errors` says which.
-    InvalidWorkflow = UNPROCESSABLE_ENTITY, "invalid-workflow", "The workflow breaks rules";
-    /// The Idempotency-Key was used with another body.
-    KeyReused = UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The Idempotency-Key was used with another body";
-    /// A mistake of ours.
-    Internal = INTERNAL_SERVER_ERROR, "internal", "Something is wrong on our side";
-    /// Too much waits already. Nothing was done.
-    Overloaded = SERVICE_UNAVAILABLE, "overloaded", "Too much is waiting already";
-    /// The database does not answer, or this replica is leaving.
-    Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The service is not available";
-    /// Any other refusal that the HTTP library itself makes.
-    Other = BAD_REQUEST, "refused", "The request was refused";
+    /// The route does not accept the media type.
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The media type is not supported";
+    /// `errors` lists the invalid fields.
+    InvalidFields = UNPROCESSABLE_ENTITY, "invalid-fields", "The body has invalid fields";
+    /// `errors` lists the diagnostics of the definition.
+    InvalidWorkflow = UNPROCESSABLE_ENTITY, "invalid-workflow", "The workflow is invalid";
+    /// The Idempotency-Key was used with a different body.
+    KeyReused = UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The Idempotency-Key was used with a different body";
+    /// An error of the server.
+    Internal = INTERNAL_SERVER_ERROR, "internal", "An internal error occurred";
+    /// Too many requests are queued. The request had no effect.
+    Overloaded = SERVICE_UNAVAILABLE, "overloaded", "The service is overloaded";
+    /// The database is unavailable, or the replica is shutting down.
+    Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The service is unavailable";
+    /// Another client error of the HTTP library.
+    Other = BAD_REQUEST, "refused", "The request was rejected";
 }
 
-/// One field that breaks a rule.
+/// An invalid field of a body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldMistake {
-    /// A JSON Pointer as a URI fragment.
+pub struct FieldError {
+    /// The field, as a JSON Pointer in a URI fragment.
     #[schema(example = "#/items/0/quantity")]
     pub pointer: String,
-    /// What is wrong, and what would be right.
-    #[schema(example = "must be a whole number from 1 to 100")]
+    /// What the field must be.
+    #[schema(example = "must be an integer from 1 to 100")]
     pub detail: String,
 }
 
-/// A refusal on its way to the caller. The outermost layer writes it, with the correlation id.
+impl FieldError {
+    /// An error of the field at `pointer`.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// An error response. The outermost middleware writes its body, because that contains the correlation id.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    kind: Kind,
+    kind: ProblemKind,
     status: StatusCode,
     detail: String,
-    mistakes: Vec<FieldMistake>,
+    errors: Vec<FieldError>,
     members: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// A problem as it is written (RFC 9457). Some kinds have further members.
+/// The body of an error response (RFC 9457). Some problem types have additional members.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody<'a> {
-    /// Which kind, as a URI that explains it.
+    /// The problem type, a URI with its documentation.
     #[serde(rename = "type")]
     #[schema(example = "/docs#invalid-fields")]
-    kind: String,
-    /// The kind in words: the same each time.
+    problem_type: String,
+    /// The problem type as text.
     title: &'a str,
     /// The HTTP status.
     #[schema(example = 422)]
     status: u16,
-    /// What is wrong this time.
+    /// The error of this request.
     detail: &'a str,
-    /// One id for this request and all that came of it.
+    /// The correlation id of this request.
     correlation_id: &'a str,
-    /// The fields that break rules, all of them.
+    /// All invalid fields of the body.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FieldMistake],
-    /// More, by kind: `saga`, `order_id`.
+    errors: &'a [FieldError],
+    /// Additional members of some problem types: `saga`, `order_id`.
     #[serde(flatten)]
     #[schema(ignore)]
     members: &'a Map<String, Value>,
 }
 
 impl Problem {
-    /// A problem of that kind, and what is wrong this time.
-    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    /// A problem of a kind. `detail` is about this request.
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
             status: kind.status(),
             detail: detail.into(),
-            mistakes: Vec::new(),
+            errors: Vec::new(),
             members: Map::new(),
             headers: Vec::new(),
         }
     }
 
-    /// No such thing.
-    pub fn not_found(what: impl Into<String>) -> Self {
-        Self::new(Kind::NotFound, what)
+    /// A path or resource that does not exist.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(ProblemKind::NotFound, detail)
     }
 
-    /// Fields that break rules.
-    pub fn fields(mistakes: Vec<FieldMistake>) -> Self {
-        let detail = match mistakes.as_slice() {
-            [only] => format!("{}: {}", only.pointer, only.detail),
-            many => format!("{} fields break rules; errors lists them", many.len()),
+    /// Invalid fields of a body.
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [error] => format!("{}: {}", error.pointer, error.detail),
+            errors => format!("{} fields are invalid, see errors", errors.len()),
         };
-        Self {
-            mistakes,
-            ..Self::new(Kind::InvalidFields, detail)
-        }
+
+        Self::new(ProblemKind::InvalidFields, detail).with_errors(errors)
     }
 
-    /// One field that breaks a rule.
-    pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::fields(vec![FieldMistake {
-            pointer: pointer.into(),
-            detail: detail.into(),
-        }])
+    /// One invalid field of a body.
+    pub fn invalid_field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::invalid_fields(vec![FieldError::new(pointer, detail)])
     }
 
-    /// The same, with those mistakes listed.
+    /// Sets `errors`.
     #[must_use]
-    pub fn with_mistakes(self, mistakes: Vec<FieldMistake>) -> Self {
-        Self { mistakes, ..self }
+    pub fn with_errors(self, errors: Vec<FieldError>) -> Self {
+        Self { errors, ..self }
     }
 
-    /// The same, with a further member.
+    /// Adds a member to the body.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub fn with_member(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
         self
     }
 
-    /// The same, with a header. A value that no header can hold is left out.
+    /// Adds a header. A value that is not a valid header value is omitted.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
         if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
@@ -205,55 +210,65 @@ impl Problem {
         self
     }
 
-    /// The same, saying when to come again: at least a second.
+    /// Adds `Retry-After`, of at least one second.
     #[must_use]
-    pub fn retry_after(self, after: Duration) -> Self {
-        self.with_header(header::RETRY_AFTER, after.as_secs().max(1).to_string())
+    pub fn with_retry_after(self, delay: Duration) -> Self {
+        self.with_header(header::RETRY_AFTER, delay.as_secs().max(1).to_string())
     }
 
-    /// Its kind.
-    pub fn kind(&self) -> Kind {
+    /// The kind.
+    pub fn kind(&self) -> ProblemKind {
         self.kind
     }
 
-    /// Its status.
+    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What is wrong this time.
+    /// The error of this request.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// What the HTTP library refused by itself, told in our form.
-    fn of_status(status: StatusCode, detail: String) -> Self {
+    /// The invalid fields.
+    #[cfg(test)]
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    /// The problem of a response that the HTTP library created.
+    fn from_status(status: StatusCode) -> Self {
         let kind = match status {
-            StatusCode::BAD_REQUEST => Kind::Malformed,
-            StatusCode::NOT_FOUND => Kind::NotFound,
-            StatusCode::METHOD_NOT_ALLOWED => Kind::MethodNotAllowed,
-            StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Kind::UnsupportedMediaType,
-            status if status.is_server_error() => Kind::Internal,
-            _ => Kind::Other,
+            StatusCode::BAD_REQUEST => ProblemKind::Malformed,
+            StatusCode::NOT_FOUND => ProblemKind::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => ProblemKind::MethodNotAllowed,
+            StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ProblemKind::UnsupportedMediaType,
+            status if status.is_server_error() => ProblemKind::Internal,
+            _ => ProblemKind::Other,
         };
+        let detail = status
+            .canonical_reason()
+            .unwrap_or("the request was rejected");
+
         Self {
             status,
             ..Self::new(kind, detail)
         }
     }
 
-    fn write(&self, correlation: &CorrelationId) -> Vec<u8> {
+    fn to_body(&self, correlation_id: &CorrelationId) -> Vec<u8> {
         let body = ProblemBody {
-            kind: format!("/docs#{}", self.kind.slug()),
+            problem_type: format!("/docs#{}", self.kind.slug()),
             title: self.kind.title(),
             status: self.status.as_u16(),
             detail: &self.detail,
-            correlation_id: correlation.as_str(),
-            errors: &self.mistakes,
+            correlation_id: correlation_id.as_str(),
+            errors: &self.errors,
             members: &self.members,
         };
-        serde_json::to_vec(&body).expect("a problem has a JSON form")
+        serde_json::to_vec(&body).expect("a problem serializes to JSON")
     }
 }
 
@@ -266,21 +281,24 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Writes the body of every refusal that has none yet: ours, and those that the HTTP library made by itself.
-pub(super) fn finish(mut response: Response, correlation: &CorrelationId) -> Response {
+/// Marks an error response that has its body already: an HTML page or a health check.
+#[derive(Clone, Copy)]
+pub(super) struct HasBody;
+
+/// Writes the body of an error response, unless the response has one that is marked [`HasBody`].
+pub(super) fn write_body(mut response: Response, correlation_id: &CorrelationId) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
+
     let problem = match response.extensions_mut().remove::<Arc<Problem>>() {
         Some(problem) => problem,
-        None if response.extensions().get::<Written>().is_some() => return response,
-        None => {
-            let detail = status.canonical_reason().unwrap_or("refused").to_owned();
-            Arc::new(Problem::of_status(status, detail))
-        }
+        None if response.extensions().get::<HasBody>().is_some() => return response,
+        None => Arc::new(Problem::from_status(status)),
     };
-    let body = problem.write(correlation);
+    let body = problem.to_body(correlation_id);
+
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
@@ -288,7 +306,3 @@ pub(super) fn finish(mut response: Response, correlation: &CorrelationId) -> Res
     *response.body_mut() = Body::from(body);
     response
 }
-
-/// Marks an answer whose body stands already, although it is a refusal: an HTML page, a health answer.
-#[derive(Clone, Copy)]
-pub(super) struct Written;

@@ -1,139 +1,143 @@
-//! Reading a query: an unknown parameter, one given twice, or a value that is not taken is refused.
+//! Query parameters. Unknown parameters, repeated parameters and invalid values are rejected.
 
-use super::App;
-use super::problem::{Kind, Problem};
+use super::problem::{Problem, ProblemKind};
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use saga_protocol::Time;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+
+/// Names come from the caller; an error repeats this much of one.
+const MAX_NAME_CHARS: usize = 100;
 
 /// The parameters of a query, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Refuses what is not among those names. Those of `many` may repeat.
+    /// Checks the names of all parameters. Those of `repeatable` may repeat.
     ///
     /// # Errors
-    /// 400 that names the parameter.
-    pub fn only(&self, once: &[&str], many: &[&str]) -> Result<(), Problem> {
+    /// 400 for an unknown or repeated parameter.
+    pub fn check_names(&self, single: &[&str], repeatable: &[&str]) -> Result<(), Problem> {
         for (index, (name, _)) in self.0.iter().enumerate() {
-            if many.contains(&name.as_str()) {
+            if repeatable.contains(&name.as_str()) {
                 continue;
             }
-            if !once.contains(&name.as_str()) {
-                let known: Vec<_> = once.iter().chain(many).copied().collect();
+
+            if !single.contains(&name.as_str()) {
+                let known: Vec<_> = single.iter().chain(repeatable).copied().collect();
                 let known = if known.is_empty() {
                     "none".to_owned()
                 } else {
                     known.join(", ")
                 };
-                return Err(bad(
-                    name,
-                    &format!("is not known; the parameters are: {known}"),
-                ));
+                let detail = format!("is unknown; known parameters: {known}");
+                return Err(invalid(name, &detail));
             }
             if self.0[..index].iter().any(|(earlier, _)| earlier == name) {
-                return Err(bad(name, "was given more than once"));
+                return Err(invalid(name, "must not be repeated"));
             }
         }
+
         Ok(())
     }
 
-    /// The text of a parameter; one that is given empty counts as missing.
+    /// The value of a parameter. An empty value counts as missing.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
-            .find(|(given, text)| given == name && !text.is_empty())
-            .map(|(_, text)| text.as_str())
+            .find(|(parameter, value)| parameter == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
-    /// Every text of a parameter that may repeat.
+    /// All values of a repeatable parameter.
     pub fn texts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
-            .filter(move |(given, text)| given == name && !text.is_empty())
-            .map(|(_, text)| text.as_str())
+            .filter(move |(parameter, value)| parameter == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
-    /// A parameter as a number from `least` to `most`.
+    /// An integer within a range.
     ///
     /// # Errors
-    /// 400 if it is none.
-    pub fn number(&self, name: &str, least: u32, most: u32) -> Result<Option<u32>, Problem> {
-        self.parsed(
-            name,
-            &format!("must be a whole number from {least} to {most}"),
-            |text| {
-                text.parse()
-                    .ok()
-                    .filter(|number| (least..=most).contains(number))
-            },
-        )
+    /// 400 for any other value.
+    pub fn number(&self, name: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, Problem> {
+        let expected = format!(
+            "must be an integer from {} to {}",
+            range.start(),
+            range.end()
+        );
+
+        self.parsed(name, &expected, |text| {
+            text.parse().ok().filter(|number| range.contains(number))
+        })
     }
 
-    /// A parameter as a moment.
+    /// A time.
     ///
     /// # Errors
-    /// 400 if it is none.
+    /// 400 for any other value.
     pub fn time(&self, name: &str) -> Result<Option<Time>, Problem> {
-        self.parsed(
-            name,
-            "must be an RFC 3339 time such as 2026-01-31T12:00:00Z",
-            |text| {
-                chrono::DateTime::parse_from_rfc3339(text)
-                    .ok()
-                    .map(|at| Time::from(at.to_utc()))
-            },
-        )
+        let expected = "must be an RFC 3339 time such as 2026-01-31T12:00:00Z";
+
+        self.parsed(name, expected, |text| {
+            chrono::DateTime::parse_from_rfc3339(text)
+                .ok()
+                .map(|time| Time::from(time.to_utc()))
+        })
     }
 
-    /// A parameter that may repeat, each value of it parsed.
+    /// All values of a repeatable parameter, parsed.
     ///
     /// # Errors
-    /// 400 that says what is taken.
-    pub fn each<T: FromStr<Err = String>>(&self, name: &str) -> Result<Vec<T>, Problem> {
+    /// 400 for a value that cannot be parsed.
+    pub fn all_parsed<T: FromStr<Err = String>>(&self, name: &str) -> Result<Vec<T>, Problem> {
         self.texts(name)
-            .map(|text| text.parse().map_err(|error: String| bad(name, &error)))
+            .map(|text| text.parse().map_err(|error: String| invalid(name, &error)))
             .collect()
     }
 
-    /// A parameter as what `parse` makes of it.
+    /// A value parsed by `parse`. `expected` describes valid values.
     ///
     /// # Errors
-    /// 400 if that is nothing.
+    /// 400 if `parse` returns `None`.
     pub fn parsed<T>(
         &self,
         name: &str,
-        must: &str,
+        expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
         self.text(name)
-            .map(|text| parse(text).ok_or_else(|| bad(name, must)))
+            .map(|text| parse(text).ok_or_else(|| invalid(name, expected)))
             .transpose()
     }
 
-    /// Whether it is given, with or without a value.
-    pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(given, _)| given == name)
+    /// Whether a parameter is present, with or without a value.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|(parameter, _)| parameter == name)
     }
 }
 
-fn bad(name: &str, what: &str) -> Problem {
-    let name: String = name.chars().take(100).collect();
-    Problem::new(Kind::InvalidQuery, format!("the parameter {name:?} {what}"))
-}
-
-impl FromRequestParts<App> for Parameters {
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, app).await;
-        query.map(|Query(all)| Self(all)).map_err(|error| {
-            Problem::new(
-                Kind::InvalidQuery,
-                format!("the query cannot be read: {error}"),
-            )
-        })
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<Vec<(String, String)>>::from_request_parts(parts, state).await {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(error) => {
+                let detail = format!("the query cannot be parsed: {error}");
+                Err(Problem::new(ProblemKind::InvalidQuery, detail))
+            }
+        }
     }
+}
+
+fn invalid(name: &str, detail: &str) -> Problem {
+    let name: String = name.chars().take(MAX_NAME_CHARS).collect();
+    Problem::new(
+        ProblemKind::InvalidQuery,
+        format!("parameter {name:?} {detail}"),
+    )
 }

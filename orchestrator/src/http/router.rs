@@ -1,8 +1,7 @@
-//! All routes, and the layers around them.
+//! The routes.
 
-use super::{
-    App, HttpState, around, health, metrics, openapi, orders, pages, sagas, workers, workflows,
-};
+use super::state::{AppState, HttpDeps};
+use super::{health, metrics, middleware, openapi, orders, pages, sagas, workers, workflows};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
@@ -13,43 +12,42 @@ use saga_core::definition::limits::MAX_FILE_BYTES;
 use saga_protocol::message::MAX_INPUT_BYTES;
 use utoipa_axum::router::OpenApiRouter;
 
-/// An order of 100 items fits several times.
-pub const ORDER_BYTES: usize = 64 * 1024;
-/// A saga's input, and what is around it.
-pub const SAGA_BYTES: usize = MAX_INPUT_BYTES + 16 * 1024;
+/// The largest order: several times the size of one with 100 items.
+pub const MAX_ORDER_BYTES: usize = 64 * 1024;
+/// The largest body of a saga's routes: the largest input and the fields around it.
+pub const MAX_SAGA_BYTES: usize = MAX_INPUT_BYTES + 16 * 1024;
 
-/// Everything that is served.
-pub fn router(state: HttpState) -> Router {
+/// The router of all routes.
+pub fn router(deps: HttpDeps) -> Router {
     metrics::describe();
-    let app = App::new(state);
+    let app = AppState::new(deps);
+
     let (routes, document) = json_routes().merge(plain_routes()).split_for_parts();
-    let document = openapi::finish(&document);
-    let docs = pages::Docs::of(&document, &app.settings.replica);
+    let document = openapi::with_problems(&document);
+    let docs = pages::Docs::new(&document, &app.settings.replica);
     let document = Bytes::from(document.to_string());
-    routes
+    let openapi = move || async move { ([(header::CONTENT_TYPE, "application/json")], document) };
+
+    let routes = routes
         .merge(pages::routes(docs))
-        .route(
-            "/openapi.json",
-            get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }),
-        )
-        .fallback(around::no_such_path)
-        .method_not_allowed_fallback(around::no_such_method)
-        .layer(from_fn(around::around))
-        .with_state(app)
+        .route("/openapi.json", get(openapi))
+        .fallback(middleware::unknown_path)
+        .method_not_allowed_fallback(middleware::method_not_allowed);
+    middleware::with_layers(routes).with_state(app)
 }
 
-/// What is JSON in both directions.
-fn json_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(openapi::frame())
-        .merge(orders::routes().layer(DefaultBodyLimit::max(ORDER_BYTES)))
-        .merge(sagas::routes().layer(DefaultBodyLimit::max(SAGA_BYTES)))
+/// Routes that receive and send JSON.
+fn json_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(orders::routes().layer(DefaultBodyLimit::max(MAX_ORDER_BYTES)))
+        .merge(sagas::routes().layer(DefaultBodyLimit::max(MAX_SAGA_BYTES)))
         .merge(workflows::routes().layer(DefaultBodyLimit::max(MAX_FILE_BYTES)))
         .merge(workers::routes())
-        .layer(from_fn(around::accepts_json))
+        .layer(from_fn(middleware::require_json_accepted))
 }
 
-/// What probes and Prometheus read, whatever they accept.
-fn plain_routes() -> OpenApiRouter<App> {
+/// Routes for probes and Prometheus, which ignore `Accept`.
+fn plain_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::default()
         .merge(health::routes())
         .merge(metrics::routes())

@@ -1,4 +1,4 @@
-//! Serving: takes connections until told to stop, then finishes what is in hand.
+//! The server: accepts connections until shutdown, then finishes the requests in flight.
 
 use axum::Router;
 use axum::serve::Listener;
@@ -14,70 +14,78 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
-/// More than any proxy opens; each costs a few tens of kilobytes. Past it, connections wait in the kernel's queue.
-const CONNECTIONS_MOST: usize = 10_000;
-/// A connection on which nothing moves for so long is closed: more than the longest wait, and than a stream's silence.
-const IDLE_MOST: Duration = Duration::from_secs(90);
-/// For what is in hand once told to stop: the longest `Prefer: wait` and a little more, within a pod's grace period.
-const DRAIN_MOST: Duration = Duration::from_secs(32);
+/// More than proxies open; a connection costs tens of kilobytes. Further connections wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 10_000;
+/// A connection without traffic is closed after this time: longer than the longest `Prefer: wait`.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// The time for requests in flight at shutdown: longer than the longest `Prefer: wait`, shorter than a pod's grace period.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(32);
 
-/// ServedStep until `shutdown` is cancelled and what was in hand by then is answered, or 32 s have passed.
+/// Serves until `shutdown` is cancelled and the requests in flight are finished, for at most [`DRAIN_TIMEOUT`].
 ///
 /// # Errors
-/// If the listener breaks.
+/// If the listener fails.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let listener = Bounded {
+    let listener = LimitedListener {
         listener,
-        permits: Arc::new(Semaphore::new(CONNECTIONS_MOST)),
+        permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
     };
-    let drained = async {
+
+    // Converted once: axum rebuilds a bare router for each connection, 18 KB of it.
+    let service = router.into_make_service();
+    let server =
+        axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+
+    let drain_expired = async {
         shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN_MOST).await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
-    // Made once: a bare router is built anew for each connection, 18 KB of it.
-    let router = router.into_make_service();
-    let serving =
-        axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+
+    // A request that never finishes must not delay the shutdown forever.
     tokio::select! {
-        served = async { serving.await } => served,
-        () = drained => {
-            tracing::warn!("requests still in hand after {} s are cut off", DRAIN_MOST.as_secs());
+        result = async { server.await } => result,
+        () = drain_expired => {
+            tracing::warn!(
+                timeout_s = DRAIN_TIMEOUT.as_secs(),
+                "shutdown timed out, closing connections with requests in flight"
+            );
             Ok(())
         }
     }
 }
 
 /// A listener with a limit on open connections.
-struct Bounded {
+struct LimitedListener {
     listener: TcpListener,
     permits: Arc<Semaphore>,
 }
 
-impl Listener for Bounded {
+impl Listener for LimitedListener {
     type Io = Connection;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let permit = Arc::clone(&self.permits)
+        let permits = Arc::clone(&self.permits);
+        let permit = permits
             .acquire_owned()
             .await
             .expect("the semaphore is never closed");
-        let (stream, from) = Listener::accept(&mut self.listener).await;
+
+        let (stream, address) = Listener::accept(&mut self.listener).await;
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+            tracing::debug!(%error, "failed to set TCP_NODELAY");
         }
-        (
-            Connection {
-                stream,
-                idle: Box::pin(tokio::time::sleep(IDLE_MOST)),
-                _permit: permit,
-            },
-            from,
-        )
+
+        let connection = Connection {
+            stream,
+            idle: Box::pin(tokio::time::sleep(IDLE_TIMEOUT)),
+            _permit: permit,
+        };
+        (connection, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -85,7 +93,7 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that gives its place back when it is closed, and is closed when nothing moves on it.
+/// A connection that times out when idle, and releases its permit when it is closed.
 struct Connection {
     stream: TcpStream,
     idle: Pin<Box<Sleep>>,
@@ -93,16 +101,17 @@ struct Connection {
 }
 
 impl Connection {
-    /// Something moved, or nothing has for too long.
-    fn watched<T>(
+    /// Restarts the idle timer after I/O, else fails once it has expired.
+    fn with_idle_timeout<T>(
         &mut self,
         cx: &mut Context<'_>,
-        polled: Poll<io::Result<T>>,
+        result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.idle.as_mut().reset(Instant::now() + IDLE_MOST);
-            return polled;
+        if result.is_ready() {
+            self.idle.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+            return result;
         }
+
         ready!(self.idle.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -114,8 +123,8 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.watched(cx, polled)
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.with_idle_timeout(cx, result)
     }
 }
 
@@ -125,8 +134,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watched(cx, polled)
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.with_idle_timeout(cx, result)
     }
 
     fn poll_write_vectored(
@@ -134,8 +143,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watched(cx, polled)
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.with_idle_timeout(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -158,82 +167,81 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;
 
-    async fn bound() -> (TcpListener, SocketAddr) {
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: us\r\n\r\n";
+
+    async fn bind() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         (listener, address)
     }
 
     #[tokio::test]
-    async fn what_is_in_hand_is_answered_before_the_end() {
-        let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (tell, wait) = (Arc::clone(&arrived), Arc::clone(&go_on));
-        let handler = move || async move {
-            tell.notify_one();
-            wait.notified().await;
-            "answered"
+    async fn shutdown_waits_for_requests_in_flight() {
+        let received = Arc::new(Notify::new());
+        let released = Arc::new(Notify::new());
+        let handler = {
+            let received = Arc::clone(&received);
+            let released = Arc::clone(&released);
+            move || async move {
+                received.notify_one();
+                released.notified().await;
+                "finished"
+            }
         };
-        let (listener, address) = bound().await;
+        let (listener, address) = bind().await;
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(serve(
-            listener,
-            Router::new().route("/", get(handler)),
-            shutdown.clone(),
-        ));
+        let router = Router::new().route("/", get(handler));
+        let server = tokio::spawn(serve(listener, router, shutdown.clone()));
+
         let mut client = TcpStream::connect(address).await.unwrap();
-        client
-            .write_all(b"GET / HTTP/1.1\r\nhost: us\r\n\r\n")
-            .await
-            .unwrap();
-        arrived.notified().await;
+        client.write_all(REQUEST).await.unwrap();
+        received.notified().await;
         shutdown.cancel();
-        go_on.notify_one();
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).await.unwrap();
-        assert!(
-            answer.starts_with("HTTP/1.1 200") && answer.ends_with("answered"),
-            "{answer}"
-        );
-        served.await.unwrap().unwrap();
+        released.notify_one();
+
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+        assert!(response.ends_with("finished"), "{response}");
+        server.await.unwrap().unwrap();
         assert!(TcpStream::connect(address).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_never_answered_does_not_hold_the_end_up() {
-        let (listener, address) = bound().await;
-        let shutdown = CancellationToken::new();
-        let arrived = Arc::new(Notify::new());
-        let tell = Arc::clone(&arrived);
-        let handler = move || async move {
-            tell.notify_one();
-            std::future::pending::<()>().await;
+    async fn shutdown_times_out_with_a_stuck_request() {
+        let received = Arc::new(Notify::new());
+        let handler = {
+            let received = Arc::clone(&received);
+            move || async move {
+                received.notify_one();
+                std::future::pending::<()>().await;
+            }
         };
-        let served = tokio::spawn(serve(
-            listener,
-            Router::new().route("/", get(handler)),
-            shutdown.clone(),
-        ));
+        let (listener, address) = bind().await;
+        let shutdown = CancellationToken::new();
+        let router = Router::new().route("/", get(handler));
+        let server = tokio::spawn(serve(listener, router, shutdown.clone()));
+
         let mut client = TcpStream::connect(address).await.unwrap();
-        client
-            .write_all(b"GET / HTTP/1.1\r\nhost: us\r\n\r\n")
-            .await
-            .unwrap();
-        arrived.notified().await;
-        let began = Instant::now();
+        client.write_all(REQUEST).await.unwrap();
+        received.notified().await;
+        let started = Instant::now();
         shutdown.cancel();
-        served.await.unwrap().unwrap();
-        assert!(began.elapsed() >= DRAIN_MOST);
+
+        server.await.unwrap().unwrap();
+        assert!(started.elapsed() >= DRAIN_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_connection_is_closed() {
-        let (listener, address) = bound().await;
-        let shutdown = CancellationToken::new();
-        tokio::spawn(serve(listener, Router::new(), shutdown));
+    async fn idle_connection_is_closed() {
+        let (listener, address) = bind().await;
+        tokio::spawn(serve(listener, Router::new(), CancellationToken::new()));
+
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
-        let began = Instant::now();
+        let started = Instant::now();
+
         assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
-        assert!(began.elapsed() <= IDLE_MOST * 2);
+        assert!(started.elapsed() <= IDLE_TIMEOUT * 2);
     }
 }

@@ -1,102 +1,65 @@
 //! `GET /workers`.
 
-use super::App;
-use super::answer::json;
 use super::problem::Result;
 use super::query::Parameters;
+use super::response::json;
+use super::state::AppState;
+use crate::api::{WorkerDto, WorkerListDto};
 use crate::bus::WorkerBacklog;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Serialize;
-use serde_json::{Value, json as value};
-use utoipa::ToSchema;
+use serde_json::json as json_value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::default().routes(routes!(list))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list_workers))
 }
 
-/// Every worker.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct WorkersView {
-    /// By name.
-    pub workers: Vec<WorkerView>,
-}
+/// All workers, by name: those with a backlog or members, and those that a workflow needs.
+pub fn all_workers(app: &AppState) -> Vec<WorkerDto> {
+    let mut workers: Vec<_> = app.bus.workers().iter().map(worker_dto).collect();
 
-/// One worker: what waits for it, and who it is.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct WorkerView {
-    /// Its name.
-    #[schema(example = "pay")]
-    pub worker: String,
-    /// Commands not yet answered.
-    #[schema(example = 12)]
-    pub lag: u64,
-    /// Of these, not yet taken by a member.
-    #[schema(example = 4)]
-    pub queued: u64,
-    /// Of these, taken by members heard within 10 s.
-    #[schema(example = 8)]
-    pub in_flight: u64,
-    /// How long the oldest of them has waited.
-    #[schema(example = 0.25)]
-    pub oldest_age_seconds: f64,
-    /// Members heard within 10 s.
-    #[schema(value_type = Vec<Object>, example = json!([{
-        "worker": "pay", "member": "pay-1", "at": "2026-01-31T12:00:00.000000Z", "in_flight": 8, "limit": 64,
-        "build": "0.1.0", "serves": [{"workflow": "order", "step": "pay"}], "breakers": {"gateway": "closed"}}]))]
-    pub members: Vec<Value>,
-}
-
-impl WorkerView {
-    fn of(backlog: &WorkerBacklog) -> Self {
-        let in_flight = backlog.members.iter().map(|member| member.in_flight).sum();
-        Self {
-            worker: backlog.worker.clone(),
-            lag: backlog.lag,
-            queued: backlog.lag.saturating_sub(in_flight),
-            in_flight,
-            oldest_age_seconds: backlog.oldest_age_seconds,
-            members: backlog
-                .members
-                .iter()
-                .map(|member| value!(member))
-                .collect(),
+    for name in app.engine.definitions().workers() {
+        if !workers.iter().any(|worker| worker.worker == name) {
+            workers.push(WorkerDto {
+                worker: name,
+                ..WorkerDto::default()
+            });
         }
     }
 
-    fn unheard(worker: String) -> Self {
-        Self {
-            worker,
-            lag: 0,
-            queued: 0,
-            in_flight: 0,
-            oldest_age_seconds: 0.0,
-            members: Vec::new(),
-        }
-    }
-}
-
-/// Every worker that some workflow needs, or that was heard of, by name.
-pub fn all(app: &App) -> Vec<WorkerView> {
-    let mut workers: Vec<_> = app.bus.workers().iter().map(WorkerView::of).collect();
-    for needed in app.engine.definitions().workers() {
-        if !workers.iter().any(|worker| worker.worker == needed) {
-            workers.push(WorkerView::unheard(needed));
-        }
-    }
     workers.sort_by(|a, b| a.worker.cmp(&b.worker));
     workers
 }
 
-/// What waits for each worker, and its members.
+fn worker_dto(backlog: &WorkerBacklog) -> WorkerDto {
+    let in_flight = backlog.members.iter().map(|member| member.in_flight).sum();
+
+    WorkerDto {
+        worker: backlog.worker.clone(),
+        lag: backlog.lag,
+        // Lag and heartbeats are sampled at different times.
+        queued: backlog.lag.saturating_sub(in_flight),
+        in_flight,
+        oldest_age_seconds: backlog.oldest_age_seconds,
+        members: backlog
+            .members
+            .iter()
+            .map(|member| json_value!(member))
+            .collect(),
+    }
+}
+
+/// Lists all workers with their backlogs and members.
 #[utoipa::path(
     get, path = "/workers", operation_id = "list_workers", tag = "workers",
-    responses((status = 200, description = "All of them", body = WorkersView))
+    responses((status = 200, description = "All workers", body = WorkerListDto))
 )]
-async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response> {
-    parameters.only(&[], &[])?;
-    Ok(json(StatusCode::OK, &WorkersView { workers: all(&app) }))
+async fn list_workers(State(app): State<AppState>, parameters: Parameters) -> Result<Response> {
+    parameters.check_names(&[], &[])?;
+
+    let workers = all_workers(&app);
+    Ok(json(StatusCode::OK, &WorkerListDto { workers }))
 }

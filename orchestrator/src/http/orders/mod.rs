@@ -1,24 +1,22 @@
-//! Orders: the saga `order`, as an app sees it.
+//! Orders: the saga `order` as its customers see it.
 
 mod cancel;
-mod new;
+mod example;
+mod input;
+mod request;
 mod show;
 mod start;
-mod view;
+mod status;
 
-pub use new::{Item, NewOrder, OrderInput, Payment};
-pub use view::{OrderStatus, OrderView};
+pub use example::curl_example;
 
-use super::App;
+use super::state::AppState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The workflow.
-pub const WORKFLOW: &str = "order";
-
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::default()
-        .routes(routes!(start::start))
-        .routes(routes!(show::show, cancel::delete))
-        .routes(routes!(cancel::cancel))
+        .routes(routes!(start::place_order))
+        .routes(routes!(show::show_order, cancel::delete_order))
+        .routes(routes!(cancel::cancel_order))
 }

@@ -1,55 +1,57 @@
 //! `GET /orders/{id}`.
 
-use super::WORKFLOW;
-use super::view::OrderView;
-use crate::http::answer::{json, tagged};
-use crate::http::ids::SagaId;
+use super::status::{WORKFLOW, order_dto};
+use crate::api::OrderDto;
+use crate::http::conditional::is_not_modified;
+use crate::http::path::SagaId;
 use crate::http::problem::{Problem, Result};
-use crate::http::shown::{self, Stored};
-use crate::http::{App, conditional};
+use crate::http::read::{self, SagaWithInput};
+use crate::http::response::{json, with_etag};
+use crate::http::state::AppState;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-/// The order with its saga.
+/// Returns an order and its saga.
 #[utoipa::path(
     get, path = "/orders/{id}", operation_id = "show_order", tag = "orders",
     params(
-        ("id" = Uuid, Path, description = "The order's id"),
-        ("If-None-Match" = Option<String>, Header, description = "An entity tag seen before"),
+        ("id" = Uuid, Path, description = "The order"),
+        ("If-None-Match" = Option<String>, Header, description = "An entity tag from a previous response"),
     ),
     responses(
-        (status = 200, description = "The order", body = OrderView, headers(("ETag", description = "The revision"))),
-        (status = 304, description = "It has not changed since"),
-        (status = 404, description = "There is no such order"),
+        (status = 200, description = "The order", body = OrderDto, headers(("ETag", description = "The revision"))),
+        (status = 304, description = "Not modified"),
+        (status = 404, description = "The order does not exist"),
     )
 )]
-pub(super) async fn show(
-    State(app): State<App>,
+pub(super) async fn show_order(
+    State(app): State<AppState>,
     SagaId(id): SagaId,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let Stored { saga, input } = find(&app, id).await?;
-    if conditional::not_modified(&headers, saga.revision) {
-        return Ok(tagged(
+    let SagaWithInput { saga, input } = read_order(&app, id).await?;
+    if is_not_modified(&headers, saga.revision) {
+        return Ok(with_etag(
             StatusCode::NOT_MODIFIED.into_response(),
             saga.revision,
         ));
     }
-    Ok(tagged(
-        json(StatusCode::OK, &OrderView::of(&saga, &input)),
+
+    Ok(with_etag(
+        json(StatusCode::OK, &order_dto(&saga, &input)),
         saga.revision,
     ))
 }
 
-/// The saga of that order.
+/// Reads the saga of an order.
 ///
 /// # Errors
-/// 404 if there is none, or it is of another workflow.
-pub(super) async fn find(app: &App, id: Uuid) -> Result<Stored> {
-    let found = shown::stored(app, id)
+/// 404 if the saga does not exist or has another workflow.
+pub(super) async fn read_order(app: &AppState, id: Uuid) -> Result<SagaWithInput> {
+    read::find_saga(app, id)
         .await?
-        .filter(|stored| stored.saga.workflow == WORKFLOW);
-    found.ok_or_else(|| Problem::not_found(format!("there is no order {id}")))
+        .filter(|order| order.saga.workflow == WORKFLOW)
+        .ok_or_else(|| Problem::not_found(format!("order {id} does not exist")))
 }

@@ -1,167 +1,133 @@
 //! `POST /orders`.
 
-use super::WORKFLOW;
-use super::new::NewOrder;
-use super::view::{OrderView, path, payment_failed};
-use crate::http::App;
-use crate::http::answer::{json, json_bytes, located, preferred, tagged};
-use crate::http::auth::Caller;
+use super::request::NewOrder;
+use super::status::{PAY, WORKFLOW, has_payment_failed, is_paid, order_dto, order_path};
+use crate::api::{ErrorDto, OrderDto};
 use crate::http::body::JsonBody;
-use crate::http::correlation::CorrelationId;
-use crate::http::prefer::Prefer;
-use crate::http::problem::{Kind, Problem, Result};
-use crate::http::starting::{self, Started, Starting};
+use crate::http::problem::{Problem, ProblemKind, Result};
+use crate::http::read::workflow_version;
+use crate::http::response::{json, with_etag, with_location, with_preference};
+use crate::http::start_saga::{NewSaga, StartHead, StartResponder, new_id, start};
+use crate::http::state::AppState;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use saga_core::definition::Definition;
-use saga_core::saga::{Saga, StepStatus};
+use saga_core::saga::Saga;
 use saga_protocol::Payload;
 use std::time::Duration;
+use uuid::Uuid;
 
-/// Places an order. Without `Prefer: wait` it is answered as soon as the order is taken; with it, once it is paid.
+/// `Retry-After` while the configured version of the workflow is not stored: an operator must store it.
+const MISSING_VERSION_RETRY: Duration = Duration::from_secs(5);
+
+/// Places an order. With `Prefer: wait` the response is sent when the payment has succeeded or failed.
 #[utoipa::path(
     post, path = "/orders", operation_id = "place_order", tag = "orders",
     params(
         ("Idempotency-Key" = Option<String>, Header,
-            description = "1 to 255 characters: the same request twice is one"),
+            description = "1 to 255 characters; repeated requests place one order"),
         ("Prefer" = Option<String>, Header,
             description = "wait=N (up to 30 s, for the payment), respond-async, return=minimal"),
     ),
     request_body = NewOrder,
     responses(
-        (status = 201, description = "Paid", body = OrderView, headers(("Location", description = "The order"))),
-        (status = 202, description = "Taken", body = OrderView, headers(("Location", description = "The order"))),
-        (status = 400, description = "Not JSON, or a key that cannot be read"),
-        (status = 402, description = "The payment was declined; order_id and Location say of which order"),
-        (status = 409, description = "The same request is still in progress"),
-        (status = 413, description = "Over 64 KiB"),
+        (status = 201, description = "Paid", body = OrderDto, headers(("Location", description = "The order"))),
+        (status = 202, description = "Accepted", body = OrderDto, headers(("Location", description = "The order"))),
+        (status = 400, description = "Invalid JSON or invalid Idempotency-Key"),
+        (status = 402, description = "The payment was declined; see order_id and Location"),
+        (status = 409, description = "The same request is in progress"),
+        (status = 413, description = "Larger than 64 KiB"),
         (status = 415, description = "Not JSON"),
-        (status = 422,
-            description = "Fields break rules, errors lists them all; or the key was used with another body"),
-        (status = 503,
-            description = "Too much is waiting, or the database is away; with an Idempotency-Key it can be repeated"),
+        (status = 422, description = "Invalid fields, or the Idempotency-Key was used with a different body"),
+        (status = 503, description = "Overloaded, or the database is unavailable; retry with the same Idempotency-Key"),
     )
 )]
-pub(super) async fn start(
-    State(app): State<App>,
-    caller: Caller,
-    correlation: CorrelationId,
-    prefer: Prefer,
-    headers: HeaderMap,
-    body: JsonBody,
+pub(super) async fn place_order(
+    State(app): State<AppState>,
+    head: StartHead,
+    body: JsonBody<NewOrder>,
 ) -> Response {
-    preferred(
-        place(&app, &caller, &correlation, prefer, &headers, &body).await,
-        prefer,
-    )
+    let prefer = head.prefer;
+    with_preference(start_order(&app, &head, body).await, prefer)
 }
 
-async fn place(
-    app: &App,
-    caller: &Caller,
-    correlation: &CorrelationId,
-    prefer: Prefer,
-    headers: &HeaderMap,
-    body: &JsonBody,
+async fn start_order(
+    app: &AppState,
+    head: &StartHead,
+    body: JsonBody<NewOrder>,
 ) -> Result<Response> {
-    let id = starting::new_id(app);
-    let input = body
-        .read(NewOrder::read)?
-        .into_input(id, &app.settings.currency);
-    let input = Payload::encode(&input).expect("an order has a JSON form");
-    let starting = Starting {
-        saga_id: id,
+    let version = app.settings.orders.version;
+    check_version(app, version).await?;
+
+    let id = new_id(app);
+    let body_hash = body.hash();
+    let input = body.value.into_input(id, &app.settings.orders.currency);
+    let saga = NewSaga {
+        id,
         workflow: WORKFLOW.to_owned(),
-        version: Some(app.settings.order_version),
+        version: Some(version),
         key: id.to_string(),
-        input: input.clone(),
-        idempotency: starting::idempotency(caller, "POST /orders", headers, body, answer_at_once)?,
+        input: Payload::encode(&input).expect("an order serializes to JSON"),
+        body_hash,
     };
-    is_stored(app).await?;
-    let waiting = prefer
-        .wait()
-        .map(|at_most| (at_most, app.engine.subscribe(id, payment_known)));
-    let started = starting::start(app, starting, caller, correlation).await?;
-    match (waiting, started) {
-        (None, Started::New(saga)) => {
-            let response = json_bytes(StatusCode::ACCEPTED, write(&saga, &input));
-            Ok(tagged(located(response, &path(id)), saga.revision))
+    start::<OrderResponder>(app, head, saga).await
+}
+
+/// A version that is not stored is a configuration error, not an error of the caller.
+async fn check_version(app: &AppState, version: u32) -> Result<()> {
+    if workflow_version(app, WORKFLOW, version).await.is_some() {
+        return Ok(());
+    }
+
+    let detail = format!("workflow {WORKFLOW} version {version} is not stored");
+    let problem = Problem::new(ProblemKind::Unavailable, detail);
+    Err(problem.with_retry_after(MISSING_VERSION_RETRY))
+}
+
+struct OrderResponder;
+
+impl StartResponder for OrderResponder {
+    const ROUTE: &'static str = "POST /orders";
+    const MILESTONE: fn(&Saga) -> bool = is_payment_decided;
+
+    fn accepted_body(_: &Definition, saga: &Saga, input: &Payload) -> Vec<u8> {
+        serde_json::to_vec(&order_dto(saga, input)).expect("an order serializes to JSON")
+    }
+
+    fn location(saga_id: Uuid) -> String {
+        order_path(saga_id)
+    }
+
+    async fn finished(_: &AppState, saga: &Saga, input: &Payload) -> Result<Response> {
+        if has_payment_failed(saga) {
+            return Err(declined(saga));
         }
-        (None, Started::Before { saga_id, answer }) => Ok(located(
-            json_bytes(StatusCode::ACCEPTED, answer),
-            &path(saga_id),
-        )),
-        (Some((at_most, subscription)), Started::New(started)) => {
-            // The start is durable: whoever is told that something failed would start it again.
-            let saga = starting::hear(id, subscription, at_most)
-                .await
-                .unwrap_or(started);
-            answer_with_payment(&saga, &input)
-        }
-        (Some((at_most, _)), Started::Before { saga_id, .. }) => {
-            let input = super::show::find(app, saga_id).await?.input;
-            let saga = starting::wait(app, saga_id, payment_known, at_most).await?;
-            answer_with_payment(&saga, &input)
-        }
+
+        let status = if is_paid(saga) {
+            StatusCode::CREATED
+        } else {
+            StatusCode::ACCEPTED
+        };
+        let response = json(status, &order_dto(saga, input));
+        Ok(with_etag(
+            with_location(response, &order_path(saga.id)),
+            saga.revision,
+        ))
     }
 }
 
-/// A version that no replica has stored is a mistake of the settings, not of the caller.
-async fn is_stored(app: &App) -> Result<()> {
-    let version = app.settings.order_version;
-    let known = app.definition(WORKFLOW, version).await;
-    known.map(drop).ok_or_else(|| {
-        Problem::new(
-            Kind::Unavailable,
-            format!("workflow {WORKFLOW} version {version} is not stored"),
-        )
-        .retry_after(Duration::from_secs(5))
-    })
-}
-
-/// The answer without waiting.
-fn answer_at_once(_: &Definition, saga: &Saga, input: &Payload) -> Vec<u8> {
-    write(saga, input)
-}
-
-fn write(saga: &Saga, input: &Payload) -> Vec<u8> {
-    serde_json::to_vec(&OrderView::of(saga, input)).expect("an order has a JSON form")
-}
-
-/// Answers by what became of the payment.
-fn answer_with_payment(saga: &Saga, input: &Payload) -> Result<Response> {
-    if payment_failed(saga) {
-        return Err(declined(saga));
-    }
-    let status = if paid(saga) {
-        StatusCode::CREATED
-    } else {
-        StatusCode::ACCEPTED
-    };
-    let response = located(json(status, &OrderView::of(saga, input)), &path(saga.id));
-    Ok(tagged(response, saga.revision))
-}
-
-/// There is nothing more to wait for: it is paid, or will not be.
-fn payment_known(saga: &Saga) -> bool {
-    paid(saga) || saga.is_rolling_back() || saga.status.is_finished()
-}
-
-fn paid(saga: &Saga) -> bool {
-    !saga.is_rolling_back()
-        && saga
-            .step("pay")
-            .is_some_and(|pay| pay.status == StepStatus::Completed)
+/// The order is paid, or never will be.
+fn is_payment_decided(saga: &Saga) -> bool {
+    is_paid(saga) || saga.is_rolling_back() || saga.status.is_finished()
 }
 
 fn declined(saga: &Saga) -> Problem {
-    let error = saga.step("pay").and_then(|pay| pay.execute.error.as_ref());
-    let said = error.map(|error| format!("{}: {}", error.code, error.message));
-    Problem::new(
-        Kind::Declined,
-        said.unwrap_or_else(|| "the payment failed".to_owned()),
-    )
-    .with("order_id", saga.id.to_string())
-    .with_header(header::LOCATION, path(saga.id))
+    let error = saga.step(PAY).and_then(|pay| pay.execute.error.as_ref());
+    let detail = error.map(|error| ErrorDto::from(error).to_string());
+    let detail = detail.unwrap_or_else(|| "the payment failed".to_owned());
+
+    Problem::new(ProblemKind::Declined, detail)
+        .with_member("order_id", saga.id.to_string())
+        .with_header(header::LOCATION, order_path(saga.id))
 }

@@ -1,4 +1,4 @@
-//! Style, script and icon: in the binary, and kept by browsers as long as they are the same.
+//! Style, script and icon. They are part of the binary.
 
 use crate::http::problem::{Problem, Result};
 use axum::extract::Path;
@@ -14,7 +14,7 @@ struct Asset {
     text: &'static str,
 }
 
-const ALL: &[Asset] = &[
+const ASSETS: &[Asset] = &[
     Asset {
         name: "style.css",
         media_type: "text/css; charset=utf-8",
@@ -32,43 +32,45 @@ const ALL: &[Asset] = &[
     },
 ];
 
-/// Changes when any of them does: a part of their URL, and their entity tag.
+/// A hash of all assets. It is their entity tag, and a part of their URLs, so that a new release is not served from a
+/// browser's cache.
 pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut hash = Sha256::new();
-    for asset in ALL {
+    for asset in ASSETS {
         hash.update(asset.text);
     }
+
     hash.finalize()
         .iter()
         .take(6)
         .fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("a String takes everything");
+            write!(hex, "{byte:02x}").expect("writing to a String succeeds");
             hex
         })
 });
 
 pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response> {
-    let asset = ALL.iter().find(|asset| asset.name == name);
+    let asset = ASSETS.iter().find(|asset| asset.name == name);
     let asset =
-        asset.ok_or_else(|| Problem::not_found(format!("there is nothing at /assets/{name}")))?;
-    let tag = format!("\"{}\"", *VERSION);
-    let seen = headers
+        asset.ok_or_else(|| Problem::not_found(format!("path /assets/{name} does not exist")))?;
+
+    let etag = format!("\"{}\"", *VERSION);
+    let is_cached = headers
         .get(header::IF_NONE_MATCH)
-        .is_some_and(|seen| seen.as_bytes() == tag.as_bytes());
-    let mut response = if seen {
+        .is_some_and(|value| value.as_bytes() == etag.as_bytes());
+    let mut response = if is_cached {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         asset.text.into_response()
     };
+
+    let etag = HeaderValue::from_str(&etag).expect("hex is a header value");
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static(asset.media_type),
     );
-    headers.insert(
-        header::ETAG,
-        HeaderValue::from_str(&tag).expect("hex is a header value"),
-    );
+    headers.insert(header::ETAG, etag);
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=3600"),

@@ -1,26 +1,24 @@
-//! The forms of a saga's page. Each does what the API does, then leads back to the page.
+//! The forms of a saga's page. A form has the effect of the API's action and redirects to the page.
 
-use super::frame::Refused;
-use super::same_site::SameSite;
-use crate::http::App;
+use super::docs::Docs;
+use super::layout::{ErrorPage, Layout};
 use crate::http::auth::Caller;
 use crate::http::conditional::IfMatch;
-use crate::http::ids;
-use crate::http::problem::{Kind, Problem, Result};
-use crate::http::sagas::{REASON_CHARS_MOST, ReasonBody, cancel_saga, changed, submit};
+use crate::http::path::parse_id;
+use crate::http::problem::{Problem, ProblemKind, Result};
+use crate::http::sagas::actions::{apply_action, cancel};
+use crate::http::sagas::bodies::{CompleteBody, FailBody, ReasonBody, ResolveBody};
+use crate::http::state::AppState;
+use crate::http::validation::{RequestBody, read_body};
 use axum::Form;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use saga_core::transition::{Input, input};
-use saga_protocol::Failure;
-use saga_protocol::Payload;
-use saga_protocol::message::MAX_OUTPUT_BYTES;
+use saga_core::transition::Input;
 use serde::Deserialize;
+use serde_json::{Value, json};
+use tower_http::csrf::ProtectionError;
 use uuid::Uuid;
-
-/// Longest note, code and message together: they are cut where they are kept.
-const TEXT_CHARS_MOST: usize = 2_000;
 
 /// The fields of all forms.
 #[derive(Debug, Default, Deserialize)]
@@ -34,164 +32,177 @@ pub(super) struct Fields {
     message: String,
 }
 
-type Sent = std::result::Result<Form<Fields>, FormRejection>;
+type FormResult = std::result::Result<Form<Fields>, FormRejection>;
 
-pub(super) async fn act(
-    State(app): State<App>,
+/// The maximum lengths of text fields: those of the API's bodies.
+pub(super) struct FormLimits {
+    pub reason: u64,
+    pub note: u64,
+    pub code: u64,
+    pub message: u64,
+}
+
+impl FormLimits {
+    pub fn new() -> Self {
+        Self {
+            reason: ReasonBody::body_schema().max_length("ReasonBody", "reason"),
+            note: ResolveBody::body_schema().max_length("ResolveBody", "note"),
+            code: FailBody::body_schema().max_length("ErrorBody", "code"),
+            message: FailBody::body_schema().max_length("ErrorBody", "message"),
+        }
+    }
+}
+
+/// The response to a form that another site sent.
+pub(super) fn cross_site_response(
+    docs: &Docs,
+) -> impl FnMut(ProtectionError) -> Response + Clone + Send + Sync + 'static {
+    let layout = Layout {
+        path: "",
+        ..docs.layout().clone()
+    };
+    move |_| {
+        let detail = "only forms of this site are accepted";
+        let problem = Problem::new(ProblemKind::CrossSite, detail);
+        ErrorPage::new(layout.clone(), problem).into_response()
+    }
+}
+
+/// `POST /ui/sagas/{id}/{action}`.
+pub(super) async fn saga_form(
+    State(app): State<AppState>,
     Path((id, action)): Path<(String, String)>,
-    same_site: Result<SameSite>,
     caller: Caller,
-    sent: Sent,
+    form: FormResult,
 ) -> Response {
-    let Some(id) = ids::parse(&id) else {
-        return Refused::new(&app, no_such_page()).into_response();
+    let Some(id) = parse_id(&id) else {
+        return error_page(&app, unknown_page()).into_response();
     };
-    let done = async {
-        same_site?;
-        let fields = fields(sent)?;
-        do_action(&app, id, &action, &fields, &caller).await
-    };
-    answer(&app, id, &action, done.await)
+
+    let result = apply_saga_form(&app, id, &action, form, &caller).await;
+    form_response(&app, id, &action, result)
 }
 
-pub(super) async fn settle(
-    State(app): State<App>,
+/// `POST /ui/sagas/{id}/steps/{step}/{action}`.
+pub(super) async fn step_form(
+    State(app): State<AppState>,
     Path((id, step, action)): Path<(String, String, String)>,
-    same_site: Result<SameSite>,
     caller: Caller,
-    sent: Sent,
+    form: FormResult,
 ) -> Response {
-    let Some(id) = ids::parse(&id) else {
-        return Refused::new(&app, no_such_page()).into_response();
+    let Some(id) = parse_id(&id) else {
+        return error_page(&app, unknown_page()).into_response();
     };
-    let done = async {
-        same_site?;
-        let fields = fields(sent)?;
-        let if_match = revision(&fields);
-        let input = step_input(&action, step, fields, &caller)?;
-        changed(submit(&app, id, input, if_match).await?)
-    };
-    answer(&app, id, &action, done.await.map(drop))
+
+    let result = apply_step_form(&app, id, step, &action, form, &caller).await;
+    form_response(&app, id, &action, result)
 }
 
-fn answer(app: &App, id: Uuid, action: &str, done: Result<()>) -> Response {
-    match done {
+async fn apply_saga_form(
+    app: &AppState,
+    id: Uuid,
+    action: &str,
+    form: FormResult,
+    caller: &Caller,
+) -> Result<()> {
+    let fields = read_fields(form)?;
+    let body: ReasonBody = form_body(&json!({"reason": fields.reason.trim()}))?;
+
+    let input = match action {
+        // Without a revision: a cancel applies whatever has happened since the page was loaded.
+        "cancel" => return cancel(app, id, body, caller, IfMatch::Any).await.map(drop),
+        "retry" => Input::Retry(body.into_input(caller)),
+        "pause" => Input::Pause(body.into_input(caller)),
+        "resume" => Input::Resume(body.into_input(caller)),
+        _ => return Err(unknown_page()),
+    };
+    apply_action(app, id, input, if_match(&fields))
+        .await
+        .map(drop)
+}
+
+async fn apply_step_form(
+    app: &AppState,
+    id: Uuid,
+    step: String,
+    action: &str,
+    form: FormResult,
+    caller: &Caller,
+) -> Result<()> {
+    let fields = read_fields(form)?;
+
+    let input = match action {
+        "complete" => Input::Complete(complete_body(&fields)?.into_input(step, caller)?),
+        "fail" => {
+            let error = json!({"code": fields.code.trim(), "message": fields.message});
+            let body: FailBody = form_body(&json!({"error": error}))?;
+            Input::Fail(body.into_input(step, caller))
+        }
+        "resolve" => {
+            let body: ResolveBody = form_body(&json!({"note": fields.note.trim()}))?;
+            Input::Resolve(body.into_input(step, caller))
+        }
+        _ => return Err(unknown_page()),
+    };
+    apply_action(app, id, input, if_match(&fields))
+        .await
+        .map(drop)
+}
+
+fn form_response(app: &AppState, id: Uuid, action: &str, result: Result<()>) -> Response {
+    match result {
         Ok(()) => Redirect::to(&format!("/ui/sagas/{id}?done={action}")).into_response(),
-        Err(problem) => Refused::of_saga(app, problem, id).into_response(),
+        Err(problem) => {
+            let layout = Layout::fixed(&app.settings.replica, "");
+            ErrorPage::of_saga(layout, problem, id).into_response()
+        }
     }
 }
 
-fn fields(sent: Sent) -> Result<Fields> {
+fn read_fields(form: FormResult) -> Result<Fields> {
     let Form(fields) =
-        sent.map_err(|rejection| Problem::new(Kind::Malformed, rejection.body_text()))?;
-    let texts = [&fields.reason, &fields.note, &fields.code, &fields.message];
-    if texts
-        .iter()
-        .any(|text| text.contains('\0') || text.chars().count() > TEXT_CHARS_MOST)
-    {
-        return Err(Problem::field(
-            "#",
-            "a text is too long, or holds the character NUL",
-        ));
-    }
-    if fields.reason.chars().count() > REASON_CHARS_MOST {
-        return Err(Problem::field(
-            "#/reason",
-            format!("must have at most {REASON_CHARS_MOST} characters"),
-        ));
-    }
+        form.map_err(|rejection| Problem::new(ProblemKind::Malformed, rejection.body_text()))?;
     Ok(fields)
 }
 
-fn revision(fields: &Fields) -> IfMatch {
+/// A body of the API, with the same validation.
+fn form_body<T: RequestBody>(body: &Value) -> Result<T> {
+    read_body(body.to_string().as_bytes(), body)
+}
+
+/// The output is copied as text into the body, so that its bytes are kept.
+fn complete_body(fields: &Fields) -> Result<CompleteBody> {
+    let output = match fields.output.trim() {
+        "" => "{}",
+        output => output,
+    };
+    // Parsed by itself first: the text must not be able to end the field.
+    if let Err(error) = serde_json::from_str::<Value>(output) {
+        let detail = format!("is not valid JSON: {error}");
+        return Err(Problem::invalid_field("#/output", detail));
+    }
+
+    let reason = Value::from(fields.reason.trim());
+    let body = format!(r#"{{"output": {output}, "reason": {reason}}}"#);
+    let value = serde_json::from_str(&body).map_err(|error| {
+        Problem::new(
+            ProblemKind::Malformed,
+            format!("the form cannot be read: {error}"),
+        )
+    })?;
+    read_body(body.as_bytes(), &value)
+}
+
+fn if_match(fields: &Fields) -> IfMatch {
     fields
         .revision
         .map_or(IfMatch::Any, |revision| IfMatch::Revisions(vec![revision]))
 }
 
-async fn do_action(
-    app: &App,
-    id: Uuid,
-    action: &str,
-    fields: &Fields,
-    caller: &Caller,
-) -> Result<()> {
-    let reason = || match fields.reason.trim() {
-        "" => "unspecified".to_owned(),
-        reason => reason.to_owned(),
-    };
-    let by = || input::OperatorRequest {
-        reason: reason(),
-        by: caller.name().to_owned(),
-    };
-    let input = match action {
-        // A cancel is meant whatever has happened since.
-        "cancel" => {
-            return cancel_saga(
-                app,
-                id,
-                ReasonBody { reason: reason() },
-                caller,
-                IfMatch::Any,
-            )
-            .await
-            .map(drop);
-        }
-        "retry" => Input::Retry(by()),
-        "pause" => Input::Pause(by()),
-        "resume" => Input::Resume(by()),
-        _ => return Err(no_such_page()),
-    };
-    changed(submit(app, id, input, revision(fields)).await?).map(drop)
+fn error_page(app: &AppState, problem: Problem) -> ErrorPage {
+    ErrorPage::new(Layout::fixed(&app.settings.replica, ""), problem)
 }
 
-fn step_input(action: &str, step: String, fields: Fields, caller: &Caller) -> Result<Input> {
-    let by = caller.name().to_owned();
-    Ok(match action {
-        "complete" => {
-            let text = if fields.output.trim().is_empty() {
-                "{}".to_owned()
-            } else {
-                fields.output
-            };
-            if text.len() > MAX_OUTPUT_BYTES {
-                return Err(Problem::field(
-                    "#/output",
-                    format!("is over {MAX_OUTPUT_BYTES} bytes"),
-                ));
-            }
-            // As a value first: what is merely carried is not looked into.
-            let output =
-                serde_json::from_str::<serde_json::Value>(&text).and_then(|_| Payload::parse(text));
-            let output = output
-                .map_err(|error| Problem::field("#/output", format!("is not JSON: {error}")))?;
-            Input::Complete(input::Complete {
-                step,
-                output,
-                reason: fields.reason.trim().to_owned(),
-                by,
-            })
-        }
-        "fail" if fields.code.trim().is_empty() => {
-            return Err(Problem::field("#/code", "is missing"));
-        }
-        "fail" => Input::Fail(input::Fail {
-            step,
-            error: Failure::permanent(fields.code.trim(), fields.message),
-            by,
-        }),
-        "resolve" if fields.note.trim().is_empty() => {
-            return Err(Problem::field("#/note", "is missing"));
-        }
-        "resolve" => Input::Resolve(input::Resolve {
-            step,
-            note: fields.note,
-            by,
-        }),
-        _ => return Err(no_such_page()),
-    })
-}
-
-fn no_such_page() -> Problem {
-    Problem::not_found("there is no such page")
+fn unknown_page() -> Problem {
+    Problem::not_found("the page does not exist")
 }

@@ -1,92 +1,153 @@
-//! `/ui/sagas/{id}`: one saga, and what can be done with it.
+//! `/ui/sagas/{id}`: a saga.
 
-use super::frame::{Frame, Refused, page};
-use super::saga_actions::{Action, Settle, actions, settle};
-use super::saga_parts::{Entry, Failure, Head, StepRow, entries, failures, head, steps};
-use super::words::pretty;
-use crate::http::ids::SagaId;
+use super::format::{Timestamp, pretty_payload};
+use super::forms::FormLimits;
+use super::layout::{Layout, page_or_error};
+use super::saga_actions::{SagaAction, StepAction, saga_actions, step_actions};
+use super::saga_history::{HistoryRow, history_rows};
+use super::saga_steps::{StepError, StepRow, step_errors, step_rows};
+use crate::api::{PAUSED_ICON, StatusIcon, format_duration};
+use crate::http::cursor;
+use crate::http::path::SagaId;
 use crate::http::problem::Result;
 use crate::http::query::Parameters;
-use crate::http::sagas::history_page;
-use crate::http::shown::{self, Stored};
-use crate::http::{App, cursor};
+use crate::http::read::{self, SagaWithInput};
+use crate::http::sagas::history::read_history;
+use crate::http::state::AppState;
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use saga_core::definition::{PayloadSource, redact};
+use axum::response::Response;
+use saga_core::definition::{Definition, PayloadSource, redact};
+use saga_core::saga::Saga;
+use saga_core::transition::waiting_for;
+use saga_protocol::Time;
 use uuid::Uuid;
 
-const ENTRIES: u32 = 100;
+const HISTORY_ROWS: u32 = 100;
 
 #[derive(Template)]
 #[template(path = "saga.html")]
 struct SagaPage {
-    frame: Frame,
-    saga: Head,
-    done: Option<&'static str>,
-    errors: Vec<Failure>,
-    actions: Vec<Action>,
+    layout: Layout,
+    saga: SagaHeader,
+    /// The result of the action that led to this page.
+    notice: Option<&'static str>,
+    errors: Vec<StepError>,
+    actions: Vec<SagaAction>,
     steps: Vec<StepRow>,
-    settle: Vec<Settle>,
+    step_actions: Vec<StepAction>,
+    limits: FormLimits,
     input: String,
-    history: Vec<Entry>,
-    first_page: Option<String>,
-    next_page: Option<String>,
+    history: Vec<HistoryRow>,
+    first_page_url: Option<String>,
+    next_page_url: Option<String>,
+}
+
+/// The properties of the saga itself.
+struct SagaHeader {
+    id: String,
+    workflow: String,
+    version: u32,
+    key: String,
+    correlation_id: String,
+    status: &'static str,
+    icon: &'static str,
+    paused: bool,
+    paused_icon: &'static str,
+    past_deadline: bool,
+    finished: bool,
+    revision: u64,
+    started: Timestamp,
+    updated: Timestamp,
+    deadline: Timestamp,
+    duration: String,
+    waiting_for: Option<String>,
+    cancel: Option<Cancel>,
+}
+
+struct Cancel {
+    reason: String,
+    by: String,
+    at: Timestamp,
 }
 
 pub(super) async fn saga(
-    State(app): State<App>,
+    State(app): State<AppState>,
     id: Result<SagaId>,
     parameters: Parameters,
 ) -> Response {
-    let read = match id {
-        Ok(SagaId(id)) => read(&app, id, &parameters).await,
+    let result = match id {
+        Ok(SagaId(id)) => read_page(&app, id, &parameters).await,
         Err(problem) => Err(problem),
     };
-    match read {
-        Ok(saga) => page(StatusCode::OK, &saga),
-        Err(problem) => Refused::new(&app, problem).into_response(),
-    }
+    page_or_error(&app, result)
 }
 
-async fn read(app: &App, id: Uuid, parameters: &Parameters) -> Result<SagaPage> {
-    parameters.only(&["cursor", "done"], &[])?;
-    let after = parameters.parsed(
-        "cursor",
-        "is not a cursor that was given here",
-        cursor::read_entry,
-    )?;
-    let Stored { saga, input } = shown::find(app, id).await?;
-    let definition = shown::definition(app, &saga).await?;
+async fn read_page(app: &AppState, id: Uuid, parameters: &Parameters) -> Result<SagaPage> {
+    parameters.check_names(&["cursor", "done"], &[])?;
+    let after = cursor::entry_cursor(parameters)?;
+
+    let SagaWithInput { saga, input } = read::read_saga(app, id).await?;
+    let definition = read::definition_of(app, &saga).await?;
+    let history = read_history(app, &definition, id, after, HISTORY_ROWS).await?;
+
     let now = app.engine.now();
-    let history = history_page(app, &definition, id, after, ENTRIES).await?;
-    let url = |cursor: String| format!("/ui/sagas/{id}?cursor={cursor}");
+    let path = format!("/ui/sagas/{id}");
     Ok(SagaPage {
-        frame: Frame::of(app, "/ui/sagas"),
-        done: parameters.text("done").and_then(done),
-        errors: failures(&saga),
-        actions: actions(&definition, &saga),
-        steps: steps(&definition, &saga, now),
-        settle: settle(&saga),
-        input: pretty(&redact(&definition, PayloadSource::Input, &input)),
-        saga: head(&definition, &saga, now),
-        history: entries(&history.history, saga.started_at),
-        first_page: after.map(|_| format!("/ui/sagas/{id}")),
-        next_page: history.next.map(url),
+        layout: Layout::live(app, "/ui/sagas"),
+        notice: parameters.text("done").and_then(action_notice),
+        errors: step_errors(&saga),
+        actions: saga_actions(&definition, &saga),
+        steps: step_rows(&definition, &saga, now),
+        step_actions: step_actions(&saga),
+        limits: FormLimits::new(),
+        input: pretty_payload(&redact(&definition, PayloadSource::Input, &input)),
+        saga: saga_header(&definition, &saga, now),
+        history: history_rows(&history.history, saga.started_at),
+        next_page_url: history.next.map(|cursor| format!("{path}?cursor={cursor}")),
+        first_page_url: after.map(|_| path),
     })
 }
 
-/// What is said after an action: chosen here, so that no link can put words into our mouth.
-fn done(action: &str) -> Option<&'static str> {
+fn saga_header(definition: &Definition, saga: &Saga, now: Time) -> SagaHeader {
+    let cancel = saga.cancel.as_ref().map(|cancel| Cancel {
+        reason: cancel.reason.clone(),
+        by: cancel.by.clone(),
+        at: Timestamp::relative(cancel.at, now),
+    });
+
+    SagaHeader {
+        id: saga.id.to_string(),
+        workflow: saga.workflow.clone(),
+        version: saga.version,
+        key: saga.key.clone(),
+        correlation_id: saga.correlation_id.clone(),
+        status: saga.status.as_str(),
+        icon: saga.status.icon(),
+        paused: saga.paused,
+        paused_icon: PAUSED_ICON,
+        past_deadline: saga.past_deadline && !saga.status.is_finished(),
+        finished: saga.status.is_finished(),
+        revision: saga.revision,
+        started: Timestamp::relative(saga.started_at, now),
+        updated: Timestamp::relative(saga.updated_at, now),
+        deadline: Timestamp::relative(saga.deadline, now),
+        duration: format_duration(saga.finished_at.unwrap_or(now).since(saga.started_at)),
+        waiting_for: waiting_for(definition, saga, now).filter(|text| !text.is_empty()),
+        cancel,
+    }
+}
+
+/// The notice after an action. The query only selects it, so that a link cannot make the page show any text.
+fn action_notice(action: &str) -> Option<&'static str> {
     Some(match action {
-        "cancel" => "It is being undone.",
-        "retry" => "The next attempts are on their way.",
-        "pause" => "It is paused: nothing new is sent.",
-        "resume" => "It goes on.",
+        "cancel" => "The saga is cancelled. Completed steps are being compensated.",
+        "retry" => "The next attempts are in progress.",
+        "pause" => "The saga is paused. No new commands are sent.",
+        "resume" => "The saga is resumed.",
         "complete" => "The step is completed.",
         "fail" => "The step failed.",
-        "resolve" => "The compensation is settled.",
+        "resolve" => "The compensation is resolved.",
         _ => return None,
     })
 }

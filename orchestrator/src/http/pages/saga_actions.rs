@@ -1,145 +1,145 @@
-//! What can be done with a saga, and why something can't.
+//! The actions that a saga's page offers, and why others are unavailable.
 
 use saga_core::definition::Definition;
-use saga_core::saga::{Saga, StepStatus, Wait};
+use saga_core::saga::{Saga, Step, StepStatus, Wait};
 use saga_core::transition::cancel_rejection;
 
 /// An action on the saga.
-pub(super) struct Action {
+pub(super) struct SagaAction {
     pub name: &'static str,
-    pub words: &'static str,
-    /// What it will do.
-    pub what: String,
-    /// Why it can't be done now.
-    pub off: Option<String>,
+    pub title: &'static str,
+    /// The effect of the action.
+    pub effect: String,
+    /// Why the action is unavailable.
+    pub unavailable: Option<String>,
 }
 
-pub(super) fn actions(definition: &Definition, saga: &Saga) -> Vec<Action> {
-    let action = |name, words, what: String, off| Action {
-        name,
-        words,
-        what,
-        off,
-    };
-    let fixed = |text: &str| text.to_owned();
+/// An action on a step.
+pub(super) struct StepAction {
+    pub name: &'static str,
+    pub title: String,
+    pub step: String,
+    /// The effect of the action.
+    pub effect: &'static str,
+}
+
+pub(super) fn saga_actions(definition: &Definition, saga: &Saga) -> Vec<SagaAction> {
     vec![
-        action(
-            "cancel",
-            "Cancel",
-            cancel_what(definition, saga),
-            cancel_off(definition, saga),
-        ),
-        action(
-            "retry",
-            "Retry now",
-            fixed("What waits for its next attempt, or is parked, is tried at once."),
-            retry_off(saga),
-        ),
-        action(
-            "pause",
-            "Pause",
-            fixed("Nothing new is sent until it is resumed. The deadline holds."),
-            pause_off(saga),
-        ),
-        action(
-            "resume",
-            "Resume",
-            fixed("What is due is sent."),
-            (!saga.paused).then(|| fixed("It is not paused.")),
-        ),
+        SagaAction {
+            name: "cancel",
+            title: "Cancel",
+            effect: cancel_effect(definition, saga),
+            unavailable: cancel_unavailable(definition, saga),
+        },
+        SagaAction {
+            name: "retry",
+            title: "Retry now",
+            effect: "Steps that wait for their next attempt, or are parked, are retried now."
+                .to_owned(),
+            unavailable: retry_unavailable(saga),
+        },
+        SagaAction {
+            name: "pause",
+            title: "Pause",
+            effect: "No new commands are sent until the saga is resumed. The deadline applies."
+                .to_owned(),
+            unavailable: pause_unavailable(saga),
+        },
+        SagaAction {
+            name: "resume",
+            title: "Resume",
+            effect: "Pending commands are sent.".to_owned(),
+            unavailable: (!saga.paused).then(|| "The saga is not paused.".to_owned()),
+        },
     ]
 }
 
-fn cancel_off(definition: &Definition, saga: &Saga) -> Option<String> {
+fn cancel_unavailable(definition: &Definition, saga: &Saga) -> Option<String> {
     if let Some(cancel) = &saga.cancel {
-        return Some(format!("It was cancelled by {}.", cancel.by));
+        return Some(format!("The saga was cancelled by {}.", cancel.by));
     }
-    cancel_rejection(definition, saga).map(|why| format!("Too late: {why}."))
+
+    cancel_rejection(definition, saga).map(|reason| format!("Too late: {reason}."))
 }
 
-/// Which steps a cancel undoes, in which order.
-fn cancel_what(definition: &Definition, saga: &Saga) -> String {
+/// The steps that a cancel compensates, in order.
+fn cancel_effect(definition: &Definition, saga: &Saga) -> String {
     if saga.is_rolling_back() {
-        return "It goes backwards already; the wish is written down.".to_owned();
+        return "The saga is rolling back already. The cancel is recorded.".to_owned();
     }
-    let undone = definition.steps.iter().zip(&saga.steps).rev();
-    let undone: Vec<_> = undone
+
+    let steps = definition.steps.iter().zip(&saga.steps).rev();
+    let compensated: Vec<_> = steps
         .filter(|(defined, step)| defined.compensation.is_some() && step.execute.is_decided())
         .map(|(_, step)| step.name.as_str())
         .collect();
-    match undone.as_slice() {
-        [] => "Nothing has been done yet, so nothing is to be undone.".to_owned(),
-        steps => format!("Undone will be, in this order: {}.", steps.join(", ")),
+    if compensated.is_empty() {
+        "No step has started, so none is compensated.".to_owned()
+    } else {
+        format!(
+            "These steps are compensated, in this order: {}.",
+            compensated.join(", ")
+        )
     }
 }
 
-fn retry_off(saga: &Saga) -> Option<String> {
+fn retry_unavailable(saga: &Saga) -> Option<String> {
     if saga.status.is_finished() {
-        return Some(format!("It is {}.", saga.status));
+        return Some(format!("The saga is {}.", saga.status));
     }
     if saga.paused && !saga.is_rolling_back() {
-        return Some("It is paused.".to_owned());
+        return Some("The saga is paused.".to_owned());
     }
-    let waits = |step: &saga_core::saga::Step| {
+
+    let is_waiting = |step: &Step| {
         matches!(
             step.current_direction().1.wait,
             Some(Wait::Retry(_) | Wait::Operator)
         )
     };
-    (!saga.steps.iter().any(waits)).then(|| "Nothing waits to be retried.".to_owned())
+    (!saga.steps.iter().any(is_waiting)).then(|| "No step waits to be retried.".to_owned())
 }
 
-fn pause_off(saga: &Saga) -> Option<String> {
+fn pause_unavailable(saga: &Saga) -> Option<String> {
     if saga.status.is_finished() {
-        Some(format!("It is {}.", saga.status))
+        Some(format!("The saga is {}.", saga.status))
     } else if saga.is_rolling_back() {
-        Some("It goes backwards.".to_owned())
+        Some("The saga is rolling back.".to_owned())
     } else {
-        saga.paused.then(|| "It is paused.".to_owned())
+        saga.paused.then(|| "The saga is paused.".to_owned())
     }
 }
 
-/// A step that a person can settle.
-pub(super) struct Settle {
-    pub name: &'static str,
-    pub words: String,
-    pub step: String,
-    pub what: &'static str,
+pub(super) fn step_actions(saga: &Saga) -> Vec<StepAction> {
+    saga.steps
+        .iter()
+        .flat_map(|step| actions_of_step(saga, step))
+        .collect()
 }
 
-pub(super) fn settle(saga: &Saga) -> Vec<Settle> {
-    let mut settle = Vec::new();
-    for step in &saga.steps {
-        let mut offer = |name, words: &str, what| {
-            settle.push(Settle {
-                name,
-                words: format!("{words} {}", step.name),
-                step: step.name.clone(),
-                what,
-            });
-        };
-        let open = matches!(step.status, StepStatus::Running | StepStatus::Waiting);
-        if !saga.is_rolling_back() && (open || step.status == StepStatus::Failed) {
-            offer(
-                "complete",
-                "Complete",
-                "It was done otherwise: the saga goes on with this output.",
-            );
-        }
-        if !saga.is_rolling_back() && open {
-            offer(
-                "fail",
-                "Fail",
-                "It will not be done: it is not tried again, and the saga turns or is parked.",
-            );
-        }
-        if step.compensation.is_some() && step.needs_operator() {
-            offer(
-                "resolve",
-                "Settle the compensation of",
-                "It was undone by hand: the saga goes on undoing.",
-            );
-        }
+fn actions_of_step(saga: &Saga, step: &Step) -> Vec<StepAction> {
+    let action = |name, title: &str, effect| StepAction {
+        name,
+        title: format!("{title} {}", step.name),
+        step: step.name.clone(),
+        effect,
+    };
+    let is_open = matches!(step.status, StepStatus::Running | StepStatus::Waiting);
+    let is_forward = !saga.is_rolling_back();
+    let mut actions = Vec::new();
+
+    if is_forward && (is_open || step.status == StepStatus::Failed) {
+        let effect = "The step is completed with this output, and the saga continues.";
+        actions.push(action("complete", "Complete", effect));
     }
-    settle
+    if is_forward && is_open {
+        let effect = "The step fails without another attempt. The saga rolls back or is parked.";
+        actions.push(action("fail", "Fail", effect));
+    }
+    if step.compensation.is_some() && step.needs_operator() {
+        let effect = "The compensation was carried out manually. The rollback continues.";
+        actions.push(action("resolve", "Resolve the compensation of", effect));
+    }
+
+    actions
 }

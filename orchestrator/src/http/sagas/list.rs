@@ -1,99 +1,83 @@
 //! `GET /sagas`.
 
-use super::SagaView;
+use crate::api::{SagaDto, SagaListDto};
 use crate::db::ListFilter;
-use crate::http::answer::json;
+use crate::http::cursor;
 use crate::http::problem::Result;
 use crate::http::query::Parameters;
-use crate::http::shown;
-use crate::http::{App, cursor};
+use crate::http::read;
+use crate::http::response::json;
+use crate::http::state::AppState;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Serialize;
-use utoipa::ToSchema;
 
-/// A page is one query and one answer in memory.
-const LIMIT_MOST: u32 = 500;
-const LIMIT: u32 = 50;
+/// A page is one query, and is held in memory.
+const MAX_LIMIT: u32 = 500;
+const DEFAULT_LIMIT: u32 = 50;
 
-/// A page of sagas, newest first.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ListView {
-    /// The sagas, without input and outputs.
-    pub sagas: Vec<SagaView>,
-    /// Give it as `cursor` to go on; null at the end.
-    pub next: Option<String>,
-}
+/// The query parameters of a list, without `status`, which may repeat.
+const PARAMETERS: &[&str] = &[
+    "workflow", "step", "key", "q", "since", "until", "cursor", "limit",
+];
 
-/// Sagas that fit, newest first. A cursor stays right while sagas change and new ones come.
+/// Lists sagas, newest first. Pages remain consistent while sagas start and change.
 #[utoipa::path(
     get, path = "/sagas", operation_id = "list_sagas", tag = "sagas",
     params(
-        ("status" = Option<Vec<String>>, Query, description = "May repeat: any of them"),
-        ("workflow" = Option<String>, Query, description = "Exactly"),
-        ("step" = Option<String>, Query, description = "This step is under way"),
-        ("key" = Option<String>, Query, description = "Exactly this business key"),
-        ("q" = Option<String>, Query, description = "A prefix of id, key or correlation id"),
-        ("since" = Option<String>, Query, description = "Started at or after this moment (RFC 3339)"),
-        ("until" = Option<String>, Query, description = "Started before it"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 500; 50 unless given"),
+        ("status" = Option<Vec<String>>, Query, description = "Any of these statuses; may be repeated"),
+        ("workflow" = Option<String>, Query, description = "The workflow"),
+        ("step" = Option<String>, Query, description = "A step that is in progress"),
+        ("key" = Option<String>, Query, description = "The business key"),
+        ("q" = Option<String>, Query, description = "A prefix of the id, the key or the correlation id"),
+        ("since" = Option<String>, Query, description = "Started at or after this time (RFC 3339)"),
+        ("until" = Option<String>, Query, description = "Started before this time (RFC 3339)"),
+        ("cursor" = Option<String>, Query, description = "`next` of the previous page"),
+        ("limit" = Option<u32>, Query, description = "1 to 500, 50 by default"),
     ),
     responses(
-        (status = 200, description = "A page", body = ListView),
-        (status = 400, description = "An unknown parameter, or a value that it does not take"),
+        (status = 200, description = "A page", body = SagaListDto),
+        (status = 400, description = "Unknown parameter or invalid value"),
     )
 )]
-pub(super) async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response> {
-    parameters.only(
-        &[
-            "workflow", "step", "key", "q", "since", "until", "cursor", "limit",
-        ],
-        &["status"],
-    )?;
-    let page = page(&app, &filter_of(&parameters)?).await?;
-    Ok(json(StatusCode::OK, &page))
+pub(super) async fn list_sagas(
+    State(app): State<AppState>,
+    parameters: Parameters,
+) -> Result<Response> {
+    let filter = parse_filter(&parameters)?;
+    let page = app.db.list(&filter).await?;
+    let now = app.engine.now();
+
+    let mut sagas = Vec::with_capacity(page.states.len());
+    for state in &page.states {
+        let saga = read::parse_saga(state)?;
+        let definition = read::definition_of(&app, &saga).await?;
+        sagas.push(SagaDto::summary(&definition, &saga, now));
+    }
+
+    let next = page.next.map(cursor::encode_saga);
+    Ok(json(StatusCode::OK, &SagaListDto { sagas, next }))
 }
 
-/// The filter that the parameters say.
+/// Parses the parameters of a list.
 ///
 /// # Errors
-/// 400 for a value that is not taken.
-pub fn filter_of(parameters: &Parameters) -> Result<ListFilter> {
+/// 400 for an unknown parameter or an invalid value.
+pub fn parse_filter(parameters: &Parameters) -> Result<ListFilter> {
+    parameters.check_names(PARAMETERS, &["status"])?;
     let text = |name| parameters.text(name).map(str::to_owned);
+
     Ok(ListFilter {
-        status: parameters.each("status")?,
+        status: parameters.all_parsed("status")?,
         workflow: text("workflow"),
         step: text("step"),
         key: text("key"),
         q: text("q"),
         since: parameters.time("since")?,
         until: parameters.time("until")?,
-        before: parameters.parsed(
-            "cursor",
-            "is not a cursor that was given here",
-            cursor::read_saga,
-        )?,
-        limit: parameters.number("limit", 1, LIMIT_MOST)?.unwrap_or(LIMIT),
-    })
-}
-
-/// A page of sagas as shown.
-///
-/// # Errors
-/// Those of the database.
-pub async fn page(app: &App, filter: &ListFilter) -> Result<ListView> {
-    let found = app.db.list(filter).await?;
-    let now = app.engine.now();
-    let mut sagas = Vec::with_capacity(found.states.len());
-    for state in &found.states {
-        let saga = shown::parse(state)?;
-        let definition = shown::definition(app, &saga).await?;
-        sagas.push(SagaView::listed(&definition, &saga, now));
-    }
-    Ok(ListView {
-        sagas,
-        next: found.next.map(cursor::write_saga),
+        before: cursor::saga_cursor(parameters)?,
+        limit: parameters
+            .number("limit", 1..=MAX_LIMIT)?
+            .unwrap_or(DEFAULT_LIMIT),
     })
 }

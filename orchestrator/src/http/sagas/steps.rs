@@ -1,188 +1,99 @@
-//! What an operator, or another system, says about a step: complete, fail, resolve.
+//! Actions of operators and other systems on a step: complete, fail, resolve.
 
-use super::SagaView;
-use super::actions::{REASON_CHARS_MOST, answer, changed, submit};
-use crate::http::App;
+use super::actions::{apply_action, saga_response};
+use super::bodies::{CompleteBody, FailBody, ResolveBody};
+use crate::api::SagaDto;
 use crate::http::auth::Caller;
 use crate::http::body::{JsonBody, OptionalJsonBody};
 use crate::http::conditional::IfMatch;
-use crate::http::fields::{Fields, Mistakes};
-use crate::http::ids::StepOf;
-use crate::http::problem::{Problem, Result};
+use crate::http::path::StepPath;
+use crate::http::problem::Result;
+use crate::http::state::AppState;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use saga_core::transition::{Input, input};
-use saga_protocol::Failure;
-use saga_protocol::Payload;
-use saga_protocol::message::MAX_OUTPUT_BYTES;
-use saga_protocol::{MAX_ERROR_CODE_CHARS, MAX_ERROR_MESSAGE_CHARS};
-use serde::Serialize;
-use serde_json::Value;
-use utoipa::ToSchema;
+use saga_core::transition::Input;
 
-/// What was done by hand, in a few sentences.
-const NOTE_CHARS_MOST: usize = 2_000;
-
-/// The body of `…/complete`. It may be missing.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(example = json!({"output": {"ticket": 7}, "reason": "the cook called"}))]
-pub struct CompleteBody {
-    /// What the step puts out; `{}` unless given.
-    pub output: Option<Value>,
-    /// Why; the history keeps it.
-    #[schema(max_length = 500)]
-    pub reason: Option<String>,
-}
-
-/// The body of `…/fail`.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(example = json!({"error": {"code": "closed", "message": "the kitchen is closed"}}))]
-pub struct FailBody {
-    /// Why; never retried.
-    pub error: FailureBody,
-}
-
-/// Why a step failed.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct FailureBody {
-    /// For programs.
-    #[schema(min_length = 1, max_length = 100)]
-    pub code: String,
-    /// For people.
-    #[schema(max_length = 2000)]
-    pub message: Option<String>,
-}
-
-/// The body of `…/resolve`.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(example = json!({"note": "refunded by bank transfer 4711"}))]
-pub struct ResolveBody {
-    /// What was done.
-    #[schema(min_length = 1, max_length = 2000)]
-    pub note: String,
-}
-
-impl FailBody {
-    fn read(fields: &mut Fields<'_>, mistakes: &mut Mistakes) -> Option<Failure> {
-        let mut error = fields.object("error", mistakes)?;
-        let code = error.text("code", 1..=MAX_ERROR_CODE_CHARS, mistakes);
-        let message = error.optional_text("message", 0..=MAX_ERROR_MESSAGE_CHARS, mistakes);
-        // As it stands in an answer: it may be sent back, and is not looked at.
-        let _ = error.optional("retryable");
-        error.finish(mistakes);
-        Some(Failure::permanent(&code?, message?.unwrap_or_default()))
-    }
-}
-
-/// Completes a step that runs or waits, or one behind the pivot that failed.
+/// Completes a running or waiting step, or a failed step behind the pivot.
 #[utoipa::path(
     post, path = "/sagas/{id}/steps/{step}/complete", operation_id = "complete_step", tag = "sagas",
     params(
-        ("id" = Uuid, Path, description = "The saga's id"), ("step" = String, Path, description = "The step's name"),
-        ("If-Match" = Option<String>, Header, description = "Only if the saga's entity tag is this"),
+        ("id" = Uuid, Path, description = "The saga"), ("step" = String, Path, description = "The step"),
+        ("If-Match" = Option<String>, Header, description = "The expected entity tag"),
     ),
-    request_body(content = Option<CompleteBody>, description = "Its output; may be left out"),
+    request_body(content = Option<CompleteBody>, description = "The output; may be omitted"),
     responses(
-        (status = 200, description = "It is completed", body = SagaView),
-        (status = 404, description = "There is no such saga or step"),
-        (status = 409, description = "It cannot be completed now"),
-        (status = 412, description = "The saga has changed since"),
-        (status = 422, description = "The body breaks rules"),
+        (status = 200, description = "Completed", body = SagaDto),
+        (status = 404, description = "The saga or the step does not exist"),
+        (status = 409, description = "The step cannot be completed in its current status"),
+        (status = 412, description = "The entity tag does not match"),
+        (status = 422, description = "Invalid fields"),
     )
 )]
-pub(super) async fn complete(
-    State(app): State<App>,
-    of: StepOf,
+pub(super) async fn complete_step(
+    State(app): State<AppState>,
+    StepPath { saga_id, step }: StepPath,
     caller: Caller,
     if_match: IfMatch,
-    OptionalJsonBody(body): OptionalJsonBody,
+    OptionalJsonBody(body): OptionalJsonBody<CompleteBody>,
 ) -> Result<Response> {
-    let reason = body.read(|fields, mistakes| {
-        let _ = fields.optional("output");
-        fields.optional_text("reason", 0..=REASON_CHARS_MOST, mistakes)
-    })?;
-    let output = body.payload("output").unwrap_or_else(Payload::empty);
-    let bytes = output.get().len();
-    if bytes > MAX_OUTPUT_BYTES {
-        return Err(Problem::field(
-            "#/output",
-            format!("is {bytes} bytes; at most {MAX_OUTPUT_BYTES} are taken"),
-        ));
-    }
-    let (reason, by) = (reason.unwrap_or_default(), caller.name().to_owned());
-    let complete = input::Complete {
-        step: of.step,
-        output,
-        reason,
-        by,
-    };
-    let saga = changed(submit(&app, of.saga, Input::Complete(complete), if_match).await?)?;
-    answer(&app, StatusCode::OK, &saga).await
+    let input = Input::Complete(body.into_input(step, &caller)?);
+    let saga = apply_action(&app, saga_id, input, if_match).await?;
+    saga_response(&app, StatusCode::OK, &saga).await
 }
 
-/// Fails a step that runs or waits. It is not retried.
+/// Fails a running or waiting step. It is not retried.
 #[utoipa::path(
     post, path = "/sagas/{id}/steps/{step}/fail", operation_id = "fail_step", tag = "sagas",
     params(
-        ("id" = Uuid, Path, description = "The saga's id"), ("step" = String, Path, description = "The step's name"),
-        ("If-Match" = Option<String>, Header, description = "Only if the saga's entity tag is this"),
+        ("id" = Uuid, Path, description = "The saga"), ("step" = String, Path, description = "The step"),
+        ("If-Match" = Option<String>, Header, description = "The expected entity tag"),
     ),
     request_body = FailBody,
     responses(
-        (status = 200, description = "It failed", body = SagaView),
-        (status = 404, description = "There is no such saga or step"),
-        (status = 409, description = "It cannot fail now"),
-        (status = 412, description = "The saga has changed since"),
-        (status = 422, description = "The body breaks rules"),
+        (status = 200, description = "Failed", body = SagaDto),
+        (status = 404, description = "The saga or the step does not exist"),
+        (status = 409, description = "The step cannot fail in its current status"),
+        (status = 412, description = "The entity tag does not match"),
+        (status = 422, description = "Invalid fields"),
     )
 )]
-pub(super) async fn fail(
-    State(app): State<App>,
-    of: StepOf,
+pub(super) async fn fail_step(
+    State(app): State<AppState>,
+    StepPath { saga_id, step }: StepPath,
     caller: Caller,
     if_match: IfMatch,
-    body: JsonBody,
+    body: JsonBody<FailBody>,
 ) -> Result<Response> {
-    let error = body.read(FailBody::read)?;
-    let fail = input::Fail {
-        step: of.step,
-        error,
-        by: caller.name().to_owned(),
-    };
-    let saga = changed(submit(&app, of.saga, Input::Fail(fail), if_match).await?)?;
-    answer(&app, StatusCode::OK, &saga).await
+    let input = Input::Fail(body.value.into_input(step, &caller));
+    let saga = apply_action(&app, saga_id, input, if_match).await?;
+    saga_response(&app, StatusCode::OK, &saga).await
 }
 
-/// Settles a parked compensation that was done by hand. The saga goes on.
+/// Resolves a parked compensation that an operator has carried out. The rollback continues.
 #[utoipa::path(
     post, path = "/sagas/{id}/steps/{step}/resolve", operation_id = "resolve_step", tag = "sagas",
     params(
-        ("id" = Uuid, Path, description = "The saga's id"), ("step" = String, Path, description = "The step's name"),
-        ("If-Match" = Option<String>, Header, description = "Only if the saga's entity tag is this"),
+        ("id" = Uuid, Path, description = "The saga"), ("step" = String, Path, description = "The step"),
+        ("If-Match" = Option<String>, Header, description = "The expected entity tag"),
     ),
     request_body = ResolveBody,
     responses(
-        (status = 200, description = "It is settled", body = SagaView),
-        (status = 404, description = "There is no such saga or step"),
-        (status = 409, description = "Its compensation is not parked"),
-        (status = 412, description = "The saga has changed since"),
-        (status = 422, description = "The body breaks rules"),
+        (status = 200, description = "Resolved", body = SagaDto),
+        (status = 404, description = "The saga or the step does not exist"),
+        (status = 409, description = "The compensation of the step is not parked"),
+        (status = 412, description = "The entity tag does not match"),
+        (status = 422, description = "Invalid fields"),
     )
 )]
-pub(super) async fn resolve(
-    State(app): State<App>,
-    of: StepOf,
+pub(super) async fn resolve_step(
+    State(app): State<AppState>,
+    StepPath { saga_id, step }: StepPath,
     caller: Caller,
     if_match: IfMatch,
-    body: JsonBody,
+    body: JsonBody<ResolveBody>,
 ) -> Result<Response> {
-    let note = body.read(|fields, mistakes| fields.text("note", 1..=NOTE_CHARS_MOST, mistakes))?;
-    let resolve = input::Resolve {
-        step: of.step,
-        note,
-        by: caller.name().to_owned(),
-    };
-    let saga = changed(submit(&app, of.saga, Input::Resolve(resolve), if_match).await?)?;
-    answer(&app, StatusCode::OK, &saga).await
+    let input = Input::Resolve(body.value.into_input(step, &caller));
+    let saga = apply_action(&app, saga_id, input, if_match).await?;
+    saga_response(&app, StatusCode::OK, &saga).await
 }

@@ -1,4 +1,4 @@
-//! Each row of the table of cancel, by both ways in.
+//! Cancelling, by `POST` and `DELETE`, in each state of an order.
 
 use super::Fixture;
 use axum::http::Method;
@@ -6,65 +6,65 @@ use serde_json::json;
 use uuid::Uuid;
 
 async fn cancel(fixture: &Fixture, id: Uuid) -> u16 {
-    let answered = fixture
+    let response = fixture
         .post(
             &format!("/orders/{id}/cancel"),
             &json!({"reason": "changed my mind"}),
         )
         .await;
-    if answered.status == 202 {
-        assert_eq!(answered.json()["id"], json!(id));
+    if response.status == 202 {
+        assert_eq!(response.json()["id"], json!(id));
     } else {
-        answered.problem(409);
+        response.problem(409);
     }
-    answered.status.as_u16()
+    response.status.as_u16()
 }
 
 async fn delete(fixture: &Fixture, id: Uuid) -> u16 {
-    let answered = fixture
+    let response = fixture
         .call(Method::DELETE, &format!("/orders/{id}"), &[], None)
         .await;
-    if answered.status == 204 {
-        assert!(answered.body.is_empty());
+    if response.status == 204 {
+        assert!(response.body.is_empty());
     } else {
-        answered.problem(409);
+        response.problem(409);
     }
-    answered.status.as_u16()
+    response.status.as_u16()
 }
 
 #[derive(Clone, Copy, Debug)]
-enum At {
+enum State {
     Running,
     Paused,
     Cancelled,
-    CancelledAndUndone,
-    FailedAndGoingBack,
+    CancelledAndCompensated,
+    FailedAndRollingBack,
     FailedAndParked,
     Completed,
     PickedUp,
-    FailedAndUndone,
+    FailedAndCompensated,
 }
 
-/// An order that has come there.
-async fn at(fixture: &Fixture, at: At) -> Uuid {
-    let id = if matches!(at, At::PickedUp) {
-        let mut order = super::an_order();
+/// Places an order and brings it into a state.
+async fn order_in(fixture: &Fixture, state: State) -> Uuid {
+    let id = if matches!(state, State::PickedUp) {
+        let mut order = super::order_body();
         order["fulfilment"] = json!("pickup");
-        super::id_of(&fixture.post("/orders", &order).await)
+        super::response_id(&fixture.post("/orders", &order).await)
     } else {
-        fixture.order().await
+        fixture.place_order().await
     };
-    fixture.done(id, "order").await;
-    match at {
-        At::Running => {}
-        At::Paused => assert_eq!(
+    fixture.reply_completed(id, "order").await;
+    match state {
+        State::Running => {}
+        State::Paused => assert_eq!(
             fixture
                 .post(&format!("/sagas/{id}/pause"), &json!({}))
                 .await
                 .status,
             200
         ),
-        At::Cancelled | At::CancelledAndUndone => {
+        State::Cancelled | State::CancelledAndCompensated => {
             let body = json!({"reason": "the first"});
             assert_eq!(
                 fixture
@@ -74,51 +74,54 @@ async fn at(fixture: &Fixture, at: At) -> Uuid {
                 202
             );
         }
-        At::FailedAndGoingBack | At::FailedAndParked | At::FailedAndUndone => {
-            fixture.failed(id, "pay", "declined").await;
+        State::FailedAndRollingBack | State::FailedAndParked | State::FailedAndCompensated => {
+            fixture.reply_failed(id, "pay", "declined").await;
         }
-        At::Completed | At::PickedUp => {
-            fixture.done(id, "pay").await;
-            fixture.done(id, "store").await;
+        State::Completed | State::PickedUp => {
+            fixture.reply_completed(id, "pay").await;
+            fixture.reply_completed(id, "store").await;
         }
     }
-    match at {
-        At::CancelledAndUndone | At::FailedAndUndone => fixture.undo_all(id).await,
-        At::FailedAndParked => fixture.failed(id, "pay", "gateway_closed").await,
-        At::Completed => fixture.done(id, "deliver").await,
+    match state {
+        State::CancelledAndCompensated | State::FailedAndCompensated => {
+            fixture.compensate_all(id).await
+        }
+        State::FailedAndParked => fixture.reply_failed(id, "pay", "gateway_closed").await,
+        State::Completed => fixture.reply_completed(id, "deliver").await,
         _ => {}
     }
     id
 }
 
 #[tokio::test]
-async fn every_row_of_the_table() {
+async fn cancel_responds_as_the_contract_table_says() {
     let fixture = Fixture::new().await;
     for (row, post, deleted) in [
-        (At::Running, 202, 204),
-        (At::Paused, 202, 204),
-        (At::Cancelled, 202, 204),
-        (At::CancelledAndUndone, 202, 204),
-        (At::FailedAndGoingBack, 202, 204),
-        (At::FailedAndParked, 202, 204),
-        (At::Completed, 409, 409),
-        (At::PickedUp, 409, 409),
-        (At::FailedAndUndone, 409, 409),
+        (State::Running, 202, 204),
+        (State::Paused, 202, 204),
+        (State::Cancelled, 202, 204),
+        (State::CancelledAndCompensated, 202, 204),
+        (State::FailedAndRollingBack, 202, 204),
+        (State::FailedAndParked, 202, 204),
+        (State::Completed, 409, 409),
+        (State::PickedUp, 409, 409),
+        (State::FailedAndCompensated, 409, 409),
     ] {
-        let (one, other) = (at(&fixture, row).await, at(&fixture, row).await);
-        let before = fixture.saga(one).await;
-        assert_eq!(cancel(&fixture, one).await, post, "{row:?}");
-        assert_eq!(delete(&fixture, other).await, deleted, "{row:?}");
-        let after = fixture.saga(one).await;
+        let posted = order_in(&fixture, row).await;
+        let deleted_order = order_in(&fixture, row).await;
+        let before = fixture.saga(posted).await;
+        assert_eq!(cancel(&fixture, posted).await, post, "{row:?}");
+        assert_eq!(delete(&fixture, deleted_order).await, deleted, "{row:?}");
+        let after = fixture.saga(posted).await;
         match row {
-            At::Running | At::Paused => {
+            State::Running | State::Paused => {
                 assert!(after.is_rolling_back() && !after.paused, "{row:?}")
             }
-            At::Cancelled | At::CancelledAndUndone => {
+            State::Cancelled | State::CancelledAndCompensated => {
                 assert_eq!(after.cancel.unwrap().reason, "the first", "{row:?}");
                 assert_eq!(after.revision, before.revision, "{row:?}");
             }
-            At::FailedAndGoingBack | At::FailedAndParked => {
+            State::FailedAndRollingBack | State::FailedAndParked => {
                 assert_eq!(after.cancel.unwrap().reason, "changed my mind", "{row:?}");
                 assert_eq!(
                     (after.status, after.steps),
@@ -126,22 +129,22 @@ async fn every_row_of_the_table() {
                     "{row:?}"
                 );
             }
-            At::Completed | At::PickedUp | At::FailedAndUndone => {
+            State::Completed | State::PickedUp | State::FailedAndCompensated => {
                 assert_eq!(after, before, "{row:?}")
             }
         }
-        // Whatever was answered first is answered again.
-        assert_eq!(cancel(&fixture, one).await, post, "{row:?} again");
-        assert_eq!(delete(&fixture, one).await, deleted, "{row:?} again");
+        // Whatever was response first is response again.
+        assert_eq!(cancel(&fixture, posted).await, post, "{row:?} again");
+        assert_eq!(delete(&fixture, posted).await, deleted, "{row:?} again");
     }
 }
 
 #[tokio::test]
-async fn behind_a_completed_pivot_there_is_no_way_back() {
+async fn cancel_after_completed_pivot_returns_conflict() {
     let fixture = Fixture::new().await;
-    let id = fixture.trip().await;
+    let id = fixture.start_trip().await;
     for step in ["car", "hotel", "flight"] {
-        fixture.done(id, step).await;
+        fixture.reply_completed(id, step).await;
     }
     let problem = fixture
         .post(&format!("/sagas/{id}/cancel"), &json!({}))
@@ -151,19 +154,19 @@ async fn behind_a_completed_pivot_there_is_no_way_back() {
 }
 
 #[tokio::test]
-async fn a_saga_s_cancel_answers_with_the_saga_and_its_reason_is_optional() {
+async fn saga_cancel_returns_saga_and_reason_is_optional() {
     let fixture = Fixture::new().await;
-    let id = fixture.trip().await;
-    let answered = fixture
+    let id = fixture.start_trip().await;
+    let response = fixture
         .call(Method::POST, &format!("/sagas/{id}/cancel"), &[], None)
         .await;
-    assert_eq!(answered.status, 202);
-    let saga = answered.json();
+    assert_eq!(response.status, 202);
+    let saga = response.json();
     assert_eq!(saga["cancel"]["reason"], "unspecified");
     assert_eq!(saga["cancel"]["by"], "anonymous");
-    assert_eq!(answered.header("etag"), format!("\"{}\"", saga["revision"]));
+    assert_eq!(response.header("etag"), format!("\"{}\"", saga["revision"]));
 
-    let other = fixture.trip().await;
+    let other = fixture.start_trip().await;
     let long = fixture
         .post(
             &format!("/sagas/{other}/cancel"),

@@ -1,4 +1,5 @@
-use super::{Fixture, an_order};
+use super::{Fixture, order_body};
+use crate::http::middleware;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -6,7 +7,11 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-async fn raw(fixture: &Fixture, body: &str, content_type: Option<&str>) -> super::Answered {
+async fn post_raw(
+    fixture: &Fixture,
+    body: &str,
+    content_type: Option<&str>,
+) -> super::TestResponse {
     let mut request = Request::builder().method(Method::POST).uri("/orders");
     if let Some(content_type) = content_type {
         request = request.header("content-type", content_type);
@@ -17,23 +22,23 @@ async fn raw(fixture: &Fixture, body: &str, content_type: Option<&str>) -> super
 }
 
 #[tokio::test]
-async fn what_is_not_json_is_refused() {
+async fn invalid_json_returns_bad_request() {
     let fixture = Fixture::new().await;
     for body in ["", "{", "{\"customer\": \"\\ud800\"}", "nul", "{}{}"] {
-        raw(&fixture, body, Some("application/json"))
+        post_raw(&fixture, body, Some("application/json"))
             .await
             .problem(400);
     }
     let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
-    raw(&fixture, &deep, Some("application/json"))
+    post_raw(&fixture, &deep, Some("application/json"))
         .await
         .problem(400);
 }
 
 #[tokio::test]
-async fn the_media_type_must_be_json() {
+async fn other_media_type_returns_unsupported_media_type() {
     let fixture = Fixture::new().await;
-    let body = an_order().to_string();
+    let body = order_body().to_string();
     for content_type in [
         None,
         Some("text/plain"),
@@ -41,10 +46,12 @@ async fn the_media_type_must_be_json() {
         Some("application/xml"),
     ] {
         assert_eq!(
-            raw(&fixture, &body, content_type).await.header("accept"),
+            post_raw(&fixture, &body, content_type)
+                .await
+                .header("accept"),
             "application/json"
         );
-        raw(&fixture, &body, content_type).await.problem(415);
+        post_raw(&fixture, &body, content_type).await.problem(415);
     }
     for content_type in [
         "application/json; charset=utf-8",
@@ -52,7 +59,7 @@ async fn the_media_type_must_be_json() {
         "application/vnd.order+json",
     ] {
         assert_eq!(
-            raw(&fixture, &body, Some(content_type)).await.status,
+            post_raw(&fixture, &body, Some(content_type)).await.status,
             202,
             "{content_type}"
         );
@@ -60,9 +67,9 @@ async fn the_media_type_must_be_json() {
 }
 
 #[tokio::test]
-async fn a_body_over_64_kib_is_too_large() {
+async fn order_over_64_kib_returns_payload_too_large() {
     let fixture = Fixture::new().await;
-    let mut order = an_order();
+    let mut order = order_body();
     order["customer"] = json!("x".repeat(64 * 1024));
     fixture.post("/orders", &order).await.problem(413);
     order["customer"] = json!("x".repeat(63 * 1024));
@@ -73,7 +80,7 @@ async fn a_body_over_64_kib_is_too_large() {
 }
 
 #[tokio::test]
-async fn no_such_path_method_or_representation() {
+async fn unknown_path_method_or_representation_is_a_problem() {
     let fixture = Fixture::new().await;
     fixture.get("/nothing/here").await.problem(404);
     fixture.get("/sagas/%FF").await.problem(404);
@@ -115,15 +122,20 @@ async fn no_such_path_method_or_representation() {
 }
 
 #[tokio::test]
-async fn a_correlation_id_is_made_where_none_is_valid() {
+async fn invalid_correlation_id_is_replaced() {
     let fixture = Fixture::new().await;
-    for given in ["", "a b", &"x".repeat(129)] {
-        let answered = fixture
-            .call(Method::GET, "/livez", &[("x-correlation-id", given)], None)
+    for invalid in ["", "a b", &"x".repeat(129)] {
+        let response = fixture
+            .call(
+                Method::GET,
+                "/livez",
+                &[("x-correlation-id", invalid)],
+                None,
+            )
             .await;
-        assert!(uuid::Uuid::try_parse(answered.header("x-correlation-id")).is_ok());
+        assert!(uuid::Uuid::try_parse(response.header("x-correlation-id")).is_ok());
     }
-    let answered = fixture
+    let response = fixture
         .call(
             Method::GET,
             "/nothing",
@@ -131,31 +143,31 @@ async fn a_correlation_id_is_made_where_none_is_valid() {
             None,
         )
         .await;
-    assert_eq!(answered.problem(404)["correlation_id"], "A.b_c:d-1");
+    assert_eq!(response.problem(404)["correlation_id"], "A.b_c:d-1");
 }
 
-async fn alone(router: Router) -> (u16, Value) {
-    let router = router.layer(axum::middleware::from_fn(crate::http::around::around));
-    let answered = router
-        .oneshot(Request::get("/").body(Body::empty()).unwrap())
-        .await
-        .unwrap();
-    let status = answered.status().as_u16();
-    let body = axum::body::to_bytes(answered.into_body(), usize::MAX)
+async fn problem_of(router: Router) -> (u16, Value) {
+    let router = middleware::with_layers(router);
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+
+    let status = response.status().as_u16();
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX)
         .await
         .unwrap();
     (status, serde_json::from_slice(&body).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_and_a_handler_that_takes_too_long_are_problems() {
+async fn panic_and_timeout_are_problems() {
     async fn panics() {
         panic!("on purpose")
     }
-    let (status, problem) = alone(Router::new().route("/", get(panics))).await;
+    let (status, problem) = problem_of(Router::new().route("/", get(panics))).await;
     assert_eq!((status, &problem["type"]), (500, &json!("/docs#internal")));
     assert!(!problem.to_string().contains("on purpose"));
-    let (status, problem) = alone(Router::new().route("/", get(std::future::pending::<()>))).await;
+    let (status, problem) =
+        problem_of(Router::new().route("/", get(std::future::pending::<()>))).await;
     assert_eq!(
         (status, &problem["type"]),
         (503, &json!("/docs#unavailable"))
@@ -163,7 +175,7 @@ async fn a_panic_and_a_handler_that_takes_too_long_are_problems() {
 }
 
 #[tokio::test]
-async fn what_the_engine_says_has_its_status() {
+async fn engine_errors_map_to_statuses() {
     use crate::engine::SubmitError;
     use crate::http::problem::Problem;
     use axum::response::IntoResponse;
@@ -188,20 +200,20 @@ async fn what_the_engine_says_has_its_status() {
 }
 
 #[tokio::test]
-async fn a_replica_that_is_leaving_says_so() {
+async fn start_during_shutdown_returns_unavailable() {
     let fixture = Fixture::new().await;
     fixture.engine.stop().await;
-    let refused = fixture.post("/orders", &an_order()).await;
+    let refused = fixture.post("/orders", &order_body()).await;
     refused.problem(503);
     assert_eq!(refused.header("retry-after"), "1");
 }
 
 #[tokio::test]
-async fn an_outage_while_a_caller_waits_is_no_404_and_hides_no_start() {
+async fn outage_during_wait_hides_no_durable_start() {
     let fixture = Fixture::new().await;
     let trip = json!({"workflow": "trip", "input": {}});
-    // A start waits without a look, and needs one when the time is up; its repeat has read the input and looked once.
-    for (path, body) in [("/orders", an_order()), ("/sagas", trip)] {
+    // A start reads the database when its wait ends. Its repeat reads the input, then the saga, and again when its wait ends.
+    for (path, body) in [("/orders", order_body()), ("/sagas", trip)] {
         let place = async || {
             fixture
                 .post_with(
@@ -216,17 +228,17 @@ async fn an_outage_while_a_caller_waits_is_no_404_and_hides_no_start() {
         assert_eq!(
             started.status,
             202,
-            "it is durable, and was started once: {}",
+            "the start is durable: {}",
             started.text()
         );
         assert!(started.header("location").starts_with(path));
-        for looks in [0, 1, 2] {
-            fixture.db.fail_reads_after(looks);
+        for reads in [0, 1, 2] {
+            fixture.db.fail_reads_after(reads);
             let refused = place().await;
             let problem = refused.problem(503);
             assert_eq!(
                 problem["type"], "/docs#unavailable",
-                "{path}, after {looks} looks: {problem}"
+                "{path}, after {reads} reads: {problem}"
             );
             assert_eq!(refused.header("retry-after"), "1");
         }
@@ -235,7 +247,7 @@ async fn an_outage_while_a_caller_waits_is_no_404_and_hides_no_start() {
         assert_eq!(
             repeated.status,
             202,
-            "what was started is there: {}",
+            "the started saga is found: {}",
             repeated.text()
         );
     }

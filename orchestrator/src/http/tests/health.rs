@@ -8,12 +8,12 @@ use saga_protocol::message::WorkerHeartbeat;
 use serde_json::json;
 
 #[tokio::test]
-async fn probes_answer() {
+async fn probes_respond_with_ok() {
     let fixture = Fixture::new().await;
     for path in ["/livez", "/readyz", "/startupz"] {
-        let answered = fixture.get(path).await;
+        let response = fixture.get(path).await;
         assert_eq!(
-            (answered.status.as_u16(), answered.text().as_str()),
+            (response.status.as_u16(), response.text().as_str()),
             (200, "ok\n"),
             "{path}"
         );
@@ -38,14 +38,14 @@ async fn probes_answer() {
 }
 
 #[tokio::test]
-async fn a_draining_replica_is_alive_and_not_ready() {
+async fn draining_replica_is_alive_and_not_ready() {
     let fixture = Fixture::new().await;
-    fixture.readiness.drain();
+    fixture.readiness.set_draining();
     assert_eq!(fixture.get("/livez").await.status, 200);
     let ready = fixture.get("/readyz").await;
     assert_eq!(
         (ready.status.as_u16(), ready.text().as_str()),
-        (503, "[-] draining: this replica is leaving\n")
+        (503, "[-] draining: this replica is shutting down\n")
     );
     let actuator = fixture.get("/actuator/health/readiness").await;
     assert_eq!(
@@ -56,14 +56,14 @@ async fn a_draining_replica_is_alive_and_not_ready() {
 }
 
 #[tokio::test]
-async fn the_heartbeat_stops_on_request_only_where_faults_are_allowed() {
+async fn heartbeat_stops_only_with_allow_faults() {
     let fixture = Fixture::new().await;
     fixture
         .call(Method::PUT, "/actuator/down", &[], None)
         .await
         .problem(404);
     assert_eq!(fixture.engine.check_liveness(), Ok(()));
-    let fixture = Fixture::with(HttpSettings {
+    let fixture = Fixture::with_settings(HttpSettings {
         allow_faults: true,
         ..HttpSettings::default()
     })
@@ -80,7 +80,7 @@ async fn the_heartbeat_stops_on_request_only_where_faults_are_allowed() {
 }
 
 #[tokio::test]
-async fn workers_are_shown_with_what_waits_for_them() {
+async fn workers_are_listed_with_their_backlogs() {
     let fixture = Fixture::new().await;
     let member = |name: &str, in_flight| WorkerHeartbeat {
         worker: "pay".to_owned(),

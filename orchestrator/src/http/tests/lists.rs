@@ -11,19 +11,19 @@ fn ids(page: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn pages_stay_right_while_rows_change() {
+async fn pages_are_consistent_while_sagas_change() {
     let fixture = Fixture::new().await;
     let mut all = Vec::new();
     for _ in 0..7 {
-        all.push(fixture.trip().await.to_string());
+        all.push(fixture.start_trip().await.to_string());
     }
     all.reverse();
     let first = fixture.get("/sagas?limit=3").await.json();
     assert_eq!(ids(&first), all[..3]);
     // New ones come, old ones move: the next pages are what they would have been.
-    fixture.trip().await;
+    fixture.start_trip().await;
     let oldest = all[6].parse().unwrap();
-    fixture.done(oldest, "car").await;
+    fixture.reply_completed(oldest, "car").await;
     fixture
         .post(&format!("/sagas/{}/cancel", all[4]), &json!({}))
         .await;
@@ -49,10 +49,10 @@ async fn pages_stay_right_while_rows_change() {
 }
 
 #[tokio::test]
-async fn a_list_leaves_out_input_and_outputs() {
+async fn list_omits_input_and_outputs() {
     let fixture = Fixture::new().await;
-    let id = fixture.trip().await;
-    fixture.done(id, "car").await;
+    let id = fixture.start_trip().await;
+    fixture.reply_completed(id, "car").await;
     let saga = &fixture.get("/sagas").await.json()["sagas"][0];
     assert_eq!(saga.get("input"), None);
     assert_eq!(saga["steps"][0].get("output"), None);
@@ -61,7 +61,7 @@ async fn a_list_leaves_out_input_and_outputs() {
 }
 
 #[tokio::test]
-async fn all_filters_hold_together() {
+async fn list_filters_are_combined() {
     let fixture = Fixture::new().await;
     let keyed = fixture
         .post_with(
@@ -70,9 +70,9 @@ async fn all_filters_hold_together() {
             &json!({"workflow": "trip", "key": "rome"}),
         )
         .await;
-    let keyed = super::id_of(&keyed);
-    let order = fixture.order().await;
-    let cancelled = fixture.trip().await;
+    let keyed = super::response_id(&keyed);
+    let order = fixture.place_order().await;
+    let cancelled = fixture.start_trip().await;
     fixture
         .post(&format!("/sagas/{cancelled}/cancel"), &json!({}))
         .await;
@@ -111,7 +111,7 @@ async fn all_filters_hold_together() {
 }
 
 #[tokio::test]
-async fn an_unknown_parameter_or_value_is_refused() {
+async fn unknown_parameter_or_invalid_value_is_rejected() {
     let fixture = Fixture::new().await;
     for query in [
         "state=running",

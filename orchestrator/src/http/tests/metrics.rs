@@ -1,6 +1,7 @@
 use super::Fixture;
 use crate::bus::WorkerBacklog;
-use crate::http::{HttpSettings, metrics as ours};
+use crate::http::HttpSettings;
+use crate::http::metrics::{REQUEST_DURATION, REQUEST_DURATION_BUCKETS};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 
 /// The value of a sample, found by the beginning of its line.
@@ -13,16 +14,16 @@ fn sample(text: &str, name_and_labels: &str) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn what_is_measured_is_told_and_returns_to_zero() {
-    let matcher = Matcher::Full(ours::DURATION.to_owned());
+async fn gauges_return_to_zero() {
+    let matcher = Matcher::Full(REQUEST_DURATION.to_owned());
     let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(matcher, ours::DURATION_BUCKETS)
+        .set_buckets_for_metric(matcher, REQUEST_DURATION_BUCKETS)
         .unwrap();
     let recorder = builder.build_recorder();
     // For this thread only, on which the whole test runs.
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let fixture = Fixture::measured(HttpSettings::default(), Some(recorder.handle())).await;
-    let trip = fixture.trip().await;
+    let fixture = Fixture::with_metrics(HttpSettings::default(), Some(recorder.handle())).await;
+    let trip = fixture.start_trip().await;
     *fixture.bus.workers.lock().unwrap() = vec![WorkerBacklog {
         worker: "gone".to_owned(),
         lag: 5,
@@ -31,30 +32,30 @@ async fn what_is_measured_is_told_and_returns_to_zero() {
     }];
     fixture.get("/sagas/7").await.problem(404);
 
-    let answered = fixture.get("/metrics").await;
+    let response = fixture.get("/metrics").await;
     assert_eq!(
-        answered.header("content-type"),
+        response.header("content-type"),
         "text/plain; version=0.0.4; charset=utf-8"
     );
-    let text = answered.text();
-    let is =
+    let text = response.text();
+    let value =
         |text: &str, name: &str| sample(text, name).unwrap_or_else(|| panic!("{name} in {text}"));
     assert_eq!(
-        is(&text, r#"saga_in_flight{workflow="trip",status="running"}"#),
+        value(&text, r#"saga_in_flight{workflow="trip",status="running"}"#),
         1.0
     );
     assert_eq!(
-        is(
+        value(
             &text,
             r#"saga_in_flight{workflow="order",status="running"}"#
         ),
         0.0
     );
-    assert_eq!(is(&text, "saga_parked"), 0.0);
-    assert_eq!(is(&text, r#"saga_worker_backlog{worker="gone"}"#), 5.0);
-    assert_eq!(is(&text, r#"saga_worker_members{worker="rooms"}"#), 0.0);
+    assert_eq!(value(&text, "saga_parked"), 0.0);
+    assert_eq!(value(&text, r#"saga_worker_backlog{worker="gone"}"#), 5.0);
+    assert_eq!(value(&text, r#"saga_worker_members{worker="rooms"}"#), 0.0);
     assert_eq!(
-        is(
+        value(
             &text,
             &format!(
                 r#"saga_build_info{{version="{}"}}"#,
@@ -64,45 +65,48 @@ async fn what_is_measured_is_told_and_returns_to_zero() {
         1.0
     );
     let labels = r#"{route="/sagas/{id}",method="GET",status="404"}"#;
-    assert_eq!(is(&text, &format!("{}_count{labels}", ours::DURATION)), 1.0);
+    assert_eq!(
+        value(&text, &format!("{}_count{labels}", REQUEST_DURATION)),
+        1.0
+    );
     assert!(!text.contains(&trip.to_string()), "no ids in labels");
 
-    fixture.failed(trip, "car", "none").await;
-    fixture.undo_all(trip).await;
-    fixture.failed(trip, "hotel", "late").await;
+    fixture.reply_failed(trip, "car", "none").await;
+    fixture.compensate_all(trip).await;
+    fixture.reply_failed(trip, "hotel", "late").await;
     fixture.bus.workers.lock().unwrap().clear();
     assert_eq!(
-        is(
+        value(
             &fixture.get("/metrics").await.text(),
             r#"saga_worker_backlog{worker="gone"}"#
         ),
         5.0,
-        "kept for a second"
+        "cached for a second"
     );
     tokio::time::pause();
     tokio::time::advance(std::time::Duration::from_secs(1)).await;
     tokio::time::resume();
     let text = fixture.get("/metrics").await.text();
     assert_eq!(
-        is(&text, r#"saga_in_flight{workflow="trip",status="running"}"#),
+        value(&text, r#"saga_in_flight{workflow="trip",status="running"}"#),
         0.0
     );
-    assert_eq!(is(&text, r#"saga_worker_backlog{worker="gone"}"#), 0.0);
-    assert_eq!(is(&text, r#"saga_started_total{workflow="trip"}"#), 1.0);
-    let ended = fixture.saga(trip).await.status.as_str();
-    let finished = format!(r#"saga_finished_total{{workflow="trip",status="{ended}"}}"#);
+    assert_eq!(value(&text, r#"saga_worker_backlog{worker="gone"}"#), 0.0);
+    assert_eq!(value(&text, r#"saga_started_total{workflow="trip"}"#), 1.0);
+    let status = fixture.saga(trip).await.status.as_str();
+    let finished = format!(r#"saga_finished_total{{workflow="trip",status="{status}"}}"#);
     assert_eq!(
-        is(&text, &finished),
+        value(&text, &finished),
         1.0,
-        "what came late is not a second end"
+        "a late reply does not count as a second end"
     );
     assert_eq!(
-        is(&text, r#"saga_duration_seconds_count{workflow="trip"}"#),
+        value(&text, r#"saga_duration_seconds_count{workflow="trip"}"#),
         1.0
     );
 }
 
 #[tokio::test]
-async fn without_a_recorder_there_is_nothing() {
+async fn metrics_without_recorder_return_not_found() {
     Fixture::new().await.get("/metrics").await.problem(404);
 }

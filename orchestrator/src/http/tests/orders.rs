@@ -1,17 +1,17 @@
-use super::{Fixture, an_order, id_of};
+use super::{Fixture, order_body, response_id};
 use axum::http::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn an_order_is_taken_and_shown() {
+async fn placed_order_is_returned_and_shown() {
     let fixture = Fixture::new().await;
     let placed = fixture
-        .post_with("/orders", &[("x-correlation-id", "c-42")], &an_order())
+        .post_with("/orders", &[("x-correlation-id", "c-42")], &order_body())
         .await;
     assert_eq!(placed.status, 202);
     assert_eq!(placed.header("x-correlation-id"), "c-42");
     assert_eq!(placed.header("content-type"), "application/json");
-    let id = id_of(&placed);
+    let id = response_id(&placed);
     assert_eq!(placed.header("location"), format!("/orders/{id}"));
 
     let order = placed.json();
@@ -40,9 +40,9 @@ async fn an_order_is_taken_and_shown() {
 }
 
 #[tokio::test]
-async fn the_currency_is_the_shop_s_unless_given() {
+async fn currency_defaults_to_the_configured_one() {
     let fixture = Fixture::new().await;
-    let mut order = an_order();
+    let mut order = order_body();
     order.as_object_mut().unwrap().remove("currency");
     assert_eq!(
         fixture.post("/orders", &order).await.json()["currency"],
@@ -56,16 +56,16 @@ async fn the_currency_is_the_shop_s_unless_given() {
 }
 
 #[tokio::test]
-async fn its_status_follows_the_saga() {
+async fn order_status_follows_the_saga() {
     let fixture = Fixture::new().await;
-    let id = fixture.order().await;
+    let id = fixture.place_order().await;
     let status = async || fixture.get(&format!("/orders/{id}")).await.json()["status"].clone();
     assert_eq!(status().await, "ordered");
-    fixture.done(id, "order").await;
+    fixture.reply_completed(id, "order").await;
     assert_eq!(status().await, "ordered");
-    fixture.done(id, "pay").await;
+    fixture.reply_completed(id, "pay").await;
     assert_eq!(status().await, "paid");
-    fixture.accepted(id, "store").await;
+    fixture.reply_accepted(id, "store").await;
     assert_eq!(status().await, "accepted");
     fixture
         .post(
@@ -74,57 +74,57 @@ async fn its_status_follows_the_saga() {
         )
         .await;
     assert_eq!(status().await, "delivering");
-    fixture.done(id, "deliver").await;
+    fixture.reply_completed(id, "deliver").await;
     assert_eq!(status().await, "delivered");
 }
 
 #[tokio::test]
-async fn on_the_way_back_the_status_says_why() {
+async fn order_status_reflects_the_rollback_cause() {
     let fixture = Fixture::new().await;
     let shown = async |id| fixture.get(&format!("/orders/{id}")).await.json()["status"].clone();
 
-    let declined = fixture.order().await;
-    fixture.done(declined, "order").await;
-    fixture.failed(declined, "pay", "declined").await;
+    let declined = fixture.place_order().await;
+    fixture.reply_completed(declined, "order").await;
+    fixture.reply_failed(declined, "pay", "declined").await;
     assert_eq!(shown(declined).await, "cancelling");
-    fixture.undo_all(declined).await;
+    fixture.compensate_all(declined).await;
     assert_eq!(shown(declined).await, "declined");
 
-    let cancelled = fixture.order().await;
+    let cancelled = fixture.place_order().await;
     fixture
         .post(&format!("/orders/{cancelled}/cancel"), &json!({}))
         .await;
-    fixture.undo_all(cancelled).await;
+    fixture.compensate_all(cancelled).await;
     assert_eq!(shown(cancelled).await, "cancelled");
 
-    let failed = fixture.order().await;
-    fixture.failed(failed, "order", "price_changed").await;
-    fixture.undo_all(failed).await;
+    let failed = fixture.place_order().await;
+    fixture.reply_failed(failed, "order", "price_changed").await;
+    fixture.compensate_all(failed).await;
     assert_eq!(shown(failed).await, "failed");
 
-    let parked = fixture.order().await;
-    fixture.done(parked, "order").await;
-    fixture.failed(parked, "pay", "declined").await;
-    fixture.failed(parked, "pay", "gateway_closed").await;
+    let parked = fixture.place_order().await;
+    fixture.reply_completed(parked, "order").await;
+    fixture.reply_failed(parked, "pay", "declined").await;
+    fixture.reply_failed(parked, "pay", "gateway_closed").await;
     assert_eq!(shown(parked).await, "attention");
 }
 
 #[tokio::test]
-async fn prefer_wait_answers_by_what_became_of_the_payment() {
+async fn prefer_wait_responds_with_the_payment_result() {
     let fixture = Fixture::new().await;
     let wait = [
         ("prefer", "wait=10, respond-async"),
         ("x-correlation-id", "c-w"),
     ];
-    let order = an_order();
+    let order = order_body();
     let placed = async || fixture.post_with("/orders", &wait, &order).await;
     let worker = async |declined: bool| {
-        let id = fixture.only_saga("order").await;
-        fixture.done(id, "order").await;
+        let id = fixture.running_saga("order").await;
+        fixture.reply_completed(id, "order").await;
         if declined {
-            fixture.failed(id, "pay", "declined").await;
+            fixture.reply_failed(id, "pay", "declined").await;
         } else {
-            fixture.done(id, "pay").await;
+            fixture.reply_completed(id, "pay").await;
         }
         id
     };
@@ -135,33 +135,36 @@ async fn prefer_wait_answers_by_what_became_of_the_payment() {
     );
     assert_eq!(paid.header("location"), format!("/orders/{id}"));
     assert_eq!(paid.header("preference-applied"), "wait=10, respond-async");
-    fixture.done(id, "store").await;
-    fixture.done(id, "deliver").await;
+    fixture.reply_completed(id, "store").await;
+    fixture.reply_completed(id, "deliver").await;
 
     let (declined, id) = tokio::join!(placed(), worker(true));
     let problem = declined.problem(402);
     assert_eq!(problem["order_id"], json!(id));
-    assert_eq!(problem["detail"], "declined: said the worker");
+    assert_eq!(problem["detail"], "declined: rejected by the worker");
     assert_eq!(declined.header("location"), format!("/orders/{id}"));
     assert_eq!(
         declined.header("preference-applied"),
         "wait=10, respond-async"
     );
 
-    let going = fixture
-        .post_with("/orders", &[("prefer", "wait=0")], &an_order())
+    let pending = fixture
+        .post_with("/orders", &[("prefer", "wait=0")], &order_body())
         .await;
     assert_eq!(
-        (going.status.as_u16(), going.header("preference-applied")),
+        (
+            pending.status.as_u16(),
+            pending.header("preference-applied")
+        ),
         (202, "wait=0")
     );
 }
 
 #[tokio::test]
-async fn return_minimal_leaves_the_body_out() {
+async fn return_minimal_omits_the_body() {
     let fixture = Fixture::new().await;
     let placed = fixture
-        .post_with("/orders", &[("prefer", "return=minimal")], &an_order())
+        .post_with("/orders", &[("prefer", "return=minimal")], &order_body())
         .await;
     assert_eq!((placed.status.as_u16(), placed.body.len()), (202, 0));
     assert!(placed.header("location").starts_with("/orders/"));
@@ -173,9 +176,9 @@ async fn return_minimal_leaves_the_body_out() {
 }
 
 #[tokio::test]
-async fn every_mistake_in_a_body_is_told_at_once() {
+async fn all_invalid_fields_of_an_order_are_reported() {
     let fixture = Fixture::new().await;
-    let mut order = an_order();
+    let mut order = order_body();
     order["customer"] = json!("");
     order["store"] = json!(7);
     order["items"] = json!([
@@ -186,8 +189,7 @@ async fn every_mistake_in_a_body_is_told_at_once() {
     order["payment"] = json!({"method": "cash", "token": "t".repeat(201)});
     order["coupon"] = json!("X");
     let refused = fixture.post("/orders", &order).await;
-    let mut pointers = refused.pointers();
-    pointers.sort();
+    let pointers = refused.pointers();
     let mut expected = [
         "#/customer",
         "#/store",
@@ -216,7 +218,7 @@ async fn every_mistake_in_a_body_is_told_at_once() {
         (json!({"customer": "a\u{0}b"}), "#/customer"),
         (json!({"customer": "ä".repeat(201)}), "#/customer"),
     ] {
-        let mut order = an_order();
+        let mut order = order_body();
         order
             .as_object_mut()
             .unwrap()
@@ -224,19 +226,19 @@ async fn every_mistake_in_a_body_is_told_at_once() {
         assert_eq!(fixture.post("/orders", &order).await.pointers(), [pointer]);
     }
     assert_eq!(fixture.post("/orders", &json!([])).await.pointers(), ["#"]);
-    let most = json!({"menu": "m", "quantity": 100, "price": 10_000_000});
-    let limits = json!({"customer": "ä".repeat(200), "store": "s", "items": vec![most; 100],
+    let largest_item = json!({"menu": "m", "quantity": 100, "price": 10_000_000});
+    let largest = json!({"customer": "ä".repeat(200), "store": "s", "items": vec![largest_item; 100],
         "fulfilment": "pickup", "payment": {"method": "card", "token": "t"}});
     assert_eq!(
-        fixture.post("/orders", &limits).await.json()["amount"],
+        fixture.post("/orders", &largest).await.json()["amount"],
         Value::from(100_000_000_000_u64)
     );
 }
 
 #[tokio::test]
-async fn what_is_no_order_is_not_found() {
+async fn saga_of_another_workflow_is_not_an_order() {
     let fixture = Fixture::new().await;
-    let trip = fixture.trip().await;
+    let trip = fixture.start_trip().await;
     for path in [
         format!("/orders/{trip}"),
         "/orders/7".to_owned(),

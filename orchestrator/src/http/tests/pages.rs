@@ -1,18 +1,18 @@
-use super::{Answered, Fixture};
+use super::{Fixture, TestResponse};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::json;
 
 #[track_caller]
-fn is_page(answered: &Answered, status: u16) -> String {
-    assert_eq!(answered.status, status, "{}", answered.text());
-    assert_eq!(answered.header("content-type"), "text/html; charset=utf-8");
-    let policy = answered.header("content-security-policy");
+fn is_page(response: &TestResponse, status: u16) -> String {
+    assert_eq!(response.status, status, "{}", response.text());
+    assert_eq!(response.header("content-type"), "text/html; charset=utf-8");
+    let policy = response.header("content-security-policy");
     assert!(
         policy.starts_with("default-src 'none'") && !policy.contains("unsafe"),
         "{policy}"
     );
-    let html = answered.text();
+    let html = response.text();
     assert!(html.starts_with("<!doctype html>") && html.contains("</html>"));
     for inline in ["<style", "style=\"", "onclick=", "<script>", "http-equiv"] {
         assert!(!html.contains(inline), "{inline}");
@@ -20,7 +20,7 @@ fn is_page(answered: &Answered, status: u16) -> String {
     html
 }
 
-async fn form(fixture: &Fixture, path: &str, headers: &[(&str, &str)], body: &str) -> Answered {
+async fn form(fixture: &Fixture, path: &str, headers: &[(&str, &str)], body: &str) -> TestResponse {
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(path)
@@ -35,13 +35,13 @@ async fn form(fixture: &Fixture, path: &str, headers: &[(&str, &str)], body: &st
 }
 
 #[tokio::test]
-async fn an_empty_dashboard_teaches() {
+async fn empty_dashboard_shows_an_example() {
     let fixture = Fixture::new().await;
     let html = is_page(&fixture.get("/").await, 200);
     assert!(html.contains("curl -i http://127.0.0.1:8080/orders"));
-    assert!(html.contains("Nothing is parked"));
+    assert!(html.contains("No saga is parked"));
     assert!(
-        is_page(&fixture.get("/ui/sagas?status=parked").await, 200).contains("Drop all filters")
+        is_page(&fixture.get("/ui/sagas?status=parked").await, 200).contains("Remove all filters")
     );
     is_page(&fixture.get("/ui/sagas?colour=red").await, 400);
     is_page(&fixture.get("/ui/sagas/7").await, 404);
@@ -54,16 +54,16 @@ async fn an_empty_dashboard_teaches() {
 }
 
 #[tokio::test]
-async fn lists_show_sagas_and_lead_on() {
+async fn lists_show_sagas_and_link_to_the_next_page() {
     let fixture = Fixture::new().await;
     for _ in 0..21 {
-        fixture.trip().await;
+        fixture.start_trip().await;
     }
-    let parked = fixture.trip().await;
-    fixture.failed(parked, "car", "none").await;
-    fixture.failed(parked, "car", "garage_closed").await;
+    let parked = fixture.start_trip().await;
+    fixture.reply_failed(parked, "car", "none").await;
+    fixture.reply_failed(parked, "car", "garage_closed").await;
     let html = is_page(&fixture.get("/").await, 200);
-    assert!(html.contains("garage_closed: said the worker"));
+    assert!(html.contains("garage_closed: rejected by the worker"));
     assert!(html.contains("<b>21</b>") && html.contains("rel=\"next\""));
     let html = is_page(
         &fixture.get("/ui/sagas?status=parked&workflow=trip").await,
@@ -72,12 +72,12 @@ async fn lists_show_sagas_and_lead_on() {
     assert!(html.contains(&format!("/ui/sagas/{parked}")));
     assert!(
         html.contains("/ui/sagas?workflow=trip"),
-        "the chip takes one filter off"
+        "the link removes one filter"
     );
 }
 
 #[tokio::test]
-async fn what_comes_from_outside_is_escaped() {
+async fn untrusted_text_is_escaped() {
     let fixture = Fixture::new().await;
     let started = fixture
         .post(
@@ -85,7 +85,7 @@ async fn what_comes_from_outside_is_escaped() {
             &json!({"workflow": "trip", "key": "<script>alert(1)</script>", "input": {"a": "<b>"}}),
         )
         .await;
-    let id = super::id_of(&started);
+    let id = super::response_id(&started);
     fixture
         .reply(id, "car", |reply| {
             reply.output = Some(saga_protocol::Payload::from(json!("</pre><script>")))
@@ -112,18 +112,18 @@ async fn what_comes_from_outside_is_escaped() {
 }
 
 #[tokio::test]
-async fn a_saga_s_page_tells_all_and_its_forms_act() {
+async fn saga_page_shows_all_and_its_forms_act() {
     let fixture = Fixture::new().await;
-    let id = fixture.trip().await;
+    let id = fixture.start_trip().await;
     let path = format!("/ui/sagas/{id}");
     let html = is_page(&fixture.get(&path).await, 200);
     for part in [
-        "It waits for",
+        "Waiting for",
         "hotel",
-        "Undone will be, in this order: car",
+        "These steps are compensated, in this order: car",
         "•••",
         "Complete car",
-        "It is not paused.",
+        "The saga is not paused.",
     ] {
         assert!(html.contains(part), "{part}");
     }
@@ -140,10 +140,10 @@ async fn a_saga_s_page_tells_all_and_its_forms_act() {
     );
     assert!(
         is_page(&fixture.get(&format!("{path}?done=pause")).await, 200)
-            .contains("It is paused: nothing new is sent.")
+            .contains("The saga is paused.")
     );
     let stale = form(&fixture, &format!("{path}/resume"), &[], "revision=1").await;
-    assert!(is_page(&stale, 412).contains("the saga is at revision 2 by now"));
+    assert!(is_page(&stale, 412).contains("the saga is at revision 2 now"));
     assert_eq!(
         form(&fixture, &format!("{path}/resume"), &[], "revision=2")
             .await
@@ -184,8 +184,8 @@ async fn a_saga_s_page_tells_all_and_its_forms_act() {
         303
     );
     fixture.reply(id, "hotel", |_| {}).await;
-    fixture.failed(id, "car", "garage_closed").await;
-    assert!(is_page(&fixture.get(&path).await, 200).contains("Settle the compensation of car"));
+    fixture.reply_failed(id, "car", "garage_closed").await;
+    assert!(is_page(&fixture.get(&path).await, 200).contains("Resolve the compensation of car"));
     assert_eq!(
         form(
             &fixture,
@@ -199,7 +199,7 @@ async fn a_saga_s_page_tells_all_and_its_forms_act() {
     );
     let html = is_page(&fixture.get(&path).await, 200);
     assert!(
-        html.contains("settled by hand: towed")
+        html.contains("resolved manually: towed")
             && html.contains("Too late: the saga was compensated without a cancel.")
     );
     is_page(
@@ -209,9 +209,9 @@ async fn a_saga_s_page_tells_all_and_its_forms_act() {
 }
 
 #[tokio::test]
-async fn a_form_of_another_site_does_nothing() {
+async fn form_of_another_site_is_rejected() {
     let fixture = Fixture::new().await;
-    let id = fixture.trip().await;
+    let id = fixture.start_trip().await;
     for (name, value) in [
         ("origin", "http://them"),
         ("origin", "null"),
@@ -230,7 +230,7 @@ async fn a_form_of_another_site_does_nothing() {
 }
 
 #[tokio::test]
-async fn documentation_and_assets_are_there() {
+async fn documentation_and_assets_are_served() {
     let fixture = Fixture::new().await;
     let html = is_page(&fixture.get("/docs").await, 200);
     for part in [

@@ -1,13 +1,13 @@
-use super::{Fixture, id_of};
+use super::{Fixture, response_id};
 use axum::http::Method;
 use saga_core::saga::Status;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_saga_is_shown_as_the_contract_says() {
+async fn saga_has_the_fields_of_the_contract() {
     let fixture = Fixture::new().await;
-    let id = fixture.trip().await;
-    fixture.done(id, "car").await;
+    let id = fixture.start_trip().await;
+    fixture.reply_completed(id, "car").await;
     let shown = fixture.get(&format!("/sagas/{id}")).await;
     let saga = shown.json();
     let mut names: Vec<_> = saga
@@ -75,11 +75,11 @@ async fn a_saga_is_shown_as_the_contract_says() {
 }
 
 #[tokio::test]
-async fn attempt_and_error_are_those_of_the_direction_under_way() {
+async fn attempt_and_error_are_those_of_the_direction() {
     let fixture = Fixture::new().await;
-    let id = fixture.trip().await;
-    fixture.done(id, "car").await;
-    fixture.failed(id, "hotel", "full").await;
+    let id = fixture.start_trip().await;
+    fixture.reply_completed(id, "car").await;
+    fixture.reply_failed(id, "hotel", "full").await;
     let step = async |name: usize| {
         fixture.get(&format!("/sagas/{id}")).await.json()["steps"][name].clone()
     };
@@ -90,7 +90,7 @@ async fn attempt_and_error_are_those_of_the_direction_under_way() {
     );
     fixture.reply(id, "hotel", |reply| reply.empty = true).await;
     assert_eq!(step(1).await["compensation"]["empty"], true);
-    fixture.failed(id, "car", "garage_closed").await;
+    fixture.reply_failed(id, "car", "garage_closed").await;
     assert_eq!(step(0).await["error"]["code"], "garage_closed");
     assert_eq!(
         fixture.get(&format!("/sagas/{id}")).await.json()["status"],
@@ -99,19 +99,18 @@ async fn attempt_and_error_are_those_of_the_direction_under_way() {
 }
 
 #[tokio::test]
-async fn what_a_saga_is_undone_for_stays_to_be_seen() {
+async fn failure_remains_visible_after_compensation() {
     let fixture = Fixture::new().await;
-    let (failed, cancelled) = (fixture.trip().await, fixture.trip().await);
-    let of = async |id| fixture.get(&format!("/sagas/{id}")).await.json()["failure"].clone();
-    assert_eq!(of(failed).await, Value::Null);
-    fixture.done(failed, "car").await;
-    fixture.failed(failed, "hotel", "full").await;
-    fixture.undo_all(failed).await;
-    let why =
-        json!({"step": "hotel", "code": "full", "message": "said the worker", "retryable": false});
+    let (failed, cancelled) = (fixture.start_trip().await, fixture.start_trip().await);
+    let failure = async |id| fixture.get(&format!("/sagas/{id}")).await.json()["failure"].clone();
+    assert_eq!(failure(failed).await, Value::Null);
+    fixture.reply_completed(failed, "car").await;
+    fixture.reply_failed(failed, "hotel", "full").await;
+    fixture.compensate_all(failed).await;
+    let expected = json!({"step": "hotel", "code": "full", "message": "rejected by the worker", "retryable": false});
     assert_eq!(
-        (fixture.saga(failed).await.status, of(failed).await),
-        (Status::Compensated, why)
+        (fixture.saga(failed).await.status, failure(failed).await),
+        (Status::Compensated, expected)
     );
     fixture
         .post(
@@ -119,28 +118,35 @@ async fn what_a_saga_is_undone_for_stays_to_be_seen() {
             &json!({"reason": "rain"}),
         )
         .await;
-    fixture.undo_all(cancelled).await;
+    fixture.compensate_all(cancelled).await;
     assert_eq!(
-        (fixture.saga(cancelled).await.status, of(cancelled).await),
+        (
+            fixture.saga(cancelled).await.status,
+            failure(cancelled).await
+        ),
         (Status::Compensated, Value::Null)
     );
     let list = fixture.get("/ui/sagas").await.text();
-    assert!(list.contains("full: said the worker"), "{list}");
+    assert!(list.contains("full: rejected by the worker"), "{list}");
 }
 
 #[tokio::test]
-async fn the_entity_tag_is_the_revision() {
+async fn entity_tag_is_the_revision() {
     let fixture = Fixture::new().await;
-    let id = fixture.trip().await;
+    let id = fixture.start_trip().await;
     let path = format!("/sagas/{id}");
-    let seen = fixture
+    let unchanged = fixture
         .call(Method::GET, &path, &[("if-none-match", "\"1\"")], None)
         .await;
     assert_eq!(
-        (seen.status.as_u16(), seen.body.len(), seen.header("etag")),
+        (
+            unchanged.status.as_u16(),
+            unchanged.body.len(),
+            unchanged.header("etag")
+        ),
         (304, 0, "\"1\"")
     );
-    fixture.done(id, "car").await;
+    fixture.reply_completed(id, "car").await;
     let changed = fixture
         .call(Method::GET, &path, &[("if-none-match", "\"1\"")], None)
         .await;
@@ -172,9 +178,9 @@ async fn the_entity_tag_is_the_revision() {
 }
 
 #[tokio::test]
-async fn operators_act() {
+async fn operator_actions_change_the_saga() {
     let fixture = Fixture::new().await;
-    let id = fixture.trip().await;
+    let id = fixture.start_trip().await;
     let act = async |action: &str, body: Value| {
         fixture.post(&format!("/sagas/{id}/{action}"), &body).await
     };
@@ -195,9 +201,9 @@ async fn operators_act() {
     assert_eq!(act("resume", json!({})).await.json()["paused"], false);
     act("retry", json!({})).await.problem(409);
 
-    fixture.accepted(id, "car").await;
-    let words = json!({"output": {"pin": 1, "ticket": 7}, "reason": "they called"});
-    let complete = act("steps/car/complete", words).await;
+    fixture.reply_accepted(id, "car").await;
+    let completion = json!({"output": {"pin": 1, "ticket": 7}, "reason": "they called"});
+    let complete = act("steps/car/complete", completion).await;
     assert_eq!(
         complete.json()["steps"][0]["output"],
         json!({"pin": "•••", "ticket": 7})
@@ -251,7 +257,7 @@ async fn operators_act() {
         (200, json!("compensating"))
     );
     fixture.reply(id, "hotel", |_| {}).await;
-    fixture.failed(id, "car", "garage_closed").await;
+    fixture.reply_failed(id, "car", "garage_closed").await;
     let resolved = act("steps/car/resolve", json!({"note": "towed it"}))
         .await
         .json();
@@ -261,7 +267,7 @@ async fn operators_act() {
 }
 
 #[tokio::test]
-async fn the_key_is_the_id_unless_given_and_unique() {
+async fn business_key_defaults_to_the_id_and_is_unique() {
     let fixture = Fixture::new().await;
     let first = fixture
         .post("/sagas", &json!({"workflow": "trip", "key": "rome"}))
@@ -272,13 +278,13 @@ async fn the_key_is_the_id_unless_given_and_unique() {
         .post("/sagas", &json!({"workflow": "trip", "key": "rome"}))
         .await
         .problem(409);
-    assert_eq!(taken["saga"], format!("/sagas/{}", id_of(&first)));
-    let own = fixture.trip().await;
-    assert_eq!(fixture.saga(own).await.key, own.to_string());
+    assert_eq!(taken["saga"], format!("/sagas/{}", response_id(&first)));
+    let unkeyed = fixture.start_trip().await;
+    assert_eq!(fixture.saga(unkeyed).await.key, unkeyed.to_string());
 }
 
 #[tokio::test]
-async fn what_cannot_be_started_says_why() {
+async fn invalid_start_reports_all_fields() {
     let fixture = Fixture::new().await;
     let start = async |body: Value| fixture.post("/sagas", &body).await;
     assert_eq!(
@@ -295,7 +301,7 @@ async fn what_cannot_be_started_says_why() {
         start(json!({"workflow": "trip", "version": 0, "key": "", "x": 1}))
             .await
             .pointers(),
-        ["#/version", "#/key", "#/x"]
+        ["#/key", "#/version", "#/x"]
     );
     assert_eq!(
         start(json!({"workflow": "trip", "input": "x".repeat(256 * 1024)}))
@@ -318,9 +324,9 @@ async fn prefer_wait_waits_for_the_end() {
             .await
     };
     let (completed, _) = tokio::join!(wait(), async {
-        let id = fixture.only_saga("trip").await;
+        let id = fixture.running_saga("trip").await;
         for step in ["car", "hotel", "flight", "mail"] {
-            fixture.done(id, step).await;
+            fixture.reply_completed(id, step).await;
         }
     });
     assert_eq!(
@@ -331,13 +337,13 @@ async fn prefer_wait_waits_for_the_end() {
         (201, json!("completed"))
     );
 
-    let (undone, id) = tokio::join!(wait(), async {
-        let id = fixture.only_saga("trip").await;
-        fixture.failed(id, "car", "none").await;
-        fixture.undo_all(id).await;
+    let (compensated, id) = tokio::join!(wait(), async {
+        let id = fixture.running_saga("trip").await;
+        fixture.reply_failed(id, "car", "none").await;
+        fixture.compensate_all(id).await;
         id
     });
-    let problem = undone.problem(409);
+    let problem = compensated.problem(409);
     assert_eq!(
         (&problem["saga"], &problem["detail"]),
         (
@@ -345,17 +351,17 @@ async fn prefer_wait_waits_for_the_end() {
             &json!("the saga is compensated")
         )
     );
-    let going = fixture
+    let running = fixture
         .post_with("/sagas", &[("prefer", "wait=0")], &trip)
         .await;
-    assert_eq!(going.status, 202);
+    assert_eq!(running.status, 202);
 }
 
 #[tokio::test]
-async fn the_history_tells_every_input_and_what_it_did() {
+async fn history_lists_inputs_and_their_results() {
     let fixture = Fixture::new().await;
-    let id = fixture.trip().await;
-    fixture.done(id, "car").await;
+    let id = fixture.start_trip().await;
+    fixture.reply_completed(id, "car").await;
     fixture.reply(id, "car", |reply| reply.attempt = 9).await;
     fixture
         .post(&format!("/sagas/{id}/cancel"), &json!({"reason": "rain"}))
@@ -363,34 +369,41 @@ async fn the_history_tells_every_input_and_what_it_did() {
     let read = fixture.get(&format!("/sagas/{id}/history")).await.json();
     let history = read["history"].as_array().unwrap();
     assert_eq!(read["next"], Value::Null);
-    let of = |index: usize| &history[index];
+    let entry = |index: usize| &history[index];
     assert_eq!(
-        (&of(0)["revision"], &of(0)["input"]["type"], &of(0)["by"]),
+        (
+            &entry(0)["revision"],
+            &entry(0)["input"]["type"],
+            &entry(0)["by"]
+        ),
         (&json!(1), &json!("start"), &json!("anonymous"))
     );
-    assert_eq!(of(0)["input"]["input"]["secret"], "•••");
+    assert_eq!(entry(0)["input"]["input"]["secret"], "•••");
     assert!(
-        of(0)["moved"]
+        entry(0)["moved"]
             .as_array()
             .unwrap()
             .contains(&json!({"step": null, "from": null, "to": "running"}))
     );
     assert_eq!(
-        (&of(1)["input"]["outcome"], &of(1)["input"]["output"]["pin"]),
+        (
+            &entry(1)["input"]["outcome"],
+            &entry(1)["input"]["output"]["pin"]
+        ),
         (&json!("completed"), &json!("•••"))
     );
     assert!(
-        of(1)["moved"]
+        entry(1)["moved"]
             .as_array()
             .unwrap()
             .contains(&json!({"step": "car", "from": "running", "to": "completed"}))
     );
     assert_eq!(
-        (of(2)["ignored"].clone(), of(2).get("moved")),
+        (entry(2)["ignored"].clone(), entry(2).get("moved")),
         (json!("stale"), None)
     );
     assert_eq!(
-        (&of(3)["input"]["reason"], &of(3)["by"]),
+        (&entry(3)["input"]["reason"], &entry(3)["by"]),
         (&json!("rain"), &json!("anonymous"))
     );
 

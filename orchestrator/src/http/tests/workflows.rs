@@ -8,7 +8,7 @@ use saga_protocol::message::{ServedStep, WorkerHeartbeat};
 use serde_json::json;
 use std::time::Duration;
 
-async fn put(fixture: &Fixture, path: &str, source: &str, media_type: &str) -> super::Answered {
+async fn put(fixture: &Fixture, path: &str, source: &str, media_type: &str) -> super::TestResponse {
     let request = Request::builder()
         .method(Method::POST)
         .uri(path)
@@ -21,7 +21,7 @@ async fn put(fixture: &Fixture, path: &str, source: &str, media_type: &str) -> s
 const BOAT: &str = "workflow: boat\nversion: 1\nsteps:\n  - name: row\n";
 
 #[tokio::test]
-async fn a_definition_is_taken_once() {
+async fn workflow_version_is_immutable() {
     let fixture = Fixture::new().await;
     let created = put(&fixture, "/workflows", BOAT, "application/yaml").await;
     assert_eq!(
@@ -54,7 +54,7 @@ async fn a_definition_is_taken_once() {
 }
 
 #[tokio::test]
-async fn all_mistakes_of_a_definition_are_told() {
+async fn all_diagnostics_of_a_definition_are_reported() {
     let fixture = Fixture::new().await;
     let bad = "workflow: boat\nversion: 0\nsteps:\n  - name: row\n    colour: red\n";
     for path in ["/workflows", "/workflows/check"] {
@@ -88,7 +88,7 @@ async fn all_mistakes_of_a_definition_are_told() {
 }
 
 #[tokio::test]
-async fn a_definition_is_checked_and_not_kept() {
+async fn checked_definition_is_not_stored() {
     let fixture = Fixture::new().await;
     let checked = put(&fixture, "/workflows/check", BOAT, "application/yaml")
         .await
@@ -116,12 +116,12 @@ async fn a_definition_is_checked_and_not_kept() {
 }
 
 #[tokio::test]
-async fn one_definition_is_explored_at_a_time_and_none_for_long() {
+async fn one_exploration_runs_at_a_time_and_is_bounded() {
     let settings = HttpSettings {
-        explore_for: Duration::from_secs(2),
+        max_exploration: Duration::from_secs(2),
         ..HttpSettings::default()
     };
-    let fixture = Fixture::with(settings).await;
+    let fixture = Fixture::with_settings(settings).await;
     let step = |n: u32| {
         format!(
             "  - name: s{n}\n    needs: []\n    retry: {{ attempts: {} }}\n",
@@ -152,14 +152,14 @@ async fn one_definition_is_explored_at_a_time_and_none_for_long() {
     assert_eq!(
         after.json()["verdict"],
         "complete",
-        "its place is free again"
+        "the exploration has ended"
     );
 }
 
 #[tokio::test]
-async fn definitions_are_shown() {
+async fn workflows_are_listed_and_shown() {
     let fixture = Fixture::new().await;
-    fixture.trip().await;
+    fixture.start_trip().await;
     put(
         &fixture,
         "/workflows",
@@ -191,7 +191,7 @@ async fn definitions_are_shown() {
 }
 
 #[tokio::test]
-async fn a_start_that_breaks_the_input_schema_starts_nothing() {
+async fn input_schema_violation_starts_no_saga() {
     let fixture = Fixture::new().await;
     let ferry = json!({
         "workflow": "ferry",
@@ -241,7 +241,7 @@ async fn a_start_that_breaks_the_input_schema_starts_nothing() {
     assert_eq!(
         fixture.get("/sagas?workflow=ferry").await.json()["sagas"],
         json!([]),
-        "nothing was started"
+        "no saga was started"
     );
     let started = start(json!({"cars": []})).await;
     assert_eq!(started.status, 202);
@@ -267,7 +267,7 @@ async fn a_start_that_breaks_the_input_schema_starts_nothing() {
 }
 
 #[tokio::test]
-async fn steps_that_nobody_serves_are_shown() {
+async fn unhandled_steps_are_listed() {
     let fixture = Fixture::new().await;
     put(
         &fixture,
@@ -288,17 +288,17 @@ async fn steps_that_nobody_serves_are_shown() {
             .map(|known| known["unhandled"].clone())
             .collect::<Vec<_>>()
     };
-    let none =
+    let unhandled_step =
         |step: &str, members: usize| json!([{"step": step, "worker": "row", "members": members}]);
     assert_eq!(
         unhandled().await,
-        [none("row", 0), none("sail", 0)],
-        "nobody is there"
+        [unhandled_step("row", 0), unhandled_step("sail", 0)],
+        "the worker has no members"
     );
     let page = fixture.get("/").await.text();
     assert!(
-        !page.contains("Steps that nobody serves"),
-        "who is not there is told as such"
+        !page.contains("Unhandled steps"),
+        "workers without members are not listed as unhandled"
     );
     let member = WorkerHeartbeat {
         worker: "row".to_owned(),
@@ -321,14 +321,14 @@ async fn steps_that_nobody_serves_are_shown() {
         members: vec![member],
     };
     *fixture.bus.workers.lock().unwrap() = vec![backlog];
-    assert_eq!(unhandled().await, [json!([]), none("sail", 1)]);
+    assert_eq!(unhandled().await, [json!([]), unhandled_step("sail", 1)]);
     assert_eq!(
         fixture.get("/workflows/boat").await.json()["unhandled"],
-        none("sail", 1)
+        unhandled_step("sail", 1)
     );
     let page = fixture.get("/").await.text();
     assert!(
-        page.contains("<li>sail of boat@2, by worker row</li>"),
+        page.contains("<li>sail of boat@2, worker row</li>"),
         "{page}"
     );
 }
