@@ -1,5 +1,4 @@
-//! `orchestrator check FILE…`: whether definitions obey every rule, and every run of them every promise. Needs no
-//! server.
+//! `orchestrator check FILE…`: validates definitions and explores every run of them. Needs no server.
 
 use super::exit::{Exit, Failure};
 use super::output::print;
@@ -10,7 +9,7 @@ use saga_settings::parse;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Check workflow definitions: their rules, then every run of them
+/// Validate workflow definitions, and explore every run of them
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, before_help = "Examples:
   orchestrator check workflows/definitions/order.yaml
@@ -20,21 +19,21 @@ pub struct CheckFiles {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// How long the runs of a file are explored
+    /// Limit of the time to explore a file
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse::duration)]
     max_time: Duration,
 
-    /// How many states of a file are explored
+    /// Limit of the states to explore of a file
     #[arg(long, value_name = "N", default_value_t = Bound::MAX_STATES as u64,
           value_parser = clap::value_parser!(u64).range(1..))]
     max_states: u64,
 }
 
 impl CheckFiles {
-    /// Checks them all; what is wrong with a definition goes to stderr as `FILE:LINE:COL: rule: sentence`.
+    /// Checks all files. The diagnostics of a definition go to stderr as `FILE:LINE:COL: rule: sentence`.
     ///
     /// # Errors
-    /// A file that cannot be read (2); diagnostics in one, or a run that breaks a promise (1).
+    /// If a file cannot be read (2), or a definition is invalid or has a counterexample (1).
     pub fn run(self) -> Result<Exit, Failure> {
         let mut exit = Exit::Ok;
         for file in &self.files {
@@ -44,9 +43,9 @@ impl CheckFiles {
             })?;
             match Definition::parse(&name, &source) {
                 Ok(definition) => {
-                    print(&obeys(&name, &definition))?;
+                    print(&summary(&name, &definition))?;
                     let (report, took) = self.explore(&definition);
-                    print(&told(&report, took))?;
+                    print(&report_text(&report, took))?;
                     if report.violation.is_some() {
                         exit = Exit::Failed;
                     }
@@ -61,18 +60,20 @@ impl CheckFiles {
     }
 
     fn explore(&self, definition: &Definition) -> (Report, Duration) {
-        let began = Instant::now();
+        let started_at = Instant::now();
         let max_states = usize::try_from(self.max_states).unwrap_or(usize::MAX);
         let bound = Bound {
             max_states,
             ..Bound::of(definition)
         };
-        let report = explore(definition, &bound, &mut || began.elapsed() < self.max_time);
-        (report, began.elapsed())
+        let report = explore(definition, &bound, &mut || {
+            started_at.elapsed() < self.max_time
+        });
+        (report, started_at.elapsed())
     }
 }
 
-fn obeys(name: &str, definition: &Definition) -> String {
+fn summary(name: &str, definition: &Definition) -> String {
     let pivot = match definition.pivot() {
         Some(pivot) => format!("pivot {}", definition.steps[pivot].name),
         None => "no pivot".to_owned(),
@@ -84,13 +85,13 @@ fn obeys(name: &str, definition: &Definition) -> String {
         ..
     } = definition;
     format!(
-        "{name}: workflow {workflow} version {version}, {} steps, {pivot}: obeys every rule\n",
+        "{name}: workflow {workflow} version {version}, {} steps, {pivot}: valid\n",
         steps.len()
     )
 }
 
-/// The figures in one line, the bound in the next, and then the run that breaks a promise, if there is one.
-fn told(report: &Report, took: Duration) -> String {
+/// The figures in the first line, the bound in the next, then the counterexample if there is one.
+fn report_text(report: &Report, took: Duration) -> String {
     let Report {
         states,
         depth,
@@ -104,7 +105,7 @@ fn told(report: &Report, took: Duration) -> String {
         "states {states} depth {depth} moves {moves} in {seconds:.1} s {verdict}\nbound: {bound}\n"
     );
     if let Some(violation) = &report.violation {
-        text += &format!("a run breaks a promise: {violation}");
+        text += &format!("counterexample: {violation}");
     }
     text
 }
@@ -115,7 +116,7 @@ mod tests {
     use saga_check::Counterexample;
 
     #[test]
-    fn a_run_that_breaks_a_promise_is_told_line_by_line() {
+    fn counterexample_is_printed_line_by_line() {
         let source = "workflow: boat\nversion: 1\nsteps:\n  - name: row\n";
         let definition = Definition::parse("boat.yaml", source).unwrap();
         let report = explore(&definition, &Bound::of(&definition), &mut || true);
@@ -127,7 +128,7 @@ mod tests {
             property: "row: I8: its effect happened twice".to_owned(),
             trace,
         });
-        let text = told(
+        let text = report_text(
             &Report {
                 violation,
                 ..report
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!(
             lines[2..],
             [
-                "a run breaks a promise: row: I8: its effect happened twice",
+                "counterexample: row: I8: its effect happened twice",
                 "   1. the saga begins",
                 "   2. the deadline comes"
             ]

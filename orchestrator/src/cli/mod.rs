@@ -1,22 +1,21 @@
-//! The command line. stdout is data, stderr is words; exit codes are written down in [`Exit`].
+//! The command line. Data goes to stdout, diagnostics to stderr; [`Exit`] lists the exit codes.
 
-mod act;
+mod actions;
 mod bench;
 mod check;
 mod client;
+mod color;
 mod demo;
 mod embedded_process;
 mod exit;
 mod flags;
-mod look;
 mod output;
-mod paint;
+mod query;
 mod replay;
 mod serve;
 mod settings;
 mod start;
 mod table;
-mod view;
 
 pub use exit::{EXIT_CODES, Exit, Failure};
 pub use settings::settings_markdown;
@@ -31,12 +30,12 @@ const HELP: &str = "\
 
 {all-args}{after-help}";
 
-/// Carries business transactions across services to one of two ends: all done, or all undone
+/// Runs business transactions across services: each completes as a whole or is compensated
 #[derive(Parser, Clone, Debug)]
 #[command(name = "orchestrator", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES,
           help_template = HELP, before_help = "Examples:
   orchestrator                 everything in one process, on http://127.0.0.1:8080
-  orchestrator demo            four orders, four endings, told as they happen
+  orchestrator demo            four orders with four endings, described as they happen
   orchestrator start --workflow order --input @order.json --wait
   orchestrator list --status parked")]
 pub struct Cli {
@@ -49,49 +48,49 @@ pub struct Cli {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
-    /// Four orders, four endings, told as they happen
+    /// Run four orders with four endings, and describe them as they happen
     Demo(demo::Demo),
-    /// Serve with PostgreSQL and Kafka, workers elsewhere
+    /// Serve with PostgreSQL, Kafka, and workers in processes of their own
     Serve(serve::Serve),
-    /// Bring the database up to date, and end
+    /// Migrate the database and exit
     Migrate(serve::MigrateCommand),
     /// Start a saga
     Start(start::Start),
-    /// CompensationState a saga, whatever step it is at
-    Cancel(act::Act),
-    /// Try now what waits for its next attempt, or is parked
-    Retry(act::Act),
-    /// Withhold a saga's forward steps
-    Pause(act::Act),
-    /// Withhold them no longer
-    Resume(act::Act),
-    /// Finish a waiting step with an output
-    Complete(act::Complete),
-    /// Fail a waiting step for good
-    Fail(act::Fail),
-    /// Settle a parked compensation that was done by hand
-    Resolve(act::Resolve),
+    /// Cancel a saga: compensate its steps
+    Cancel(actions::SagaAction),
+    /// Retry a step that waits for its next attempt, or a parked saga
+    Retry(actions::SagaAction),
+    /// Pause a saga: dispatch no forward commands
+    Pause(actions::SagaAction),
+    /// Resume a paused saga
+    Resume(actions::SagaAction),
+    /// Complete a waiting step with an output
+    Complete(actions::Complete),
+    /// Fail a waiting step
+    Fail(actions::Fail),
+    /// Resolve a parked compensation that was done manually
+    Resolve(actions::Resolve),
     /// List sagas, newest first
-    List(look::List),
-    /// Show one saga and its steps
-    Show(look::Show),
-    /// Show every input of a saga, oldest first, and what it did
-    History(look::History),
+    List(query::List),
+    /// Show a saga and its steps
+    Show(query::Show),
+    /// Show every input of a saga and its result, oldest first
+    History(query::History),
     /// Measure throughput, latency and cost of a running server
     Bench(bench::Bench),
     /// Check workflow definitions and every run of them, offline
     Check(check::CheckFiles),
-    /// Apply a saga's history again, and say where it differs
+    /// Replay the history of a saga and report differences
     Replay(replay::Replay),
     /// Print all settings
     Settings(settings::Settings),
 }
 
 impl Cli {
-    /// Does what was asked for.
+    /// Runs the command.
     ///
     /// # Errors
-    /// [`Failure`] says what, and with which code the process ends.
+    /// [`Failure`] has the message and the exit code.
     pub async fn run(self) -> Result<Exit, Failure> {
         match self.command {
             None => self.embedded.run().await,
@@ -124,61 +123,65 @@ mod tests {
 
     const ID: &str = "0193a5c2-0000-7000-8000-000000000000";
 
-    /// Words as a shell makes them, quotes and escapes gone; `None`: something that ends a command.
-    fn words(line: &str) -> Vec<Option<String>> {
+    /// The words of a shell's line, unquoted. `None` stands for an operator, which ends a command.
+    fn shell_words(line: &str) -> Vec<Option<String>> {
         let mut words = Vec::new();
-        let mut quoted = line.split('\'');
-        while let Some(plain) = quoted.next() {
-            let of_shell = |word: &str| matches!(word, "|" | ">" | "&&");
-            words.extend(
-                plain
-                    .split_whitespace()
-                    .map(|word| (!of_shell(word)).then(|| word.to_owned())),
-            );
-            words.extend(quoted.next().map(|text| Some(text.to_owned())));
+        let mut parts = line.split('\'');
+
+        while let Some(unquoted) = parts.next() {
+            for word in unquoted.split_whitespace() {
+                let is_operator = matches!(word, "|" | ">" | "&&");
+                words.push((!is_operator).then(|| word.to_owned()));
+            }
+            words.extend(parts.next().map(|quoted| Some(quoted.to_owned())));
         }
         words
     }
 
-    #[test]
-    fn every_example_is_a_command_that_is_understood() {
-        let mut seen = 0;
-        let top = Cli::command();
-        for command in std::iter::once(&top).chain(top.get_subcommands()) {
-            let help = command
-                .get_before_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            for line in help.lines().skip(1) {
-                // Behind the command some say what it does.
-                let example = line.trim().split("   ").next().unwrap_or_default();
-                // Of the processes only one is sure to be there.
-                let own = format!("={}", std::process::id());
-                let example = ["=41", "=42", "=43"]
-                    .iter()
-                    .fold(example.to_owned(), |text, pid| text.replace(pid, &own));
-                let example = example.replace("0193a5c2-…", ID);
-                for command in words(&example).split(Option::is_none) {
-                    let piped = command
-                        .iter()
-                        .flatten()
-                        .any(|word| word == "xargs")
-                        .then(|| ID.to_owned());
-                    let ours = command
-                        .iter()
-                        .flatten()
-                        .skip_while(|word| *word != "orchestrator");
-                    let arguments: Vec<_> = ours.chain(&piped).collect();
-                    if arguments.is_empty() {
-                        continue;
-                    }
-                    if let Err(error) = Cli::try_parse_from(arguments) {
-                        panic!("{example}: {error}");
-                    }
-                    seen += 1;
+    /// The command lines of the examples of a help text, as arguments of this program.
+    fn examples(help: &str) -> Vec<Vec<String>> {
+        // The only process that is sure to exist is this one.
+        let own_pid = format!("={}", std::process::id());
+        let mut examples = Vec::new();
+
+        for line in help.lines().skip(1) {
+            // A description follows some commands, separated by spaces.
+            let mut line = line
+                .trim()
+                .split("   ")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            for pid in ["=41", "=42", "=43"] {
+                line = line.replace(pid, &own_pid);
+            }
+            line = line.replace("0193a5c2-…", ID);
+
+            for command in shell_words(&line).split(Option::is_none) {
+                let words: Vec<_> = command.iter().flatten().cloned().collect();
+                let is_piped = words.iter().any(|word| word == "xargs");
+                let own = words.into_iter().skip_while(|word| word != "orchestrator");
+                let arguments: Vec<_> = own.chain(is_piped.then(|| ID.to_owned())).collect();
+                if arguments.first().is_some_and(|word| word == "orchestrator") {
+                    examples.push(arguments);
                 }
             }
         }
-        assert!(seen >= 25, "only {seen} examples");
+        examples
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_valid() {
+        let program = Cli::command();
+        let commands = std::iter::once(&program).chain(program.get_subcommands());
+        let help = commands.filter_map(|command| command.get_before_help());
+        let examples: Vec<_> = help.flat_map(|help| examples(&help.to_string())).collect();
+
+        for example in &examples {
+            if let Err(error) = Cli::try_parse_from(example) {
+                panic!("{example:?}: {error}");
+            }
+        }
+        assert!(examples.len() >= 25, "only {} examples", examples.len());
     }
 }

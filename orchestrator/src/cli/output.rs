@@ -1,18 +1,20 @@
-//! The forms in which data is printed: to stdout, and nothing else goes there.
+//! The formats of data. Data goes to stdout, and nothing else does.
 
+use super::client::parse_response;
+use super::color::{Color, DIM, status_style, step_style};
 use super::exit::Failure;
-use super::paint::{self, Colour, Paint};
-use super::table::{Cell, table, tamed};
-use super::view::{SagaView, Word};
+use super::table::{Cell, escape_control, table};
+use crate::api::{OpenEnum, SagaDto, StatusIcon, StepDto, format_duration};
 use clap::{Args, ValueEnum};
+use saga_core::saga::{Status, StepStatus};
+use saga_protocol::Time;
 use serde_json::value::RawValue;
 use std::io::Write;
-use std::time::Duration;
 
-/// How to print.
+/// How to print data.
 #[derive(Args, Clone, Debug)]
 pub struct Output {
-    /// table for people; json as the server said it; jsonl an item a line; id only ids
+    /// Format: a table, the JSON of the server, an item a line, or an id a line
     #[arg(
         short = 'o',
         long = "output",
@@ -21,17 +23,16 @@ pub struct Output {
     )]
     pub form: Form,
 
-    /// No colours; NO_COLOR does the same
+    /// Print without colors, as with NO_COLOR
     #[arg(long)]
     pub no_color: bool,
 }
 
-/// A form of output.
+/// A format of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// Columns, for people.
     Table,
-    /// As the server said it.
+    /// The JSON of the server, unchanged.
     Json,
     /// An item a line.
     Jsonl,
@@ -39,89 +40,75 @@ pub enum Form {
     Id,
 }
 
-/// Prints data. A reader that has gone (`| head`) is no failure.
+/// Prints data. A closed pipe (`| head`) is no failure.
 ///
 /// # Errors
 /// If stdout cannot be written for another reason.
 pub fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed("stdout cannot be written", error))
+            Err(Failure::failed("failed to write to stdout", error))
         }
         _ => Ok(()),
     }
 }
 
 impl Output {
-    /// Whether and how to colour.
-    pub fn paint(&self) -> Paint {
-        Paint::for_stdout(self.no_color)
+    /// Whether to color the output.
+    pub fn color(&self) -> Color {
+        Color::for_stdout(self.no_color)
     }
 
-    /// One saga, as text.
+    /// A saga in this format.
     ///
     /// # Errors
-    /// If the server's answer is no saga.
-    pub fn saga(&self, answer: &str) -> Result<String, Failure> {
-        let view = || super::view::read::<SagaView>(answer);
+    /// If the response is no saga.
+    pub fn saga(&self, response: &str) -> Result<String, Failure> {
+        let saga = || parse_response::<SagaDto>(response);
         Ok(match self.form {
-            Form::Json | Form::Jsonl => format!("{}\n", answer.trim_end()),
-            Form::Id => format!("{}\n", view()?.id),
-            Form::Table => card(&view()?, self.paint()),
+            Form::Json | Form::Jsonl => format!("{}\n", response.trim_end()),
+            Form::Id => format!("{}\n", saga()?.id),
+            Form::Table => saga_card(&saga()?, self.color()),
         })
     }
 
-    /// Several sagas, as text.
+    /// Sagas in this format.
     ///
     /// # Errors
     /// If one of them is no saga.
-    pub fn sagas(&self, sagas: &[Box<RawValue>], next: Option<&str>) -> Result<String, Failure> {
-        let views = || {
-            sagas
+    pub fn sagas(&self, items: &[Box<RawValue>], next: Option<&str>) -> Result<String, Failure> {
+        let sagas = || {
+            let sagas = items
                 .iter()
-                .map(|saga| super::view::read::<SagaView>(saga.get()))
-                .collect::<Result<Vec<_>, _>>()
+                .map(|item| parse_response::<SagaDto>(item.get()));
+            sagas.collect::<Result<Vec<_>, _>>()
         };
         Ok(match self.form {
-            Form::Json => list_json("sagas", sagas, next),
-            Form::Jsonl => lines(sagas.iter().map(|saga| saga.get().to_owned())),
-            Form::Id => lines(views()?.into_iter().map(|view| view.id)),
-            Form::Table => rows(&views()?, self.paint()),
+            Form::Json => list_json("sagas", items, next),
+            Form::Jsonl => lines(items.iter().map(|item| item.get().to_owned())),
+            Form::Id => lines(sagas()?.into_iter().map(|saga| saga.id.to_string())),
+            Form::Table => saga_table(&sagas()?, self.color()),
         })
     }
 }
 
-/// A line for each.
+/// A line for each item.
 pub fn lines(items: impl Iterator<Item = String>) -> String {
     items.map(|item| item + "\n").collect()
 }
 
-/// A list as the server says one, its items untouched.
+/// A list in the JSON of the server, its items unchanged.
 pub fn list_json(name: &str, items: &[Box<RawValue>], next: Option<&str>) -> String {
     let items: Vec<_> = items.iter().map(|item| item.get()).collect();
-    let next = next.map_or_else(
-        || "null".to_owned(),
-        |next| serde_json::Value::from(next).to_string(),
-    );
+    let next = serde_json::Value::from(next);
     format!("{{\"{name}\":[{}],\"next\":{next}}}\n", items.join(","))
 }
 
-fn rows(sagas: &[SagaView], paint: Paint) -> String {
-    let row = |saga: &SagaView| -> Vec<Cell> {
-        let (done, all) = saga.progress();
-        vec![
-            saga.id.as_str().into(),
-            status(&saga.status),
-            format!("{}@{}", saga.workflow, saga.version).into(),
-            saga.key_unless_id().into(),
-            saga.current().into(),
-            format!("{done}/{all}").into(),
-            moment(&saga.started_at).into(),
-            saga.took().map(span).unwrap_or_default().into(),
-            saga.error().unwrap_or_default().into(),
-        ]
-    };
+fn saga_table(sagas: &[SagaDto], color: Color) -> String {
     let heading = [
         "ID",
         "STATUS",
@@ -133,119 +120,150 @@ fn rows(sagas: &[SagaView], paint: Paint) -> String {
         "TOOK",
         "ERROR",
     ];
-    table(&heading, sagas.iter().map(row).collect(), paint)
+    let rows = sagas.iter().map(saga_row).collect();
+    table(&heading, rows, color)
 }
 
-fn status(word: &Word<saga_core::saga::Status>) -> Cell {
-    match word.known() {
-        Some(known) => {
-            let (icon, colour) = paint::of_status(known);
-            Cell::coloured(format!("{icon} {known}"), colour)
-        }
-        None => word.text().into(),
-    }
-}
-
-/// Everything about one saga that a person wants at a glance.
-fn card(saga: &SagaView, paint: Paint) -> String {
-    let mut lines = vec![
-        ("saga", saga.id.clone()),
-        ("status", status_text(saga, paint)),
-        ("workflow", format!("{}@{}", saga.workflow, saga.version)),
-    ];
-    let took = saga
-        .took()
-        .map(|took| format!(", took {}", span(took)))
-        .unwrap_or_default();
-    lines.push(("key", tamed(&saga.key)));
-    lines.push(("started", format!("{} UTC{took}", moment(&saga.started_at))));
-    if let Some(cancel) = &saga.cancel {
-        lines.push((
-            "cancelled",
-            tamed(&format!("{} (by {})", cancel.reason, cancel.by)),
-        ));
-    }
-    if let Some(failure) = &saga.failure {
-        lines.push((
-            "failed",
-            tamed(&format!("{}, {}", failure.step, failure.error.line())),
-        ));
-    }
-    if let Some(waiting_for) = &saga.waiting_for {
-        lines.push(("waits for", tamed(waiting_for)));
-    }
-    let head = lines.iter().map(|(name, text)| {
-        format!(
-            "{} {text}\n",
-            paint.paint(Colour::Dim, &format!("{name:<10}"))
+fn saga_row(saga: &SagaDto) -> Vec<Cell> {
+    // The key is the id unless the caller gave one.
+    let key = if saga.key == saga.id.to_string() {
+        ""
+    } else {
+        &saga.key
+    };
+    let done = saga.steps.iter().filter(|step| {
+        matches!(
+            step.status,
+            OpenEnum::Known(StepStatus::Completed | StepStatus::Skipped)
         )
     });
-    head.collect::<String>() + "\n" + &steps(saga, paint)
+    let error = saga.steps.iter().find_map(|step| step.error.as_ref());
+    let error = error.or(saga.failure.as_ref().map(|failure| &failure.error));
+
+    vec![
+        saga.id.to_string().into(),
+        status_cell(&saga.status),
+        format!("{}@{}", saga.workflow, saga.version).into(),
+        key.into(),
+        active_steps(saga).into(),
+        format!("{}/{}", done.count(), saga.steps.len()).into(),
+        timestamp(saga.started_at).into(),
+        duration_of(saga).into(),
+        error.map(ToString::to_string).unwrap_or_default().into(),
+    ]
 }
 
-fn status_text(saga: &SagaView, paint: Paint) -> String {
-    let paused = if saga.paused { ", paused" } else { "" };
-    match saga.status.known() {
-        Some(known) => {
-            let (icon, colour) = paint::of_status(known);
-            paint.paint(colour, &format!("{icon} {known}{paused}"))
+fn active_steps(saga: &SagaDto) -> String {
+    let is_active = |step: &&StepDto| {
+        matches!(
+            step.status,
+            OpenEnum::Known(StepStatus::Running | StepStatus::Waiting | StepStatus::Compensating)
+        )
+    };
+    let names = saga
+        .steps
+        .iter()
+        .filter(is_active)
+        .map(|step| step.name.as_str());
+    names.collect::<Vec<_>>().join(" ")
+}
+
+/// From the start to the end, or to the last transition.
+fn duration_of(saga: &SagaDto) -> String {
+    let end = saga.finished_at.unwrap_or(saga.updated_at);
+    format_duration(end.since(saga.started_at))
+}
+
+fn status_cell(status: &OpenEnum<Status>) -> Cell {
+    match status {
+        OpenEnum::Known(known) => {
+            Cell::styled(&format!("{} {known}", known.icon()), status_style(*known))
         }
-        None => tamed(saga.status.text()),
+        OpenEnum::Unknown(text) => text.as_str().into(),
     }
 }
 
-fn steps(saga: &SagaView, paint: Paint) -> String {
-    let row = |step: &super::view::StepView| -> Vec<Cell> {
-        let status = match step.status.known() {
-            Some(known) => {
-                let (icon, colour) = paint::of_step(known);
-                Cell::coloured(format!("{icon} {known}"), colour)
-            }
-            None => step.status.text().into(),
+fn step_status_cell(status: &OpenEnum<StepStatus>) -> Cell {
+    match status {
+        OpenEnum::Known(known) => {
+            Cell::styled(&format!("{} {known}", known.icon()), step_style(*known))
+        }
+        OpenEnum::Unknown(text) => text.as_str().into(),
+    }
+}
+
+/// A saga and its steps.
+fn saga_card(saga: &SagaDto, color: Color) -> String {
+    let started = timestamp(saga.started_at);
+    let mut fields = vec![
+        ("saga", saga.id.to_string()),
+        ("status", card_status(saga, color)),
+        ("workflow", format!("{}@{}", saga.workflow, saga.version)),
+        ("key", escape_control(&saga.key)),
+        (
+            "started",
+            format!("{started} UTC, took {}", duration_of(saga)),
+        ),
+    ];
+    if let Some(cancel) = &saga.cancel {
+        let text = format!("{} (by {})", cancel.reason, cancel.by);
+        fields.push(("cancelled", escape_control(&text)));
+    }
+    if let Some(failure) = &saga.failure {
+        let text = format!("{}, {}", failure.step, failure.error);
+        fields.push(("failed", escape_control(&text)));
+    }
+    if let Some(waiting_for) = &saga.waiting_for {
+        fields.push(("waits for", escape_control(waiting_for)));
+    }
+
+    let mut card = String::new();
+    for (name, value) in fields {
+        card += &format!("{} {value}\n", color.paint(DIM, &format!("{name:<10}")));
+    }
+    card + "\n" + &step_table(saga, color)
+}
+
+fn card_status(saga: &SagaDto, color: Color) -> String {
+    let paused = if saga.paused { ", paused" } else { "" };
+    match &saga.status {
+        OpenEnum::Known(known) => color.paint(
+            status_style(*known),
+            &format!("{} {known}{paused}", known.icon()),
+        ),
+        OpenEnum::Unknown(text) => escape_control(text) + paused,
+    }
+}
+
+fn step_table(saga: &SagaDto, color: Color) -> String {
+    let row = |step: &StepDto| -> Vec<Cell> {
+        let attempt = match step.attempt {
+            0 => String::new(),
+            attempt => attempt.to_string(),
         };
-        let took = super::view::between(step.started_at.as_deref(), step.finished_at.as_deref());
+        let took = match (step.started_at, step.finished_at) {
+            (Some(started_at), Some(finished_at)) => format_duration(finished_at.since(started_at)),
+            _ => String::new(),
+        };
         let error = step
             .error
             .as_ref()
-            .map(super::view::ErrorView::line)
+            .map(ToString::to_string)
             .unwrap_or_default();
-        let attempt = if step.attempt > 0 {
-            step.attempt.to_string()
-        } else {
-            String::new()
-        };
-        let took = took.map(span).unwrap_or_default();
         vec![
             step.name.as_str().into(),
-            status,
+            step_status_cell(&step.status),
             step.worker.as_str().into(),
             attempt.into(),
             took.into(),
             error.into(),
         ]
     };
-    table(
-        &["STEP", "STATUS", "WORKER", "ATTEMPT", "TOOK", "ERROR"],
-        saga.steps.iter().map(row).collect(),
-        paint,
-    )
+    let heading = ["STEP", "STATUS", "WORKER", "ATTEMPT", "TOOK", "ERROR"];
+    table(&heading, saga.steps.iter().map(row).collect(), color)
 }
 
-/// `2026-07-01T10:00:00.123456Z` as a person reads it: to the second.
-pub fn moment(at: &str) -> String {
-    tamed(&at.chars().take(19).collect::<String>().replace('T', " "))
-}
-
-/// A duration with three digits that matter.
-pub fn span(took: Duration) -> String {
-    match took.as_secs_f64() {
-        below if below < 1.0 => format!("{:.0} ms", below * 1000.0),
-        below if below < 60.0 => format!("{below:.2} s"),
-        below if below < 3600.0 => format!("{:.0} m {:.0} s", (below / 60.0).floor(), below % 60.0),
-        more => format!(
-            "{:.0} h {:.0} m",
-            (more / 3600.0).floor(),
-            (more % 3600.0 / 60.0).floor()
-        ),
-    }
+/// A time in UTC, to the second.
+fn timestamp(at: Time) -> String {
+    at.to_datetime().format("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -1,4 +1,4 @@
-//! `orchestrator replay FILE`: a saga's downloaded history, applied again step by step (I6). Needs no server.
+//! `orchestrator replay FILE`: replays the downloaded history of a saga (rule I6). Needs no server.
 
 use super::exit::{Exit, Failure};
 use super::output::print;
@@ -14,17 +14,17 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::path::{Path, PathBuf};
 
-/// Apply a saga's history again, and say where it differs
+/// Replay the history of a saga and report differences
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, before_help = "Examples:
   orchestrator history 0193a5c2-… --whole > history.json && orchestrator replay history.json
   curl …/sagas/0193a5c2-…/history?limit=500 > h.json && orchestrator replay h.json --definition order.yaml")]
 pub struct Replay {
-    /// What `history --whole` gave, or an answer of GET /sagas/{id}/history
+    /// Output of `history --whole`, or a response of GET /sagas/{id}/history
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The definition that the saga runs on, unless the file has it
+    /// Definition of the saga, unless the file contains it
     #[arg(long, value_name = "FILE")]
     definition: Option<PathBuf>,
 }
@@ -42,23 +42,19 @@ struct Download {
 }
 
 impl Replay {
-    /// Applies it.
+    /// Replays the history.
     ///
     /// # Errors
-    /// What cannot be read (2); the first difference (1).
+    /// If the file cannot be read (2), or the replay differs (1).
     pub fn run(self) -> Result<Exit, Failure> {
         let name = self.file.display().to_string();
-        let unconsumedable = |what: String| Failure::new(Exit::Usage, format!("{name} {what}"));
+        let unreadable = |what: String| Failure::new(Exit::Usage, format!("{name} {what}"));
         let file: Download = serde_json::from_str(&text(&self.file)?)
-            .map_err(|error| unconsumedable(format!("is no history of a saga: {error}")))?;
+            .map_err(|error| unreadable(format!("is not the history of a saga: {error}")))?;
         let definition = self.definition(&file)?;
         let read = |(index, entry): (usize, &RawValue)| {
             let read = serde_json::from_str::<HistoryEntry>(entry.get());
-            read.map_err(|error| {
-                unconsumedable(format!(
-                    "has no history: entry {index} cannot be read: {error}"
-                ))
-            })
+            read.map_err(|error| unreadable(format!("has an invalid entry {index}: {error}")))
         };
         let entries = file
             .history
@@ -71,7 +67,7 @@ impl Replay {
         let differs = |what: String| {
             let conditions = hidden && definition.steps.iter().any(|step| step.when.is_some());
             let perhaps = if conditions {
-                "; a condition over what is hidden may have held then"
+                "; a condition may depend on masked values"
             } else {
                 ""
             };
@@ -91,23 +87,23 @@ impl Replay {
             ..
         } = &end;
         let count = entries.len();
-        let mut words = format!(
-            "saga {id} of {workflow}@{version}: {count} inputs applied again, each did the same; "
+        let mut message = format!(
+            "saga {id} of {workflow}@{version}: {count} inputs replayed without a difference; "
         );
-        words += &format!("{status} at revision {revision}\n");
+        message += &format!("{status} at revision {revision}\n");
         if file.saga.is_none() {
-            words += "not compared: the saga itself, which is not in the file (`history --whole` puts it there)\n";
+            message += "not compared: the saga itself, which is not in the file (`history --whole` includes it)\n";
         }
         if hidden {
-            words += &format!(
-                "not compared: what is hidden ({})\n",
+            message += &format!(
+                "not compared: masked values ({})\n",
                 definition.sensitive.join(", ")
             );
         }
         if file.next.is_some() {
-            words += "not compared: what came later, which is not in the file (--limit)\n";
+            message += "not compared: later entries, which are not in the file (--limit)\n";
         }
-        print(&words)?;
+        print(&message)?;
         Ok(Exit::Ok)
     }
 
@@ -116,28 +112,28 @@ impl Replay {
             (Some(path), _) => (path.display().to_string(), text(path)?),
             (None, Some(source)) => ("its definition".to_owned(), source.clone()),
             (None, None) => {
-                let words = "the file has no definition: give --definition FILE, or download with `history --whole`";
-                return Err(Failure::new(Exit::Usage, words));
+                let message = "the file has no definition; give --definition FILE, or download with `history --whole`";
+                return Err(Failure::new(Exit::Usage, message));
             }
         };
         let parsed = Definition::parse(&name, &source);
-        parsed.map_err(|mistakes| {
-            Failure::new(Exit::Usage, mistakes.to_string().trim_end().to_owned())
+        parsed.map_err(|diagnostics| {
+            Failure::new(Exit::Usage, diagnostics.to_string().trim_end().to_owned())
         })
     }
 }
 
 fn text(path: &Path) -> Result<String, Failure> {
-    let unconsumedable = |error| {
+    let unreadable = |error| {
         Failure::new(
             Exit::Usage,
             format!("{} cannot be read: {error}", path.display()),
         )
     };
-    std::fs::read_to_string(path).map_err(unconsumedable)
+    std::fs::read_to_string(path).map_err(unreadable)
 }
 
-/// Compares the saga as it was shown with what the history leads to at its revision.
+/// Compares the saga of the file with the replay at its revision.
 fn compare(definition: &Definition, entries: &[HistoryEntry], shown: &Value) -> Result<(), String> {
     let revision = shown["revision"].as_u64().unwrap_or(0);
     let until = entries.partition_point(|entry| entry.revision <= revision);
@@ -149,17 +145,17 @@ fn compare(definition: &Definition, entries: &[HistoryEntry], shown: &Value) -> 
             Input::Start(start) => start.input.clone(),
             _ => Payload::empty(),
         });
-    let view = SagaDto::new(definition, &saga, &input, saga.updated_at);
-    let found = serde_json::to_value(view).map_err(|error| error.to_string())?;
+    let dto = SagaDto::new(definition, &saga, &input, saga.updated_at);
+    let found = serde_json::to_value(dto).map_err(|error| error.to_string())?;
     match difference("saga", shown, &found) {
         None => Ok(()),
         Some((place, said, found)) => Err(format!(
-            "revision {revision}: {place} is {said} as shown, and {found} by the history"
+            "revision {revision}: {place} is {said} in the file but {found} after the replay"
         )),
     }
 }
 
-/// The first place where two values differ. `waiting_for` depends on the moment of looking.
+/// The first difference of two values. `waiting_for` is left out, because it depends on the current time.
 fn difference<'v>(
     place: &str,
     shown: &'v Value,

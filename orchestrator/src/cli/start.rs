@@ -1,21 +1,24 @@
-//! `orchestrator start`: starts a saga, and waits for its end if asked to.
+//! `orchestrator start`.
 
-use super::client::{Client, Remote};
+use super::client::{Client, Remote, parse_response};
 use super::exit::{Exit, Failure};
 use super::output::print;
-use super::view::{self, SagaView};
+use crate::api::{OpenEnum, SagaDto};
 use clap::Args;
 use saga_core::saga::Status;
+use saga_settings::parse;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// A saga is looked at so often while it is waited for: soon after the start, then ever less often.
-const LOOK_FIRST: Duration = Duration::from_millis(20);
-const LOOK_LAST: Duration = Duration::from_millis(500);
-/// How often a start is tried again when the server did not answer; the same Idempotency-Key makes that safe.
-const TRIES: u32 = 3;
+/// How often a saga is polled with `--wait`: soon after its start, then less and less often.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
+const MAX_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Limit of the attempts while the server is unavailable. The same Idempotency-Key makes a repetition safe.
+const MAX_ATTEMPTS: u32 = 3;
+/// The delay before the second attempt; later ones wait longer.
+const RETRY_DELAY: Duration = Duration::from_millis(300);
 
 /// Start a saga
 #[derive(Args, Clone, Debug)]
@@ -27,25 +30,25 @@ pub struct Start {
     #[arg(long, short = 'w', value_name = "NAME")]
     workflow: String,
 
-    /// Its version; the highest unless given
+    /// Version of the workflow; the highest if not given
     #[arg(long, value_name = "NUMBER")]
     version: Option<u32>,
 
-    /// What it is started with: JSON, @FILE, or - for stdin
+    /// Input of the saga: JSON, @FILE, or - for stdin
     #[arg(long, short = 'i', value_name = "JSON|@FILE|-", default_value = "{}")]
     input: String,
 
-    /// Business key, unique in its workflow; the saga's id unless given
+    /// Business key, unique within the workflow; the saga's id if not given
     #[arg(long, short = 'k', value_name = "TEXT")]
     key: Option<String>,
 
-    /// Sent as Idempotency-Key, so that a repeat starts nothing; a new one unless given
+    /// Idempotency-Key of the request, so that a repetition starts nothing; a new one if not given
     #[arg(long, value_name = "TEXT")]
     idempotency_key: Option<String>,
 
-    /// Wait for its end; at most that long, if a duration is given (exit 6 then)
+    /// Wait until the saga ends, or for a duration (exit code 6 if it has not ended then)
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1000d",
-          value_parser = saga_settings::parse::duration)]
+          value_parser = parse::duration)]
     wait: Option<Duration>,
 
     #[command(flatten)]
@@ -53,106 +56,107 @@ pub struct Start {
 }
 
 impl Start {
-    /// Starts it.
+    /// Starts the saga, and waits for its end if asked to.
     ///
     /// # Errors
-    /// What the server refuses; with `--wait` a saga that ended otherwise than completed.
+    /// If the input is not JSON, the server rejects it, or the server is unavailable.
     pub async fn run(self) -> Result<Exit, Failure> {
         let mut body =
             json!({"workflow": self.workflow, "input": json_argument("--input", &self.input)?});
-        for (name, value) in [
-            ("key", self.key.map(Value::from)),
-            ("version", self.version.map(Value::from)),
-        ] {
-            if let Some(value) = value {
-                body[name] = value;
-            }
+        if let Some(key) = self.key {
+            body["key"] = key.into();
         }
+        if let Some(version) = self.version {
+            body["version"] = version.into();
+        }
+
         let idempotency_key = self
             .idempotency_key
             .unwrap_or_else(|| Uuid::now_v7().to_string());
         let client = Client::new(&self.remote)?;
-        let mut answer = start(&client, &body, &idempotency_key).await?;
-        let mut exit = Exit::Ok;
-        if let Some(at_most) = self.wait {
-            (answer, exit) = wait(&client, answer, at_most).await?;
-        }
-        print(&self.remote.output.saga(&answer)?)?;
+        let started = start(&client, &body, &idempotency_key).await?;
+
+        let (saga, exit) = match self.wait {
+            Some(timeout) => wait(&client, started, timeout).await?,
+            None => (started, Exit::Ok),
+        };
+        print(&self.remote.output.saga(&saga)?)?;
         Ok(exit)
     }
 }
 
 async fn start(client: &Client, body: &Value, idempotency_key: &str) -> Result<String, Failure> {
-    let quoted = Value::from(idempotency_key).to_string();
-    let mut tries = 0;
+    // The header's value is a quoted string.
+    let quoted_key = Value::from(idempotency_key).to_string();
+    let mut attempt = 0;
+
     loop {
-        tries += 1;
+        attempt += 1;
         match client
-            .post("/sagas", body, &[("Idempotency-Key", &quoted)])
+            .post("/sagas", body, &[("Idempotency-Key", &quoted_key)])
             .await
         {
-            Err(failure) if failure.exit == Exit::Unavailable && tries < TRIES => {
-                eprintln!("orchestrator: {}; trying again", failure.message);
-                tokio::time::sleep(Duration::from_millis(300) * tries).await;
+            Err(failure) if failure.exit == Exit::Unavailable && attempt < MAX_ATTEMPTS => {
+                eprintln!("orchestrator: {}; retrying", failure.message);
+                tokio::time::sleep(RETRY_DELAY * attempt).await;
             }
-            answer => return answer,
+            result => return result,
         }
     }
 }
 
-/// Looks at the saga until it is at rest. What it says of the end: the code.
+/// Polls the saga until it ends. Returns its last state and the exit code that tells the end.
 async fn wait(
     client: &Client,
-    mut answer: String,
-    at_most: Duration,
+    started: String,
+    timeout: Duration,
 ) -> Result<(String, Exit), Failure> {
-    let began = Instant::now();
-    let mut pause = LOOK_FIRST;
+    let started_at = Instant::now();
+    let mut response = started;
+    let mut interval = MIN_POLL_INTERVAL;
+
     loop {
-        let saga: SagaView = view::read(&answer)?;
-        let exit = match saga.status.known() {
-            Some(Status::Completed) => Some(Exit::Ok),
-            Some(Status::Compensated) => Some(Exit::Compensated),
-            Some(Status::Parked) => Some(Exit::Parked),
-            _ => None,
-        };
-        if let Some(exit) = exit {
-            return Ok((answer, exit));
+        let saga: SagaDto = parse_response(&response)?;
+        match saga.status {
+            OpenEnum::Known(Status::Completed) => return Ok((response, Exit::Ok)),
+            OpenEnum::Known(Status::Compensated) => return Ok((response, Exit::Compensated)),
+            OpenEnum::Known(Status::Parked) => return Ok((response, Exit::Parked)),
+            _ => {}
         }
-        if began.elapsed() >= at_most {
-            eprintln!(
-                "orchestrator: saga {} is {} after {at_most:?}",
-                saga.id,
-                saga.status.text()
-            );
-            return Ok((answer, Exit::Unavailable));
+
+        let remaining = timeout.saturating_sub(started_at.elapsed());
+        if remaining.is_zero() {
+            let SagaDto { id, status, .. } = saga;
+            eprintln!("orchestrator: saga {id} is {status} after {timeout:?}");
+            return Ok((response, Exit::Unavailable));
         }
-        tokio::time::sleep(pause.min(at_most.saturating_sub(began.elapsed()))).await;
-        pause = (pause * 2).min(LOOK_LAST);
-        answer = client.get(&format!("/sagas/{}", saga.id), &[]).await?;
+        tokio::time::sleep(interval.min(remaining)).await;
+        interval = (interval * 2).min(MAX_POLL_INTERVAL);
+        response = client.get(&format!("/sagas/{}", saga.id), &[]).await?;
     }
 }
 
-/// A JSON value from the command line: itself, `@FILE`, or `-` for stdin.
+/// A JSON value of the command line: itself, `@FILE`, or `-` for stdin.
 ///
 /// # Errors
-/// If it cannot be read or is not JSON: a mistake of usage.
-pub fn json_argument(flag: &str, text: &str) -> Result<Value, Failure> {
-    let usage = |words: String| Failure::new(Exit::Usage, words);
-    let text = match text.strip_prefix('@') {
-        Some(file) => std::fs::read_to_string(file).map_err(|error| {
+/// If it cannot be read or is not JSON.
+pub fn json_argument(flag: &str, argument: &str) -> Result<Value, Failure> {
+    let usage = |message: String| Failure::new(Exit::Usage, message);
+
+    let text = if let Some(file) = argument.strip_prefix('@') {
+        std::fs::read_to_string(file).map_err(|error| {
             usage(format!(
                 "{flag} names {file}, which cannot be read: {error}"
             ))
-        })?,
-        None if text == "-" => {
-            let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|error| usage(format!("stdin cannot be read: {error}")))?;
-            text
-        }
-        None => text.to_owned(),
+        })?
+    } else if argument == "-" {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| usage(format!("stdin cannot be read: {error}")))?;
+        text
+    } else {
+        argument.to_owned()
     };
     serde_json::from_str(&text).map_err(|error| usage(format!("{flag} is not JSON: {error}")))
 }

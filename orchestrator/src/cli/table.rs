@@ -1,90 +1,95 @@
 //! Text in columns.
 
-use super::paint::{Colour, Paint};
+use super::color::{BOLD, Color};
+use anstyle::Style;
 
-/// A cell: its text, and the colour of it.
+/// A cell: its text and style.
 #[derive(Clone, Debug)]
-pub struct Cell(String, Option<Colour>);
+pub struct Cell {
+    text: String,
+    style: Option<Style>,
+}
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self(text, None)
+        Self {
+            text: escape_control(&text),
+            style: None,
+        }
     }
 }
 
 impl From<&str> for Cell {
     fn from(text: &str) -> Self {
-        Self(text.to_owned(), None)
+        text.to_owned().into()
     }
 }
 
 impl Cell {
-    /// A coloured cell.
-    pub fn coloured(text: String, colour: Colour) -> Self {
-        Self(text, Some(colour))
+    /// A colored cell.
+    pub fn styled(text: &str, style: Style) -> Self {
+        Self {
+            text: escape_control(text),
+            style: Some(style),
+        }
     }
 
     fn width(&self) -> usize {
-        self.0.chars().count()
+        self.text.chars().count()
     }
 }
 
-/// Rows under a heading, two spaces between columns, nothing trailing. Control characters are shown escaped, so that
-/// what a caller sent cannot steer the terminal.
-pub fn table(heading: &[&str], rows: Vec<Vec<Cell>>, paint: Paint) -> String {
+/// Rows under a heading, two spaces between columns, no trailing spaces.
+pub fn table(heading: &[&str], rows: Vec<Vec<Cell>>, color: Color) -> String {
     let heading = heading
         .iter()
-        .map(|text| Cell::coloured((*text).to_owned(), Colour::Bold))
+        .map(|text| Cell::styled(text, BOLD))
         .collect();
-    let rows: Vec<Vec<Cell>> = std::iter::once(heading)
-        .chain(rows)
-        .map(|row| row.into_iter().map(tame).collect())
-        .collect();
+    let rows: Vec<Vec<Cell>> = std::iter::once(heading).chain(rows).collect();
+
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter()
+        let widths = rows
+            .iter()
             .filter_map(|row| row.get(column))
-            .map(Cell::width)
-            .max()
-            .unwrap_or(0)
+            .map(Cell::width);
+        widths.max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..columns).map(width).collect();
-    rows.iter().map(|row| line(row, &widths, paint)).collect()
+
+    rows.iter().map(|row| line(row, &widths, color)).collect()
 }
 
-fn line(row: &[Cell], widths: &[usize], paint: Paint) -> String {
-    let last = row.iter().rposition(|cell| !cell.0.is_empty()).unwrap_or(0);
+fn line(row: &[Cell], widths: &[usize], color: Color) -> String {
+    let last = row
+        .iter()
+        .rposition(|cell| !cell.text.is_empty())
+        .unwrap_or(0);
     let mut line = String::new();
-    for (at, cell) in row.iter().enumerate().take(last + 1) {
-        line += &cell
-            .1
-            .map_or_else(|| cell.0.clone(), |colour| paint.paint(colour, &cell.0));
-        if at < last {
-            line += &" ".repeat(widths[at] - cell.width() + 2);
+
+    for (index, cell) in row.iter().enumerate().take(last + 1) {
+        match cell.style {
+            Some(style) => line += &color.paint(style, &cell.text),
+            None => line += &cell.text,
+        }
+        if index < last {
+            line += &" ".repeat(widths[index] - cell.width() + 2);
         }
     }
     line.push('\n');
     line
 }
 
-fn tame(cell: Cell) -> Cell {
-    Cell(tamed(&cell.0), cell.1)
-}
-
-/// The text with control characters escaped.
-pub fn tamed(text: &str) -> String {
-    if !text.chars().any(char::is_control) {
-        return text.to_owned();
+/// The text with its control characters escaped, so that a value that a caller sent cannot control the terminal.
+pub fn escape_control(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => escaped.extend(c.escape_default()),
+            false => escaped.push(c),
+        }
     }
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
+    escaped
 }
 
 #[cfg(test)]
@@ -92,13 +97,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up_and_control_characters_are_escaped() {
+    fn columns_are_aligned_and_control_characters_escaped() {
         let rows = vec![
             vec!["a".into(), "✓ done".into(), "".into()],
             vec!["longer".into(), "x\u{1b}[2J".into(), "e".into()],
         ];
         assert_eq!(
-            table(&["ID", "STATUS", "ERROR"], rows, Paint::plain()),
+            table(&["ID", "STATUS", "ERROR"], rows, Color::disabled()),
             "ID      STATUS      ERROR\na       ✓ done\nlonger  x\\u{1b}[2J  e\n"
         );
     }

@@ -4,7 +4,7 @@ use super::fake::Fake;
 use super::program::run;
 
 #[test]
-fn an_embedded_run_has_exactly_the_figures_that_others_compare() {
+fn bench_embedded_reports_the_contracted_figures() {
     let ran = run(&[
         "bench",
         "--embedded",
@@ -58,7 +58,7 @@ fn an_embedded_run_has_exactly_the_figures_that_others_compare() {
 }
 
 #[tokio::test]
-async fn answers_that_are_no_completion_are_told_apart() {
+async fn bench_reports_starts_that_did_not_complete() {
     let fake = Fake::answering(&[]).await;
     let ran = fake
         .run(&[
@@ -75,7 +75,7 @@ async fn answers_that_are_no_completion_are_told_apart() {
         .await;
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("starts: answered 500"), "{ran:?}");
-    assert!(ran.stderr.contains("no saga was completed"), "{ran:?}");
+    assert!(ran.stderr.contains("no saga completed"), "{ran:?}");
     let asked = fake.asked();
     let start = asked
         .iter()
@@ -87,7 +87,7 @@ async fn answers_that_are_no_completion_are_told_apart() {
 }
 
 #[test]
-fn one_pace_is_wanted_and_processes_must_be_there() {
+fn bench_requires_one_load_model_and_existing_processes() {
     assert_eq!(run(&["bench"]).code, 2);
     assert_eq!(run(&["bench", "--in-flight", "1", "--rate", "1"]).code, 2);
     assert_eq!(run(&["bench", "--in-flight", "1", "--pid", "x=0"]).code, 2);

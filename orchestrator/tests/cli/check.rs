@@ -9,7 +9,7 @@ fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
 }
 
 #[test]
-fn the_shipped_workflow_obeys_every_rule() {
+fn check_built_in_workflow_is_complete() {
     let order = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../workflows/definitions/order.yaml"
@@ -45,7 +45,7 @@ fn explored(stdout: &str) -> (u64, &str) {
 }
 
 #[test]
-fn what_is_too_large_is_bounded_and_no_failure() {
+fn check_large_workflow_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let steps: String = (0..40)
         .map(|step| {
@@ -77,7 +77,7 @@ fn what_is_too_large_is_bounded_and_no_failure() {
 }
 
 #[test]
-fn all_mistakes_of_all_files_are_told_with_their_place() {
+fn check_reports_all_errors_with_their_positions() {
     let folder = tempfile::tempdir().unwrap();
     let bad = file(
         &folder,
@@ -110,7 +110,7 @@ fn all_mistakes_of_all_files_are_told_with_their_place() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_usage() {
+fn check_missing_file_is_usage() {
     let ran = run(&["check", "/nowhere.yaml"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(

@@ -9,10 +9,12 @@ fn saga(status: &str) -> String {
     format!(
         r##"{{"id":"{ID}","workflow":"order","version":1,"key":"k-1","status":"{status}","revision":3,
         "started_at":"2026-07-01T10:00:00.000000Z","updated_at":"2026-07-01T10:00:01.500000Z","finished_at":null,
+        "correlation_id":"c-1","deadline":"2026-07-02T10:00:00.000000Z","past_deadline":false,
         "paused":false,"cancel":null,"waiting_for":null,"something_new":1,"steps":[
         {{"name":"order","worker":"order","status":"completed","attempt":1,"started_at":"2026-07-01T10:00:00.000000Z",
-          "finished_at":"2026-07-01T10:00:00.250000Z","error":null}},
-        {{"name":"pay","worker":"pay","status":"running","attempt":2,"error":{{"code":"busy","message":"try\u001b[2J"}}}}]}}"##
+          "finished_at":"2026-07-01T10:00:00.250000Z","error":null,"needs":[],"compensation":{{"empty":false}}}},
+        {{"name":"pay","worker":"pay","status":"running","attempt":2,
+          "error":{{"code":"busy","message":"try\u001b[2J","retryable":true}},"needs":["order"],"compensation":{{"empty":false}}}}]}}"##
     )
 }
 
@@ -21,7 +23,7 @@ fn problem(detail: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_refusal_has_its_exit_code_and_its_words() {
+async fn rejection_has_exit_code_and_message() {
     for (status, code) in [
         (404, 3),
         (409, 4),
@@ -51,7 +53,7 @@ async fn every_refusal_has_its_exit_code_and_its_words() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_said_so() {
+fn unreachable_server_is_unavailable() {
     let ran = run(&["list", "--server", "http://127.0.0.1:9"]);
     assert_eq!(ran.code, 6, "{ran:?}");
     assert!(
@@ -61,7 +63,7 @@ fn a_server_that_is_not_there_is_said_so() {
 }
 
 #[test]
-fn a_wrong_command_line_is_usage() {
+fn invalid_command_line_is_usage() {
     for line in [
         &["show"][..],
         &["show", "x"],
@@ -80,7 +82,7 @@ fn a_wrong_command_line_is_usage() {
 }
 
 #[tokio::test]
-async fn a_flag_wins_over_the_environment() {
+async fn server_flag_wins_over_its_variable() {
     let fake = Fake::answering(&[(200, &saga("running"))]).await;
     let wrong = program(&["show", ID, "--server", "http://127.0.0.1:9"]);
     let mut command = tokio::process::Command::from(wrong);
@@ -98,7 +100,7 @@ async fn a_flag_wins_over_the_environment() {
 }
 
 #[tokio::test]
-async fn a_start_sends_what_was_given_with_a_key_that_makes_repeats_safe() {
+async fn start_is_retried_with_the_same_idempotency_key() {
     let fake = Fake::answering(&[(503, &problem("starting up")), (202, &saga("running"))]).await;
     let ran = fake
         .run(&[
@@ -129,7 +131,7 @@ async fn a_start_sends_what_was_given_with_a_key_that_makes_repeats_safe() {
 }
 
 #[tokio::test]
-async fn waiting_for_the_end_tells_how_it_ended() {
+async fn start_wait_exits_by_the_end_of_the_saga() {
     for (status, code) in [("completed", 0), ("parked", 7), ("compensated", 8)] {
         let fake = Fake::answering(&[
             (202, &saga("running")),
@@ -156,7 +158,7 @@ async fn waiting_for_the_end_tells_how_it_ended() {
 }
 
 #[tokio::test]
-async fn operators_actions_carry_their_reason() {
+async fn operator_actions_send_their_reason() {
     let saga = saga("running");
     for (arguments, line, body) in [
         (
@@ -206,7 +208,7 @@ async fn operators_actions_carry_their_reason() {
 }
 
 #[tokio::test]
-async fn a_list_follows_the_cursor_and_comes_in_four_forms() {
+async fn list_follows_the_cursor_in_every_format() {
     let (first, second) = (saga("running"), saga("parked"));
     let pages = [
         format!(r#"{{"sagas":[{first}],"next":"c1"}}"#),
@@ -276,7 +278,7 @@ async fn a_list_follows_the_cursor_and_comes_in_four_forms() {
 }
 
 #[tokio::test]
-async fn a_saga_is_shown_with_its_steps() {
+async fn show_prints_the_saga_and_its_steps() {
     let ran = Fake::answering(&[(200, &saga("running"))])
         .await
         .run(&["show", ID])
@@ -284,7 +286,7 @@ async fn a_saga_is_shown_with_its_steps() {
     assert!(ran.stdout.contains("status     ▸ running\n"), "{ran:?}");
     assert!(
         ran.stdout
-            .contains("started    2026-07-01 10:00:00 UTC, took 1.50 s\n"),
+            .contains("started    2026-07-01 10:00:00 UTC, took 1.5 s\n"),
         "{ran:?}"
     );
     assert!(
@@ -305,7 +307,7 @@ async fn a_saga_is_shown_with_its_steps() {
 }
 
 #[tokio::test]
-async fn a_history_says_what_each_input_did() {
+async fn history_shows_the_result_of_each_input() {
     let history = r#"{"history":[
         {"revision":1,"at":"2026-07-01T10:00:00.000000Z","input":{"type":"start"},"by":"c-1",
          "moved":[{"step":null,"from":null,"to":"running"},{"step":"order","from":"pending","to":"running"}]},
@@ -330,7 +332,7 @@ async fn a_history_says_what_each_input_did() {
 }
 
 #[tokio::test]
-async fn an_answer_of_another_kind_is_no_data() {
+async fn unexpected_response_is_not_printed() {
     let ran = Fake::answering(&[(200, "<html>")])
         .await
         .run(&["show", ID])
@@ -340,7 +342,7 @@ async fn an_answer_of_another_kind_is_no_data() {
 }
 
 #[test]
-fn help_begins_with_examples_and_goes_to_stdout() {
+fn help_starts_with_examples_on_stdout() {
     for line in [
         &["--help"][..],
         &["start", "--help"],

@@ -5,14 +5,14 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 #[test]
-fn the_demo_tells_four_endings_and_ends_well() {
+fn demo_orders_end_as_expected() {
     let ran = run(&["demo", "--listen", "127.0.0.1:0"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     for ending in ["═ delivered after", "═ cancelled after", "═ declined after"] {
         assert!(ran.stdout.contains(ending), "{ending}: {}", ran.stdout);
     }
     assert_eq!(
-        ran.stdout.matches("  as it should  ").count(),
+        ran.stdout.matches("  as expected  ").count(),
         4,
         "{}",
         ran.stdout
@@ -21,7 +21,7 @@ fn the_demo_tells_four_endings_and_ends_well() {
 }
 
 #[test]
-fn a_cancel_undoes_the_last_step_first_and_a_refund_is_tried_again() {
+fn demo_rollback_is_in_reverse_and_refund_is_retried() {
     let ran = run(&["demo", "--listen", "127.0.0.1:0"]);
     let last = ran
         .stdout
@@ -32,7 +32,7 @@ fn a_cancel_undoes_the_last_step_first_and_a_refund_is_tried_again() {
         last.find(words)
             .unwrap_or_else(|| panic!("{words} is not told: {last}"))
     };
-    assert!(at("changes her mind") < at("◂ store"), "{last}");
+    assert!(at("✋ customer  cancels") < at("◂ store"), "{last}");
     assert!(
         at("↺ store") < at("◂ pay") && at("◂ pay") < at("attempt 1 failed"),
         "{last}"
@@ -44,7 +44,7 @@ fn a_cancel_undoes_the_last_step_first_and_a_refund_is_tried_again() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_no_obstacle_and_settings_that_make_no_sense_are() {
+fn demo_uses_a_free_port_and_rejects_invalid_settings() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let address = taken.local_addr().expect("it is bound").to_string();
     let output = program(&["demo"])
@@ -94,17 +94,17 @@ fn answered(begins: &str) -> Ran {
 }
 
 #[test]
-fn a_kitchen_that_a_person_has_to_answer_is_told_how_and_waited_for() {
+fn demo_manual_step_is_prompted_and_awaited() {
     let ran = answered("it is ready");
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     assert!(
-        ran.stdout.contains("kitchen   says that it is ready"),
+        ran.stdout.contains("store     completes the step"),
         "{}",
         ran.stdout
     );
     assert!(ran.stdout.contains("═ delivered after"), "{}", ran.stdout);
     assert_eq!(
-        ran.stdout.matches("  as it should  ").count(),
+        ran.stdout.matches("  as expected  ").count(),
         4,
         "{}",
         ran.stdout
@@ -114,7 +114,7 @@ fn a_kitchen_that_a_person_has_to_answer_is_told_how_and_waited_for() {
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     assert!(
         ran.stdout
-            .contains("kitchen   says that it can't be: “out of buns”"),
+            .contains("store     fails the step: “out of buns”"),
         "{}",
         ran.stdout
     );

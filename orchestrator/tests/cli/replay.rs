@@ -13,7 +13,7 @@ fn replayed(folder: &tempfile::TempDir, value: &Value, more: &[&str]) -> Ran {
 }
 
 #[tokio::test]
-async fn a_downloaded_history_does_the_same_again_and_one_tampered_with_does_not() {
+async fn replay_reports_a_tampered_history() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let server = Server::start(
@@ -65,12 +65,12 @@ async fn a_downloaded_history_does_the_same_again_and_one_tampered_with_does_not
     assert_eq!((same.code, same.stderr.as_str()), (0, ""), "{same:?}");
     assert!(
         same.stdout
-            .contains("3 inputs applied again, each did the same; completed at revision 3"),
+            .contains("3 inputs replayed without a difference; completed at revision 3"),
         "{same:?}"
     );
     assert!(
         same.stdout
-            .contains("not compared: what is hidden (input.payment.token)"),
+            .contains("not compared: masked values (input.payment.token)"),
         "{same:?}"
     );
 
@@ -86,7 +86,7 @@ async fn a_downloaded_history_does_the_same_again_and_one_tampered_with_does_not
     tampered["saga"]["steps"][1]["attempt"] = 2.into();
     let differs = replayed(&folder, &tampered, &[]);
     assert_eq!(differs.code, 1, "{differs:?}");
-    let words = "revision 3: saga.steps[1].attempt is 2 as shown, and 1 by the history";
+    let words = "revision 3: saga.steps[1].attempt is 2 in the file but 1 after the replay";
     assert!(differs.stderr.contains(words), "{differs:?}");
 
     // The answer of the API alone needs the definition beside it.

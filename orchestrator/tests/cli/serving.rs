@@ -103,7 +103,7 @@ const ORDER: &str = r#"{"customer":"c","store":"s","items":[{"menu":"m","quantit
     "fulfilment":"delivery","payment":{"method":"card","token":"tok_visa"}}"#;
 
 #[tokio::test]
-async fn embedded_comes_up_carries_an_order_to_its_end_leaves_and_remembers_it() {
+async fn embedded_completes_an_order_and_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
@@ -118,9 +118,7 @@ async fn embedded_comes_up_carries_an_order_to_its_end_leaves_and_remembers_it()
     let second = Ran::from(second);
     assert_eq!(second.code, 1, "{second:?}");
     assert!(
-        second
-            .stderr
-            .contains("another process works on the folder"),
+        second.stderr.contains("another process uses the directory"),
         "{second:?}"
     );
     let taken = run(&[
@@ -164,7 +162,7 @@ async fn embedded_comes_up_carries_an_order_to_its_end_leaves_and_remembers_it()
 }
 
 #[tokio::test]
-async fn without_its_database_it_is_alive_and_not_ready_and_says_why() {
+async fn serve_without_database_is_alive_but_not_ready() {
     let variables = [
         ("DATABASE_URL", "postgres://x@127.0.0.1:9/x"),
         ("KAFKA_BROKERS", "127.0.0.1:9"),
@@ -185,7 +183,7 @@ async fn without_its_database_it_is_alive_and_not_ready_and_says_why() {
 }
 
 #[tokio::test]
-async fn serve_comes_up_with_postgres_and_kafka_and_leaves_in_good_order() {
+async fn serve_waits_for_migrations_and_shuts_down() {
     let services = [
         std::env::var("DATABASE_URL"),
         std::env::var("KAFKA_BROKERS"),
@@ -228,7 +226,7 @@ async fn serve_comes_up_with_postgres_and_kafka_and_leaves_in_good_order() {
 }
 
 #[test]
-fn a_database_that_is_not_there_cannot_be_migrated() {
+fn migrate_without_database_is_unavailable() {
     let ran = program(&["migrate"])
         .env("DATABASE_URL", "postgres://x@127.0.0.1:9/x")
         .output()

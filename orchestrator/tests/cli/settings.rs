@@ -3,7 +3,7 @@
 use super::program::{program, run};
 
 #[test]
-fn all_mistakes_are_told_at_once_and_the_exit_code_is_usage() {
+fn serve_reports_all_setting_errors_together() {
     let output = program(&["serve", "--shards", "0"])
         .env("LISTEN", "nowhere")
         .env("DATABASE_URL", "x")
@@ -23,7 +23,7 @@ fn all_mistakes_are_told_at_once_and_the_exit_code_is_usage() {
 }
 
 #[test]
-fn the_table_has_every_setting_with_its_flag_unless_it_is_a_secret() {
+fn settings_table_lists_flags_except_for_secrets() {
     let ran = run(&["settings", "-o", "json"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).expect("it is JSON");

@@ -1,52 +1,53 @@
-//! `orchestrator demo`: four orders, four endings, told as they happen; and whether each ended as it should.
+//! `orchestrator demo`: four orders with four endings, and whether each ended as it must.
 
-mod person;
-mod plots;
-mod story;
+mod manual;
+mod narrator;
+mod scenarios;
 
-use super::client::Client;
+use super::client::{Client, parse_response};
+use super::color::{BOLD, Color, DIM, GREEN, RED};
 use super::exit::{Exit, Failure};
 use super::flags::Flags;
-use super::output::{print, span};
-use super::paint::{Colour, Paint};
-use super::serve::embedded_config;
+use super::output::print;
+use super::serve::{embedded_config, ended_early, stop_signal};
 use super::table::table;
-use super::view::{self, EntryView, Page};
+use crate::api::{HistoryDto, OpenEnum, OrderDto, OrderStatus, StatusIcon, format_duration};
 use crate::app::{App, PortTaken};
 use crate::config::{EmbeddedSettings, StorageConfig};
 use crate::telemetry;
 use clap::Args;
-use person::{Kitchen, PERSON_MOST};
-use plots::{PLOTS, Plot};
-use serde::Deserialize;
+use manual::{MANUAL_TIMEOUT, ManualSteps};
+use narrator::Narrator;
+use saga_core::saga::{Status, StepStatus};
+use scenarios::{ITEMS, SCENARIOS, Scenario};
 use std::time::Duration;
-use story::Story;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 use workers::handlers::Auto;
 
-/// How long kitchen and courier take here: long enough to be cancelled in the midst of it.
-const AUTO: Duration = Duration::from_millis(700);
-/// The history is looked at so often.
-const LOOK: Duration = Duration::from_millis(30);
-/// An order that has not ended by then is stuck.
-const ORDER_MOST: Duration = Duration::from_secs(20);
-/// How long the server may take to come up, or to leave.
-const SERVER_MOST: Duration = Duration::from_secs(10);
+/// How long store and deliver take: long enough to cancel an order meanwhile.
+const AUTO_DELAY: Duration = Duration::from_millis(700);
+/// How often the history is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(30);
+/// An order that has not ended within this time hangs.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the server may take to start, or to stop.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Four orders, four endings, told as they happen
+/// Run four orders with four endings, and describe them as they happen
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, before_help = "Examples:
   orchestrator demo
-  orchestrator demo --auto off      the kitchen is you: it says what to type, and waits
-  orchestrator demo --stay          keeps serving, to look around on the dashboard")]
+  orchestrator demo --auto off      you complete the store step yourself
+  orchestrator demo --stay          keeps serving, to explore the dashboard")]
 pub struct Demo {
-    /// Keep serving when the story is over
+    /// Keep serving after the last order
     #[arg(long)]
     stay: bool,
 
-    /// No colours; NO_COLOR does the same
+    /// Print without colors, as with NO_COLOR
     #[arg(long)]
     no_color: bool,
 
@@ -55,59 +56,50 @@ pub struct Demo {
 }
 
 /// How an order ended.
-struct Ended {
-    id: String,
-    status: String,
-    steps: String,
+struct OrderResult {
+    id: Uuid,
+    status: OpenEnum<OrderStatus>,
+    step_icons: String,
     took: Duration,
-    mistake: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct OrderView {
-    id: String,
-    status: String,
-    saga: OrderSaga,
-}
-
-#[derive(Deserialize)]
-struct OrderSaga {
-    id: String,
-    status: String,
-    #[serde(default)]
-    steps: serde_json::Value,
+    /// What is wrong with the end.
+    failure: Option<String>,
 }
 
 impl Demo {
-    /// Tells it.
+    /// Runs the orders.
     ///
     /// # Errors
-    /// If the server does not come up, or an order ended otherwise than it should.
+    /// If the server does not start, or an order does not end as it must.
     pub async fn run(self) -> Result<Exit, Failure> {
         let mut settings = self.flags.read()?;
         telemetry::init_logging(&settings.logs, "warn")?;
-        let paint = Paint::for_stdout(self.no_color);
-        let folder = temporary_directory(&mut settings.storage)?;
-        let person = *settings.workers.auto.get_or_insert(Auto::After(AUTO)) == Auto::Off;
+        let color = Color::for_stdout(self.no_color);
+
+        let directory = temporary_directory(&mut settings.storage)?;
+        let auto = *settings.workers.auto.get_or_insert(Auto::After(AUTO_DELAY));
         let metrics = telemetry::init_metrics().ok();
         let app = App::build(embedded_config(settings, metrics, PortTaken::BindFreePort))?;
         let url = app.url();
-        let stop = CancellationToken::new();
-        let mut running = tokio::spawn(app.run_until(stop.clone()));
-        let told = tokio::select! {
-            told = tell(&url, person, paint) => told,
-            ended = &mut running => Err(super::serve::ended_early(ended)),
+
+        let shutdown = CancellationToken::new();
+        let mut server = tokio::spawn(app.run_until(shutdown.clone()));
+        let result = tokio::select! {
+            result = run_scenarios(&url, auto == Auto::Off, color) => result,
+            ended = &mut server => return Err(ended_early(ended)),
         };
-        if self.stay && told.is_ok() {
+
+        if self.stay && result.is_ok() {
             print(&format!("\nStill serving on {url} until Ctrl-C.\n"))?;
-            super::serve::stop_signal().await;
+            stop_signal().await;
         }
-        stop.cancel();
-        if tokio::time::timeout(SERVER_MOST, running).await.is_err() {
-            eprintln!("orchestrator: the server takes too long to leave");
+        shutdown.cancel();
+        if tokio::time::timeout(SERVER_TIMEOUT, server).await.is_err() {
+            eprintln!("orchestrator: the server did not stop in time");
         }
-        drop(folder);
-        told
+
+        // The server has stopped writing to it.
+        drop(directory);
+        result
     }
 }
 
@@ -122,193 +114,185 @@ fn temporary_directory(storage: &mut StorageConfig) -> Result<Option<TempDir>, F
     Ok(Some(directory))
 }
 
-async fn tell(url: &str, person: bool, paint: Paint) -> Result<Exit, Failure> {
-    let client = Client::at(url, SERVER_MOST)?;
-    client.wait_until_ready(SERVER_MOST).await?;
-    let heading = paint.paint(Colour::Bold, "Four orders, four endings");
-    print(&format!("{heading}   {}\n", paint.paint(Colour::Dim, url)))?;
-    let mut all = Vec::new();
-    for (number, plot) in PLOTS.iter().enumerate() {
-        // Who changes her mind does so while the kitchen is at it, so that nobody need answer.
-        let kitchen = (person && plot.cancel.is_none()).then(|| Kitchen::new(url, paint));
-        all.push((
-            plot,
-            order(&client, number + 1, plot, kitchen, paint).await?,
-        ));
+async fn run_scenarios(url: &str, is_manual: bool, color: Color) -> Result<Exit, Failure> {
+    let client = Client::at(url, SERVER_TIMEOUT)?;
+    client.wait_until_ready(SERVER_TIMEOUT).await?;
+    let heading = color.paint(BOLD, "Four orders, four endings");
+    print(&format!("{heading}   {}\n", color.paint(DIM, url)))?;
+
+    let mut results = Vec::new();
+    for (index, scenario) in SCENARIOS.iter().enumerate() {
+        // An order that is cancelled while the store step waits needs nobody to complete the step.
+        let manual = (is_manual && scenario.cancel.is_none()).then(|| ManualSteps::new(url, color));
+        results.push(run_order(&client, index + 1, scenario, manual, color).await?);
     }
-    summary(&all, paint)?;
-    let mistakes: Vec<_> = all
-        .iter()
-        .filter_map(|(_, ended)| ended.mistake.clone())
+
+    print(&summary(&results, color))?;
+    let failures: Vec<_> = results
+        .into_iter()
+        .filter_map(|result| result.failure)
         .collect();
-    if mistakes.is_empty() {
-        Ok(Exit::Ok)
-    } else {
-        Err(Failure::new(Exit::Failed, mistakes.join("\n")))
+    match failures.is_empty() {
+        true => Ok(Exit::Ok),
+        false => Err(Failure::new(Exit::Failed, failures.join("\n"))),
     }
 }
 
-/// Places an order, and tells what becomes of it.
-async fn order(
+/// Places an order, and describes it until its end.
+async fn run_order(
     client: &Client,
     number: usize,
-    plot: &Plot,
-    mut kitchen: Option<Kitchen>,
-    paint: Paint,
-) -> Result<Ended, Failure> {
-    let began = Instant::now();
-    let heading = paint.paint(
-        Colour::Bold,
-        &format!("{number}  {} orders: {}", plot.customer, plot.title),
-    );
-    let placed: OrderView = view::read(&client.post("/orders", &plot.body(), &[]).await?)?;
-    let place = paint.paint(
-        Colour::Dim,
-        &format!("POST /orders  {}  →  order {}", plot.order(), placed.id),
-    );
-    print(&format!("\n{heading}\n   {place}\n"))?;
+    scenario: &Scenario,
+    mut manual: Option<ManualSteps>,
+    color: Color,
+) -> Result<OrderResult, Failure> {
+    let started_at = Instant::now();
+    let placed: OrderDto = parse_response(&client.post("/orders", &scenario.body(), &[]).await?)?;
+    print(&order_heading(number, scenario, placed.id, color))?;
 
-    let mut story = Story::new(paint);
-    let mut told = 0;
-    let mut cancel = plot.cancel;
+    let mut narrator = Narrator::new(color);
+    let mut described = 0;
+    let mut cancel = scenario.cancel;
+
     loop {
-        let order: OrderView =
-            view::read(&client.get(&format!("/orders/{}", placed.id), &[]).await?)?;
-        told += tell_further(client, &order.saga.id, told, &mut story).await?;
+        let order: OrderDto =
+            parse_response(&client.get(&format!("/orders/{}", placed.id), &[]).await?)?;
+        described += describe_new_entries(client, order.saga.id, described, &mut narrator).await?;
+
         if let Some((step, reason)) = cancel
-            && step_status(&order.saga.steps, step) == Some("waiting")
+            && step_status(&order, step) == Some(StepStatus::Waiting)
         {
             cancel = None;
-            sleep(AUTO / 3).await;
+            sleep(AUTO_DELAY / 3).await;
             let path = format!("/orders/{}/cancel", placed.id);
             client
                 .post(&path, &serde_json::json!({"reason": reason}), &[])
                 .await?;
         }
-        if let Some(kitchen) = &mut kitchen {
-            let [store, deliver] = ["store", "deliver"]
-                .map(|step| step_status(&order.saga.steps, step).unwrap_or_default());
-            kitchen
-                .attend(client, &order.saga.id, store, deliver)
+        if let Some(manual) = &mut manual {
+            let store = step_status(&order, "store");
+            let deliver = step_status(&order, "deliver");
+            manual
+                .advance(client, order.saga.id, store, deliver)
                 .await?;
         }
-        let most = if kitchen.as_ref().is_some_and(Kitchen::wanted) {
-            PERSON_MOST
+
+        let is_prompted = manual.as_ref().is_some_and(ManualSteps::is_prompted);
+        let timeout = if is_prompted {
+            MANUAL_TIMEOUT
         } else {
-            ORDER_MOST
+            ORDER_TIMEOUT
         };
-        let at_rest = matches!(
-            order.saga.status.as_str(),
-            "completed" | "compensated" | "parked"
+        let has_ended = matches!(
+            order.saga.status,
+            OpenEnum::Known(Status::Completed | Status::Compensated | Status::Parked)
         );
-        if at_rest || began.elapsed() > most {
-            let mut ended = ended(plot, number, order, began.elapsed(), &story);
-            if at_rest && kitchen.is_some_and(|kitchen| kitchen.wanted()) {
-                // However a person lets it end is how it should.
-                ended.mistake = None;
+        if has_ended || started_at.elapsed() > timeout {
+            let mut result =
+                order_result(scenario, number, &order, started_at.elapsed(), &narrator);
+            if has_ended && is_prompted {
+                // The user decides how the order ends.
+                result.failure = None;
             }
-            end_line(&ended, paint)?;
-            return Ok(ended);
+            print(&end_line(&result, color))?;
+            return Ok(result);
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Tells the entries of a history that were not told yet; how many.
-async fn tell_further(
+fn order_heading(number: usize, scenario: &Scenario, id: Uuid, color: Color) -> String {
+    let Scenario {
+        customer, title, ..
+    } = scenario;
+    let heading = color.paint(BOLD, &format!("{number}  {customer} orders: {title}"));
+    let request = color.paint(DIM, &format!("POST /orders  {ITEMS}  →  order {id}"));
+    format!("\n{heading}\n   {request}\n")
+}
+
+/// Describes the history entries behind the first `described`. Returns their number.
+async fn describe_new_entries(
     client: &Client,
-    saga: &str,
-    told: usize,
-    story: &mut Story,
+    saga: Uuid,
+    described: usize,
+    narrator: &mut Narrator,
 ) -> Result<usize, Failure> {
     let query = [("limit", "500".to_owned())];
-    let page: Page = view::read(
-        &client
-            .get(&format!("/sagas/{saga}/history"), &query)
-            .await?,
-    )?;
-    let mut further = 0;
-    for entry in page.history.iter().skip(told) {
-        let entry: EntryView = view::read(entry.get())?;
-        for line in story.tell(&entry) {
-            print(&(line + "\n"))?;
-        }
-        further += 1;
+    let response = client
+        .get(&format!("/sagas/{saga}/history"), &query)
+        .await?;
+    let HistoryDto { history, .. } = parse_response(&response)?;
+
+    let new_entries = history.iter().skip(described);
+    for line in new_entries.flat_map(|entry| narrator.describe(entry)) {
+        print(&(line + "\n"))?;
     }
-    Ok(further)
+    Ok(history.len().saturating_sub(described))
 }
 
-/// The status of a step, whether the steps come as a map or as a list.
-fn step_status<'s>(steps: &'s serde_json::Value, name: &str) -> Option<&'s str> {
-    match steps {
-        serde_json::Value::Array(steps) => steps
-            .iter()
-            .find(|step| step["name"].as_str() == Some(name))?["status"]
-            .as_str(),
-        steps => steps[name].as_str(),
-    }
+fn step_status(order: &OrderDto, name: &str) -> Option<StepStatus> {
+    let step = order.saga.steps.iter().find(|step| step.name == name)?;
+    step.status.known().copied()
 }
 
-fn ended(plot: &Plot, number: usize, order: OrderView, took: Duration, story: &Story) -> Ended {
-    let steps = ["order", "pay", "store", "deliver"].map(|name| {
-        let status = step_status(&order.saga.steps, name).and_then(|status| status.parse().ok());
-        status.map_or("?", |status| super::paint::of_step(status).0)
+fn order_result(
+    scenario: &Scenario,
+    number: usize,
+    order: &OrderDto,
+    took: Duration,
+    narrator: &Narrator,
+) -> OrderResult {
+    let step_icons = order.saga.steps.iter().map(|step| match step.status {
+        OpenEnum::Known(status) => status.icon(),
+        OpenEnum::Unknown(_) => "?",
     });
-    let mistake = if order.status != plot.ends {
+
+    let failure = if order.status != OpenEnum::Known(scenario.end) {
         Some(format!(
-            "order {number} ended as {}, and should have as {}",
-            order.status, plot.ends
+            "order {number} ended as {}; expected {}",
+            order.status, scenario.end
         ))
-    } else if plot.refund_retried && story.failed_undos() == 0 {
+    } else if scenario.refund_is_retried && narrator.failed_compensations() == 0 {
         Some(format!(
-            "the refund of order {number} should have failed at first"
+            "the refund of order {number} succeeded at once; expected a failed attempt"
         ))
     } else {
         None
     };
-    Ended {
+    OrderResult {
         id: order.id,
-        status: order.status,
-        steps: steps.join(" "),
+        status: order.status.clone(),
+        step_icons: step_icons.collect::<Vec<_>>().join(" "),
         took,
-        mistake,
+        failure,
     }
 }
 
-fn end_line(ended: &Ended, paint: Paint) -> Result<(), Failure> {
-    let colour = if ended.mistake.is_some() {
-        Colour::Red
-    } else {
-        Colour::Green
-    };
-    print(&format!(
-        "           {}\n",
-        paint.paint(
-            colour,
-            &format!("═ {} after {}", ended.status, span(ended.took))
-        )
-    ))
+fn end_line(result: &OrderResult, color: Color) -> String {
+    let style = if result.failure.is_some() { RED } else { GREEN };
+    let text = format!("═ {} after {}", result.status, format_duration(result.took));
+    format!("           {}\n", color.paint(style, &text))
 }
 
-fn summary(all: &[(&Plot, Ended)], paint: Paint) -> Result<(), Failure> {
-    let row = |(number, (plot, ended)): (usize, &(&Plot, Ended))| {
-        let good = if ended.mistake.is_none() {
-            "as it should"
+fn summary(results: &[OrderResult], color: Color) -> String {
+    let row = |(index, result): (usize, &OrderResult)| {
+        let verdict = if result.failure.is_none() {
+            "as expected"
         } else {
-            "NOT as it should"
+            "NOT as expected"
         };
         let cells = [
-            (number + 1).to_string(),
-            plot.title.to_owned(),
-            ended.status.clone(),
-            ended.steps.clone(),
+            (index + 1).to_string(),
+            SCENARIOS[index].title.to_owned(),
+            result.status.to_string(),
+            result.step_icons.clone(),
+            format_duration(result.took),
+            verdict.to_owned(),
+            result.id.to_string(),
         ];
-        let rest = [span(ended.took), good.to_owned(), ended.id.clone()];
-        cells.into_iter().chain(rest).map(Into::into).collect()
+        cells.map(Into::into).to_vec()
     };
-    let heading = ["#", "STORY", "ENDED", "STEPS", "TOOK", "", "ORDER"];
-    print(&format!(
-        "\n{}",
-        table(&heading, all.iter().enumerate().map(row).collect(), paint)
-    ))
+    let heading = ["#", "SCENARIO", "ENDED", "STEPS", "TOOK", "", "ORDER"];
+    let rows = results.iter().enumerate().map(row).collect();
+    format!("\n{}", table(&heading, rows, color))
 }

@@ -1,5 +1,4 @@
-//! What operators do to one saga: `cancel`, `retry`, `pause`, `resume`, and to one step of it: `complete`, `fail`,
-//! `resolve`.
+//! Operator actions on a saga (`cancel`, `retry`, `pause`, `resume`) and on a step (`complete`, `fail`, `resolve`).
 
 use super::client::{Client, Remote};
 use super::exit::{Exit, Failure};
@@ -14,15 +13,15 @@ use uuid::Uuid;
 #[command(help_template = super::HELP, before_help = "Examples:
   orchestrator cancel 0193a5c2-… --reason 'the customer called'
   orchestrator retry 0193a5c2-… --reason 'the gateway is back'")]
-pub struct Act {
+pub struct SagaAction {
     /// The saga
     id: Uuid,
 
-    /// Why; kept in its history
+    /// Reason, recorded in the history
     #[arg(long, short = 'r', value_name = "TEXT")]
     reason: Option<String>,
 
-    /// Only if the saga is at this revision still (exit 4 if not)
+    /// Act only if the saga is at this revision (exit code 4 if not)
     #[arg(long, value_name = "NUMBER")]
     if_revision: Option<u64>,
 
@@ -30,11 +29,11 @@ pub struct Act {
     remote: Remote,
 }
 
-impl Act {
-    /// Does it: `cancel`, `retry`, `pause` or `resume`.
+impl SagaAction {
+    /// Runs `cancel`, `retry`, `pause` or `resume`.
     ///
     /// # Errors
-    /// What the server refuses.
+    /// If the server rejects the action or is unavailable.
     pub async fn run(self, action: &str) -> Result<Exit, Failure> {
         let body = self
             .reason
@@ -50,15 +49,15 @@ impl Act {
     }
 }
 
-/// Finish a waiting step with an output
+/// Complete a waiting step with an output
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, before_help = "Examples:
-  orchestrator complete 0193a5c2-… store --step-output '{\"ready_at\": \"12:40\"}' --reason 'the cook called'")]
+  orchestrator complete 0193a5c2-… store --step-output '{\"ready_at\": \"12:40\"}' --reason 'confirmed by phone'")]
 pub struct Complete {
     #[command(flatten)]
-    step: Step,
+    target: StepTarget,
 
-    /// What the step gives: JSON, @FILE, or - for stdin
+    /// Output of the step: JSON, @FILE, or - for stdin
     #[arg(
         long = "step-output",
         value_name = "JSON|@FILE|-",
@@ -66,24 +65,24 @@ pub struct Complete {
     )]
     output: String,
 
-    /// Why; kept in its history
+    /// Reason, recorded in the history
     #[arg(long, short = 'r', value_name = "TEXT")]
     reason: Option<String>,
 }
 
-/// Fail a waiting step for good
+/// Fail a waiting step
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, before_help = "Examples:
   orchestrator fail 0193a5c2-… store --code closed --message 'the kitchen closed early'")]
 pub struct Fail {
     #[command(flatten)]
-    step: Step,
+    target: StepTarget,
 
-    /// For programs
+    /// Error code, matched by programs
     #[arg(long, value_name = "WORD", default_value = "failed_by_hand")]
     code: String,
 
-    /// For people; kept in its history
+    /// Error message, recorded in the history
     #[arg(
         long,
         short = 'r',
@@ -94,29 +93,29 @@ pub struct Fail {
     message: String,
 }
 
-/// Settle a parked compensation that was done by hand
+/// Resolve a parked compensation that was done manually
 #[derive(Args, Clone, Debug)]
 #[command(help_template = super::HELP, before_help = "Examples:
   orchestrator resolve 0193a5c2-… pay --note 'refunded by bank transfer, receipt 4711'")]
 pub struct Resolve {
     #[command(flatten)]
-    step: Step,
+    target: StepTarget,
 
-    /// What was done; kept in its history
+    /// What was done, recorded in the history
     #[arg(long, short = 'n', visible_alias = "reason", value_name = "TEXT")]
     note: String,
 }
 
-/// One step of one saga.
+/// A step of a saga.
 #[derive(Args, Clone, Debug)]
-struct Step {
+struct StepTarget {
     /// The saga
     id: Uuid,
 
     /// The step
     step: String,
 
-    /// Only if the saga is at this revision still (exit 4 if not)
+    /// Act only if the saga is at this revision (exit code 4 if not)
     #[arg(long, value_name = "NUMBER")]
     if_revision: Option<u64>,
 
@@ -124,7 +123,7 @@ struct Step {
     remote: Remote,
 }
 
-impl Step {
+impl StepTarget {
     async fn post(&self, action: &str, body: Value) -> Result<Exit, Failure> {
         if !self
             .step
@@ -133,7 +132,10 @@ impl Step {
         {
             return Err(Failure::new(
                 Exit::Usage,
-                format!("{:?} is no step's name", self.step),
+                format!(
+                    "{:?} is not a step name; expected letters, digits and dashes",
+                    self.step
+                ),
             ));
         }
         post(
@@ -147,27 +149,27 @@ impl Step {
 }
 
 impl Complete {
-    /// Does it.
+    /// Runs the action.
     ///
     /// # Errors
-    /// What the server refuses; an output that is not JSON.
+    /// If the output is not JSON, the server rejects the action, or it is unavailable.
     pub async fn run(self) -> Result<Exit, Failure> {
         let output = json_argument("--step-output", &self.output)?;
         let mut body = json!({"output": output});
         if let Some(reason) = self.reason {
             body["reason"] = reason.into();
         }
-        self.step.post("complete", body).await
+        self.target.post("complete", body).await
     }
 }
 
 impl Fail {
-    /// Does it.
+    /// Runs the action.
     ///
     /// # Errors
-    /// What the server refuses.
+    /// If the server rejects the action or is unavailable.
     pub async fn run(self) -> Result<Exit, Failure> {
-        self.step
+        self.target
             .post(
                 "fail",
                 json!({"error": {"code": self.code, "message": self.message}}),
@@ -177,12 +179,14 @@ impl Fail {
 }
 
 impl Resolve {
-    /// Does it.
+    /// Runs the action.
     ///
     /// # Errors
-    /// What the server refuses.
+    /// If the server rejects the action or is unavailable.
     pub async fn run(self) -> Result<Exit, Failure> {
-        self.step.post("resolve", json!({"note": self.note})).await
+        self.target
+            .post("resolve", json!({"note": self.note}))
+            .await
     }
 }
 
@@ -197,7 +201,7 @@ async fn post(
         .iter()
         .map(|etag| ("If-Match", etag.as_str()))
         .collect();
-    let answer = Client::new(remote)?.post(path, body, &headers).await?;
-    print(&remote.output.saga(&answer)?)?;
+    let response = Client::new(remote)?.post(path, body, &headers).await?;
+    print(&remote.output.saga(&response)?)?;
     Ok(Exit::Ok)
 }

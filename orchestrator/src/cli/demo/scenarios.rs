@@ -1,60 +1,61 @@
-//! The four orders: what is ordered, what happens on the way, and how each must end.
+//! The four orders of the demo: what is ordered, what happens to it, and how it must end.
 
+use crate::api::OrderStatus;
 use serde_json::{Value, json};
 
-/// One order's story.
-pub struct Plot {
-    /// Its heading.
+/// An order of the demo.
+pub struct Scenario {
     pub title: &'static str,
-    /// Who orders.
     pub customer: &'static str,
-    /// What the payment gateway knows the card by; its simulator treats some tokens in a way of their own.
+    /// The payment token: the simulated gateway treats some of them specially.
     pub token: &'static str,
-    /// The customer changes her mind once this step waits, and says why.
+    /// The customer cancels with this reason once this step waits.
     pub cancel: Option<(&'static str, &'static str)>,
-    /// The status of the order at its end.
-    pub ends: &'static str,
-    /// The refund must have taken more than one attempt.
-    pub refund_retried: bool,
+    /// How the order must end.
+    pub end: OrderStatus,
+    /// The refund must take more than one attempt.
+    pub refund_is_retried: bool,
 }
 
-/// Four endings.
-pub const PLOTS: [Plot; 4] = [
-    Plot {
-        title: "everything goes well",
+pub const SCENARIOS: [Scenario; 4] = [
+    Scenario {
+        title: "everything succeeds",
         customer: "Ada",
         token: "tok_visa",
         cancel: None,
-        ends: "delivered",
-        refund_retried: false,
+        end: OrderStatus::Delivered,
+        refund_is_retried: false,
     },
-    Plot {
-        title: "cancelled while the kitchen is at it",
+    Scenario {
+        title: "cancelled while the store prepares it",
         customer: "Grace",
         token: "tok_visa",
         cancel: Some(("store", "too late for lunch")),
-        ends: "cancelled",
-        refund_retried: false,
+        end: OrderStatus::Cancelled,
+        refund_is_retried: false,
     },
-    Plot {
+    Scenario {
         title: "the card is declined",
         customer: "Edsger",
         token: "tok_declined",
         cancel: None,
-        ends: "declined",
-        refund_retried: false,
+        end: OrderStatus::Declined,
+        refund_is_retried: false,
     },
-    Plot {
+    Scenario {
         title: "cancelled, and the refund fails at first",
         customer: "Barbara",
         token: "tok_refund_flaky",
         cancel: Some(("store", "ordered twice")),
-        ends: "cancelled",
-        refund_retried: true,
+        end: OrderStatus::Cancelled,
+        refund_is_retried: true,
     },
 ];
 
-impl Plot {
+/// The items of every order, as text.
+pub const ITEMS: &str = "2 × big mac, 1 × fries, 14.00 EUR";
+
+impl Scenario {
     /// The body of `POST /orders`.
     pub fn body(&self) -> Value {
         json!({
@@ -62,10 +63,5 @@ impl Plot {
             "items": [{"menu": "big mac", "quantity": 2, "price": 550}, {"menu": "fries", "quantity": 1, "price": 300}],
             "payment": {"method": "card", "token": self.token},
         })
-    }
-
-    /// What is ordered, in words.
-    pub const fn order(&self) -> &'static str {
-        "2 × big mac, 1 × fries, 14.00 EUR"
     }
 }
