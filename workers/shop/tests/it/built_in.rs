@@ -236,6 +236,11 @@ async fn gateway() -> (String, CancellationToken) {
     (url, shutdown)
 }
 
+async fn charge_report(url: &str) -> workers::gateway::ChargeReport {
+    let response = reqwest::get(format!("{url}/books")).await.unwrap();
+    response.json().await.unwrap()
+}
+
 fn paying(token: &str) -> Command {
     Command {
         input: order_with_token(token),
@@ -282,12 +287,7 @@ async fn pay_charges_once_despite_gateway_faults() {
         }
     }
     charged.sort();
-    let report: workers::gateway::ChargeReport = reqwest::get(format!("{url}/books"))
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let report = charge_report(&url).await;
     assert_eq!(report.charges.keys().cloned().collect::<Vec<_>>(), charged);
     worker.stop().await;
     shutdown.cancel();
@@ -348,12 +348,7 @@ async fn pay_refunds_charges_and_voids_unknown_ones() {
         (Completed, false, "")
     );
 
-    let report: workers::gateway::ChargeReport = reqwest::get(format!("{url}/books"))
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let report = charge_report(&url).await;
     assert_eq!(
         (
             report.charges.len(),
