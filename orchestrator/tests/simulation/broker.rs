@@ -1,9 +1,9 @@
-//! The simulated bus: batches go out, messages arrive in any order, some twice, some never; replies come back until
-//! they are acknowledged.
+//! The simulated bus. Messages arrive in any order, some twice, some never; a reply is redelivered until
+//! it is acknowledged.
 
-use crate::agenda::Happening;
+use crate::event_queue::SimEvent;
 use crate::faults::Fault;
-use crate::replicas::Life;
+use crate::replicas::Liveness;
 use crate::world::{State, World};
 use orchestrator::bus::{
     Ack, AckHandler, Bus, Delivery, IncomingReply, OutboxBatch, WorkerBacklog,
@@ -15,41 +15,41 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Partitions of commands.
+/// Number of command partitions.
 pub const PARTITIONS: usize = 4;
 
-/// What the brokers keep.
+/// The state of the brokers.
 #[derive(Default)]
 pub struct Broker {
-    /// Batches of which every message got through.
-    whole: BTreeSet<Uuid>,
-    replies: BTreeMap<u64, Record>,
+    /// Batches whose messages were all delivered.
+    delivered_batches: BTreeSet<Uuid>,
+    replies: BTreeMap<u64, ReplyRecord>,
     count: u64,
-    handed: u64,
-    /// Partitions that no worker reads: since when, by the database's clock, and until when.
+    deliveries: u64,
+    /// Stalled partitions: since when, by the database's clock, and until when, in virtual time.
     pub stalled: [Option<(Time, u64)>; PARTITIONS],
 }
 
-/// A reply that is not acknowledged yet.
-struct Record {
+/// A reply that is not acknowledged.
+struct ReplyRecord {
     reply: Reply,
-    /// The replica that has it in hand, and the number of the handing over.
+    /// The replica that received it, and the number of the delivery.
     holder: Option<(u64, u64)>,
-    /// How many inputs its saga had taken when it was handed over.
+    /// The number of inputs of its saga at the delivery.
     inputs: u64,
 }
 
 impl Broker {
-    pub fn has(&self, batch: Uuid) -> bool {
-        self.whole.contains(&batch)
+    pub fn has_batch(&self, batch: Uuid) -> bool {
+        self.delivered_batches.contains(&batch)
     }
 
     pub fn open_replies(&self) -> usize {
         self.replies.len()
     }
 
-    /// What a replica had in hand that is gone.
-    pub fn given_back(&mut self, holder: u64) -> Vec<u64> {
+    /// Releases the replies that a replica had received, and returns them.
+    pub fn release_replies(&mut self, holder: u64) -> Vec<u64> {
         let held = self
             .replies
             .iter_mut()
@@ -62,15 +62,15 @@ impl Broker {
     }
 }
 
-/// Where the commands of a saga go.
+/// The partition of a saga's commands.
 pub fn partition(saga: Uuid) -> usize {
     usize::from(saga.as_bytes()[15]) % PARTITIONS
 }
 
-/// One replica's producer.
+/// The producer of one replica.
 pub struct Producer {
     pub world: Arc<World>,
-    pub life: Arc<Life>,
+    pub life: Arc<Liveness>,
     pub number: u64,
 }
 
@@ -80,7 +80,7 @@ impl Bus for Producer {
             return false;
         }
         let taken = self.world.state().publish(self.number, batch);
-        self.world.added();
+        self.world.notify_queue_changed();
         taken
     }
 
@@ -100,109 +100,109 @@ impl Bus for Producer {
 
 impl State {
     fn publish(&mut self, number: u64, batch: &OutboxBatch) -> bool {
-        if self.strikes(Fault::NoRoom) {
+        if self.strikes(Fault::BusFull) {
             return false;
         }
-        let mut through = batch.messages.len();
+        let mut delivered = batch.messages.len();
         let failed = Delivery::Failed {
             batch: batch.id,
-            reason: "the connection is gone".to_owned(),
+            reason: "the connection is lost".to_owned(),
         };
         let mut delivery = Delivery::Acknowledged {
             batch: batch.clone(),
             rejected: Vec::new(),
         };
         if self.strikes(Fault::LostBatch) {
-            through = self.dice.index(through);
+            delivered = self.rng.index(delivered);
             delivery = failed;
         } else if self.strikes(Fault::LostAcknowledgement) {
             delivery = failed;
         }
         let mut rejected = Vec::new();
-        for (index, message) in batch.messages[..through].iter().enumerate() {
+        for (index, message) in batch.messages[..delivered].iter().enumerate() {
             let command = matches!(message.topic, Topic::Commands(_));
             if command
                 && matches!(delivery, Delivery::Acknowledged { .. })
-                && self.strikes(Fault::RefusedForGood)
+                && self.strikes(Fault::RejectedPermanently)
             {
                 rejected.push((index, "the record is too large".to_owned()));
             } else if !(command && self.strikes(Fault::LostCommand)) {
-                self.travels(message);
+                self.send(message);
             }
         }
-        if through == batch.messages.len() {
-            self.broker.whole.insert(batch.id);
+        if delivered == batch.messages.len() {
+            self.broker.delivered_batches.insert(batch.id);
         }
         if let Delivery::Acknowledged { rejected: said, .. } = &mut delivery {
             *said = rejected;
         }
-        let takes = self.dice.between(1_000, 9_000);
-        self.in_micros(takes, Happening::Delivered(number, delivery));
+        let latency = self.rng.between(1_000, 9_000);
+        self.schedule_in(latency, SimEvent::Delivered(number, delivery));
         true
     }
 
-    fn travels(&mut self, message: &OutboxMessage) {
+    fn send(&mut self, message: &OutboxMessage) {
         let command = matches!(message.topic, Topic::Commands(_));
-        let times = 1 + usize::from(self.strikes(Fault::RepeatedMessage));
-        for _ in 0..times {
-            let takes = self.travel_time();
+        let copies = 1 + usize::from(self.strikes(Fault::RepeatedMessage));
+        for _ in 0..copies {
+            let latency = self.latency();
             let value: Payload = message.value.clone();
-            self.in_micros(
-                takes,
+            self.schedule_in(
+                latency,
                 if command {
-                    Happening::Command(value)
+                    SimEvent::Command(value)
                 } else {
-                    Happening::Event(value)
+                    SimEvent::Event(value)
                 },
             );
         }
     }
 
-    fn travel_time(&mut self) -> u64 {
+    fn latency(&mut self) -> u64 {
         let late = if self.strikes(Fault::LateMessage) {
-            self.dice.between(100_000, 8_000_000)
+            self.rng.between(100_000, 8_000_000)
         } else {
             0
         };
-        late + self.dice.between(1_000, 15_000)
+        late + self.rng.between(1_000, 15_000)
     }
 
-    /// A worker answers.
+    /// Sends a worker's reply.
     pub fn replies(&mut self, reply: &Reply, after: u64) {
         if self.strikes(Fault::LostReply) {
             return;
         }
-        let times = 1 + usize::from(self.strikes(Fault::RepeatedMessage));
-        for _ in 0..times {
-            let takes = after + self.travel_time();
-            self.reply_travels(reply.clone(), takes);
+        let copies = 1 + usize::from(self.strikes(Fault::RepeatedMessage));
+        for _ in 0..copies {
+            let latency = after + self.latency();
+            self.send_reply(reply.clone(), latency);
         }
         if self.strikes(Fault::StrayReply) {
             let mut stray = reply.clone();
-            match self.dice.below(3) {
-                0 => stray.saga_id = Uuid::from_u128(u128::from(self.dice.next())),
+            match self.rng.below(3) {
+                0 => stray.saga_id = Uuid::from_u128(u128::from(self.rng.next())),
                 1 => stray.step = "nowhere".to_owned(),
                 _ => stray.attempt = stray.attempt.wrapping_sub(1),
             }
-            self.reply_travels(stray, after);
+            self.send_reply(stray, after);
         }
     }
 
-    fn reply_travels(&mut self, reply: Reply, takes: u64) {
+    fn send_reply(&mut self, reply: Reply, latency: u64) {
         self.broker.count += 1;
         let id = self.broker.count;
         self.broker.replies.insert(
             id,
-            Record {
+            ReplyRecord {
                 reply,
                 holder: None,
                 inputs: 0,
             },
         );
-        self.in_micros(takes, Happening::Reply(id));
+        self.schedule_in(latency, SimEvent::Reply(id));
     }
 
-    /// How many inputs a saga has taken, those that it ignored included.
+    /// The number of inputs of a saga, ignored ones included.
     fn inputs_of(&self, saga: Uuid) -> u64 {
         self.tables
             .sagas
@@ -210,7 +210,7 @@ impl State {
             .map_or(0, |saga| saga.row.revision + u64::from(saga.row.ignored))
     }
 
-    pub fn reply_arrives(&mut self, world: &Arc<World>, id: u64) {
+    pub fn deliver_reply(&mut self, world: &Arc<World>, id: u64) {
         let Some(record) = self.broker.replies.get(&id) else {
             return;
         };
@@ -220,14 +220,14 @@ impl State {
         let saga = record.reply.saga_id;
         let inputs = self.inputs_of(saga);
         let Some(replica) = self.replicas.consumer(partition(saga)) else {
-            return self.in_micros(300_000, Happening::Reply(id));
+            return self.schedule_in(300_000, SimEvent::Reply(id));
         };
-        self.broker.handed += 1;
+        self.broker.deliveries += 1;
         let (life, holder) = (
             Arc::clone(&replica.life),
-            (replica.number, self.broker.handed),
+            (replica.number, self.broker.deliveries),
         );
-        let ack = Ack::with_handler(Settled {
+        let ack = Ack::with_handler(ReplyAck {
             world: Arc::clone(world),
             id,
             life,
@@ -239,7 +239,7 @@ impl State {
             ack,
         };
         if replica.replies.try_send(incoming).is_err() {
-            return self.in_micros(20_000, Happening::Reply(id));
+            return self.schedule_in(20_000, SimEvent::Reply(id));
         }
         if let Some(record) = self.broker.replies.get_mut(&id) {
             record.holder = Some(holder);
@@ -247,25 +247,25 @@ impl State {
         }
     }
 
-    /// An outside reader takes an event: the highest revision is what it believes (rule D4).
-    pub fn event_arrives(&mut self, value: &Payload) {
+    /// Delivers an event to an external consumer, which keeps the highest revision (rule D4).
+    pub fn deliver_event(&mut self, value: &Payload) {
         #[derive(serde::Deserialize)]
-        struct Told {
+        struct ObservedEvent {
             saga_id: Uuid,
             revision: u64,
             status: Status,
             at: Time,
         }
-        let Ok(Told {
+        let Ok(ObservedEvent {
             saga_id,
             revision,
             status,
             at,
         }) = value.decode()
         else {
-            return self.breaks(format!("an event cannot be read: {value:?}"));
+            return self.report_violation(format!("an event cannot be decoded: {value:?}"));
         };
-        self.must_be_durable(saga_id, revision, at, "an event");
+        self.check_durable(saga_id, revision, at, "an event");
         let seen = self.read.entry(saga_id).or_insert((0, Status::Running));
         if revision <= seen.0 {
             return;
@@ -273,14 +273,14 @@ impl State {
         let ended = seen.1.is_finished();
         *seen = (revision, status);
         if ended {
-            self.breaks(format!(
-                "I9: saga {saga_id} was at an end, and is {status} at revision {revision}"
+            self.report_violation(format!(
+                "I9: saga {saga_id} had ended, and is {status} at revision {revision}"
             ));
         }
     }
 
-    /// What is published speaks of a revision that is stored.
-    pub fn must_be_durable(&mut self, saga: Uuid, revision: u64, at: Time, what: &str) {
+    /// C2: a published message refers to a stored revision.
+    pub fn check_durable(&mut self, saga: Uuid, revision: u64, at: Time, what: &str) {
         let index = usize::try_from(revision)
             .unwrap_or(usize::MAX)
             .wrapping_sub(1);
@@ -290,27 +290,27 @@ impl State {
             .get(&saga)
             .and_then(|saga| saga.moments.get(index));
         if moment != Some(&at) {
-            self.breaks(format!(
-                "C2: {what} of saga {saga} speaks of revision {revision}, which is not stored"
+            self.report_violation(format!(
+                "C2: {what} of saga {saga} refers to revision {revision}, which is not stored"
             ));
         }
     }
 }
 
-/// What a replica does with a reply in the end.
-struct Settled {
+/// The acknowledgement of a reply by a replica.
+struct ReplyAck {
     world: Arc<World>,
     id: u64,
-    life: Arc<Life>,
+    life: Arc<Liveness>,
     holder: (u64, u64),
 }
 
-impl Settled {
-    /// The record, if its partition was not taken away meanwhile: then this replica has no say in its offsets.
-    fn own(&self, state: &mut State) -> Option<Record> {
-        let own =
+impl ReplyAck {
+    /// Removes the record, unless the partition was revoked meanwhile: then the replica's commit has no effect.
+    fn take_record(&self, state: &mut State) -> Option<ReplyRecord> {
+        let take_record =
             state.broker.replies.get(&self.id)?.holder == Some(self.holder) && !self.life.is_dead();
-        if own {
+        if take_record {
             state.broker.replies.remove(&self.id)
         } else {
             None
@@ -318,15 +318,15 @@ impl Settled {
     }
 }
 
-impl AckHandler for Settled {
+impl AckHandler for ReplyAck {
     fn done(self: Box<Self>) {
         let mut state = self.world.state();
-        let Some(record) = self.own(&mut state) else {
+        let Some(record) = self.take_record(&mut state) else {
             return;
         };
         let saga = record.reply.saga_id;
         if state.tables.sagas.contains_key(&saga) && state.inputs_of(saga) <= record.inputs {
-            state.breaks(format!(
+            state.report_violation(format!(
                 "D2: a reply of saga {saga} is acknowledged, and is not durable"
             ));
         }
@@ -334,7 +334,7 @@ impl AckHandler for Settled {
 
     fn rejected(self: Box<Self>, reason: &str) {
         let mut state = self.world.state();
-        let _record = self.own(&mut state);
-        state.breaks(format!("C4: a good reply is refused: {reason}"));
+        let _record = self.take_record(&mut state);
+        state.report_violation(format!("C4: a valid reply is rejected: {reason}"));
     }
 }

@@ -1,8 +1,8 @@
-//! The engine's database as a replica sees it: the tables behind a connection that breaks around commits.
+//! The engine's database as a replica sees it: a connection that fails around commits.
 
-use crate::agenda::Happening;
+use crate::event_queue::SimEvent;
 use crate::faults::Fault;
-use crate::replicas::Life;
+use crate::replicas::Liveness;
 use crate::world::{State, World};
 use async_trait::async_trait;
 use orchestrator::db::{
@@ -16,58 +16,58 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// One replica's connection.
+/// The connection of one replica.
 pub struct Connection {
     pub world: Arc<World>,
-    pub life: Arc<Life>,
+    pub liveness: Arc<Liveness>,
 }
 
-/// What becomes of a write.
-enum Fate {
+/// The fate of a write.
+enum WriteFate {
     Done { commits_first: bool },
     CutBefore,
     CutAfter,
     Late(u64),
 }
 
-fn cut() -> sqlx::Error {
+fn connection_lost() -> sqlx::Error {
     sqlx::Error::PoolTimedOut
 }
 
 impl Connection {
-    /// A replica that sleeps asks nothing, one that is dead never again.
+    /// Waits while the replica is frozen; forever if it is dead.
     async fn awake(&self) {
-        self.life.awake().await;
+        self.liveness.awake().await;
     }
 
-    /// A read or a claim; some fail.
-    async fn asks<T>(&self, answer: impl FnOnce(&mut State) -> T) -> Result<T, DbError> {
+    /// Runs a read or a claim, which may fail.
+    async fn query<T>(&self, answer: impl FnOnce(&mut State) -> T) -> Result<T, DbError> {
         self.awake().await;
         let mut state = self.world.state();
         if state.strikes(Fault::FailedRead) {
-            return Err(DbError::Unavailable(cut()));
+            return Err(DbError::Unavailable(connection_lost()));
         }
         Ok(answer(&mut state))
     }
 
-    fn fate(&self) -> (Fate, Duration) {
+    fn draw_fate(&self) -> (WriteFate, Duration) {
         let mut state = self.world.state();
-        let mut millis = state.dice.between(2, 12);
+        let mut millis = state.rng.between(2, 12);
         if state.strikes(Fault::SlowDatabase) {
-            millis += state.dice.between(100, 7_000);
+            millis += state.rng.between(100, 7_000);
         }
-        let fate = if state.strikes(Fault::ErrorBeforeCommit) {
-            Fate::CutBefore
+        let draw_fate = if state.strikes(Fault::ErrorBeforeCommit) {
+            WriteFate::CutBefore
         } else if state.strikes(Fault::ErrorAfterCommit) {
-            Fate::CutAfter
+            WriteFate::CutAfter
         } else if state.strikes(Fault::LateCommit) {
-            Fate::Late(state.dice.between(1, 400) * 1_000)
+            WriteFate::Late(state.rng.between(1, 400) * 1_000)
         } else {
-            Fate::Done {
-                commits_first: state.dice.below(2) == 0,
+            WriteFate::Done {
+                commits_first: state.rng.below(2) == 0,
             }
         };
-        (fate, Duration::from_millis(millis))
+        (draw_fate, Duration::from_millis(millis))
     }
 
     fn commit(&self, batch: &Batch) -> Result<WriteReceipt, WriteError> {
@@ -78,10 +78,10 @@ impl Connection {
 }
 
 impl State {
-    /// The statement itself, and what must hold as soon as it is committed.
+    /// Runs the statement and checks what must hold as soon as it is committed.
     pub fn write(&mut self, batch: &Batch, now: Time) -> Result<WriteReceipt, WriteError> {
         for id in &batch.acknowledged {
-            self.row_goes(*id);
+            self.check_deletable(*id);
         }
         let written = self.tables.write(batch, now)?;
         for id in batch
@@ -90,26 +90,26 @@ impl State {
             .map(|check| check.id)
             .chain(batch.inserts.iter().map(|insert| insert.row.id))
         {
-            if self.tables.asleep_for_ever(id) {
-                self.breaks(format!("I12: nothing wakes saga {id}"));
+            if self.tables.has_no_timer(id) {
+                self.report_violation(format!("I12: saga {id} has no timer"));
             }
-            if self.tables.wakes_late(id) {
-                self.breaks(format!(
-                    "C5: saga {id} wakes later than something comes due"
+            if self.tables.has_late_timer(id) {
+                self.report_violation(format!(
+                    "C5: the timer of saga {id} is later than what is due next"
                 ));
             }
         }
         Ok(written)
     }
 
-    /// D1: a row leaves the outbox once the broker has all its messages.
-    fn row_goes(&mut self, id: Uuid) {
+    /// D1: a row is deleted only after the broker received all its messages.
+    fn check_deletable(&mut self, id: Uuid) {
         let empty = self
             .tables
             .messages(id)
             .is_none_or(|messages| messages == b"[]");
-        if !empty && !self.broker.has(id) {
-            self.breaks(format!(
+        if !empty && !self.broker.has_batch(id) {
+            self.report_violation(format!(
                 "D1: row {id} left the outbox before the broker had its messages"
             ));
         }
@@ -131,12 +131,12 @@ impl SchemaStore for Connection {
 impl SagaStore for Connection {
     async fn load(&self, ids: &[Uuid]) -> Result<Vec<LoadedSaga>, DbError> {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        self.asks(|state| ids.iter().filter_map(|id| state.tables.load(*id)).collect())
+        self.query(|state| ids.iter().filter_map(|id| state.tables.load(*id)).collect())
             .await
     }
 
     async fn find_existing_starts(&self, asked: &[StartKeys]) -> Result<ExistingStarts, DbError> {
-        self.asks(|state| {
+        self.query(|state| {
             let mut found = ExistingStarts::default();
             for keys in asked {
                 let taken = state
@@ -157,40 +157,40 @@ impl SagaStore for Connection {
 
     async fn write(&self, batch: &Batch) -> Result<WriteReceipt, WriteError> {
         self.awake().await;
-        let (fate, takes) = self.fate();
-        match fate {
-            Fate::Done {
+        let (draw_fate, latency) = self.draw_fate();
+        match draw_fate {
+            WriteFate::Done {
                 commits_first: true,
             } => {
                 let written = self.commit(batch);
-                tokio::time::sleep(takes).await;
+                tokio::time::sleep(latency).await;
                 self.awake().await;
                 written
             }
-            Fate::Done {
+            WriteFate::Done {
                 commits_first: false,
             } => {
-                tokio::time::sleep(takes).await;
+                tokio::time::sleep(latency).await;
                 self.awake().await;
                 self.commit(batch)
             }
-            Fate::CutBefore => {
-                tokio::time::sleep(takes).await;
-                Err(WriteError::UnknownOutcome(cut()))
+            WriteFate::CutBefore => {
+                tokio::time::sleep(latency).await;
+                Err(WriteError::UnknownOutcome(connection_lost()))
             }
-            Fate::CutAfter => {
-                tokio::time::sleep(takes).await;
+            WriteFate::CutAfter => {
+                tokio::time::sleep(latency).await;
                 self.awake().await;
-                // Nobody hears how it went.
+                // The connection is lost, so the caller never learns the result.
                 let _unheard = self.commit(batch);
-                Err(WriteError::UnknownOutcome(cut()))
+                Err(WriteError::UnknownOutcome(connection_lost()))
             }
-            Fate::Late(micros) => {
+            WriteFate::Late(micros) => {
                 self.world
                     .state()
-                    .in_micros(micros, Happening::Late(Box::new(batch.clone())));
-                self.world.added();
-                Err(WriteError::UnknownOutcome(cut()))
+                    .schedule_in(micros, SimEvent::Late(Box::new(batch.clone())));
+                self.world.notify_queue_changed();
+                Err(WriteError::UnknownOutcome(connection_lost()))
             }
         }
     }
@@ -214,7 +214,7 @@ impl DefinitionStore for Connection {
 #[async_trait]
 impl TimerStore for Connection {
     async fn claim_timers(&self, limit: u32) -> Result<ClaimedTimers, DbError> {
-        self.asks(|state| {
+        self.query(|state| {
             let now = state.db_now();
             state.tables.claim(now, limit)
         })
@@ -225,7 +225,7 @@ impl TimerStore for Connection {
 #[async_trait]
 impl OutboxStore for Connection {
     async fn begin_incarnation(&self, incarnation: Uuid, _: &str) -> Result<(), DbError> {
-        self.asks(|state| {
+        self.query(|state| {
             let now = state.db_now();
             state.tables.lease(incarnation, now);
         })
@@ -233,7 +233,7 @@ impl OutboxStore for Connection {
     }
 
     async fn renew_lease(&self, incarnation: Uuid) -> Result<bool, DbError> {
-        self.asks(|state| {
+        self.query(|state| {
             let now = state.db_now();
             state.tables.renew(incarnation, now)
         })
@@ -241,7 +241,7 @@ impl OutboxStore for Connection {
     }
 
     async fn end_lease(&self, incarnation: Uuid) -> Result<(), DbError> {
-        self.asks(|state| {
+        self.query(|state| {
             let now = state.db_now();
             state.tables.end_lease(incarnation, now);
         })
@@ -249,7 +249,7 @@ impl OutboxStore for Connection {
     }
 
     async fn adopt_outbox(&self, incarnation: Uuid, limit: u32) -> Result<u64, DbError> {
-        self.asks(|state| {
+        self.query(|state| {
             let now = state.db_now();
             state.tables.adopt(incarnation, now, limit)
         })
@@ -262,13 +262,13 @@ impl OutboxStore for Connection {
         after: Uuid,
         limit: u32,
     ) -> Result<Vec<OutboxRow>, DbError> {
-        self.asks(|state| state.tables.own(incarnation, after, limit))
+        self.query(|state| state.tables.own(incarnation, after, limit))
             .await
     }
 
     async fn delete_outbox(&self, ids: &[Uuid]) -> Result<(), DbError> {
-        self.asks(|state| {
-            ids.iter().for_each(|id| state.row_goes(*id));
+        self.query(|state| {
+            ids.iter().for_each(|id| state.check_deletable(*id));
             state.tables.delete_outbox(ids);
         })
         .await
@@ -278,7 +278,7 @@ impl OutboxStore for Connection {
 #[async_trait]
 impl QueryStore for Connection {
     async fn now(&self) -> Result<Time, DbError> {
-        self.asks(|state| state.db_now()).await
+        self.query(|state| state.db_now()).await
     }
 
     async fn saga(&self, id: Uuid) -> Result<Option<StoredSaga>, DbError> {
@@ -286,11 +286,11 @@ impl QueryStore for Connection {
             state: loaded.state,
             input: loaded.input,
         };
-        self.asks(|state| state.tables.load(id).map(stored)).await
+        self.query(|state| state.tables.load(id).map(stored)).await
     }
 
     async fn saga_by_key(&self, workflow: &str, key: &str) -> Result<Option<Uuid>, DbError> {
-        self.asks(|state| state.tables.by_key(&(workflow.to_owned(), key.to_owned())))
+        self.query(|state| state.tables.by_key(&(workflow.to_owned(), key.to_owned())))
             .await
     }
 
@@ -320,6 +320,6 @@ impl QueryStore for Connection {
     }
 
     async fn outbox_backlog(&self) -> Result<(u64, Option<Time>), DbError> {
-        self.asks(|state| state.tables.backlog()).await
+        self.query(|state| state.tables.backlog()).await
     }
 }

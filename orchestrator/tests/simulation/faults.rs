@@ -1,6 +1,6 @@
-//! What goes wrong, how often in this run, and how often it did (I11).
+//! The kinds of faults, their probabilities in this run, and their counts (I11).
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 macro_rules! faults {
     ($($variant:ident = $most:literal: $doc:literal,)*) => {
@@ -11,18 +11,18 @@ macro_rules! faults {
         }
 
         impl Fault {
-            /// Every kind.
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// In words.
-            pub const fn what(self) -> &'static str {
+            /// Description of the fault.
+            pub const fn description(self) -> &'static str {
                 match self {
                     $(Self::$variant => $doc,)*
                 }
             }
 
-            /// How many times in a thousand it strikes at the most, each time that it could; 0: it comes by the agenda.
-            const fn most_permille(self) -> u64 {
+            /// Maximum probability per opportunity, in permille; 0 for scheduled faults.
+            const fn max_permille(self) -> u64 {
                 match self {
                     $(Self::$variant => $most,)*
                 }
@@ -32,102 +32,102 @@ macro_rules! faults {
 }
 
 faults! {
-    ErrorBeforeCommit = 60: "the connection is cut before the statement",
-    ErrorAfterCommit = 60: "the connection is cut after the commit: done, yet the caller sees an error",
-    LateCommit = 30: "the statement of a caller that has left commits later",
+    ErrorBeforeCommit = 60: "the connection fails before the statement",
+    ErrorAfterCommit = 60: "the connection fails after the commit, and the caller sees an error",
+    LateCommit = 30: "a statement commits after its caller lost the connection",
     SlowDatabase = 20: "a statement takes seconds",
     FailedRead = 40: "a read or a claim fails",
-    NoRoom = 40: "the bus has no room for a batch",
-    LostBatch = 40: "a batch gets through in part, and is said to have failed",
-    LostAcknowledgement = 40: "a batch gets through whole, and is said to have failed",
-    RefusedForGood = 4: "a command is refused for good",
-    RepeatedMessage = 60: "a message comes twice",
-    LateMessage = 60: "a message comes seconds late, behind others",
-    LostCommand = 15: "a command vanishes",
-    LostReply = 15: "a reply vanishes",
-    StrayReply = 10: "a reply that nobody asked for: another saga, another step, an attempt long past",
+    BusFull = 40: "the bus does not accept a batch",
+    LostBatch = 40: "a batch is delivered in part and reported as failed",
+    LostAcknowledgement = 40: "a batch is delivered and reported as failed",
+    RejectedPermanently = 4: "a command is rejected permanently",
+    RepeatedMessage = 60: "a message is delivered twice",
+    LateMessage = 60: "a message is delivered seconds late, after others",
+    LostCommand = 15: "a command is lost",
+    LostReply = 15: "a reply is lost",
+    StrayReply = 10: "an unexpected reply: another saga, another step, an older attempt",
     WorkerKilledBefore = 25: "a worker is killed before its commit",
     WorkerKilledAfter = 25: "a worker is killed between its commit and its reply",
-    WorkerStalled = 0: "a worker reads nothing for a while",
-    CallOnTheWire = 100: "a worker is killed with a call on the wire",
-    Failed = 40: "a handler fails for good",
-    FailedRetryably = 120: "a handler fails, and may succeed another time",
-    Accepted = 120: "a handler finishes later",
-    Deferred = 40: "a handler puts a command off",
-    SlowHandler = 15: "a handler answers when its time is over",
+    WorkerStalled = 0: "a worker does not poll for a while",
+    CallOnTheWire = 100: "a worker is killed with an external call in flight",
+    Failed = 40: "a handler fails permanently",
+    FailedRetryably = 120: "a handler fails retryably",
+    Accepted = 120: "a handler accepts and finishes later",
+    Deferred = 40: "a handler defers a command",
+    SlowHandler = 15: "a handler replies after its timeout",
     Killed = 0: "a replica is killed",
-    Frozen = 0: "a replica sleeps longer than its lease",
+    Frozen = 0: "a replica is frozen for longer than its lease",
     TwoReplicas = 0: "a second replica joins",
-    Left = 0: "a replica leaves in good order",
+    Left = 0: "a replica is stopped",
     ClockJumped = 0: "the clock jumps",
-    Cancelled = 250: "a customer cancels",
-    CallerRepeats = 80: "a caller starts twice with one key",
-    Meddled = 0: "an operator has a hand in it",
+    Cancelled = 250: "a client cancels",
+    CallerRepeats = 80: "a client starts twice with one key",
+    OperatorActed = 0: "an operator intervenes",
 }
 
-/// How often each kind strikes, and how often it has struck.
+/// The probability and the count of each kind.
 #[derive(Clone)]
 pub struct Faults {
     permille: Vec<u64>,
-    /// By the number of the kind.
-    pub struck: Vec<u64>,
-    /// How many of all of them struck while sagas were under way.
-    pub amid_work: u64,
+    /// By kind.
+    pub counts: Vec<u64>,
+    /// Faults that occurred while sagas were unfinished.
+    pub during_work: u64,
     on: bool,
 }
 
 impl Faults {
-    /// A run has each kind with another weight, and a quarter of them not at all: what hides what is different each
-    /// time.
-    pub fn new(dice: &mut Dice, on: bool) -> Self {
-        let permille = Fault::ALL.iter().map(|kind| match dice.below(4) {
+    /// Each run draws its own probabilities, and a quarter of them are zero, because one fault can hide the effects of
+    /// another.
+    pub fn new(rng: &mut Rng, on: bool) -> Self {
+        let permille = Fault::ALL.iter().map(|kind| match rng.below(4) {
             0 => 0,
-            share => kind.most_permille() * share / 3,
+            share => kind.max_permille() * share / 3,
         });
         let permille = permille.collect();
         Self {
             permille,
-            struck: vec![0; Fault::ALL.len()],
-            amid_work: 0,
+            counts: vec![0; Fault::ALL.len()],
+            during_work: 0,
             on,
         }
     }
 
-    /// Whether it strikes now.
-    pub fn strikes(&self, kind: Fault, dice: &mut Dice) -> bool {
-        self.on && dice.permille(self.permille[kind as usize])
+    /// Draws whether the fault occurs now.
+    pub fn strikes(&self, kind: Fault, rng: &mut Rng) -> bool {
+        self.on && rng.permille(self.permille[kind as usize])
     }
 
-    /// It strikes, while so many sagas are under way.
-    pub fn count(&mut self, kind: Fault, under_way: usize) {
-        self.struck[kind as usize] += 1;
-        self.amid_work += u64::from(under_way > 0);
+    /// Counts an occurrence, with the number of unfinished sagas.
+    pub fn count(&mut self, kind: Fault, unfinished: usize) {
+        self.counts[kind as usize] += 1;
+        self.during_work += u64::from(unfinished > 0);
     }
 
-    /// The same, and nothing has struck yet.
+    /// The same probabilities with all counts zero.
     pub fn none(&self) -> Self {
         Self {
-            struck: vec![0; Fault::ALL.len()],
-            amid_work: 0,
+            counts: vec![0; Fault::ALL.len()],
+            during_work: 0,
             ..self.clone()
         }
     }
 
-    /// What struck in another run, too.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
-        self.struck
+        self.counts
             .iter_mut()
-            .zip(&other.struck)
+            .zip(&other.counts)
             .for_each(|(sum, more)| *sum += more);
-        self.amid_work += other.amid_work;
+        self.during_work += other.during_work;
     }
 
-    /// From now on all is quiet.
+    /// Disables all faults.
     pub const fn stop(&mut self) {
         self.on = false;
     }
 
-    pub const fn are_on(&self) -> bool {
+    pub const fn are_enabled(&self) -> bool {
         self.on
     }
 }

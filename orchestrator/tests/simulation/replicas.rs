@@ -1,4 +1,4 @@
-//! The replicas of the orchestrator that live.
+//! The running replicas of the orchestrator.
 
 use orchestrator::bus::{Delivery, IncomingReply};
 use orchestrator::engine::Engine;
@@ -8,24 +8,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// Whether a replica lives, and is awake.
+/// Whether a replica is alive and not frozen.
 #[derive(Default)]
-pub struct Life {
+pub struct Liveness {
     dead: AtomicBool,
     asleep: AtomicBool,
     woken: Notify,
 }
 
-impl Life {
+impl Liveness {
     pub fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Relaxed)
     }
 
-    pub fn dies(&self) {
+    pub fn kill(&self) {
         self.dead.store(true, Ordering::Relaxed);
     }
 
-    pub fn sleeps(&self, asleep: bool) {
+    pub fn set_asleep(&self, asleep: bool) {
         self.asleep.store(asleep, Ordering::Relaxed);
         if !asleep {
             self.woken.notify_waiters();
@@ -36,7 +36,7 @@ impl Life {
         self.asleep.load(Ordering::Relaxed)
     }
 
-    /// Waits while it sleeps; for ever if it is dead.
+    /// Waits while it is frozen; forever if it is dead.
     pub async fn awake(&self) {
         while self.is_asleep() || self.is_dead() {
             self.woken.notified().await;
@@ -44,19 +44,19 @@ impl Life {
     }
 }
 
-/// One replica.
+/// A replica.
 pub struct Replica {
     pub number: u64,
-    pub life: Arc<Life>,
-    /// Its callers' connections are cut with it.
+    pub life: Arc<Liveness>,
+    /// Cancelled when it is killed: its callers lose their connections.
     pub killed: CancellationToken,
-    /// None until it has begun.
+    /// `None` until it has started.
     pub engine: Option<Arc<Engine>>,
     pub replies: mpsc::Sender<IncomingReply>,
     pub deliveries: mpsc::Sender<Delivery>,
 }
 
-/// Those that live.
+/// The running replicas.
 #[derive(Default)]
 pub struct Replicas {
     pub all: BTreeMap<u64, Replica>,
@@ -64,36 +64,36 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// Those that answer.
+    /// The replicas that are started and not frozen.
     pub fn awake(&self) -> Vec<u64> {
-        let up = self
+        let awake = self
             .all
             .values()
             .filter(|replica| replica.engine.is_some() && !replica.life.is_asleep());
-        up.map(|replica| replica.number).collect()
+        awake.map(|replica| replica.number).collect()
     }
 
-    /// Who reads the replies of a partition.
+    /// The replica that consumes the replies of a partition.
     pub fn consumer(&self, partition: usize) -> Option<&Replica> {
         let awake = self.awake();
         let number = awake.get(partition % awake.len().max(1))?;
         self.all.get(number)
     }
 
-    /// Some replica that answers, and the end of its callers' connections.
-    pub fn some(&self, chance: usize) -> Option<(Arc<Engine>, CancellationToken)> {
+    /// Some replica's engine, and the token that cancels its callers.
+    pub fn any_engine(&self, choice: usize) -> Option<(Arc<Engine>, CancellationToken)> {
         let awake = self.awake();
-        let replica = self.all.get(awake.get(chance % awake.len().max(1))?)?;
+        let replica = self.all.get(awake.get(choice % awake.len().max(1))?)?;
         Some((Arc::clone(replica.engine.as_ref()?), replica.killed.clone()))
     }
 
-    /// The bus tells what became of a batch; who is gone hears nothing.
-    pub fn told(&self, number: u64, delivery: Delivery) {
+    /// Delivers a delivery report. A replica that is gone receives none.
+    pub fn deliver_report(&self, number: u64, delivery: Delivery) {
         if let Some(replica) = self.all.get(&number) {
             replica
                 .deliveries
                 .try_send(delivery)
-                .expect("there is room for every batch on its way");
+                .expect("the channel has room for every batch in flight");
         }
     }
 }

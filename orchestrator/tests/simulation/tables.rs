@@ -1,4 +1,4 @@
-//! The simulated database: what the tables hold, and what each statement does to them, all or nothing.
+//! The simulated database: its tables, and what each statement does to them atomically.
 
 use orchestrator::db::{
     Batch, CLAIM, ClaimedTimers, HistoryRow, IdempotencyRow, LEASE, LoadedSaga, OutboxRow, SagaRow,
@@ -10,20 +10,20 @@ use saga_protocol::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Of so many sagas whose timer never fired, that of one is looked at after each write.
-const LOOKED_AT: u8 = 16;
+/// Of this many sagas whose timer never fired, the timer of one is checked after each write.
+const TIMER_CHECK_INTERVAL: u8 = 16;
 
-/// A saga's row, and its history.
-pub struct Stored {
+/// A saga's row and its history.
+pub struct StoredRow {
     pub workflow: String,
     pub input: Vec<u8>,
     pub row: SagaRow,
     pub history: Vec<HistoryRow>,
-    /// When each revision was made: index 0 is revision 1.
+    /// The time of each revision: index 0 is revision 1.
     pub moments: Vec<Time>,
 }
 
-/// A row of the outbox.
+/// An outbox row.
 struct Outbox {
     owner: Uuid,
     messages: Vec<u8>,
@@ -33,12 +33,12 @@ struct Outbox {
 /// All tables.
 #[derive(Default)]
 pub struct Tables {
-    pub sagas: BTreeMap<Uuid, Stored>,
+    pub sagas: BTreeMap<Uuid, StoredRow>,
     keys: BTreeMap<(String, String), Uuid>,
     pub idempotency: BTreeMap<(String, String), IdempotencyRow>,
     timers: BTreeMap<Uuid, Time>,
     due: BTreeSet<(Time, Uuid)>,
-    /// Sagas whose timer was claimed once, and whether it still stands where the claim moved it.
+    /// Sagas whose timer was claimed, and whether it is still where the claim moved it.
     claimed: BTreeMap<Uuid, bool>,
     outbox: BTreeMap<Uuid, Outbox>,
     leases: BTreeMap<Uuid, Time>,
@@ -46,9 +46,9 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Writes a batch, or says why not.
+    /// Writes a batch.
     pub fn write(&mut self, batch: &Batch, now: Time) -> Result<WriteReceipt, WriteError> {
-        let as_read = batch.checks.iter().all(|check| {
+        let is_current = batch.checks.iter().all(|check| {
             let row = self.sagas.get(&check.id).map(|saga| &saga.row);
             row.is_some_and(|row| (row.revision, row.ignored) == (check.revision, check.ignored))
         });
@@ -56,17 +56,17 @@ impl Tables {
         if committed {
             return Err(WriteError::AlreadyCommitted);
         }
-        if !as_read {
+        if !is_current {
             return Err(WriteError::Stale);
         }
-        let taken = batch.inserts.iter().any(|insert| {
+        let has_conflict = batch.inserts.iter().any(|insert| {
             self.sagas.contains_key(&insert.row.id)
                 || self
                     .keys
                     .contains_key(&(insert.workflow.clone(), insert.key.clone()))
         });
         let key = |row: &IdempotencyRow| (row.scope.clone(), row.key.clone());
-        if taken
+        if has_conflict
             || batch
                 .idempotency
                 .iter()
@@ -77,13 +77,13 @@ impl Tables {
         self.idempotency
             .extend(batch.idempotency.iter().map(|row| (key(row), row.clone())));
         self.write_sagas(batch);
-        for wake in &batch.timers {
+        for timer in &batch.timers {
             let earlier = self
                 .timers
-                .get(&wake.saga_id)
-                .is_none_or(|standing| wake.at < *standing);
-            if wake.exact || earlier {
-                self.set_wake(wake.saga_id, Some(wake.at));
+                .get(&timer.saga_id)
+                .is_none_or(|standing| timer.at < *standing);
+            if timer.exact || earlier {
+                self.set_timer(timer.saga_id, Some(timer.at));
             }
         }
         self.delete_outbox(&batch.acknowledged);
@@ -100,7 +100,7 @@ impl Tables {
         for insert in &batch.inserts {
             self.keys
                 .insert((insert.workflow.clone(), insert.key.clone()), insert.row.id);
-            let stored = Stored {
+            let stored = StoredRow {
                 workflow: insert.workflow.clone(),
                 input: insert.input.clone(),
                 row: insert.row.clone(),
@@ -114,10 +114,10 @@ impl Tables {
             let Some(saga) = self.sagas.get_mut(&update.id) else {
                 continue;
             };
-            let was = saga.row.status.is_finished();
+            let was_finished = saga.row.status.is_finished();
             self.unfinished = self
                 .unfinished
-                .saturating_sub(usize::from(!was && update.status.is_finished()));
+                .saturating_sub(usize::from(!was_finished && update.status.is_finished()));
             saga.row = update.clone();
         }
         for row in &batch.history {
@@ -131,13 +131,13 @@ impl Tables {
         }
     }
 
-    fn set_wake(&mut self, saga: Uuid, at: Option<Time>) {
+    fn set_timer(&mut self, saga: Uuid, at: Option<Time>) {
         let before = match at {
             Some(at) => self.timers.insert(saga, at),
             None => self.timers.remove(&saga),
         };
-        if let Some(stands) = self.claimed.get_mut(&saga) {
-            *stands = false;
+        if let Some(is_unmoved) = self.claimed.get_mut(&saga) {
+            *is_unmoved = false;
         }
         if let Some(before) = before {
             self.due.remove(&(before, saga));
@@ -147,7 +147,7 @@ impl Tables {
         }
     }
 
-    /// Takes what is due, by moving it ahead.
+    /// Claims the due timers by postponing them.
     pub fn claim(&mut self, now: Time, limit: u32) -> ClaimedTimers {
         let mut claimed = ClaimedTimers {
             now,
@@ -162,8 +162,8 @@ impl Tables {
                 .sagas
                 .get(&saga)
                 .is_none_or(|saga| saga.row.status.is_finished());
-            let forgets = finished;
-            self.set_wake(saga, (!forgets).then_some(now + CLAIM));
+            let is_finished = finished;
+            self.set_timer(saga, (!is_finished).then_some(now + CLAIM));
             if !finished {
                 self.claimed.insert(saga, true);
                 claimed.due.push(saga);
@@ -195,8 +195,8 @@ impl Tables {
 
     pub fn renew(&mut self, incarnation: Uuid, now: Time) -> bool {
         match self.leases.get_mut(&incarnation) {
-            Some(lapses) if *lapses > now => {
-                *lapses = now + LEASE;
+            Some(expires_at) if *expires_at > now => {
+                *expires_at = now + LEASE;
                 true
             }
             _ => false,
@@ -208,15 +208,20 @@ impl Tables {
     }
 
     pub fn adopt(&mut self, incarnation: Uuid, now: Time, limit: u32) -> u64 {
-        let alive = |owner: &Uuid| self.leases.get(owner).is_some_and(|lapses| *lapses > now);
+        let alive = |owner: &Uuid| {
+            self.leases
+                .get(owner)
+                .is_some_and(|expires_at| *expires_at > now)
+        };
         if !alive(&incarnation) {
             return 0;
         }
-        let left = self
+        let orphaned = self
             .outbox
             .values_mut()
             .filter(|row| row.owner != incarnation && !alive(&row.owner));
-        left.take(limit as usize)
+        orphaned
+            .take(limit as usize)
             .map(|row| row.owner = incarnation)
             .count() as u64
     }
@@ -255,8 +260,8 @@ impl Tables {
         )
     }
 
-    /// I12: unfinished, neither parked nor paused, and nothing wakes it.
-    pub fn asleep_for_ever(&self, id: Uuid) -> bool {
+    /// I12: whether a saga that must go on by itself has no timer.
+    pub fn has_no_timer(&self, id: Uuid) -> bool {
         let Some(saga) = self.sagas.get(&id) else {
             return false;
         };
@@ -265,24 +270,24 @@ impl Tables {
         !at_rest && !self.timers.contains_key(&id)
     }
 
-    /// C5: its timer stands later than what comes due next, and is in nobody's hands. For that its state has to be
-    /// read, so it is asked only where a timer has fired, and of some others.
-    pub fn wakes_late(&self, id: Uuid) -> bool {
+    /// C5: whether a timer is later than what is due next, and no replica has claimed it. This decodes the state, so
+    /// it is checked only where a timer has fired, and for a sample of the others.
+    pub fn has_late_timer(&self, id: Uuid) -> bool {
         let claimed = self.claimed.get(&id);
         if claimed == Some(&true)
-            || (claimed.is_none() && !id.as_bytes()[14].is_multiple_of(LOOKED_AT))
+            || (claimed.is_none() && !id.as_bytes()[14].is_multiple_of(TIMER_CHECK_INTERVAL))
         {
             return false;
         }
-        let (Some(stored), Some(stands)) = (self.sagas.get(&id), self.timers.get(&id)) else {
+        let (Some(stored), Some(is_unmoved)) = (self.sagas.get(&id), self.timers.get(&id)) else {
             return false;
         };
         let saga = Saga::from_json(&stored.row.state).ok();
         let due = saga.and_then(|saga| next_timer_at(&saga));
-        due.is_some_and(|due| *stands > due)
+        due.is_some_and(|due| *is_unmoved > due)
     }
 
-    pub fn wake_of(&self, id: Uuid) -> Option<Time> {
+    pub fn timer_of(&self, id: Uuid) -> Option<Time> {
         self.timers.get(&id).copied()
     }
 }

@@ -1,12 +1,12 @@
-//! The world around the engine: one clock, one lock, and one loop that lets happen what is due.
+//! The environment of the engine: one clock, one lock, and one loop that handles due events.
 
-use crate::agenda::{Agenda, Happening};
 use crate::broker::Broker;
-use crate::dice::Dice;
+use crate::clients::Clients;
+use crate::event_queue::{EventQueue, SimEvent};
 use crate::faults::{Fault, Faults};
 use crate::ledger::Ledgers;
-use crate::people::Customers;
 use crate::replicas::Replicas;
+use crate::rng::Rng;
 use crate::tables::Tables;
 use orchestrator::engine::Definitions;
 use saga_core::saga::Status;
@@ -18,148 +18,150 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// The database's clock at the beginning, in microseconds: 2026.
-const BEGINNING: i64 = 1_780_000_000_000_000;
+/// The database's clock at the start, in microseconds: 2026.
+const EPOCH: i64 = 1_780_000_000_000_000;
 
 /// Everything but the engine.
 pub struct World {
-    zero: Instant,
+    started_at: Instant,
     state: Mutex<State>,
-    sooner: Notify,
+    queue_changed: Notify,
     pub definitions: Arc<Definitions>,
 }
 
-/// What of it changes.
+/// The mutable state.
 pub struct State {
-    pub dice: Dice,
+    pub rng: Rng,
     pub faults: Faults,
-    pub agenda: Agenda,
+    pub event_queue: EventQueue,
     pub tables: Tables,
     pub broker: Broker,
     pub ledgers: Ledgers,
     pub replicas: Replicas,
-    pub customers: Customers,
-    /// What the outside reader saw last of each saga (rule D4).
+    pub clients: Clients,
+    /// The last event of each saga that the external consumer saw (rule D4).
     pub read: BTreeMap<Uuid, (u64, Status)>,
-    /// What does not hold: the invariant's name first.
-    pub broken: Vec<String>,
-    /// How far the clock has jumped, in microseconds.
-    pub jumped: i64,
-    /// Since the beginning, in microseconds.
+    /// Violated invariants, each a sentence that begins with its rule.
+    pub violations: Vec<String>,
+    /// Sum of the database clock's jumps, in microseconds.
+    pub clock_offset: i64,
+    /// Virtual time since the start, in microseconds.
     pub now: u64,
 }
 
 impl World {
     pub fn new(seed: u64, faults: bool, definitions: Arc<Definitions>) -> Arc<Self> {
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         let state = State {
-            faults: Faults::new(&mut dice, faults),
-            dice,
-            agenda: Agenda::default(),
+            faults: Faults::new(&mut rng, faults),
+            rng,
+            event_queue: EventQueue::default(),
             tables: Tables::default(),
             broker: Broker::default(),
             ledgers: Ledgers::default(),
             replicas: Replicas::default(),
-            customers: Customers::default(),
+            clients: Clients::default(),
             read: BTreeMap::new(),
-            broken: Vec::new(),
-            jumped: 0,
+            violations: Vec::new(),
+            clock_offset: 0,
             now: 0,
         };
         Arc::new(Self {
-            zero: Instant::now(),
+            started_at: Instant::now(),
             state: Mutex::new(state),
-            sooner: Notify::new(),
+            queue_changed: Notify::new(),
             definitions,
         })
     }
 
-    /// The state, at this moment. Who adds to the agenda from outside the loop says so by [`World::added`].
+    /// The state, with `now` updated. Whoever schedules an event outside the loop calls [`World::notify_queue_changed`].
     pub fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().expect("no holder of this lock panics");
-        state.now = u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let mut state = self.state.lock().expect("lock poisoned");
+        state.now = u64::try_from(self.started_at.elapsed().as_micros()).unwrap_or(u64::MAX);
         state
     }
 
-    /// Something was added that may come before what was next.
-    pub fn added(&self) {
-        self.sooner.notify_one();
+    /// An event was scheduled that may precede the next one.
+    pub fn notify_queue_changed(&self) {
+        self.queue_changed.notify_one();
     }
 
-    /// Lets happen what is due, until `over` says that it is enough, or that time has come.
-    pub async fn turn(self: &Arc<Self>, until: u64, over: fn(&State) -> bool) {
+    /// Handles due events until `is_done` answers true or the deadline has passed.
+    pub async fn run_until(self: &Arc<Self>, deadline: u64, is_done: fn(&State) -> bool) {
         loop {
             let next = {
                 let mut state = self.state();
-                while let Some(happening) = state.due() {
-                    self.happens(&mut state, happening);
+                while let Some(event) = state.due() {
+                    self.handle_event(&mut state, event);
                 }
-                if state.now >= until || over(&state) {
+                if state.now >= deadline || is_done(&state) {
                     return;
                 }
-                state.agenda.next().unwrap_or(until).min(until)
+                state.event_queue.next().unwrap_or(deadline).min(deadline)
             };
-            let next = self.zero + Duration::from_micros(next);
+            let next = self.started_at + Duration::from_micros(next);
             tokio::select! {
                 biased;
-                () = self.sooner.notified() => {}
+                () = self.queue_changed.notified() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
         }
     }
 
-    fn happens(self: &Arc<Self>, state: &mut State, happening: Happening) {
-        match happening {
-            Happening::Command(value) => state.command_arrives(&value),
-            Happening::Call { saga, step, key } => state.ledgers.land(saga, &step, key),
-            Happening::Finish { saga, step } => state.step_ends(saga, &step),
-            Happening::Reply(id) => state.reply_arrives(self, id),
-            Happening::Event(value) => state.event_arrives(&value),
-            Happening::Delivered(replica, delivery) => state.replicas.told(replica, delivery),
-            Happening::Late(batch) => {
+    fn handle_event(self: &Arc<Self>, state: &mut State, event: SimEvent) {
+        match event {
+            SimEvent::Command(value) => state.deliver_command(&value),
+            SimEvent::Call { saga, step, key } => state.ledgers.apply_call(saga, &step, key),
+            SimEvent::Finish { saga, step } => state.finish_step(saga, &step),
+            SimEvent::Reply(id) => state.deliver_reply(self, id),
+            SimEvent::Event(value) => state.deliver_event(&value),
+            SimEvent::Delivered(replica, delivery) => {
+                state.replicas.deliver_report(replica, delivery)
+            }
+            SimEvent::Late(batch) => {
                 let now = state.db_now();
-                // Whoever sent it has left; whether it still could be committed interests nobody.
+                // The caller is gone, so the result is of no use.
                 let _left = state.write(&batch, now);
             }
-            Happening::Deed(deed) => self.does(state, deed),
-            Happening::Chaos(chaos) => self.befalls(state, chaos),
+            SimEvent::ClientAction(deed) => self.perform(state, deed),
+            SimEvent::Disruption(chaos) => self.apply_fault(state, chaos),
         }
     }
 }
 
 impl State {
-    /// The database's clock.
+    /// The time of the database's clock.
     pub fn db_now(&self) -> Time {
-        Time::from_micros(BEGINNING + self.jumped + i64::try_from(self.now).unwrap_or(i64::MAX))
+        Time::from_micros(EPOCH + self.clock_offset + i64::try_from(self.now).unwrap_or(i64::MAX))
     }
 
-    fn due(&mut self) -> Option<Happening> {
-        self.agenda.take(self.now)
+    fn due(&mut self) -> Option<SimEvent> {
+        self.event_queue.take(self.now)
     }
 
-    /// That long from now, something happens.
-    pub fn in_micros(&mut self, micros: u64, happening: Happening) {
-        self.agenda.add(self.now + micros, happening);
+    /// Schedules an event after a delay.
+    pub fn schedule_in(&mut self, micros: u64, event: SimEvent) {
+        self.event_queue.add(self.now + micros, event);
     }
 
-    /// Whether this kind of fault strikes now.
+    /// Draws whether this kind of fault occurs now, and counts it.
     pub fn strikes(&mut self, kind: Fault) -> bool {
-        let strikes = self.faults.strikes(kind, &mut self.dice);
+        let strikes = self.faults.strikes(kind, &mut self.rng);
         if strikes {
-            self.struck(kind);
+            self.record_fault(kind);
         }
         strikes
     }
 
-    /// It strikes now.
-    pub fn struck(&mut self, kind: Fault) {
+    /// Counts a fault.
+    pub fn record_fault(&mut self, kind: Fault) {
         self.faults.count(kind, self.tables.unfinished);
     }
 
-    /// Something does not hold.
-    pub fn breaks(&mut self, sentence: String) {
-        if self.broken.len() < 20 {
-            self.broken.push(sentence);
+    /// Reports a violated invariant.
+    pub fn report_violation(&mut self, sentence: String) {
+        if self.violations.len() < 20 {
+            self.violations.push(sentence);
         }
     }
 }

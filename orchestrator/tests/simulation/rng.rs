@@ -1,9 +1,9 @@
-//! Chance that a seed decides: the same seed, the same throws.
+//! A seeded random number generator.
 
 /// A stream of pseudo-random numbers: `SplitMix64` (Steele, Lea, Flood, 2014).
-pub struct Dice(u64);
+pub struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -16,22 +16,22 @@ impl Dice {
         hash ^ (hash >> 31)
     }
 
-    /// From 0, below `end`.
+    /// A number from 0 to `end`, exclusive.
     pub const fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// From `first` to `last`, both possible.
+    /// A number from `first` to `last`, inclusive.
     pub const fn between(&mut self, first: u64, last: u64) -> u64 {
         first + self.below(last - first + 1)
     }
 
-    /// True that many times in a thousand.
+    /// True with a probability of `times` in a thousand.
     pub const fn permille(&mut self, times: u64) -> bool {
         self.below(1_000) < times
     }
 
-    /// One of them.
+    /// A random index.
     #[expect(clippy::cast_possible_truncation, reason = "it is below a length")]
     pub const fn index(&mut self, len: usize) -> usize {
         self.below(len as u64) as usize

@@ -1,8 +1,8 @@
-//! What must hold once faults have stopped and all is quiet: the invariants, over the tables and over what the
-//! workers' handlers really did.
+//! The invariants that must hold after the faults, over the tables and over what the workers' handlers
+//! actually did.
 
 use crate::ledger::Row;
-use crate::tables::Stored;
+use crate::tables::StoredRow;
 use crate::world::State;
 use orchestrator::engine::Definitions;
 use saga_core::definition::Definition;
@@ -14,15 +14,15 @@ use serde::Deserialize;
 use std::hash::{DefaultHasher, Hasher};
 use uuid::Uuid;
 
-/// Of so many sagas one is walked move by move, with every rule of a move checked: the replay checks all of them.
-const WALKED: usize = 8;
+/// Every transition of one saga in this many is checked by every rule. The replay covers all sagas.
+const TRANSITION_CHECK_INTERVAL: usize = 8;
 
-/// Checks everything.
+/// Checks all invariants.
 pub fn check(state: &mut State, definitions: &Definitions) {
     let mut broken = Vec::new();
     let rows = state.tables.unpublished();
     let replies = state.broker.open_replies();
-    if state.tables.unfinished > 0 || rows > 0 || replies > 0 || state.customers.open > 0 {
+    if state.tables.unfinished > 0 || rows > 0 || replies > 0 || state.clients.open > 0 {
         let sagas = state
             .tables
             .sagas
@@ -34,30 +34,36 @@ pub fn check(state: &mut State, definitions: &Definitions) {
             .collect();
         broken.push(format!(
             "I10: {} sagas, {rows} outbox rows, {replies} replies and {} customers are left: {first:?}",
-            state.tables.unfinished, state.customers.open
+            state.tables.unfinished, state.clients.open
         ));
     }
-    for (number, customer) in state.customers.all.iter().enumerate() {
-        let kept = customer
+    for (number, client) in state.clients.all.iter().enumerate() {
+        let kept = client
             .saga
             .is_some_and(|saga| state.tables.sagas.contains_key(&saga));
-        if !kept && !customer.gone {
+        if !kept && !client.gave_up {
             broken.push(format!("I1: customer {number} has no saga"));
         }
     }
     for (index, (id, stored)) in state.tables.sagas.iter().enumerate() {
-        let found = saga(state, definitions, *id, stored, index % WALKED == 0);
+        let found = saga(
+            state,
+            definitions,
+            *id,
+            stored,
+            index % TRANSITION_CHECK_INTERVAL == 0,
+        );
         if let Err(sentence) = found {
             broken.push(format!("{sentence} (saga {id})"));
         }
     }
     broken
         .into_iter()
-        .for_each(|sentence| state.breaks(sentence));
+        .for_each(|sentence| state.report_violation(sentence));
 }
 
-/// Where a saga is, in a line; its history is printed.
-fn explain(state: &State, id: Uuid, stored: &Stored) -> String {
+/// Summarises a saga in one line, and prints its history.
+fn explain(state: &State, id: Uuid, stored: &StoredRow) -> String {
     let row = &stored.row;
     println!("saga {id}: {}", String::from_utf8_lossy(&row.state));
     for entry in &stored.history {
@@ -69,7 +75,7 @@ fn explain(state: &State, id: Uuid, stored: &Stored) -> String {
             String::from_utf8_lossy(&entry.entry)
         );
     }
-    let wakes = state.tables.wake_of(id);
+    let wakes = state.tables.timer_of(id);
     format!(
         "{id} is {} at {}, {:?}, wakes at {wakes:?}, now {}",
         row.status,
@@ -83,45 +89,45 @@ fn saga(
     state: &State,
     definitions: &Definitions,
     id: Uuid,
-    stored: &Stored,
-    walked: bool,
+    stored: &StoredRow,
+    check_transitions: bool,
 ) -> Result<(), String> {
     let known = definitions
         .latest(&stored.workflow)
-        .ok_or("its workflow is not known")?;
+        .ok_or("its workflow is unknown")?;
     let definition = &known.definition;
     let history = history(stored)?;
     let replayed =
         replay(definition, &history).map_err(|difference| format!("I6: {difference}"))?;
     if replayed.to_json().ok().as_ref() != Some(&stored.row.state) {
-        return Err("I6: the history leads to another state than is stored".to_owned());
+        return Err("I6: the replayed history differs from the stored state".to_owned());
     }
     if (replayed.status, replayed.revision) != (stored.row.status, stored.row.revision) {
         return Err(format!(
-            "I9: the list says {}, the state {}",
+            "I9: the row has status {}, the state {}",
             stored.row.status, replayed.status
         ));
     }
-    if walked {
-        walk(definition, &history)?;
+    if check_transitions {
+        check_transitions_of(definition, &history)?;
     }
     if !replayed.status.is_finished() {
         return Ok(());
     }
     if state.read.get(&id) != Some(&(replayed.revision, replayed.status)) {
         return Err(format!(
-            "I9: it is {}, a reader saw {:?}",
+            "I9: it is {}, the consumer saw {:?}",
             replayed.status,
             state.read.get(&id)
         ));
     }
-    if replayed.status == Status::Completed && state.customers.cancelled.contains(&id) {
-        return Err("B1: its cancel was taken, and it is completed".to_owned());
+    if replayed.status == Status::Completed && state.clients.cancelled.contains(&id) {
+        return Err("B1: its cancel was applied, and it is completed".to_owned());
     }
-    effects(state, definition, &replayed)
+    check_effects(state, definition, &replayed)
 }
 
-/// A history entry as it is stored: revision and moment are columns.
+/// A stored history entry: revision and time are columns.
 #[derive(Deserialize)]
 struct Body {
     input: Input,
@@ -131,7 +137,7 @@ struct Body {
     ignored: Option<IgnoredReason>,
 }
 
-fn history(stored: &Stored) -> Result<Vec<HistoryEntry>, String> {
+fn history(stored: &StoredRow) -> Result<Vec<HistoryEntry>, String> {
     let read = |row: &orchestrator::db::HistoryRow| {
         let body: Body =
             serde_json::from_slice(&row.entry).map_err(|error| format!("I6: an entry: {error}"))?;
@@ -152,8 +158,8 @@ fn history(stored: &Stored) -> Result<Vec<HistoryEntry>, String> {
     stored.history.iter().map(read).collect()
 }
 
-/// I4 and I5, and what else holds of every state and every move.
-fn walk(definition: &Definition, history: &[HistoryEntry]) -> Result<(), String> {
+/// I4, I5 and all other invariants of states and transitions.
+fn check_transitions_of(definition: &Definition, history: &[HistoryEntry]) -> Result<(), String> {
     let Some((
         HistoryEntry {
             input: Input::Start(start),
@@ -163,7 +169,7 @@ fn walk(definition: &Definition, history: &[HistoryEntry]) -> Result<(), String>
         rest,
     )) = history.split_first()
     else {
-        return Err("I6: no start".to_owned());
+        return Err("I6: the history does not begin with a start".to_owned());
     };
     let subject = SagaContext {
         definition,
@@ -181,35 +187,37 @@ fn walk(definition: &Definition, history: &[HistoryEntry]) -> Result<(), String>
     Ok(())
 }
 
-/// I2 to I5 by what the handlers did, whatever the orchestrator believes.
-fn effects(state: &State, definition: &Definition, saga: &Saga) -> Result<(), String> {
-    let turn = saga
+/// I2 to I5, by what the handlers actually did.
+fn check_effects(state: &State, definition: &Definition, saga: &Saga) -> Result<(), String> {
+    let rollback = saga
         .rollback
         .as_ref()
-        .map_or(u64::MAX, |turn| turn.revision);
+        .map_or(u64::MAX, |rollback| rollback.revision);
     for (defined, step) in definition.steps.iter().zip(&saga.steps) {
         let name = &step.name;
-        let by_hand = |name: &str| {
+        let settled_by_operator = |name: &str| {
             state
-                .customers
-                .by_hand
+                .clients
+                .settled_by_operator
                 .contains(&(saga.id, name.to_owned()))
         };
         let row = state.ledgers.row(saga.id, name);
-        let stands = row.map_or(0, |row| row.stands);
-        let undone_by_nobody = saga.status == Status::Compensated && defined.compensation.is_none();
-        let due = i64::from(saga.status == Status::Completed && step.status != StepStatus::Skipped);
-        if stands != due && !by_hand(name) && !undone_by_nobody {
+        let effects = row.map_or(0, |row| row.effects);
+        let stays_uncompensated =
+            saga.status == Status::Compensated && defined.compensation.is_none();
+        let expected =
+            i64::from(saga.status == Status::Completed && step.status != StepStatus::Skipped);
+        if effects != expected && !settled_by_operator(name) && !stays_uncompensated {
             return Err(format!(
-                "I2: it is {}, and of {name}, which is {}, {stands} stand",
+                "I2: it is {}, and of {name}, which is {}, {effects} effects are in place",
                 saga.status, step.status
             ));
         }
         let Some(row) = row else { continue };
-        let left = by_hand(name) || defined.compensation.is_none();
-        if row.executed > turn {
+        let is_exempt = settled_by_operator(name) || defined.compensation.is_none();
+        if row.executed > rollback {
             return Err(format!(
-                "I5: {name} was sent at revision {}, after the turn at {turn}",
+                "I5: {name} was sent at revision {}, after the rollback at {rollback}",
                 row.executed
             ));
         }
@@ -223,7 +231,7 @@ fn effects(state: &State, definition: &Definition, saga: &Saga) -> Result<(), St
             let Some(need_row) = state.ledgers.row(saga.id, need) else {
                 continue;
             };
-            if !left && !by_hand(need) && undone_too_early(need_row, row) {
+            if !is_exempt && !settled_by_operator(need) && is_undone_too_early(need_row, row) {
                 return Err(format!(
                     "I4: {need} was undone before {name}, which needs it"
                 ));
@@ -233,11 +241,11 @@ fn effects(state: &State, definition: &Definition, saga: &Saga) -> Result<(), St
     Ok(())
 }
 
-fn undone_too_early(need: &Row, step: &Row) -> bool {
-    need.stands == 0 && step.stands == 0 && need.undone_at > 0 && step.undone_at > need.undone_at
+fn is_undone_too_early(need: &Row, step: &Row) -> bool {
+    need.effects == 0 && step.effects == 0 && need.undone_at > 0 && step.undone_at > need.undone_at
 }
 
-/// A number for all that is stored: the same run, the same number.
+/// A digest of everything that is stored: the same run gives the same digest.
 pub fn digest(state: &State) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (id, stored) in &state.tables.sagas {
