@@ -1,5 +1,5 @@
-//! The simulated bus. Messages arrive in any order, some twice, some never; a reply is redelivered until
-//! it is acknowledged.
+//! The simulated bus. Messages arrive in any order, some twice, some never; a reply is redelivered
+//! until it is acknowledged.
 
 use crate::event_queue::SimEvent;
 use crate::faults::Fault;
@@ -306,7 +306,8 @@ struct ReplyAck {
 }
 
 impl ReplyAck {
-    /// Removes the record, unless the partition was revoked meanwhile: then the replica's commit has no effect.
+    /// Removes the record, unless the partition was revoked meanwhile: then the replica's commit
+    /// has no effect.
     fn take_record(&self, state: &mut State) -> Option<ReplyRecord> {
         let take_record =
             state.broker.replies.get(&self.id)?.holder == Some(self.holder) && !self.life.is_dead();

@@ -1,5 +1,5 @@
-//! Clients that start and cancel sagas, and operators. In the end operators see to it that no saga stays
-//! parked or paused.
+//! Clients that start and cancel sagas, and operators. In the end operators see to it that no saga
+//! stays parked or paused.
 
 use crate::event_queue::SimEvent;
 use crate::faults::Fault;
@@ -61,8 +61,8 @@ fn reason() -> OperatorRequest {
     }
 }
 
-/// The input by which an operator resumes the saga. A retry does not help a compensation whose ledger has no row, because
-/// an operator completed the action.
+/// The input by which an operator resumes the saga. A retry does not help a compensation whose
+/// ledger has no row, because an operator completed the action.
 fn recovery_input(saga: &Saga) -> Input {
     let lost = |step: &&Step| {
         let error = step

@@ -77,8 +77,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Each run draws its own probabilities, and a quarter of them are zero, because one fault can hide the effects of
-    /// another.
+    /// Each run draws its own probabilities, and a quarter of them are zero, because one fault can
+    /// hide the effects of another.
     pub fn new(rng: &mut Rng, on: bool) -> Self {
         let permille = Fault::ALL.iter().map(|kind| match rng.below(4) {
             0 => 0,

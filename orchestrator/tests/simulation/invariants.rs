@@ -1,5 +1,5 @@
-//! The invariants that must hold after the faults, over the tables and over what the workers' handlers
-//! actually did.
+//! The invariants that must hold after the faults, over the tables and over what the workers'
+//! handlers actually did.
 
 use crate::ledger::Row;
 use crate::tables::StoredRow;

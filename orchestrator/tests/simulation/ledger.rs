@@ -1,5 +1,5 @@
-//! The simulated workers: the real rules of the ledger over a simulated table, and the actual effects of
-//! their handlers, which only the invariants read.
+//! The simulated workers: the real rules of the ledger over a simulated table, and the actual
+//! effects of their handlers, which only the invariants read.
 
 use crate::broker::partition;
 use crate::event_queue::SimEvent;

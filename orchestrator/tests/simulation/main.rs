@@ -1,6 +1,7 @@
 //! Simulates the engine against a random environment. Time is virtual. The database fails around
-//! commits, the bus loses, repeats, delays and reorders messages, replicas are killed and restarted. A seed determines
-//! everything, so that a failing run can be repeated: `SEED=… cargo test --profile sim -p orchestrator --test simulation`.
+//! commits, the bus loses, repeats, delays and reorders messages, replicas are killed and
+//! restarted. A seed determines everything, so that a failing run can be repeated: `SEED=… cargo
+//! test --profile sim -p orchestrator --test simulation`.
 
 mod broker;
 mod clients;
@@ -26,7 +27,8 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Default of SIMULATED_SAGAS. Takes about a second per 1,000 sagas without optimisation; tests/run and CI set more.
+/// Default of SIMULATED_SAGAS. Takes about a second per 1,000 sagas without optimisation; tests/run
+/// and CI set more.
 const SAGAS: usize = 5_000;
 /// Every kind of fault must occur at least once per this many sagas.
 const SAGAS_PER_FAULT: usize = 2_000;

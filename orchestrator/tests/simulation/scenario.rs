@@ -1,4 +1,5 @@
-//! The run of one seed: a few workflows, hundreds of concurrent sagas, a period of faults, and the check at the end.
+//! The run of one seed: a few workflows, hundreds of concurrent sagas, a period of faults, and the
+//! check at the end.
 
 use crate::clients::ClientAction;
 use crate::database::Connection;

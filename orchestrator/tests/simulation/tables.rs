@@ -158,13 +158,12 @@ impl Tables {
                 break;
             }
             debug_assert_eq!(self.timers.get(&saga), Some(&at));
-            let finished = self
+            let is_finished = self
                 .sagas
                 .get(&saga)
                 .is_none_or(|saga| saga.row.status.is_finished());
-            let is_finished = finished;
             self.set_timer(saga, (!is_finished).then_some(now + CLAIM));
-            if !finished {
+            if !is_finished {
                 self.claimed.insert(saga, true);
                 claimed.due.push(saga);
             }
@@ -270,8 +269,9 @@ impl Tables {
         !at_rest && !self.timers.contains_key(&id)
     }
 
-    /// C5: whether a timer is later than what is due next, and no replica has claimed it. This decodes the state, so
-    /// it is checked only where a timer has fired, and for a sample of the others.
+    /// C5: whether a timer is later than what is due next, and no replica has claimed it. This
+    /// decodes the state, so it is checked only where a timer has fired, and for a sample of the
+    /// others.
     pub fn has_late_timer(&self, id: Uuid) -> bool {
         let claimed = self.claimed.get(&id);
         if claimed == Some(&true)

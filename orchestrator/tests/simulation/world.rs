@@ -74,7 +74,8 @@ impl World {
         })
     }
 
-    /// The state, with `now` updated. Whoever schedules an event outside the loop calls [`World::notify_queue_changed`].
+    /// The state, with `now` updated. Whoever schedules an event outside the loop calls
+    /// [`World::notify_queue_changed`].
     pub fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().expect("lock poisoned");
         state.now = u64::try_from(self.started_at.elapsed().as_micros()).unwrap_or(u64::MAX);
