@@ -30,7 +30,7 @@ pub enum Rule {
     ErrorCode,
     /// `no-steps`: a workflow has a step.
     NoSteps,
-    /// `too-many-steps`: at most [`limits::STEPS`].
+    /// `too-many-steps`: at most [`limits::MAX_STEPS`].
     TooManySteps,
     /// `duplicate-step`: a step's name is its own.
     DuplicateStep,
@@ -58,8 +58,8 @@ pub enum Rule {
     Schema,
     /// `schema-reference`: a schema refers to places in itself, and not in a circle.
     SchemaReference,
-    /// `schema-too-large`: at most [`limits::MAX_SCHEMA_BYTES`], [`limits::SCHEMA_PARTS`], [`limits::MAX_SCHEMA_DEPTH`] and
-    /// [`limits::SCHEMA_PATTERNS`].
+    /// `schema-too-large`: at most [`limits::MAX_SCHEMA_BYTES`], [`limits::MAX_SUBSCHEMAS`], [`limits::MAX_SCHEMA_DEPTH`] and
+    /// [`limits::MAX_SCHEMA_PATTERNS`].
     SchemaTooLarge,
     /// `expression`: CEL over `input` and `steps`.
     Expression,
@@ -150,14 +150,14 @@ impl fmt::Display for Rule {
 
 /// A place in the file: line and column from 1, the column in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Location {
     /// From 1.
     pub line: u64,
     /// From 1, in characters.
     pub column: u64,
 }
 
-impl Place {
+impl Location {
     /// Where a file begins.
     pub const START: Self = Self { line: 1, column: 1 };
 }
@@ -166,7 +166,7 @@ impl Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Where it is.
-    pub at: Place,
+    pub at: Location,
     /// The rule that is broken.
     pub rule: Rule,
     /// What was wrong, and what would be right.
@@ -188,7 +188,7 @@ impl Diagnostics {
     /// Each diagnostic as `FILE:LINE:COL: rule: sentence`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.list.iter().map(|diagnostic| {
-            let Place { line, column } = diagnostic.at;
+            let Location { line, column } = diagnostic.at;
             format!(
                 "{}:{line}:{column}: {}: {}",
                 self.file, diagnostic.rule, diagnostic.sentence
@@ -212,14 +212,14 @@ impl fmt::Display for Diagnostics {
 
 /// Collects what is found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct DiagnosticSink {
     list: Vec<Diagnostic>,
     more: usize,
 }
 
-impl Found {
+impl DiagnosticSink {
     /// Notes a diagnostic. The sentence is made only if it will be kept.
-    pub(super) fn add(&mut self, at: Place, rule: Rule, sentence: impl FnOnce() -> String) {
+    pub(super) fn add(&mut self, at: Location, rule: Rule, sentence: impl FnOnce() -> String) {
         if self.list.len() == limits::MAX_DIAGNOSTICS {
             self.more += 1;
             return;
@@ -235,7 +235,7 @@ impl Found {
         }
     }
 
-    /// What was found, if anything was.
+    /// What was sink, if anything was.
     pub(super) fn into_result(mut self, file: &str) -> Result<(), Diagnostics> {
         if self.list.is_empty() {
             return Ok(());
@@ -252,7 +252,7 @@ impl Found {
 
 /// A text of the file in quotes, shortened, on one line.
 pub(super) fn quoted(text: &str) -> String {
-    match text.char_indices().nth(limits::QUOTED_CHARS) {
+    match text.char_indices().nth(limits::MAX_QUOTED_CHARS) {
         None => format!("{text:?}"),
         Some((end, _)) => format!("{:?}…", &text[..end]),
     }

@@ -1,6 +1,6 @@
 //! Reads maps and values out of the tree. What cannot be read is noted, and left out.
 
-use super::diagnostics::{Found, Place, Rule, quoted};
+use super::diagnostics::{DiagnosticSink, Location, Rule, quoted};
 use super::limits;
 use super::tree::{Node, Tree};
 use std::fmt::Display;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The known keys of a map, each once.
 pub(super) struct Fields<'a> {
-    pub(super) at: Place,
+    pub(super) at: Location,
     entries: Vec<(&'static str, &'a Node)>,
 }
 
@@ -19,10 +19,10 @@ impl<'a> Fields<'a> {
         node: &'a Node,
         what: &str,
         known: &[&'static str],
-        found: &mut Found,
+        sink: &mut DiagnosticSink,
     ) -> Option<Self> {
         let Tree::Map(map) = &node.value else {
-            found.add(node.at, Rule::WrongType, || {
+            sink.add(node.at, Rule::WrongType, || {
                 format!(
                     "{what} is {}; it is a map with the keys {}",
                     node.described(),
@@ -35,10 +35,10 @@ impl<'a> Fields<'a> {
             at: node.at,
             entries: Vec::new(),
         };
-        let mut places: Vec<Place> = Vec::new();
+        let mut places: Vec<Location> = Vec::new();
         for (key, value) in map {
             let Tree::Text(text) = &key.value else {
-                found.add(key.at, Rule::WrongType, || {
+                sink.add(key.at, Rule::WrongType, || {
                     format!(
                         "a key of {what} is {}; the keys of {what} are {}",
                         key.described(),
@@ -48,11 +48,11 @@ impl<'a> Fields<'a> {
                 continue;
             };
             let Some(&name) = known.iter().find(|name| *name == text) else {
-                found.add(key.at, Rule::UnknownKey, || unknown(text, what, known));
+                sink.add(key.at, Rule::UnknownKey, || unknown(text, what, known));
                 continue;
             };
             match fields.entries.iter().position(|(other, _)| *other == name) {
-                Some(first) => found.add(key.at, Rule::DuplicateKey, || {
+                Some(first) => sink.add(key.at, Rule::DuplicateKey, || {
                     format!(
                         "`{name}` is already written in line {}; a key is written once",
                         places[first].line
@@ -68,7 +68,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Of what is no map.
-    pub(super) fn none(at: Place) -> Self {
+    pub(super) fn none(at: Location) -> Self {
         Self {
             at,
             entries: Vec::new(),
@@ -89,11 +89,11 @@ impl<'a> Fields<'a> {
         key: &str,
         what: &str,
         example: &str,
-        found: &mut Found,
+        sink: &mut DiagnosticSink,
     ) -> Option<&'a Node> {
         let node = self.get(key);
         if node.is_none() {
-            found.add(self.at, Rule::MissingKey, || {
+            sink.add(self.at, Rule::MissingKey, || {
                 format!("{what} has no `{key}`; write {example}")
             });
         }
@@ -149,34 +149,34 @@ fn distance(left: &str, right: &str) -> usize {
     rows[left.len()][right.len()]
 }
 
-fn wrong(node: &Node, what: &str, right: &str, found: &mut Found) {
-    found.add(node.at, Rule::WrongType, || {
+fn wrong(node: &Node, what: &str, right: &str, sink: &mut DiagnosticSink) {
+    sink.add(node.at, Rule::WrongType, || {
         format!("{what} is {}; {right}", node.described())
     });
 }
 
 /// A text.
-pub(super) fn text<'a>(node: &'a Node, what: &str, found: &mut Found) -> Option<&'a str> {
+pub(super) fn text<'a>(node: &'a Node, what: &str, sink: &mut DiagnosticSink) -> Option<&'a str> {
     match &node.value {
         Tree::Text(text) => Some(text),
         Tree::Whole(_) | Tree::Real(_) | Tree::Flag(_) => {
-            wrong(node, what, "it is a text: put it in quotes", found);
+            wrong(node, what, "it is a text: put it in quotes", sink);
             None
         }
         Tree::Nothing | Tree::List(_) | Tree::Map(_) => {
-            wrong(node, what, "it is a text", found);
+            wrong(node, what, "it is a text", sink);
             None
         }
     }
 }
 
 /// A name: `[a-z0-9][a-z0-9-]{0,62}`.
-pub(super) fn name<'a>(node: &'a Node, what: &str, found: &mut Found) -> Option<&'a str> {
-    let name = text(node, what, found)?;
+pub(super) fn name<'a>(node: &'a Node, what: &str, sink: &mut DiagnosticSink) -> Option<&'a str> {
+    let name = text(node, what, sink)?;
     if is_name(name) {
         return Some(name);
     }
-    found.add(node.at, Rule::Name, || {
+    sink.add(node.at, Rule::Name, || {
         format!(
             "{what} is {}; a name has 1 to {} of a-z, 0-9 and -, and does not begin with -",
             quoted(name),
@@ -199,18 +199,18 @@ pub(super) fn whole(
     node: &Node,
     what: &str,
     range: RangeInclusive<u32>,
-    found: &mut Found,
+    sink: &mut DiagnosticSink,
 ) -> Option<u32> {
     let Tree::Whole(number) = node.value else {
         let right = format!("it is a whole number, {} to {}", range.start(), range.end());
-        wrong(node, what, &right, found);
+        wrong(node, what, &right, sink);
         return None;
     };
     let number = u32::try_from(number)
         .ok()
         .filter(|number| range.contains(number));
     if number.is_none() {
-        out_of(node, what, &range, found);
+        out_of(node, what, &range, sink);
     }
     number
 }
@@ -220,7 +220,7 @@ pub(super) fn real(
     node: &Node,
     what: &str,
     range: RangeInclusive<f64>,
-    found: &mut Found,
+    sink: &mut DiagnosticSink,
 ) -> Option<f64> {
     let number = match node.value {
         Tree::Real(number) => number,
@@ -231,19 +231,24 @@ pub(super) fn real(
         Tree::Whole(number) => number as f64,
         _ => {
             let right = format!("it is a number, {} to {}", range.start(), range.end());
-            wrong(node, what, &right, found);
+            wrong(node, what, &right, sink);
             return None;
         }
     };
     if range.contains(&number) {
         return Some(number);
     }
-    out_of(node, what, &range, found);
+    out_of(node, what, &range, sink);
     None
 }
 
-fn out_of<T: Display>(node: &Node, what: &str, range: &RangeInclusive<T>, found: &mut Found) {
-    found.add(node.at, Rule::Number, || {
+fn out_of<T: Display>(
+    node: &Node,
+    what: &str,
+    range: &RangeInclusive<T>,
+    sink: &mut DiagnosticSink,
+) {
+    sink.add(node.at, Rule::Number, || {
         format!(
             "{what} is {}; it is {} to {}",
             node.described(),
@@ -254,11 +259,11 @@ fn out_of<T: Display>(node: &Node, what: &str, range: &RangeInclusive<T>, found:
 }
 
 /// `true` or `false`.
-pub(super) fn flag(node: &Node, what: &str, found: &mut Found) -> Option<bool> {
+pub(super) fn flag(node: &Node, what: &str, sink: &mut DiagnosticSink) -> Option<bool> {
     if let Tree::Flag(flag) = node.value {
         return Some(flag);
     }
-    wrong(node, what, "it is `true` or `false`", found);
+    wrong(node, what, "it is `true` or `false`", sink);
     None
 }
 
@@ -267,19 +272,19 @@ pub(super) fn list<'a>(
     node: &'a Node,
     what: &str,
     right: &str,
-    found: &mut Found,
+    sink: &mut DiagnosticSink,
 ) -> Option<&'a [Node]> {
     if let Tree::List(items) = &node.value {
         return Some(items);
     }
-    wrong(node, what, right, found);
+    wrong(node, what, right, sink);
     None
 }
 
 /// A duration as humantime writes it, within its limits.
-pub(super) fn duration(node: &Node, what: &str, found: &mut Found) -> Option<Duration> {
+pub(super) fn duration(node: &Node, what: &str, sink: &mut DiagnosticSink) -> Option<Duration> {
     let Tree::Text(text) = &node.value else {
-        found.add(node.at, Rule::Duration, || {
+        sink.add(node.at, Rule::Duration, || {
             format!(
                 "{what} is {}; a duration is a number with a unit, such as 200ms, 30s or 1h 30m",
                 node.described()
@@ -288,7 +293,7 @@ pub(super) fn duration(node: &Node, what: &str, found: &mut Found) -> Option<Dur
         return None;
     };
     let Ok(duration) = humantime::parse_duration(text) else {
-        found.add(node.at, Rule::Duration, || {
+        sink.add(node.at, Rule::Duration, || {
             format!(
                 "{what} is {}; a duration is a number with a unit, such as 200ms, 30s or 1h 30m",
                 quoted(text)
@@ -299,7 +304,7 @@ pub(super) fn duration(node: &Node, what: &str, found: &mut Found) -> Option<Dur
     if (limits::MIN_DURATION..=limits::MAX_DURATION).contains(&duration) {
         return Some(duration);
     }
-    found.add(node.at, Rule::Duration, || {
+    sink.add(node.at, Rule::Duration, || {
         format!("{what} is {}; it is 1ms to 365d", quoted(text))
     });
     None

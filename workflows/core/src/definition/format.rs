@@ -80,7 +80,7 @@ fn workflow_key(key: &str) -> Value {
         }),
         _ => json!({
             "description": "The steps, each behind the one above it unless `needs` says otherwise.",
-            "type": "array", "minItems": 1, "maxItems": limits::STEPS, "items": {"$ref": "#/$defs/step"},
+            "type": "array", "minItems": 1, "maxItems": limits::MAX_STEPS, "items": {"$ref": "#/$defs/step"},
         }),
     }
 }

@@ -1,7 +1,7 @@
 //! What concerns several steps: who needs whom, and who stands where to the pivot.
 
-use super::diagnostics::{Found, Place, Rule, quoted};
-use super::read::{DraftCompensation, DraftStep, Needs};
+use super::diagnostics::{DiagnosticSink, Location, Rule, quoted};
+use super::draft::{DraftCompensation, DraftStep, Needs};
 use super::{Position, fields};
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ pub(super) struct Graph {
 }
 
 /// Checks the steps against each other: all of them, or their names alone if some were left out.
-pub(super) fn check(steps: &[DraftStep], whole: bool, found: &mut Found) -> Graph {
+pub(super) fn check(steps: &[DraftStep], whole: bool, sink: &mut DiagnosticSink) -> Graph {
     let mut graph = Graph {
         needs: vec![Vec::new(); steps.len()],
         dependents: vec![Vec::new(); steps.len()],
         positions: vec![Position::Before; steps.len()],
     };
-    let indexes = names(steps, found);
+    let indexes = names(steps, sink);
     if !whole {
         return graph;
     }
-    let (links, whole) = links(steps, &indexes, found);
-    let acyclic = cycles(steps, &links, found);
-    let pivot = pivot(steps, found);
+    let (links, whole) = links(steps, &indexes, sink);
+    let acyclic = cycles(steps, &links, sink);
+    let pivot = pivot(steps, sink);
     graph.needs = links
         .iter()
         .map(|needs| needs.iter().map(|(index, _)| *index).collect())
@@ -39,13 +39,13 @@ pub(super) fn check(steps: &[DraftStep], whole: bool, found: &mut Found) -> Grap
         }
     }
     if let (Some(pivot), true) = (pivot, acyclic) {
-        positions(steps, pivot, whole, &mut graph, found);
+        positions(steps, pivot, whole, &mut graph, sink);
     }
     graph
 }
 
 /// The index of each name, the first of each.
-fn names<'a>(steps: &'a [DraftStep], found: &mut Found) -> BTreeMap<&'a str, usize> {
+fn names<'a>(steps: &'a [DraftStep], sink: &mut DiagnosticSink) -> BTreeMap<&'a str, usize> {
     let mut indexes = BTreeMap::new();
     for (index, step) in steps
         .iter()
@@ -54,7 +54,7 @@ fn names<'a>(steps: &'a [DraftStep], found: &mut Found) -> BTreeMap<&'a str, usi
     {
         let first = *indexes.entry(step.name.as_str()).or_insert(index);
         if first != index {
-            found.add(step.at, Rule::DuplicateStep, || {
+            sink.add(step.at, Rule::DuplicateStep, || {
                 let line = steps[first].at.line;
                 format!(
                     "there is a step {} in line {line} already; give this one a name of its own",
@@ -67,10 +67,14 @@ fn names<'a>(steps: &'a [DraftStep], found: &mut Found) -> BTreeMap<&'a str, usi
 }
 
 /// What a step needs, and where it says so.
-type Links = Vec<Vec<(usize, Place)>>;
+type Links = Vec<Vec<(usize, Location)>>;
 
 /// Resolves the needs; and says whether all of them could be.
-fn links(steps: &[DraftStep], indexes: &BTreeMap<&str, usize>, found: &mut Found) -> (Links, bool) {
+fn links(
+    steps: &[DraftStep],
+    indexes: &BTreeMap<&str, usize>,
+    sink: &mut DiagnosticSink,
+) -> (Links, bool) {
     let mut whole = indexes.len() == steps.len();
     let mut links = vec![Vec::new(); steps.len()];
     for (index, step) in steps.iter().enumerate() {
@@ -84,7 +88,7 @@ fn links(steps: &[DraftStep], indexes: &BTreeMap<&str, usize>, found: &mut Found
                         continue;
                     }
                     whole = false;
-                    found.add(*at, Rule::MissingStep, || {
+                    sink.add(*at, Rule::MissingStep, || {
                         match fields::nearest(name, indexes.keys().copied()) {
                             Some(near) => {
                                 format!("there is no step {}; did you mean `{near}`?", quoted(name))
@@ -103,7 +107,7 @@ fn links(steps: &[DraftStep], indexes: &BTreeMap<&str, usize>, found: &mut Found
 }
 
 /// Notes each need that closes a cycle; and says whether there was none.
-fn cycles(steps: &[DraftStep], links: &Links, found: &mut Found) -> bool {
+fn cycles(steps: &[DraftStep], links: &Links, sink: &mut DiagnosticSink) -> bool {
     struct Walk<'a> {
         steps: &'a [DraftStep],
         links: &'a Links,
@@ -112,15 +116,15 @@ fn cycles(steps: &[DraftStep], links: &Links, found: &mut Found) -> bool {
         acyclic: bool,
     }
     /// As deep as there are steps: a hundred.
-    fn visit(walk: &mut Walk<'_>, index: usize, found: &mut Found) {
+    fn visit(walk: &mut Walk<'_>, index: usize, sink: &mut DiagnosticSink) {
         walk.path.push(index);
         for (need, at) in &walk.links[index] {
             if let Some(start) = walk.path.iter().position(|on_path| on_path == need) {
                 walk.acyclic = false;
                 let cycle = &walk.path[start..];
-                found.add(*at, Rule::Cycle, || cycle_sentence(walk.steps, cycle));
+                sink.add(*at, Rule::Cycle, || cycle_sentence(walk.steps, cycle));
             } else if !walk.done[*need] {
-                visit(walk, *need, found);
+                visit(walk, *need, sink);
             }
         }
         walk.path.pop();
@@ -135,7 +139,7 @@ fn cycles(steps: &[DraftStep], links: &Links, found: &mut Found) -> bool {
     };
     for index in 0..steps.len() {
         if !walk.done[index] {
-            visit(&mut walk, index, found);
+            visit(&mut walk, index, sink);
         }
     }
     walk.acyclic
@@ -153,7 +157,7 @@ fn cycle_sentence(steps: &[DraftStep], cycle: &[usize]) -> String {
     )
 }
 
-fn pivot(steps: &[DraftStep], found: &mut Found) -> Option<usize> {
+fn pivot(steps: &[DraftStep], sink: &mut DiagnosticSink) -> Option<usize> {
     let mut pivots = steps
         .iter()
         .enumerate()
@@ -162,7 +166,7 @@ fn pivot(steps: &[DraftStep], found: &mut Found) -> Option<usize> {
     let mut others = 0;
     for (_, at) in pivots {
         others += 1;
-        found.add(at, Rule::TwoPivots, || {
+        sink.add(at, Rule::TwoPivots, || {
             format!(
                 "`{}` in line {} is the pivot already; a workflow has one",
                 steps[first].name, first_at.line
@@ -188,7 +192,13 @@ fn reached(start: usize, edges: &[Vec<usize>]) -> Vec<bool> {
 }
 
 /// Fills the positions. A step that some need not resolved may put before or behind is not called beside.
-fn positions(steps: &[DraftStep], pivot: usize, whole: bool, graph: &mut Graph, found: &mut Found) {
+fn positions(
+    steps: &[DraftStep],
+    pivot: usize,
+    whole: bool,
+    graph: &mut Graph,
+    sink: &mut DiagnosticSink,
+) {
     let before = reached(pivot, &graph.needs);
     let behind = reached(pivot, &graph.dependents);
     for (index, step) in steps.iter().enumerate() {
@@ -201,7 +211,7 @@ fn positions(steps: &[DraftStep], pivot: usize, whole: bool, graph: &mut Graph, 
         };
         if whole && index != pivot && !before[index] && !behind[index] {
             let pivot = &steps[pivot].name;
-            found.add(step.at, Rule::BesidePivot, || {
+            sink.add(step.at, Rule::BesidePivot, || {
                 format!(
                     "`{}` is neither before nor behind the pivot `{pivot}`: let one need the other, \
                      directly or through others",
@@ -210,19 +220,19 @@ fn positions(steps: &[DraftStep], pivot: usize, whole: bool, graph: &mut Graph, 
             });
         }
         if behind[index] {
-            behind_pivot(step, &steps[pivot].name, found);
+            behind_pivot(step, &steps[pivot].name, sink);
         }
     }
 }
 
-fn behind_pivot(step: &DraftStep, pivot: &str, found: &mut Found) {
-    if let DraftCompensation::Wanted(_, at) = step.compensation {
-        found.add(at, Rule::CompensationBehindPivot, || {
+fn behind_pivot(step: &DraftStep, pivot: &str, sink: &mut DiagnosticSink) {
+    if let DraftCompensation::Declared(_, at) = step.compensation {
+        sink.add(at, Rule::CompensationBehindPivot, || {
             format!("`{}` is behind the pivot `{pivot}`, where nothing is undone; write `false` or nothing", step.name)
         });
     }
     if let Some(at) = step.attempts_at {
-        found.add(at, Rule::AttemptsBehindPivot, || {
+        sink.add(at, Rule::AttemptsBehindPivot, || {
             format!("`{}` is behind the pivot `{pivot}`, where a step is retried until done; take this out", step.name)
         });
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A saga's state is one row and one event: 100 steps keep both in the tens of kilobytes.
-pub const STEPS: usize = 100;
+pub const MAX_STEPS: usize = 100;
 /// A file of 100 steps needs a tenth of it; more is an error or an attack.
 pub const MAX_FILE_BYTES: usize = 256 * 1024;
 /// Timers are in microseconds, but a timer loop that wakes more often than this helps nobody.
@@ -36,27 +36,27 @@ pub const MAX_SENSITIVE_PATH_CHARS: usize = 256;
 /// A schema says what is needed of a payload, not all that is known of it.
 pub const MAX_SCHEMA_BYTES: usize = 32 * 1024;
 /// Schemas in a schema, its references written out: with the size of a payload this bounds what a check takes.
-pub const SCHEMA_PARTS: usize = 1_000;
+pub const MAX_SUBSCHEMAS: usize = 1_000;
 /// Schemas within each other, its references written out: the check recurses.
 pub const MAX_SCHEMA_DEPTH: usize = 32;
 /// Regular expressions in a schema: each takes time and memory to compile,
-pub const SCHEMA_PATTERNS: usize = 50;
+pub const MAX_SCHEMA_PATTERNS: usize = 50;
 /// and at most so much memory.
-pub const SCHEMA_PATTERN_BYTES: usize = 256 * 1024;
+pub const MAX_PATTERN_BYTES: usize = 256 * 1024;
 /// Parts of a payload that are told not to fit: nobody reads more in one go.
 pub const MAX_SCHEMA_VIOLATIONS: usize = 100;
 /// How much is said of each.
 pub const MAX_VIOLATION_CHARS: usize = 300;
 
 /// Lists and maps within each other: a definition needs five, and a schema in it some twenty.
-pub const DEPTH: usize = 32;
+pub const MAX_YAML_DEPTH: usize = 32;
 /// Events of the YAML parser: a file of 100 steps with every key needs 6,000.
-pub const EVENTS: usize = 30_000;
+pub const MAX_YAML_EVENTS: usize = 30_000;
 /// Aliases and anchors: a step has some five values worth sharing.
-pub const ALIASES: usize = 1_000;
+pub const MAX_YAML_ALIASES: usize = 1_000;
 /// What aliases may add: 100 steps that share their retry schedule add 1,200 events.
-pub const REPLAYED_EVENTS: usize = 20_000;
+pub const MAX_REPLAYED_EVENTS: usize = 20_000;
 /// Diagnostics told at once; the rest is counted. Nobody reads more in one go.
 pub const MAX_DIAGNOSTICS: usize = 100;
 /// How much of a value is quoted in a diagnostic.
-pub const QUOTED_CHARS: usize = 60;
+pub const MAX_QUOTED_CHARS: usize = 60;

@@ -2,7 +2,9 @@
 
 pub mod built_in;
 mod canonical;
+mod condition;
 mod diagnostics;
+mod draft;
 mod expression;
 mod fields;
 pub mod format;
@@ -14,13 +16,12 @@ mod redact;
 mod schedules;
 mod schema;
 mod tree;
-mod when;
 
-pub use diagnostics::{Diagnostic, Diagnostics, Place, Rule};
+pub use condition::Condition;
+pub use diagnostics::{Diagnostic, Diagnostics, Location, Rule};
 pub use expression::ConditionError;
 pub use redact::{MASK, PayloadSource, redact};
 pub use schema::{Schema, SchemaViolation};
-pub use when::Condition;
 
 use saga_protocol::retry::RetryPolicy;
 use serde::Serialize;

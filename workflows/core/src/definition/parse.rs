@@ -1,7 +1,7 @@
 //! From a file to a definition, or to all of its diagnostics.
 
-use super::diagnostics::{Diagnostics, Found};
-use super::read::{Draft, DraftCompensation};
+use super::diagnostics::{DiagnosticSink, Diagnostics};
+use super::draft::{Draft, DraftCompensation};
 use super::{Definition, Position, Step, graph, read, tree};
 
 impl Definition {
@@ -10,21 +10,21 @@ impl Definition {
     /// # Errors
     /// All diagnostics at once. What is not one YAML document within the limits is one diagnostic.
     pub fn parse(file_name: &str, text: &str) -> Result<Self, Diagnostics> {
-        let mut found = Found::default();
+        let mut sink = DiagnosticSink::default();
         let definition = match tree::read(text) {
-            Ok(root) => read::workflow(&root, &mut found).map(|draft| finish(draft, &mut found)),
+            Ok(root) => read::workflow(&root, &mut sink).map(|draft| finish(draft, &mut sink)),
             Err(diagnostic) => {
-                found.add(diagnostic.at, diagnostic.rule, || diagnostic.sentence);
+                sink.add(diagnostic.at, diagnostic.rule, || diagnostic.sentence);
                 None
             }
         };
-        found.into_result(file_name)?;
+        sink.into_result(file_name)?;
         Ok(definition.expect("without a definition there is a diagnostic"))
     }
 }
 
-fn finish(draft: Draft, found: &mut Found) -> Definition {
-    let graph = graph::check(&draft.steps, draft.whole, found);
+fn finish(draft: Draft, sink: &mut DiagnosticSink) -> Definition {
+    let graph = graph::check(&draft.steps, draft.whole, sink);
     let edges = graph
         .needs
         .into_iter()
@@ -47,11 +47,11 @@ fn finish(draft: Draft, found: &mut Found) -> Definition {
                 output_schema: step.output_schema,
                 position,
                 compensation: match step.compensation {
-                    DraftCompensation::Wanted(compensation, _) => Some(compensation),
-                    DraftCompensation::Unsaid(default) if position != Position::Behind => {
+                    DraftCompensation::Declared(compensation, _) => Some(compensation),
+                    DraftCompensation::Default(default) if position != Position::Behind => {
                         Some(default)
                     }
-                    DraftCompensation::Unsaid(_) | DraftCompensation::Needless => None,
+                    DraftCompensation::Default(_) | DraftCompensation::NoCompensation => None,
                 },
             });
     Definition {

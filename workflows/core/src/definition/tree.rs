@@ -1,6 +1,6 @@
 //! The file as a tree of values, each with its place: lenient, so that one diagnostic does not hide the others.
 
-use super::diagnostics::{Diagnostic, Found, Place, Rule, quoted};
+use super::diagnostics::{Diagnostic, DiagnosticSink, Location, Rule, quoted};
 use super::limits;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -11,7 +11,7 @@ use std::fmt;
 /// A value and where it is written. What came by an alias has the place of its anchor.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    pub(super) at: Place,
+    pub(super) at: Location,
     pub(super) value: Tree,
 }
 
@@ -45,7 +45,7 @@ impl Node {
 
 impl Node {
     /// The value as JSON. What has no JSON form is noted.
-    pub(super) fn json(&self, found: &mut Found) -> Option<Value> {
+    pub(super) fn json(&self, sink: &mut DiagnosticSink) -> Option<Value> {
         Some(match &self.value {
             Tree::Nothing => Value::Null,
             Tree::Flag(flag) => (*flag).into(),
@@ -53,14 +53,14 @@ impl Node {
             Tree::Whole(number) => match (i64::try_from(*number), u64::try_from(*number)) {
                 (Ok(number), _) => number.into(),
                 (Err(_), Ok(number)) => number.into(),
-                (Err(_), Err(_)) => return self.no_json(found),
+                (Err(_), Err(_)) => return self.no_json(sink),
             },
             Tree::Real(number) => match Number::from_f64(*number) {
                 Some(number) => number.into(),
-                None => return self.no_json(found),
+                None => return self.no_json(sink),
             },
             Tree::List(list) => {
-                let items: Vec<_> = list.iter().map(|item| item.json(found)).collect();
+                let items: Vec<_> = list.iter().map(|item| item.json(sink)).collect();
                 Value::Array(items.into_iter().collect::<Option<_>>()?)
             }
             Tree::Map(map) => {
@@ -68,7 +68,7 @@ impl Node {
                 let mut whole = true;
                 for (key, value) in map {
                     let Tree::Text(name) = &key.value else {
-                        found.add(key.at, Rule::WrongType, || {
+                        sink.add(key.at, Rule::WrongType, || {
                             format!(
                                 "a key is {}; it is a text: put it in quotes",
                                 key.described()
@@ -77,13 +77,13 @@ impl Node {
                         whole = false;
                         continue;
                     };
-                    let value = value.json(found);
+                    let value = value.json(sink);
                     whole &= value.is_some();
                     if object
                         .insert(name.clone(), value.unwrap_or_default())
                         .is_some()
                     {
-                        found.add(key.at, Rule::DuplicateKey, || {
+                        sink.add(key.at, Rule::DuplicateKey, || {
                             format!(
                                 "{} is already written in this map; a key is written once",
                                 quoted(name)
@@ -97,8 +97,8 @@ impl Node {
         })
     }
 
-    fn no_json(&self, found: &mut Found) -> Option<Value> {
-        found.add(self.at, Rule::Number, || {
+    fn no_json(&self, sink: &mut DiagnosticSink) -> Option<Value> {
+        sink.add(self.at, Rule::Number, || {
             format!("{} has no JSON form", self.described())
         });
         None
@@ -130,7 +130,7 @@ pub(super) fn read(text: &str) -> Result<Node, Diagnostic> {
             limits::MAX_FILE_BYTES / 1024
         );
         return Err(Diagnostic {
-            at: Place::START,
+            at: Location::START,
             rule: Rule::TooLarge,
             sentence,
         });
@@ -141,13 +141,13 @@ pub(super) fn read(text: &str) -> Result<Node, Diagnostic> {
 fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_depth: limits::DEPTH,
-            max_events: limits::EVENTS,
-            max_nodes: limits::EVENTS,
-            max_aliases: limits::ALIASES,
-            max_anchors: limits::ALIASES,
-            max_merge_keys: limits::ALIASES,
-            max_recorded_anchor_events: limits::EVENTS,
+            max_depth: limits::MAX_YAML_DEPTH,
+            max_events: limits::MAX_YAML_EVENTS,
+            max_nodes: limits::MAX_YAML_EVENTS,
+            max_aliases: limits::MAX_YAML_ALIASES,
+            max_anchors: limits::MAX_YAML_ALIASES,
+            max_merge_keys: limits::MAX_YAML_ALIASES,
+            max_recorded_anchor_events: limits::MAX_YAML_EVENTS,
             max_recorded_anchor_bytes: 4 * limits::MAX_FILE_BYTES,
             max_total_scalar_bytes: limits::MAX_FILE_BYTES,
             // The second is refused by name, as the parser does it.
@@ -156,8 +156,8 @@ fn options() -> Options {
             enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: limits::REPLAYED_EVENTS,
-            max_replay_stack_depth: limits::DEPTH,
+            max_total_replayed_events: limits::MAX_REPLAYED_EVENTS,
+            max_replay_stack_depth: limits::MAX_YAML_DEPTH,
         },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
@@ -173,7 +173,7 @@ fn refused(error: &Error) -> Diagnostic {
     while let Error::AliasError { error: cause, .. } = error {
         error = cause;
     }
-    let at = error.location().map_or(Place::START, place);
+    let at = error.location().map_or(Location::START, place);
     let rule = match error {
         Error::Budget { .. }
         | Error::AliasReplayCounterOverflow { .. }
@@ -186,9 +186,9 @@ fn refused(error: &Error) -> Diagnostic {
         Rule::TooComplex => format!(
             "the file nests too deeply, or has too many values or aliases; \
              at most {} levels, {} values and {} aliases are read",
-            limits::DEPTH,
-            limits::EVENTS,
-            limits::ALIASES
+            limits::MAX_YAML_DEPTH,
+            limits::MAX_YAML_EVENTS,
+            limits::MAX_YAML_ALIASES
         ),
         _ => {
             let said = error.render_with_formatter(&UserMessageFormatter);
@@ -204,8 +204,8 @@ fn refused(error: &Error) -> Diagnostic {
     Diagnostic { at, rule, sentence }
 }
 
-fn place(location: serde_saphyr::Location) -> Place {
-    Place {
+fn place(location: serde_saphyr::Location) -> Location {
+    Location {
         line: location.line().max(1),
         column: location.column().max(1),
     }

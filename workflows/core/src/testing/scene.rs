@@ -62,7 +62,7 @@ impl Scene {
 
     /// With what the conditions read.
     pub fn with_input(mut self, json: &str) -> Self {
-        self.input = Payload::parse(json.to_owned()).unwrap();
+        self.input = Payload::parse(json.to_owned()).expect("valid notation");
         self
     }
 
@@ -117,7 +117,7 @@ impl Scene {
     pub fn decide_line(&mut self, line: &str) -> (Input, Decision) {
         let mut line = line;
         if let Some((by, rest)) = line.strip_prefix('+').and_then(|line| line.split_once(' ')) {
-            self.now = self.now + humantime::parse_duration(by).unwrap();
+            self.now = self.now + humantime::parse_duration(by).expect("valid notation");
             line = rest;
         }
         let input = self.input_of(line);
@@ -128,7 +128,7 @@ impl Scene {
     /// What the input would do: twice, since the same must come of it.
     pub fn apply(&self, input: &Input) -> Decision {
         let decision = apply(self.context(), self.saga(), input, self.now);
-        let again = Saga::from_json(&self.saga().to_json().unwrap()).unwrap();
+        let again = Saga::from_json(&self.saga().to_json().expect("valid notation")).unwrap();
         assert_eq!(
             decision,
             apply(self.context(), &again, input, self.now),
@@ -246,7 +246,9 @@ impl Scene {
 
     fn reply(&self, step: &str, action: Action, words: &[&str]) -> Reply {
         let (words, attempt) = match words {
-            [words @ .., at] if at.starts_with('@') => (words, at[1..].parse().unwrap()),
+            [words @ .., at] if at.starts_with('@') => {
+                (words, at[1..].parse().expect("valid notation"))
+            }
             _ => (words, self.last_attempt(step, action)),
         };
         let mut reply = Reply {
@@ -266,7 +268,7 @@ impl Scene {
             ["accepted"] => reply.outcome = ReplyOutcome::Accepted,
             ["deferred", after] => {
                 reply.outcome = ReplyOutcome::Deferred;
-                reply.retry_after = Some(humantime::parse_duration(after).unwrap());
+                reply.retry_after = Some(humantime::parse_duration(after).expect("valid notation"));
             }
             ["failed"] => {
                 reply.outcome = ReplyOutcome::Failed;

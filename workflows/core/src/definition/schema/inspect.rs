@@ -1,6 +1,6 @@
 //! What a schema may hold: few schemas in all, its references written out, and nothing that leads out of it.
 
-use crate::definition::diagnostics::{Found, Place, Rule, quoted};
+use crate::definition::diagnostics::{DiagnosticSink, Location, Rule, quoted};
 use crate::definition::limits;
 use crate::definition::tree::{Node, Tree};
 use serde_json::Value;
@@ -45,11 +45,11 @@ const BEYOND: &[&str] = &[
 
 /// A schema within a schema.
 struct Part {
-    at: Place,
+    at: Location,
     /// What it holds.
     parts: Vec<usize>,
     /// Where its `$ref` leads, and where that is written.
-    reference: Option<(String, Place)>,
+    reference: Option<(String, Location)>,
     /// How many schemas it is with its references written out, and how deep; none as long as that is being counted.
     size: Option<(usize, usize)>,
 }
@@ -61,12 +61,12 @@ struct Walk<'f> {
     by_pointer: BTreeMap<String, usize>,
     patterns: usize,
     sound: bool,
-    found: &'f mut Found,
+    sink: &'f mut DiagnosticSink,
 }
 
 /// The schema as JSON, if it obeys every rule but those of JSON Schema itself.
-pub(super) fn inspect(node: &Node, what: &str, found: &mut Found) -> Option<Value> {
-    let value = node.json(found)?;
+pub(super) fn inspect(node: &Node, what: &str, sink: &mut DiagnosticSink) -> Option<Value> {
+    let value = node.json(sink)?;
     let bytes = value.to_string().len();
     let mut walk = Walk {
         what,
@@ -74,7 +74,7 @@ pub(super) fn inspect(node: &Node, what: &str, found: &mut Found) -> Option<Valu
         by_pointer: BTreeMap::new(),
         patterns: 0,
         sound: true,
-        found: &mut *found,
+        sink: &mut *sink,
     };
     if bytes > limits::MAX_SCHEMA_BYTES {
         let most = limits::MAX_SCHEMA_BYTES;
@@ -87,13 +87,13 @@ pub(super) fn inspect(node: &Node, what: &str, found: &mut Found) -> Option<Valu
     }
     walk.schema(node, String::new());
     let (parts, patterns) = (walk.parts.len(), walk.patterns);
-    if parts > limits::SCHEMA_PARTS || patterns > limits::SCHEMA_PATTERNS {
+    if parts > limits::MAX_SUBSCHEMAS || patterns > limits::MAX_SCHEMA_PATTERNS {
         walk.too_large(node.at);
     } else {
         walk.references();
         walk.count(0, &mut BTreeMap::new());
         let (size, depth) = walk.parts[0].size.unwrap_or_default();
-        if size > limits::SCHEMA_PARTS || depth > limits::MAX_SCHEMA_DEPTH {
+        if size > limits::MAX_SUBSCHEMAS || depth > limits::MAX_SCHEMA_DEPTH {
             walk.too_large(node.at);
         }
     }
@@ -101,17 +101,17 @@ pub(super) fn inspect(node: &Node, what: &str, found: &mut Found) -> Option<Valu
 }
 
 impl Walk<'_> {
-    fn add(&mut self, at: Place, rule: Rule, sentence: String) {
+    fn add(&mut self, at: Location, rule: Rule, sentence: String) {
         self.sound = false;
         let what = self.what;
-        self.found.add(at, rule, || format!("{what} {sentence}"));
+        self.sink.add(at, rule, || format!("{what} {sentence}"));
     }
 
-    fn too_large(&mut self, at: Place) {
+    fn too_large(&mut self, at: Location) {
         let (parts, depth, patterns) = (
-            limits::SCHEMA_PARTS,
+            limits::MAX_SUBSCHEMAS,
             limits::MAX_SCHEMA_DEPTH,
-            limits::SCHEMA_PATTERNS,
+            limits::MAX_SCHEMA_PATTERNS,
         );
         let sentence = format!(
             "is too large: at most {parts} schemas with every reference written out, {depth} within each other, and \
@@ -145,7 +145,7 @@ impl Walk<'_> {
         index
     }
 
-    fn keyword(&mut self, of: usize, (at, key): (Place, &str), value: &Node, pointer: &str) {
+    fn keyword(&mut self, of: usize, (at, key): (Location, &str), value: &Node, pointer: &str) {
         let mut inner: Vec<(&Node, String)> = Vec::new();
         match (&value.value, key) {
             (Tree::Text(target), "$ref") => self.reference(of, target, value.at),
@@ -191,7 +191,7 @@ impl Walk<'_> {
         }
     }
 
-    fn reference(&mut self, of: usize, target: &str, at: Place) {
+    fn reference(&mut self, of: usize, target: &str, at: Location) {
         match target.strip_prefix('#') {
             Some(pointer) => self.parts[of].reference = Some((pointer.to_owned(), at)),
             None => {

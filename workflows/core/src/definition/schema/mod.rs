@@ -6,10 +6,10 @@
 
 mod inspect;
 
-use super::diagnostics::{Found, Rule};
+use super::condition::on_deep_stack;
+use super::diagnostics::{DiagnosticSink, Rule};
 use super::limits;
 use super::tree::Node;
-use super::when::on_deep_stack;
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use saga_protocol::Payload;
@@ -36,8 +36,8 @@ pub struct SchemaViolation {
 
 impl Schema {
     /// Reads the schema that a key of a definition holds.
-    pub(super) fn read(node: &Node, what: &str, found: &mut Found) -> Option<Self> {
-        let value = inspect::inspect(node, what, found)?;
+    pub(super) fn read(node: &Node, what: &str, sink: &mut DiagnosticSink) -> Option<Self> {
+        let value = inspect::inspect(node, what, sink)?;
         // It recurses, as deep as the limits allow.
         match on_deep_stack(|| compile(&value)) {
             Ok(Ok(compiled)) => Some(Self {
@@ -46,13 +46,13 @@ impl Schema {
             }),
             Ok(Err((pointer, why))) => {
                 let at = node.at_pointer(&pointer).unwrap_or(node).at;
-                found.add(at, Rule::Schema, || {
+                sink.add(at, Rule::Schema, || {
                     format!("{what} is no JSON Schema (2020-12): {why}")
                 });
                 None
             }
             Err(why) => {
-                found.add(node.at, Rule::Schema, || {
+                sink.add(node.at, Rule::Schema, || {
                     format!("{what} cannot be compiled: {why}")
                 });
                 None
@@ -99,7 +99,7 @@ fn compile(value: &Value) -> Result<Validator, (String, String)> {
     let options = jsonschema::options()
         .with_draft(Draft::Draft202012)
         .offline()
-        .with_pattern_options(PatternOptions::regex().size_limit(limits::SCHEMA_PATTERN_BYTES));
+        .with_pattern_options(PatternOptions::regex().size_limit(limits::MAX_PATTERN_BYTES));
     options.build(value).map_err(|error| {
         (
             error.instance_path().as_str().to_owned(),

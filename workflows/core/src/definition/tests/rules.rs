@@ -10,7 +10,7 @@ fn steps(steps: &str) -> String {
 
 /// A rule, a file that breaks it, and what is said. Every line that is expected, and no other.
 fn table() -> Vec<(Rule, String, &'static [&'static str])> {
-    let many: String = (0..=limits::STEPS)
+    let many: String = (0..=limits::MAX_STEPS)
         .map(|n| format!("  - name: s{n}\n"))
         .collect();
     let mut table = file_rules();

@@ -189,7 +189,7 @@ fn oversized_schema_is_rejected_at_once() {
         (
             "many schemas",
             "schema-too-large",
-            json!({"allOf": vec![json!({}); limits::SCHEMA_PARTS]}),
+            json!({"allOf": vec![json!({}); limits::MAX_SUBSCHEMAS]}),
         ),
         (
             "many bytes",
@@ -219,7 +219,7 @@ fn oversized_schema_is_rejected_at_once() {
 
 #[test]
 fn largest_schema_check_takes_bounded_time() {
-    let narrow = json!({"type": "array", "items": {"allOf": vec![json!({"minimum": 0}); limits::SCHEMA_PARTS - 2]}});
+    let narrow = json!({"type": "array", "items": {"allOf": vec![json!({"minimum": 0}); limits::MAX_SUBSCHEMAS - 2]}});
     let schema = schema(&narrow);
     let payload = Payload::from(json!(vec![
         1;
