@@ -46,15 +46,13 @@ async fn definition_version_is_stored_once(database: &TestDatabase) {
 
 async fn concurrent_puts_store_one_definition(database: &TestDatabase) {
     for version in 1..20 {
-        let (one, other) = (
-            definition(version, "one", 'a'),
-            definition(version, "other", 'b'),
+        let first = definition(version, "one", 'a');
+        let second = definition(version, "other", 'b');
+        let (first, second) = tokio::join!(
+            database.db.put_definition(&first),
+            database.db.put_definition(&second)
         );
-        let (one, other) = tokio::join!(
-            database.db.put_definition(&one),
-            database.db.put_definition(&other)
-        );
-        let both = (one.expect("an answer"), other.expect("an answer"));
+        let both = (first.expect("an answer"), second.expect("an answer"));
         assert!(
             matches!(
                 both,

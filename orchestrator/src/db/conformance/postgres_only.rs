@@ -82,7 +82,8 @@ fn spawn_write(
     db: &Arc<dyn Db>,
     batch: &crate::db::Batch,
 ) -> tokio::task::JoinHandle<Result<(), WriteError>> {
-    let (db, batch) = (Arc::clone(db), batch.clone());
+    let db = Arc::clone(db);
+    let batch = batch.clone();
     tokio::spawn(async move { db.write(&batch).await.map(drop) })
 }
 
@@ -201,7 +202,8 @@ async fn dying_connections(database: &TestDatabase) {
             }
         })
     };
-    let (mut unclear, mut repeated) = (0, 0);
+    let mut unclear = 0;
+    let mut repeated = 0;
     for revision in 1..=REVISIONS {
         let batch = moving(&[id], revision);
         loop {
@@ -273,12 +275,14 @@ async fn keys_in_any_order(database: &TestDatabase) {
                 .collect();
             batch
         };
-        let (one, other) = (starting_in([0, 1, 2, 3]), starting_in([3, 2, 1, 0]));
-        let (one, other) = (
-            spawn_write(&database.db, &one),
-            spawn_write(&database.db, &other),
+        let first = starting_in([0, 1, 2, 3]);
+        let second = starting_in([3, 2, 1, 0]);
+        let first = spawn_write(&database.db, &first);
+        let second = spawn_write(&database.db, &second);
+        let both = (
+            first.await.expect("no panic"),
+            second.await.expect("no panic"),
         );
-        let both = (one.await.expect("no panic"), other.await.expect("no panic"));
         assert!(
             matches!(
                 both,

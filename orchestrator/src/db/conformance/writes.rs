@@ -37,7 +37,7 @@ async fn written_saga_is_loaded(database: &TestDatabase) {
         .await
         .expect("it can be loaded")[..]
     else {
-        panic!("one is there")
+        panic!("the saga exists")
     };
     assert_eq!((loaded.id, loaded.ignored, loaded.format), (id, 0, FORMAT));
     assert_eq!(
@@ -67,32 +67,35 @@ async fn written_saga_is_loaded(database: &TestDatabase) {
 
 async fn stale_batch_writes_nothing(database: &TestDatabase) {
     let db = &database.db;
-    let (one, other) = (start(&**db).await, start(&**db).await);
-    db.write(&moving(&[one], 1)).await.expect("it can be moved");
+    let first = start(&**db).await;
+    let second = start(&**db).await;
+    db.write(&moving(&[first], 1))
+        .await
+        .expect("it can be moved");
     let new = Uuid::now_v7();
-    let mut stale = moving(&[one, other], 1);
+    let mut stale = moving(&[first, second], 1);
     stale.inserts = vec![insert_of("order", row(new))];
     stale.idempotency = vec![idempotency("k", new)];
     stale.timers = vec![
-        timer_update(other, at(1), true),
+        timer_update(second, at(1), true),
         timer_update(new, at(1), false),
     ];
     assert!(matches!(db.write(&stale).await, Err(WriteError::Stale)));
-    nothing_of(db, &stale, new, other).await;
+    assert_nothing_written(db, &stale, new, second).await;
 }
 
-/// Nothing of a batch that was to start `new` and to move `other` is there.
-async fn nothing_of(db: &Arc<dyn Db>, batch: &Batch, new: Uuid, other: Uuid) {
-    let loaded = db.load(&[new, other]).await.expect("it can be loaded");
+/// Asserts that nothing of a batch that starts `new` and moves `existing` was written.
+async fn assert_nothing_written(db: &Arc<dyn Db>, batch: &Batch, new: Uuid, existing: Uuid) {
+    let loaded = db.load(&[new, existing]).await.expect("it can be loaded");
     let [unmoved] = &loaded[..] else {
-        panic!("only the old one is there: {loaded:?}")
+        panic!("only the existing saga is there: {loaded:?}")
     };
     assert_eq!(
         (unmoved.id, &unmoved.state[..], unmoved.due_at),
-        (other, &b"state 1"[..], None)
+        (existing, &b"state 1"[..], None)
     );
     assert_eq!(
-        db.history(other, None, 10)
+        db.history(existing, None, 10)
             .await
             .expect("a history")
             .entries
@@ -201,20 +204,21 @@ async fn repeated_start_is_already_committed(database: &TestDatabase) {
 
 async fn existing_key_writes_nothing(database: &TestDatabase) {
     let db = &database.db;
-    let (one, other) = (start(&**db).await, start(&**db).await);
+    let first = start(&**db).await;
+    let second = start(&**db).await;
     let mut keyed = starting(vec![insert_of("order", row(Uuid::now_v7()))]);
-    keyed.idempotency = vec![idempotency("taken", one)];
+    keyed.idempotency = vec![idempotency("taken", first)];
     db.write(&keyed).await.expect("keys can be taken");
 
     let new = Uuid::now_v7();
-    let mut batch = moving(&[other], 1);
+    let mut batch = moving(&[second], 1);
     batch.inserts = vec![insert_of("order", row(new))];
-    batch.inserts[0].key = one.to_string();
+    batch.inserts[0].key = first.to_string();
     assert!(
         matches!(db.write(&batch).await, Err(WriteError::KeyConflict)),
         "the business key is"
     );
-    nothing_of(db, &batch, new, other).await;
+    assert_nothing_written(db, &batch, new, second).await;
 
     batch.inserts[0].key = new.to_string();
     batch.inserts[0].row.id = one;
@@ -230,10 +234,10 @@ async fn existing_key_writes_nothing(database: &TestDatabase) {
         "the idempotency key is"
     );
     batch.idempotency.clear();
-    nothing_of(db, &batch, new, other).await;
+    assert_nothing_written(db, &batch, new, second).await;
 
     batch.inserts[0].workflow = "refund".to_owned();
-    batch.inserts[0].key = one.to_string();
+    batch.inserts[0].key = first.to_string();
     db.write(&batch)
         .await
         .expect("another workflow may use the key");
@@ -248,22 +252,22 @@ async fn existing_history_entry_writes_nothing(database: &TestDatabase) {
         db.write(&batch).await,
         Err(WriteError::KeyConflict)
     ));
-    nothing_of(db, &batch, Uuid::now_v7(), id).await;
+    assert_nothing_written(db, &batch, Uuid::now_v7(), id).await;
 }
 
 async fn nul_is_rejected_and_writes_nothing(database: &TestDatabase) {
     let db = &database.db;
-    let other = start(&**db).await;
+    let second = start(&**db).await;
     let new = Uuid::now_v7();
     let good = {
-        let mut batch = moving(&[other], 1);
+        let mut batch = moving(&[second], 1);
         batch.inserts = vec![insert_of("order", row(new))];
         batch
     };
     let mut bad = good.clone();
     bad.inserts[0].correlation_id = "a\0b".to_owned();
     assert!(matches!(db.write(&bad).await, Err(WriteError::Rejected(_))));
-    nothing_of(db, &bad, new, other).await;
+    assert_nothing_written(db, &bad, new, second).await;
     let mut bad = good.clone();
     bad.idempotency = vec![idempotency("a\0b", new)];
     assert!(matches!(db.write(&bad).await, Err(WriteError::Rejected(_))));
@@ -289,19 +293,20 @@ async fn second_of_two_writers_is_stale(database: &TestDatabase) {
             start(&*database.db).await,
             start(&*database.db).await,
         ];
-        let (one, other) = (moving(&ids, 1), moving(&ids, 1));
-        let (one, other) = tokio::join!(database.db.write(&one), database.db.write(&other));
+        let first = moving(&ids, 1);
+        let second = moving(&ids, 1);
+        let (first, second) = tokio::join!(database.db.write(&first), database.db.write(&second));
         assert!(
             matches!(
-                (&one, &other),
+                (&first, &second),
                 (Ok(_), Err(WriteError::Stale)) | (Err(WriteError::Stale), Ok(_))
             ),
-            "{one:?} {other:?}"
+            "{first:?} {second:?}"
         );
     }
 }
 
-/// Each writer loads, adds one to a number in the state, and writes, as often as it takes; over the same sagas in any
+/// Each writer loads, adds one to a number in the state, and writes, until it succeeds; the writers share their sagas, in any
 /// order.
 async fn concurrent_writers_lose_no_update(database: &TestDatabase) {
     const WRITERS: u64 = 4;
@@ -311,7 +316,8 @@ async fn concurrent_writers_lose_no_update(database: &TestDatabase) {
         ids.push(start(&*database.db).await);
     }
     let writers = (0..WRITERS).map(|writer| {
-        let (db, mut ids) = (Arc::clone(&database.db), ids.clone());
+        let db = Arc::clone(&database.db);
+        let mut ids = ids.clone();
         tokio::spawn(async move {
             let rotation = usize::try_from(writer).expect("a small number") * 2;
             ids.rotate_left(rotation);

@@ -68,13 +68,9 @@ pub(super) async fn history(
     let mut session = readers.acquire().await?;
     let rows = answer(query.fetch_all(&mut *session)).await;
     let entry = |(revision, n, at, entry): (i64, i64, DateTime<Utc>, _)| {
-        let (revision, n) = (
-            from_column(revision, "a revision")?,
-            from_column(n, "a history entry's number")?,
-        );
         Ok(HistoryEntry {
-            revision,
-            n,
+            revision: from_column(revision, "a revision")?,
+            n: from_column(n, "a history entry's number")?,
             at: at.into(),
             entry,
         })

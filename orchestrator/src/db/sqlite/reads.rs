@@ -65,13 +65,9 @@ pub(super) async fn history(
     let rows: Vec<(i64, i64, i64, Vec<u8>)> =
         query.fetch_all(readers).await.map_err(DbError::classify)?;
     let entry = |(revision, n, at, entry): (i64, i64, i64, _)| {
-        let (revision, n) = (
-            from_column(revision, "a revision")?,
-            from_column(n, "a history entry's number")?,
-        );
         Ok(HistoryEntry {
-            revision,
-            n,
+            revision: from_column(revision, "a revision")?,
+            n: from_column(n, "a history entry's number")?,
             at: Time::from_micros(at),
             entry,
         })

@@ -110,14 +110,14 @@ async fn built_in_workflows_compensate_after_permanent_failure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn start_with_schema_violation_sends_nothing() {
     let test = TestEngine::new(workers(None)).await;
-    let refused = begin(
+    let rejected = start_built_in(
         &test,
         TRANSFER,
         &json!({"from": "a", "to": "b", "amount": 0, "currency": "EUR"}),
     )
     .await;
     let Err(StartError::SchemaViolation(violations)) = refused else {
-        panic!("{refused:?}")
+        panic!("{rejected:?}")
     };
     assert_eq!(
         violations
