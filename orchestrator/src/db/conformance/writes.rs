@@ -221,7 +221,7 @@ async fn existing_key_writes_nothing(database: &TestDatabase) {
     assert_nothing_written(db, &batch, new, second).await;
 
     batch.inserts[0].key = new.to_string();
-    batch.inserts[0].row.id = one;
+    batch.inserts[0].row.id = first;
     assert!(
         matches!(db.write(&batch).await, Err(WriteError::KeyConflict)),
         "the id is"

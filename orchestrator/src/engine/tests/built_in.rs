@@ -116,7 +116,7 @@ async fn start_with_schema_violation_sends_nothing() {
         &json!({"from": "a", "to": "b", "amount": 0, "currency": "EUR"}),
     )
     .await;
-    let Err(StartError::SchemaViolation(violations)) = refused else {
+    let Err(StartError::SchemaViolation(violations)) = rejected else {
         panic!("{rejected:?}")
     };
     assert_eq!(
