@@ -1,7 +1,7 @@
-//! The partition of a key, as every client of every language picks it (`murmur2_random`).
+//! The partition of a key, as clients of every language choose it (`murmur2_random`).
 
-/// The partition, of `partitions`, that a record with that key goes to.
-pub fn of(key: &[u8], partitions: i32) -> i32 {
+/// The partition of a record with this key, in a topic with `partitions` partitions.
+pub fn partition_for_key(key: &[u8], partitions: i32) -> i32 {
     (murmur2(key) & 0x7fff_ffff)
         .cast_signed()
         .checked_rem(partitions)
@@ -13,8 +13,10 @@ fn murmur2(data: &[u8]) -> u32 {
     const SEED: u32 = 0x9747_b28c;
     const M: u32 = 0x5bd1_e995;
     const R: u32 = 24;
-    let length = u32::try_from(data.len()).expect("a key is far below 4 GiB");
+
+    let length = u32::try_from(data.len()).expect("a key is shorter than 4 GiB");
     let mut hash = SEED ^ length;
+
     let mut words = data.chunks_exact(4);
     for word in &mut words {
         let mut k = u32::from_le_bytes(word.try_into().expect("chunks of four have four bytes"));
@@ -22,6 +24,7 @@ fn murmur2(data: &[u8]) -> u32 {
         k ^= k >> R;
         hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
     }
+
     let rest = words.remainder();
     if !rest.is_empty() {
         for (index, byte) in rest.iter().enumerate() {
@@ -29,6 +32,7 @@ fn murmur2(data: &[u8]) -> u32 {
         }
         hash = hash.wrapping_mul(M);
     }
+
     hash ^= hash >> 13;
     hash = hash.wrapping_mul(M);
     hash ^ (hash >> 15)
@@ -38,9 +42,9 @@ fn murmur2(data: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// The vectors of Kafka's own `UtilsTest.testMurmur2`.
+    /// The vectors of Kafka's `UtilsTest.testMurmur2`.
     #[test]
-    fn it_hashes_as_kafkas_java_client_does() {
+    fn murmur2_equals_the_java_client() {
         let vectors: [(&[u8], i32); 7] = [
             (b"21", -973_932_308),
             (b"foobar", -790_332_482),
@@ -59,8 +63,8 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_without_partitions_breaks_nothing() {
-        assert_eq!(of(b"foobar", 0), 0);
-        assert!((0..12).contains(&of(b"foobar", 12)));
+    fn partition_of_an_empty_topic_is_zero() {
+        assert_eq!(partition_for_key(b"foobar", 0), 0);
+        assert!((0..12).contains(&partition_for_key(b"foobar", 12)));
     }
 }
