@@ -76,6 +76,16 @@ pub enum SendError {
     Failed(String),
 }
 
+impl From<SendError> for DeliveryOutcome {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::QueueFull => Self::Failed("the producer's queue is full".to_owned()),
+            SendError::Rejected(reason) => Self::Rejected(reason),
+            SendError::Failed(reason) => Self::Failed(reason),
+        }
+    }
+}
+
 /// A record to be sent.
 pub struct OutgoingRecord<'a> {
     /// The topic's full name.

@@ -3,7 +3,7 @@
 //! Commands come from `KAFKA_BROKERS`. The ledger is in `DATABASE_URL` or, if that is not set, in a
 //! SQLite file in `./data`.
 
-use saga_worker::bus::kafka::{KafkaSettings, KafkaSink, KafkaSource, make_topics};
+use saga_worker::bus::kafka::{KafkaSettings, KafkaReplySink, KafkaCommandSource, create_topics};
 use saga_worker::{
     CancellationToken, Command, Handler, HandlerError, LedgerTarget, Migration, Outcome, Payload,
     ServedStep, Tx, Work, Worker, WorkerSettings, WorkerSpec, async_trait,
@@ -83,11 +83,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let kafka = KafkaSettings::new(&var("KAFKA_BROKERS")?);
-    if !make_topics(&kafka, std::slice::from_ref(&spec.name), &shutdown).await? {
+    if !create_topics(&kafka, std::slice::from_ref(&spec.name), &shutdown).await? {
         return Ok(());
     }
-    let sink = Arc::new(KafkaSink::new(&kafka)?);
-    let source = KafkaSource::new(&kafka, &spec.name, Arc::clone(&sink), shutdown.clone())?;
+    let sink = Arc::new(KafkaReplySink::new(&kafka)?);
+    let source = KafkaCommandSource::new(&kafka, &spec.name, Arc::clone(&sink), shutdown.clone())?;
 
     let worker = Worker::build(spec, &target, WorkerSettings::default(), &shutdown).await?;
     worker.run(source, sink, shutdown).await;

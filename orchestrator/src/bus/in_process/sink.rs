@@ -191,29 +191,20 @@ impl Drop for Place {
     }
 }
 
-fn letter((reply, envelope): &(Reply, Envelope), why: &str) -> DeadLetter {
+fn letter((reply, envelope): &(Reply, Envelope), reason: &str) -> DeadLetter {
     let at = Time::from(chrono::Utc::now());
-    let outgoing = OutboxMessage::reply(reply, at, envelope.clone());
-    let (value, headers) = outgoing.map_or_else(
-        |_| Default::default(),
-        |outgoing| {
-            let headers = outgoing.headers("in-process").into_iter();
-            let headers = headers
-                .map(|(name, value)| (name.to_owned(), value.into_bytes()))
-                .collect();
-            (outgoing.value.get().as_bytes().to_vec(), headers)
+    let from = Topic::Replies.to_string();
+
+    match OutboxMessage::reply(reply, at, envelope.clone()) {
+        Ok(message) => DeadLetter::from_message(&message, "in-process", reason.to_owned(), from),
+        // A reply always has a JSON form; its key alone still identifies the saga.
+        Err(error) => DeadLetter {
+            key: Some(reply.saga_id.to_string().into_bytes()),
+            value: None,
+            headers: Vec::new(),
+            reason: format!("{reason}; the reply has no JSON form: {error}"),
+            from,
+            at,
         },
-    );
-    let (key, from) = (
-        Some(reply.saga_id.to_string().into_bytes()),
-        Topic::Replies.to_string(),
-    );
-    DeadLetter {
-        key,
-        value,
-        headers,
-        reason: why.to_owned(),
-        from,
-        at,
     }
 }

@@ -217,7 +217,7 @@ async fn a_reply_that_cannot_be_stored_goes_to_the_dead_letters_and_holds_nobody
     let letters = scene.bus.dead_letters();
     assert_eq!((letters.len(), letters[0].reason.as_str()), (1, "a NUL"));
     assert_eq!(
-        serde_json::from_slice::<Reply>(&letters[0].value)
+        serde_json::from_slice::<Reply>(letters[0].value.as_deref().unwrap())
             .unwrap()
             .attempt,
         1

@@ -1,19 +1,18 @@
-//! What the producer has been handed and has not answered yet: batches, and dead letters.
+//! Messages that were handed to a producer and have no delivery report yet: batches, and dead letters.
 
-use super::letters::Letter;
 use crate::bus::{Delivery, MAX_REORDERING, OutboxBatch};
-use rdkafka::error::RDKafkaErrorCode;
+use saga_kafka::DeliveryOutcome;
 use saga_protocol::message::{OutboxMessage, Topic};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
-/// Batches handed over whose fate the engine has not been told yet. Each shard has one, and sweepers a few.
-const BATCHES: usize = 1_024;
+/// Batches whose result the engine has not received yet. Each shard has one, and sweepers a few.
+const MAX_BATCHES: usize = 1_024;
 
-/// Messages under way, each known by a number that librdkafka carries for us: the entry's index in the upper half, the
+/// Messages in flight. Each has a token that librdkafka carries along: the slot of its entry in the upper half, the
 /// message's index within its batch in the lower.
 #[derive(Default)]
 pub(super) struct InFlight {
@@ -26,183 +25,161 @@ pub(super) struct InFlight {
 struct Entries {
     slots: Vec<Option<Entry>>,
     free: Vec<usize>,
-    /// Batches in `slots`, and those whose delivery the engine has not taken yet.
+    /// Batches in `slots`, and those whose result the engine has not received yet.
     batches: usize,
-    /// When a command that had taken long was last acknowledged, by its worker.
+    /// When a late command was last delivered, by its worker.
     late: HashMap<String, Instant>,
 }
 
 enum Entry {
-    Batch(Batch),
-    Letter(Box<Letter>),
+    Batch(BatchState),
+    DeadLetter(oneshot::Sender<DeliveryOutcome>),
 }
 
-struct Batch {
+struct BatchState {
     batch: OutboxBatch,
     begun: Instant,
-    unanswered: usize,
+    /// Messages without a delivery report.
+    undelivered: usize,
     /// Those of them that are commands.
-    commands: usize,
+    undelivered_commands: usize,
     rejected: Vec<(usize, String)>,
-    failed: Option<String>,
+    failure: Option<String>,
 }
 
-/// What became of one message.
-pub(super) enum Answer {
-    /// It is in the topic.
-    Acknowledged,
-    /// It will never be.
-    Refused(String),
-    /// Perhaps another time.
-    Failed(String),
+/// What is known of a saga's command on its way to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CommandProgress {
+    /// A command for that worker and saga is not delivered yet.
+    pub in_flight: bool,
+    /// When a command for that worker was last delivered late.
+    pub last_late: Option<Instant>,
 }
 
-impl Answer {
-    /// What librdkafka's code means for a message.
-    pub fn of(code: RDKafkaErrorCode) -> Self {
-        use RDKafkaErrorCode as Code;
-        match code {
-            Code::MessageSizeTooLarge
-            | Code::InvalidMessageSize
-            | Code::InvalidRecord
-            | Code::InvalidTimestamp
-            | Code::InvalidTopic
-            | Code::PolicyViolation
-            | Code::UnsupportedForMessageFormat => Self::Refused(code.to_string()),
-            _ => Self::Failed(code.to_string()),
-        }
-    }
+const INDEX_BITS: u32 = usize::BITS / 2;
+
+fn token(slot: usize, index: usize) -> usize {
+    (slot << INDEX_BITS) | index
 }
 
-const LOWER: u32 = usize::BITS / 2;
-
-fn number(slot: usize, index: usize) -> usize {
-    (slot << LOWER) | index
+fn slot_and_index(token: usize) -> (usize, usize) {
+    (token >> INDEX_BITS, token & ((1 << INDEX_BITS) - 1))
 }
 
 impl InFlight {
-    /// Makes room for a batch. The number of its first message; those of the others follow. `None`: no room.
+    /// Adds a batch. Returns the token of its first message; those of the others follow. `None`: there is no room.
     pub fn begin(&self, batch: &OutboxBatch) -> Option<usize> {
         let mut entries = self.entries();
-        if entries.batches >= BATCHES {
+        if entries.batches >= MAX_BATCHES {
             return None;
         }
+
         entries.batches += 1;
-        Some(number(entries.put(Entry::Batch(Batch::new(batch))), 0))
+        let slot = entries.insert(Entry::Batch(BatchState::new(batch)));
+        // A batch without messages is complete.
+        self.finish(entries, slot);
+        Some(token(slot, 0))
     }
 
-    /// Takes a dead letter in; its number.
-    pub fn begin_letter(&self, letter: Box<Letter>) -> usize {
-        number(self.entries().put(Entry::Letter(letter)), 0)
+    /// Adds a dead letter, whose outcome goes to `outcome`. Returns its token.
+    pub fn begin_dead_letter(&self, outcome: oneshot::Sender<DeliveryOutcome>) -> usize {
+        token(self.entries().insert(Entry::DeadLetter(outcome)), 0)
     }
 
-    /// Takes back a dead letter that was not handed over.
-    pub fn take_back(&self, number: usize) -> Option<Box<Letter>> {
-        match self.entries().remove(number >> LOWER) {
-            Some(Entry::Letter(letter)) => Some(letter),
-            _ => None,
-        }
-    }
-
-    /// The batch has no messages: it is done.
-    pub fn nothing_to_send(&self, first: usize) {
-        self.finish(self.entries(), first >> LOWER);
-    }
-
-    /// Nothing of that batch was handed over: it is forgotten.
-    pub fn forget(&self, number: usize) {
+    /// Removes a batch of which no message was handed over.
+    pub fn cancel(&self, first: usize) {
         let mut entries = self.entries();
-        entries.remove(number >> LOWER);
+        entries.remove(slot_and_index(first).0);
         entries.batches -= 1;
     }
 
-    /// A message was answered. A dead letter is given back with its answer.
-    pub fn answered(&self, number: usize, answer: Answer) -> Option<(Box<Letter>, Answer)> {
-        let (slot, index) = (number >> LOWER, number & ((1 << LOWER) - 1));
+    /// A message was delivered, or was not.
+    pub fn delivered(&self, token: usize, outcome: DeliveryOutcome) {
+        let (slot, index) = slot_and_index(token);
         let mut entries = self.entries();
-        if let Some(Some(Entry::Letter(_))) = entries.slots.get(slot) {
-            let Some(Entry::Letter(letter)) = entries.remove(slot) else {
-                return None;
-            };
-            return Some((letter, answer));
-        }
-        entries.answer(slot, index, 1, |batch| match answer {
-            Answer::Acknowledged => {}
-            Answer::Refused(why) => batch.rejected.push((index, why)),
-            Answer::Failed(why) => batch.failed = Some(why),
-        });
-        self.finish(entries, slot);
-        None
-    }
 
-    /// The messages of that batch from that one on were not handed over: it fails once the others are answered.
-    pub fn not_handed_over(&self, number: usize, why: String) {
-        let (slot, index) = (number >> LOWER, number & ((1 << LOWER) - 1));
-        let mut entries = self.entries();
-        entries.answer(slot, index, usize::MAX, |batch| batch.failed = Some(why));
-        self.finish(entries, slot);
-    }
-
-    fn finish(&self, mut entries: MutexGuard<'_, Entries>, slot: usize) {
-        if !matches!(
-            entries.slots.get(slot),
-            Some(Some(Entry::Batch(Batch { unanswered: 0, .. })))
-        ) {
+        if let Some(Some(Entry::DeadLetter(_))) = entries.slots.get(slot) {
+            if let Some(Entry::DeadLetter(sender)) = entries.remove(slot) {
+                // The receiver is gone if the bus is shutting down.
+                let _ = sender.send(outcome);
+            }
             return;
         }
-        let Some(Entry::Batch(Batch {
-            batch,
-            mut rejected,
-            failed,
-            ..
-        })) = entries.remove(slot)
-        else {
+
+        entries.complete(slot, index, 1, |state| match outcome {
+            DeliveryOutcome::Acknowledged => {}
+            DeliveryOutcome::Rejected(reason) => state.rejected.push((index, reason)),
+            DeliveryOutcome::Failed(reason) => state.failure = Some(reason),
+        });
+        self.finish(entries, slot);
+    }
+
+    /// The messages of a batch from this one on were not handed over: the batch fails once the others are delivered.
+    pub fn fail_from(&self, token: usize, reason: String) {
+        let (slot, index) = slot_and_index(token);
+        let mut entries = self.entries();
+        entries.complete(slot, index, usize::MAX, |state| state.failure = Some(reason));
+        self.finish(entries, slot);
+    }
+
+    /// Queues the result of a batch if it is complete.
+    fn finish(&self, mut entries: MutexGuard<'_, Entries>, slot: usize) {
+        let is_complete = matches!(
+            entries.slots.get(slot),
+            Some(Some(Entry::Batch(BatchState { undelivered: 0, .. })))
+        );
+        if !is_complete {
+            return;
+        }
+        let Some(Entry::Batch(mut state)) = entries.remove(slot) else {
             return;
         };
         drop(entries);
-        rejected.sort_by_key(|(index, _)| *index);
-        let delivery = match failed {
+
+        // Delivery reports of the two connections arrive in any order.
+        state.rejected.sort_by_key(|(index, _)| *index);
+        let delivery = match state.failure {
             Some(reason) => Delivery::Failed {
-                batch: batch.id,
+                batch: state.batch.id,
                 reason,
             },
-            None => Delivery::Acknowledged { batch, rejected },
+            None => Delivery::Acknowledged {
+                batch: state.batch,
+                rejected: state.rejected,
+            },
         };
-        self.deliveries
-            .lock()
-            .expect("no holder of this lock panics")
-            .push_back(delivery);
+        self.deliveries().push_back(delivery);
         self.ready.notify_one();
     }
 
-    /// Whether a command for that worker and saga is on its way, and when one for that worker last arrived late.
-    pub fn of(&self, worker: &str, saga: Uuid) -> (bool, Option<Instant>) {
+    /// Whether a command for that worker and saga is in flight, and when one for that worker was last delivered late.
+    pub fn command_progress(&self, worker: &str, saga: Uuid) -> CommandProgress {
         let mut key = Uuid::encode_buffer();
         let key = &*saga.hyphenated().encode_lower(&mut key);
+
         let entries = self.entries();
-        let on_its_way = entries.slots.iter().flatten().any(|entry| {
-            let Entry::Batch(of) = entry else {
+        let in_flight = entries.slots.iter().flatten().any(|entry| {
+            let Entry::Batch(state) = entry else {
                 return false;
             };
-            let is_it =
+            let matches =
                 |message: &OutboxMessage| message.key == key && worker_of(message) == Some(worker);
-            of.commands > 0 && of.batch.messages.iter().any(is_it)
+            state.undelivered_commands > 0 && state.batch.messages.iter().any(matches)
         });
-        (on_its_way, entries.late.get(worker).copied())
+        CommandProgress {
+            in_flight,
+            last_late: entries.late.get(worker).copied(),
+        }
     }
 
-    /// Tells the engine what became of its batches, until it listens no more.
-    pub async fn report(self: Arc<Self>, to: mpsc::Sender<Delivery>) {
+    /// Sends the results of batches to the engine, until it stops receiving.
+    pub async fn report(self: Arc<Self>, deliveries: mpsc::Sender<Delivery>) {
         loop {
             self.ready.notified().await;
             loop {
-                let next = self
-                    .deliveries
-                    .lock()
-                    .expect("no holder of this lock panics")
-                    .pop_front();
+                let next = self.deliveries().pop_front();
                 let Some(delivery) = next else { break };
-                if to.send(delivery).await.is_err() {
+                if deliveries.send(delivery).await.is_err() {
                     return;
                 }
                 self.entries().batches -= 1;
@@ -211,12 +188,16 @@ impl InFlight {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().expect("no holder of this lock panics")
+        self.entries.lock().expect("lock poisoned")
+    }
+
+    fn deliveries(&self) -> MutexGuard<'_, VecDeque<Delivery>> {
+        self.deliveries.lock().expect("lock poisoned")
     }
 }
 
 impl Entries {
-    fn put(&mut self, entry: Entry) -> usize {
+    fn insert(&mut self, entry: Entry) -> usize {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -231,19 +212,27 @@ impl Entries {
         Some(entry)
     }
 
-    /// So many messages from that one on were answered.
-    fn answer(&mut self, slot: usize, from: usize, most: usize, note: impl FnOnce(&mut Batch)) {
-        let Some(Some(Entry::Batch(of))) = self.slots.get_mut(slot) else {
+    /// Counts at most `max` messages from `first` on as delivered.
+    fn complete(
+        &mut self,
+        slot: usize,
+        first: usize,
+        max: usize,
+        record: impl FnOnce(&mut BatchState),
+    ) {
+        let Some(Some(Entry::Batch(state))) = self.slots.get_mut(slot) else {
             return;
         };
-        note(of);
-        let answered = of.batch.messages.iter().skip(from).take(most);
-        of.unanswered -= answered.len();
-        of.commands -= answered.clone().filter_map(worker_of).count();
-        if !of.is_late() {
+        record(state);
+
+        let completed = state.batch.messages.iter().skip(first).take(max);
+        state.undelivered -= completed.len();
+        state.undelivered_commands -= completed.clone().filter_map(worker_of).count();
+
+        if !state.is_late() {
             return;
         }
-        for worker in answered.filter_map(worker_of) {
+        for worker in completed.filter_map(worker_of) {
             match self.late.get_mut(worker) {
                 Some(at) => *at = Instant::now(),
                 None => drop(self.late.insert(worker.to_owned(), Instant::now())),
@@ -252,32 +241,29 @@ impl Entries {
     }
 }
 
-impl Batch {
+impl BatchState {
     fn new(batch: &OutboxBatch) -> Self {
-        let commands = batch.messages.iter().filter_map(worker_of).count();
-        let (begun, unanswered) = (Instant::now(), batch.messages.len());
         Self {
             batch: batch.clone(),
-            begun,
-            unanswered,
-            commands,
+            begun: Instant::now(),
+            undelivered: batch.messages.len(),
+            undelivered_commands: batch.messages.iter().filter_map(worker_of).count(),
             rejected: Vec::new(),
-            failed: None,
+            failure: None,
         }
     }
 
-    /// What is acknowledged of it now was decided long ago.
+    /// Whether what is delivered now was decided more than [`MAX_REORDERING`] ago.
     fn is_late(&self) -> bool {
         self.batch.late || self.begun.elapsed() > MAX_REORDERING
     }
 }
 
-/// The worker that a command is for; `None`: it is none.
+/// The worker that a command is for; `None` for other messages.
 fn worker_of(message: &OutboxMessage) -> Option<&str> {
-    if let Topic::Commands(worker) = &message.topic {
-        Some(worker)
-    } else {
-        None
+    match &message.topic {
+        Topic::Commands(worker) => Some(worker),
+        _ => None,
     }
 }
 
@@ -303,57 +289,62 @@ mod tests {
         }
     }
 
-    async fn told(in_flight: &Arc<InFlight>) -> mpsc::Receiver<Delivery> {
-        let (to, told) = mpsc::channel(BATCHES);
-        tokio::spawn(Arc::clone(in_flight).report(to));
-        told
+    fn progress(in_flight: &InFlight, worker: &str, saga: Uuid) -> (bool, Option<Instant>) {
+        let progress = in_flight.command_progress(worker, saga);
+        (progress.in_flight, progress.last_late)
+    }
+
+    async fn reports(in_flight: &Arc<InFlight>) -> mpsc::Receiver<Delivery> {
+        let (sender, receiver) = mpsc::channel(MAX_BATCHES);
+        tokio::spawn(Arc::clone(in_flight).report(sender));
+        receiver
     }
 
     #[tokio::test]
-    async fn a_batch_is_told_once_when_its_last_message_is_answered() {
+    async fn batch_result_follows_its_last_message() {
         let in_flight = Arc::<InFlight>::default();
-        let mut told = told(&in_flight).await;
+        let mut deliveries = reports(&in_flight).await;
         let (one, two) = (batch(3), batch(1));
         let (first, other) = (
             in_flight.begin(&one).unwrap(),
             in_flight.begin(&two).unwrap(),
         );
-        in_flight.answered(first + 2, Answer::Refused("no".to_owned()));
-        in_flight.answered(first, Answer::Refused("never".to_owned()));
-        in_flight.answered(other, Answer::Acknowledged);
-        let Some(Delivery::Acknowledged { batch, rejected }) = told.recv().await else {
-            panic!("it was not done")
+        in_flight.delivered(first + 2, DeliveryOutcome::Rejected("no".to_owned()));
+        in_flight.delivered(first, DeliveryOutcome::Rejected("never".to_owned()));
+        in_flight.delivered(other, DeliveryOutcome::Acknowledged);
+        let Some(Delivery::Acknowledged { batch, rejected }) = deliveries.recv().await else {
+            panic!("the batch was not acknowledged")
         };
         assert_eq!(
             (batch.id, rejected.len()),
             (two.id, 0),
-            "batches do not wait for each other"
+            "batches are independent"
         );
-        in_flight.answered(first + 1, Answer::Acknowledged);
-        let Some(Delivery::Acknowledged { batch, rejected }) = told.recv().await else {
-            panic!("it was not done")
+        in_flight.delivered(first + 1, DeliveryOutcome::Acknowledged);
+        let Some(Delivery::Acknowledged { batch, rejected }) = deliveries.recv().await else {
+            panic!("the batch was not acknowledged")
         };
         assert_eq!(batch.id, one.id);
         assert_eq!(rejected, [(0, "never".to_owned()), (2, "no".to_owned())]);
     }
 
     #[tokio::test]
-    async fn a_batch_half_handed_over_fails_once_that_half_is_answered() {
+    async fn half_sent_batch_fails_after_its_sent_half() {
         let in_flight = Arc::<InFlight>::default();
-        let mut told = told(&in_flight).await;
+        let mut deliveries = reports(&in_flight).await;
         let batch = batch(3);
         let first = in_flight.begin(&batch).unwrap();
-        in_flight.not_handed_over(first + 1, "full".to_owned());
+        in_flight.fail_from(first + 1, "full".to_owned());
         tokio::task::yield_now().await;
-        assert!(told.try_recv().is_err(), "one is on its way still");
-        in_flight.answered(first, Answer::Acknowledged);
+        assert!(deliveries.try_recv().is_err(), "one message is in flight");
+        in_flight.delivered(first, DeliveryOutcome::Acknowledged);
         assert!(
-            matches!(told.recv().await, Some(Delivery::Failed { batch: id, .. }) if id == batch.id)
+            matches!(deliveries.recv().await, Some(Delivery::Failed { batch: id, .. }) if id == batch.id)
         );
     }
 
     #[test]
-    fn b7_a_command_is_on_its_way_until_it_is_acknowledged_whatever_becomes_of_the_rest() {
+    fn b7_command_is_in_flight_until_acknowledged() {
         let (saga, other) = (Uuid::now_v7(), Uuid::now_v7());
         let command = |saga: Uuid| OutboxMessage {
             topic: Topic::Commands("pay".to_owned()),
@@ -369,40 +360,40 @@ mod tests {
                 ..batch(0)
             };
             let first = in_flight.begin(&batch).unwrap();
-            assert_eq!(in_flight.of("pay", saga), (true, None));
+            assert_eq!(progress(&in_flight, "pay", saga), (true, None));
             assert_eq!(
-                (in_flight.of("store", saga).0, in_flight.of("pay", other).0),
+                (progress(&in_flight, "store", saga).0, progress(&in_flight, "pay", other).0),
                 (false, false)
             );
-            in_flight.answered(first + 1, Answer::Acknowledged);
-            let (on_its_way, last_late) = in_flight.of("pay", saga);
+            in_flight.delivered(first + 1, DeliveryOutcome::Acknowledged);
+            let (is_in_flight, last_late) = progress(&in_flight, "pay", saga);
             assert_eq!(
-                (on_its_way, last_late.is_some()),
+                (is_in_flight, last_late.is_some()),
                 (false, late),
-                "the event is, and does not matter"
+                "the event is in flight, and does not count"
             );
-            assert_eq!(in_flight.of("store", saga), (false, None));
-            in_flight.answered(first, Answer::Acknowledged);
+            assert_eq!(progress(&in_flight, "store", saga), (false, None));
+            in_flight.delivered(first, DeliveryOutcome::Acknowledged);
         }
     }
 
     #[tokio::test]
-    async fn there_is_a_most_of_batches_and_room_again_once_they_are_told() {
+    async fn batches_are_limited_until_their_results_are_received() {
         let in_flight = Arc::<InFlight>::default();
-        let firsts: Vec<_> = (0..BATCHES)
+        let firsts: Vec<_> = (0..MAX_BATCHES)
             .map(|_| in_flight.begin(&batch(1)).unwrap())
             .collect();
         assert!(in_flight.begin(&batch(1)).is_none());
         firsts
             .into_iter()
-            .for_each(|first| assert!(in_flight.answered(first, Answer::Acknowledged).is_none()));
+            .for_each(|first| in_flight.delivered(first, DeliveryOutcome::Acknowledged));
         assert!(
             in_flight.begin(&batch(1)).is_none(),
-            "until it is told it takes room"
+            "a batch counts until its result is received"
         );
-        let mut told = told(&in_flight).await;
-        for _ in 0..BATCHES {
-            assert!(told.recv().await.is_some());
+        let mut deliveries = reports(&in_flight).await;
+        for _ in 0..MAX_BATCHES {
+            assert!(deliveries.recv().await.is_some());
         }
         assert!(in_flight.begin(&batch(1)).is_some());
     }

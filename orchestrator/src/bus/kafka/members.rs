@@ -1,150 +1,154 @@
-//! Who is there: the members of all workers, from the compacted `saga.workers`.
+//! The members of all workers, from the compacted topic `saga.workers`.
 
-use super::control::Control;
-use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::BorrowedMessage;
-use rdkafka::{Offset, TopicPartitionList};
+use saga_kafka::{ConsumerControl, Observer, Record};
 use saga_protocol::message::{ReadPositions, WorkerHeartbeat};
-use saga_worker::bus::kafka::link::Client;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// A member that is not heard of for so long is gone: five heartbeats.
-const HEARD: Duration = Duration::from_secs(10);
-/// Members known at once. What is beyond is not shown.
-const MEMBERS: usize = 10_000;
-/// How long the broker may take for an answer.
-const ANSWER: Duration = Duration::from_secs(2);
-/// How often the thread looks whether it should end.
-const IDLE: Duration = Duration::from_millis(200);
+/// A member without a heartbeat for this long is gone: five heartbeats.
+const MEMBER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Members that are kept. Further ones are not shown.
+const MAX_MEMBERS: usize = 10_000;
+/// How long a poll waits, and thereby how often the thread checks whether it should end.
+const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The members heard of lately.
+/// The live members.
 #[derive(Default)]
 pub(super) struct Members {
-    heard: Mutex<HashMap<String, Heard>>,
+    by_id: Mutex<HashMap<String, Member>>,
 }
 
-struct Heard {
+struct Member {
     heartbeat: WorkerHeartbeat,
-    at: Instant,
+    seen_at: Instant,
 }
 
-/// How far the members of a worker have read; `None`: one of them does not say.
-pub(super) struct HaveRead(Option<ReadPositions>);
+impl Member {
+    fn is_alive(&self) -> bool {
+        self.seen_at.elapsed() <= MEMBER_TIMEOUT
+    }
+}
 
-impl HaveRead {
-    /// The offset up to which that partition was read, as of the last heartbeats: what came since shows with the next,
-    /// two seconds later. A member that does not say may have read all there is, up to `end`.
+/// How far the members of a worker have read. `None`: one of them does not report it.
+pub(super) struct WorkerReadPositions(Option<ReadPositions>);
+
+impl WorkerReadPositions {
+    /// The offset up to which a partition was read, as of the last heartbeats; what was read since shows with the next
+    /// ones, two seconds later. A member that does not report may have read everything, up to `end`.
     pub fn up_to(&self, partition: i32, end: i64) -> i64 {
-        self.0
-            .as_ref()
-            .map_or(end, |read| read.get(&partition).copied().unwrap_or(0))
+        match &self.0 {
+            Some(positions) => positions.get(&partition).copied().unwrap_or(0),
+            None => end,
+        }
     }
 }
 
 impl Members {
-    /// Each member heard within [`HEARD`], by worker and member.
+    /// The live members, by worker and member.
     pub fn all(&self) -> Vec<WorkerHeartbeat> {
-        let mut heard = self.heard();
-        heard.retain(|_, heard| heard.at.elapsed() <= HEARD);
-        let mut all: Vec<_> = heard
+        let mut members = self.by_id();
+        members.retain(|_, member| member.is_alive());
+        let mut all: Vec<_> = members
             .values()
-            .map(|heard| heard.heartbeat.clone())
+            .map(|member| member.heartbeat.clone())
             .collect();
-        drop(heard);
+        drop(members);
+
         all.sort_by(|a, b| (&a.worker, &a.member).cmp(&(&b.worker, &b.member)));
         all
     }
 
-    /// What the members of that worker have read of its commands.
-    pub fn have_read(&self, worker: &str) -> HaveRead {
-        let heard = self.heard();
-        let alive = heard
+    /// How far the live members of a worker have read its commands.
+    pub fn read_positions(&self, worker: &str) -> WorkerReadPositions {
+        let members = self.by_id();
+        let heartbeats = members
             .values()
-            .filter(|heard| heard.at.elapsed() <= HEARD && heard.heartbeat.worker == worker);
-        let mut all = Some(ReadPositions::new());
-        for heard in alive {
-            match (&mut all, &heard.heartbeat.read) {
-                (Some(all), Some(read)) => {
-                    for (partition, next) in read {
-                        let furthest = all.entry(*partition).or_insert(*next);
-                        *furthest = (*next).max(*furthest);
-                    }
-                }
-                _ => all = None,
+            .filter(|member| member.is_alive() && member.heartbeat.worker == worker)
+            .map(|member| &member.heartbeat);
+
+        let mut furthest = ReadPositions::new();
+        for heartbeat in heartbeats {
+            let Some(positions) = &heartbeat.read else {
+                return WorkerReadPositions(None);
+            };
+            for (partition, next) in positions {
+                let offset = furthest.entry(*partition).or_insert(*next);
+                *offset = (*next).max(*offset);
             }
         }
-        HaveRead(all)
+        WorkerReadPositions(Some(furthest))
     }
 
-    /// Reads the topic from its beginning, and on, until it is to end. Blocks.
-    pub fn run(&self, consumer: &BaseConsumer<Client>, topic: &str, control: &Control) {
-        // What was there before us is as old as it says; what comes while we look was said just now, whatever the clock
-        // of its host.
-        let Some(before) = end_of(consumer, topic, control) else {
+    /// Reads the topic from its beginning until the bus is closed. Blocks.
+    pub fn run(&self, observer: &Observer, topic: &str, control: &ConsumerControl) {
+        // A heartbeat from before the start is as old as its timestamp. A later one counts as received now, whatever
+        // the clock of its host.
+        let Some(end_at_start) = end_offset(observer, topic, control) else {
             return;
         };
-        let mut list = TopicPartitionList::new();
-        let from = list.add_partition_offset(topic, 0, Offset::Beginning);
-        if let Err(error) = from.and_then(|()| consumer.assign(&list)) {
-            tracing::error!(%error, "cannot read {topic}: {error}");
+        if let Err(error) = observer.read_from_beginning(topic, 0) {
+            tracing::error!(topic, %error, "failed to read {topic}");
         }
-        while !control.is_leaving() {
-            match consumer.poll(IDLE) {
-                Some(Ok(record)) => self.take(&record, record.offset() >= before),
-                Some(Err(error)) => tracing::debug!(%error, "polling {topic}: {error}"),
-                None => {}
+
+        while !control.is_closed() {
+            let polled = observer.poll(POLL_TIMEOUT, |record| {
+                self.update(record, record.offset() >= end_at_start);
+            });
+            if let Err(error) = polled {
+                tracing::debug!(topic, %error, "failed to poll {topic}, retrying");
             }
         }
     }
 
-    fn take(&self, record: &BorrowedMessage<'_>, is_new: bool) {
-        let Some(Ok(member)) = record.key().map(std::str::from_utf8) else {
+    fn update(&self, record: &Record<'_>, is_new: bool) {
+        let Some(Ok(id)) = record.key().map(std::str::from_utf8) else {
             return;
         };
-        let Some(value) = record.payload() else {
-            self.heard().remove(member);
+        let Some(value) = record.value() else {
+            self.by_id().remove(id);
             return;
         };
+
         let age = if is_new { Duration::ZERO } else { age(record) };
-        let Some(at) = Instant::now().checked_sub(age).filter(|_| age <= HEARD) else {
+        if age > MEMBER_TIMEOUT {
+            return;
+        }
+        let Some(seen_at) = Instant::now().checked_sub(age) else {
             return;
         };
+
         match serde_json::from_slice::<WorkerHeartbeat>(value) {
             Ok(heartbeat) => {
-                let mut heard = self.heard();
-                if heard.len() < MEMBERS || heard.contains_key(member) {
-                    heard.insert(member.to_owned(), Heard { heartbeat, at });
+                let mut members = self.by_id();
+                if members.len() < MAX_MEMBERS || members.contains_key(id) {
+                    members.insert(id.to_owned(), Member { heartbeat, seen_at });
                 }
             }
-            Err(error) => {
-                tracing::debug!(%error, member, "what {member} said of itself cannot be read: {error}")
-            }
+            Err(error) => tracing::debug!(member = id, %error, "invalid heartbeat"),
         }
     }
 
-    fn heard(&self) -> MutexGuard<'_, HashMap<String, Heard>> {
-        self.heard.lock().expect("no holder of this lock panics")
+    fn by_id(&self) -> MutexGuard<'_, HashMap<String, Member>> {
+        self.by_id.lock().expect("lock poisoned")
     }
 }
 
-/// Where the topic ends now. Waits for a broker that does not answer. `None`: it is time to end.
-fn end_of(consumer: &BaseConsumer<Client>, topic: &str, control: &Control) -> Option<i64> {
-    while !control.is_leaving() {
-        match consumer.fetch_watermarks(topic, 0, ANSWER) {
-            Ok((_, end)) => return Some(end),
-            Err(error) => tracing::debug!(%error, "asking where {topic} ends: {error}"),
+/// Where the topic ends now. Waits for a broker that does not answer. `None`: the bus was closed.
+fn end_offset(observer: &Observer, topic: &str, control: &ConsumerControl) -> Option<i64> {
+    while !control.is_closed() {
+        match observer.end_offsets(topic, 1) {
+            Ok(ends) => return Some(ends.first().copied().flatten().unwrap_or(0)),
+            Err(error) => tracing::debug!(topic, %error, "failed to read the end of {topic}"),
         }
-        std::thread::sleep(IDLE);
+        std::thread::sleep(POLL_TIMEOUT);
     }
     None
 }
 
-/// How long ago a record was written, by its own time.
-fn age(record: &BorrowedMessage<'_>) -> Duration {
+/// How long ago a record was written, by its own timestamp.
+fn age(record: &Record<'_>) -> Duration {
     let now = chrono::Utc::now().timestamp_millis();
-    let at = record.timestamp().to_millis().unwrap_or(0);
-    Duration::from_millis(u64::try_from(now.saturating_sub(at)).unwrap_or(0))
+    let written_at = record.timestamp_ms().unwrap_or(0);
+    Duration::from_millis(u64::try_from(now.saturating_sub(written_at)).unwrap_or(0))
 }

@@ -1,26 +1,16 @@
-//! Apache Kafka: the only rdkafka of this crate.
+//! The bus on Apache Kafka, over saga-kafka.
 
-mod callbacks;
-mod connect;
-mod control;
-mod decode;
-mod group;
-mod headers;
+mod backlog;
+mod bus;
 mod in_flight;
-mod lag;
-mod letters;
 mod members;
-mod partition;
-mod producer;
-mod reader;
+mod publisher;
 mod replies;
 mod sampler;
-mod settings;
 mod topics;
-mod window;
 
 #[cfg(test)]
 mod tests;
 
-pub use connect::{BusError, KafkaBus};
-pub use settings::Settings;
+pub use bus::KafkaBus;
+pub use saga_kafka::{Error, KafkaSettings, parse_properties};

@@ -1,209 +1,230 @@
-//! Asks Kafka what waits for one worker.
+//! Asks Kafka for the backlog of one worker.
 
-use super::decode;
-use super::lag::{Front, Sample, Waiting};
-use super::members::HaveRead;
-use super::reader::Reader;
-use super::settings::Settings;
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
-use rdkafka::{Message, Offset, TopicPartitionList};
+use super::members::WorkerReadPositions;
+use crate::bus::port::may_lie_behind;
+use saga_kafka::{Error, KafkaSettings, Observer, partition_for_key};
 use saga_protocol::Time;
 use saga_protocol::message::Topic;
-use saga_worker::bus::kafka::link::{Client, Link};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
-/// How long the broker may take for each answer.
-const ANSWER: Duration = Duration::from_secs(2);
 /// How long the oldest unconsumed records may take to be read.
-const READ: Duration = Duration::from_millis(300);
-/// How often it is asked how many partitions there are.
-const COUNT_PARTITIONS: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_millis(300);
+/// How often the number of partitions is read.
+const PARTITION_COUNT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// One of the fronts of a partition.
-type Which = fn(&mut Waiting) -> &mut Front;
+/// How far the records of a partition are processed, and the first one that is not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Watermark {
+    /// The offset of the first record that is not processed, or of the next record.
+    pub offset: i64,
+    /// When that record was decided. `None` if it could not be read in time, nor any before it.
+    pub decided_at: Option<Time>,
+    /// The record was not read: `decided_at` is a time at or before its own.
+    pub estimated: bool,
+}
 
-/// The consumer group of one worker, looked at from outside.
+/// The backlog of one partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PartitionLag {
+    /// The first record that is not answered.
+    pub answered: Watermark,
+    /// The first record that no member has read (rule B7). A command in flight is read and not answered.
+    pub read: Watermark,
+    /// The offset of the next record.
+    pub end: i64,
+}
+
+/// The backlog of a worker at one time. Without partitions: they are not known yet.
+pub(super) struct BacklogSample {
+    pub taken_at: Instant,
+    pub partitions: Vec<PartitionLag>,
+}
+
+impl PartitionLag {
+    fn unanswered(self) -> u64 {
+        u64::try_from(self.end - self.answered.offset).unwrap_or(0)
+    }
+
+    /// Whether a command decided then may still be unread (rule B7).
+    pub fn is_unconsumed(self, decided_at: Time) -> bool {
+        self.read.offset < self.end
+            && self
+                .read
+                .decided_at
+                .is_some_and(|oldest| may_lie_behind(oldest, decided_at))
+    }
+}
+
+impl BacklogSample {
+    /// The backlog of a saga's partition, if it is known.
+    pub fn partition_of(&self, saga: Uuid) -> Option<PartitionLag> {
+        let mut key = Uuid::encode_buffer();
+        let key = saga.hyphenated().encode_lower(&mut key);
+        let count = i32::try_from(self.partitions.len()).ok()?;
+        let index = usize::try_from(partition_for_key(key.as_bytes(), count)).ok()?;
+        self.partitions.get(index).copied()
+    }
+
+    /// Records that are not answered.
+    pub fn lag(&self) -> u64 {
+        self.partitions.iter().map(|lag| lag.unanswered()).sum()
+    }
+
+    /// The age of the oldest record, in seconds; zero below the sampling interval.
+    pub fn oldest_age_seconds(&self, now: Time) -> f64 {
+        self.partitions
+            .iter()
+            .filter(|lag| lag.unanswered() > 0 && !lag.answered.estimated)
+            .filter_map(|lag| lag.answered.decided_at)
+            .min()
+            .map_or(0.0, |oldest| now.since(oldest).as_secs_f64())
+    }
+}
+
+/// Selects one of a partition's watermarks.
+type Selector = fn(&mut PartitionLag) -> &mut Watermark;
+
+/// Observes the consumer group of one worker.
 pub(super) struct Sampler {
-    reader: Reader,
+    observer: Observer,
     topic: String,
     partitions: i32,
     counted_at: Instant,
-    before: Vec<Waiting>,
-    /// When the sample before was taken, by the host's clock.
-    before_at: Time,
+    previous: Vec<PartitionLag>,
+    /// When the previous sample was taken, by the host's clock.
+    previous_at: Time,
 }
 
 impl Sampler {
-    pub fn new(settings: &Settings, worker: &str, link: Arc<Link>) -> KafkaResult<Self> {
-        let config = settings.onlooker("lag", &settings.worker_group(worker));
-        let reader = Reader(BaseConsumer::from_config_and_context(
-            &config,
-            Client(link),
-        )?);
-        let topic = settings.topic(&Topic::Commands(worker.to_owned()));
-        let counted_at = Instant::now();
+    pub fn new(settings: &KafkaSettings, replica: &str, worker: &str) -> Result<Self, Error> {
+        let role = format!("orchestrator-{replica}-lag");
         Ok(Self {
-            reader,
-            topic,
+            observer: Observer::new(settings, &role, &settings.worker_group(worker))?,
+            topic: settings.topic(&Topic::Commands(worker.to_owned())),
             partitions: 0,
-            counted_at,
-            before: Vec::new(),
-            before_at: Time::default(),
+            counted_at: Instant::now(),
+            previous: Vec::new(),
+            previous_at: Time::default(),
         })
     }
 
-    pub fn sample(&mut self, members: &HaveRead) -> KafkaResult<Sample> {
+    pub fn sample(&mut self, positions: &WorkerReadPositions) -> Result<BacklogSample, Error> {
         self.count_partitions()?;
-        let taken_at = Time::from(chrono::Utc::now());
-        let taken = Instant::now();
-        // Right after a topic was made, a broker may not know its partitions yet.
-        let mut partitions = if self.partitions == 0 {
-            Vec::new()
-        } else {
-            self.offsets()?
+
+        // Taken before the offsets are read: what arrives meanwhile is later.
+        let now = Time::from(chrono::Utc::now());
+        let taken_at = Instant::now();
+
+        // Right after a topic was created, a broker may not know its partitions.
+        let mut partitions = match self.partitions {
+            0 => Vec::new(),
+            _ => self.read_offsets()?,
         };
-        self.date(&mut partitions, |waiting| &mut waiting.answered);
-        for (partition, waiting) in (0..).zip(&mut partitions) {
-            let at = members
-                .up_to(partition, waiting.to)
-                .max(waiting.answered.at);
-            let same = at == waiting.answered.at;
-            waiting.read = if same {
-                waiting.answered
-            } else {
-                Front {
-                    at,
-                    ..Front::default()
-                }
+        self.date(&mut partitions, |lag| &mut lag.answered);
+
+        for (partition, lag) in (0..).zip(&mut partitions) {
+            let offset = positions.up_to(partition, lag.end).max(lag.answered.offset);
+            lag.read = match offset == lag.answered.offset {
+                true => lag.answered,
+                false => Watermark {
+                    offset,
+                    ..Watermark::default()
+                },
             };
         }
-        self.date(&mut partitions, |waiting| &mut waiting.read);
-        self.before.clone_from(&partitions);
-        self.before_at = taken_at;
-        Ok(Sample { taken, partitions })
+        self.date(&mut partitions, |lag| &mut lag.read);
+
+        self.previous.clone_from(&partitions);
+        self.previous_at = now;
+        Ok(BacklogSample {
+            taken_at,
+            partitions,
+        })
     }
 
-    fn count_partitions(&mut self) -> KafkaResult<()> {
-        if self.partitions > 0 && self.counted_at.elapsed() < COUNT_PARTITIONS {
+    fn count_partitions(&mut self) -> Result<(), Error> {
+        if self.partitions > 0 && self.counted_at.elapsed() < PARTITION_COUNT_INTERVAL {
             return Ok(());
         }
-        let metadata = self.reader.0.fetch_metadata(Some(&self.topic), ANSWER)?;
-        let count = metadata
-            .topics()
-            .iter()
-            .map(|topic| topic.partitions().len())
-            .sum::<usize>();
-        self.partitions = i32::try_from(count).unwrap_or(i32::MAX);
+        self.partitions = self.observer.partition_count(&self.topic)?;
         self.counted_at = Instant::now();
         Ok(())
     }
 
-    fn offsets(&self) -> KafkaResult<Vec<Waiting>> {
-        let committed = self
-            .reader
-            .0
-            .committed_offsets(self.all(Offset::Invalid)?, ANSWER)?;
-        // One request each, unlike `fetch_watermarks`: the ends, and, where nothing was ever committed, the beginnings.
-        let ends = self
-            .reader
-            .0
-            .offsets_for_times(self.all(Offset::End)?, ANSWER)?;
-        let never = committed
-            .elements()
-            .iter()
-            .any(|element| !matches!(element.offset(), Offset::Offset(_)));
-        let beginnings = match never {
-            true => Some(
-                self.reader
-                    .0
-                    .offsets_for_times(self.all(Offset::Beginning)?, ANSWER)?,
-            ),
-            false => None,
+    fn read_offsets(&self) -> Result<Vec<PartitionLag>, Error> {
+        let (topic, count) = (&self.topic, self.partitions);
+        let committed = self.observer.committed_offsets(topic, count)?;
+        let ends = self.observer.end_offsets(topic, count)?;
+        // Needed only where nothing was ever committed.
+        let firsts = match committed.contains(&None) {
+            true => self.observer.first_offsets(topic, count)?,
+            false => Vec::new(),
         };
-        let waiting = |partition| {
-            let to = self.at(&ends, partition)?.unwrap_or(0);
-            let from = match (self.at(&committed, partition)?, &beginnings) {
-                (Some(from), _) => from,
-                (None, Some(beginnings)) => self.at(beginnings, partition)?.unwrap_or(to),
-                (None, None) => to,
-            };
-            Ok(Waiting {
-                answered: Front {
-                    at: from,
-                    ..Front::default()
+
+        let lag = |(index, (committed, end)): (usize, (Option<i64>, Option<i64>))| {
+            let end = end.unwrap_or(0);
+            let first = || firsts.get(index).copied().flatten();
+            PartitionLag {
+                answered: Watermark {
+                    offset: committed.or_else(first).unwrap_or(end),
+                    ..Watermark::default()
                 },
-                to,
-                ..Waiting::default()
-            })
+                end,
+                ..PartitionLag::default()
+            }
         };
-        (0..self.partitions).map(waiting).collect()
+        Ok(committed.into_iter().zip(ends).enumerate().map(lag).collect())
     }
 
-    /// The offset that a list says of a partition, if it says one.
-    fn at(&self, list: &TopicPartitionList, partition: i32) -> KafkaResult<Option<i64>> {
-        let Some(element) = list.find_partition(&self.topic, partition) else {
-            return Ok(None);
-        };
-        element.error()?;
-        Ok(if let Offset::Offset(offset) = element.offset() {
-            Some(offset)
-        } else {
-            None
-        })
-    }
-
-    fn all(&self, offset: Offset) -> KafkaResult<TopicPartitionList> {
-        let mut list =
-            TopicPartitionList::with_capacity(usize::try_from(self.partitions).unwrap_or(0));
-        for partition in 0..self.partitions {
-            list.add_partition_offset(&self.topic, partition, offset)?;
-        }
-        Ok(list)
-    }
-
-    /// Finds when the record at that front of each partition was decided. A record is looked at only where there is a
-    /// real backlog.
-    fn date(&self, partitions: &mut [Waiting], which: Which) {
-        let mut unknown = Vec::new();
-        for (index, waiting) in partitions.iter_mut().enumerate() {
-            let to = waiting.to;
-            let front = which(waiting);
-            if front.at >= to || front.since.is_some() {
+    /// Finds when the record at a watermark of each partition was decided. A record is read only where there is a
+    /// lasting backlog.
+    fn date(&self, partitions: &mut [PartitionLag], select: Selector) {
+        let mut unread = Vec::new();
+        for (index, lag) in partitions.iter_mut().enumerate() {
+            let end = lag.end;
+            let watermark = select(lag);
+            if watermark.offset >= end || watermark.decided_at.is_some() {
                 continue;
             }
-            let mut before = self.before.get(index).copied();
-            match before.as_mut().map(|before| (before.to, *which(before))) {
-                Some((to_before, _)) if to_before <= front.at => {
-                    // It came after the sample before.
-                    (front.since, front.assumed) = (Some(self.before_at), true);
+
+            let mut previous = self.previous.get(index).copied();
+            match previous.as_mut().map(|lag| (lag.end, *select(lag))) {
+                // It arrived after the previous sample.
+                Some((previous_end, _)) if previous_end <= watermark.offset => {
+                    watermark.decided_at = Some(self.previous_at);
+                    watermark.estimated = true;
                 }
-                Some((_, before))
-                    if before.at == front.at && before.since.is_some() && !before.assumed =>
+                // It is the same record, which was read before.
+                Some((_, previous))
+                    if previous.offset == watermark.offset
+                        && previous.decided_at.is_some()
+                        && !previous.estimated =>
                 {
-                    front.since = before.since;
+                    watermark.decided_at = previous.decided_at;
                 }
-                before => {
-                    // Until it is read. What lay before it came before it.
-                    (front.since, front.assumed) =
-                        (before.and_then(|(_, before)| before.since), true);
-                    unknown.push((i32::try_from(index).unwrap_or(i32::MAX), front.at));
+                // Until it is read, the time of an earlier record stands for its own.
+                previous => {
+                    watermark.decided_at = previous.and_then(|(_, previous)| previous.decided_at);
+                    watermark.estimated = true;
+                    unread.push((i32::try_from(index).unwrap_or(i32::MAX), watermark.offset));
                 }
             }
         }
-        if unknown.is_empty() {
+        if unread.is_empty() {
             return;
         }
-        self.reader.read(&self.topic, &unknown, READ, |record| {
-            let index = usize::try_from(record.partition()).unwrap_or(usize::MAX);
-            if let (Some(waiting), Some(decided_at)) =
-                (partitions.get_mut(index), decode::decided_at(record))
-            {
-                let front = which(waiting);
-                (front.since, front.assumed) = (Some(decided_at), false);
-            }
-        });
+
+        self.observer
+            .read_at(&self.topic, &unread, READ_TIMEOUT, |record| {
+                let index = usize::try_from(record.partition()).unwrap_or(usize::MAX);
+                if let (Some(lag), Some(decided_at)) =
+                    (partitions.get_mut(index), record.decided_at())
+                {
+                    let watermark = select(lag);
+                    watermark.decided_at = Some(decided_at);
+                    watermark.estimated = false;
+                }
+            });
     }
 }

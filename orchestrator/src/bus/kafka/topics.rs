@@ -1,213 +1,190 @@
-//! The topics, made if missing: at start, and when a worker is first heard of.
+//! The topics that exist: created at start, and when a worker is first mentioned.
 
-use super::control::Control;
-use super::settings::{MESSAGE_BYTES, Settings};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use saga_protocol::message::Topic;
+use saga_kafka::{ConsumerControl, Error, KafkaSettings, MAX_MESSAGE_BYTES, TopicAdmin};
+use saga_protocol::message::{OutboxMessage, Topic};
 use saga_retry::Backoff;
-use saga_worker::bus::kafka::link::{Client, Link};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// How long a request for a topic may take.
-const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a batch waits for a topic that cannot be made. Then messages for it are refused, so that the sagas behind
-/// them are not held for ever.
-const WAIT_FOR_TOPIC: Duration = Duration::from_secs(30);
-/// How often a thread that waits for the topics looks.
-const LOOK: Duration = Duration::from_millis(10);
+/// How long a batch waits for a topic that cannot be created. Then its messages are rejected, so that the sagas behind
+/// them are not held up forever.
+const MAX_TOPIC_WAIT: Duration = Duration::from_secs(30);
+/// How often a thread that waits for the topics checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A topic's full name, or why it cannot be created.
+pub(super) type TopicName = Result<Arc<str>, String>;
+
 /// What is known of the topics.
-pub(super) struct Topics {
-    settings: Settings,
-    link: Arc<Link>,
-    /// Those that exist, with their full names; those that can't be made, with the reason.
-    known: RwLock<HashMap<Topic, Result<Arc<str>, String>>>,
-    /// Those to be made, and since when.
-    wanted: Mutex<BTreeMap<Topic, Instant>>,
+pub(super) struct TopicRegistry {
+    settings: KafkaSettings,
+    known: RwLock<HashMap<Topic, TopicName>>,
+    /// Topics to be created, and since when they are needed.
+    missing: Mutex<BTreeMap<Topic, Instant>>,
     changed: Notify,
-    made: AtomicBool,
+    /// All topics that were needed at start exist.
+    ready: AtomicBool,
     problem: Mutex<Option<String>>,
 }
 
-/// What is known of each topic.
-pub(super) type Known<'a> = RwLockReadGuard<'a, HashMap<Topic, Result<Arc<str>, String>>>;
-
-impl Topics {
-    pub fn new(settings: Settings, link: Arc<Link>, workers: &[String]) -> Arc<Self> {
-        let fixed = [
+impl TopicRegistry {
+    pub fn new(settings: KafkaSettings, workers: &[String]) -> Arc<Self> {
+        let now = Instant::now();
+        let commands = workers.iter().cloned().map(Topic::Commands);
+        let missing = [
             Topic::Replies,
             Topic::Events,
             Topic::Workers,
             Topic::DeadLetters,
-        ];
-        let now = Instant::now();
-        let commands = workers.iter().map(|worker| Topic::Commands(worker.clone()));
+        ]
+        .into_iter()
+        .chain(commands)
+        .map(|topic| (topic, now))
+        .collect();
+
         Arc::new(Self {
             settings,
-            link,
             known: RwLock::default(),
-            wanted: Mutex::new(
-                fixed
-                    .into_iter()
-                    .chain(commands)
-                    .map(|topic| (topic, now))
-                    .collect(),
-            ),
+            missing: Mutex::new(missing),
             changed: Notify::new(),
-            made: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
             problem: Mutex::default(),
         })
     }
 
-    /// What is known of each topic.
-    pub fn known(&self) -> Known<'_> {
-        self.known.read().expect("no holder of this lock panics")
+    /// The topics of a batch's messages. `None` if one is not known yet: it is created.
+    pub fn resolve(&self, messages: &[OutboxMessage]) -> Option<Vec<TopicName>> {
+        let known = self.known();
+        let names: Option<Vec<_>> = messages
+            .iter()
+            .map(|message| known.get(&message.topic).cloned())
+            .collect();
+        if names.is_some() {
+            return names;
+        }
+
+        let missing: Vec<_> = messages
+            .iter()
+            .filter(|message| !known.contains_key(&message.topic))
+            .map(|message| message.topic.clone())
+            .collect();
+        // `ensure` takes the lock again.
+        drop(known);
+        missing.iter().for_each(|topic| self.ensure(topic));
+        None
     }
 
-    /// Whether all topics that were wanted at start exist.
-    pub fn made(&self) -> bool {
-        self.made.load(Ordering::Acquire)
+    /// The full name of a topic, if it exists.
+    pub fn name(&self, topic: &Topic) -> Option<Arc<str>> {
+        self.known().get(topic)?.clone().ok()
     }
 
-    /// Waits until they do, or the bus is to end. Blocks.
-    pub fn wait(&self, control: &Control) {
-        while !self.made() && !control.is_leaving() {
-            std::thread::sleep(LOOK);
+    /// Waits until the topics that were needed at start exist, or the bus is closed. Blocks.
+    pub fn wait_until_ready(&self, control: &ConsumerControl) {
+        while !self.ready.load(Ordering::Acquire) && !control.is_closed() {
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
     /// The workers that have a topic.
     pub fn workers(&self) -> Vec<String> {
-        let of = |(topic, known): (&Topic, &Result<_, _>)| match topic {
-            Topic::Commands(worker) if known.is_ok() => Some(worker.clone()),
+        let worker = |(topic, name): (&Topic, &TopicName)| match topic {
+            Topic::Commands(worker) if name.is_ok() => Some(worker.clone()),
             _ => None,
         };
-        self.known().iter().filter_map(of).collect()
+        self.known().iter().filter_map(worker).collect()
     }
 
-    /// Has the topic made if it is not known.
-    pub fn want(&self, topic: &Topic) {
+    /// Has a topic created if it is not known.
+    pub fn ensure(&self, topic: &Topic) {
         if self.known().get(topic).is_some_and(Result::is_ok) {
             return;
         }
-        self.wanted()
+        self.missing()
             .entry(topic.clone())
             .or_insert_with(Instant::now);
         self.changed.notify_one();
     }
 
-    /// Kafka says that there is no such topic (any more).
-    pub fn is_missing(&self, full_name: &str) {
-        let mut known = self.known.write().expect("no holder of this lock panics");
-        let missing = known
+    /// Has a topic created again that Kafka does not know any more.
+    pub fn recreate(&self, name: &str) {
+        let mut known = self.known_mut();
+        let topic = known
             .iter()
-            .find(|(_, name)| name.as_deref() == Ok(full_name))
+            .find(|(_, known)| known.as_deref() == Ok(name))
             .map(|(topic, _)| topic.clone());
-        let Some(topic) = missing else { return };
+        let Some(topic) = topic else { return };
         known.remove(&topic);
         drop(known);
-        tracing::warn!(
-            topic = full_name,
-            "the topic {full_name} is missing; it is made anew"
-        );
-        self.want(&topic);
+
+        tracing::warn!(topic = name, "topic {name} does not exist any more, creating it again");
+        self.ensure(&topic);
     }
 
-    /// `Err` says which topics cannot be made.
+    /// For readiness.
+    ///
+    /// # Errors
+    /// Which topics cannot be created.
     pub fn state(&self) -> Result<(), String> {
-        match &*self.problem.lock().expect("no holder of this lock panics") {
+        match &*self.problem() {
             Some(problem) => Err(problem.clone()),
-            None if !self.made() => Err("the topics are not made yet".to_owned()),
+            None if !self.ready.load(Ordering::Acquire) => {
+                Err("the topics are not created yet".to_owned())
+            }
             None => Ok(()),
         }
     }
 
-    /// Makes what is wanted, for as long as the process runs.
-    pub async fn run(self: Arc<Self>, admin: AdminClient<Client>) {
+    /// Creates the missing topics, for as long as the process runs.
+    pub async fn run(self: Arc<Self>, admin: TopicAdmin) {
         let mut backoff = Backoff::default();
         loop {
-            let wanted: Vec<_> = self.wanted().keys().cloned().collect();
-            if wanted.is_empty() {
+            let missing: Vec<_> = self.missing().keys().cloned().collect();
+            if missing.is_empty() {
                 self.changed.notified().await;
                 continue;
             }
-            let problem = self
-                .make(&admin, &wanted)
-                .await
-                .err()
-                .map(|why| format!("topics cannot be made: {why}"));
-            match &problem {
+
+            let result = self.create(&admin, &missing).await;
+            let problem = result.err().map(|error| format!("failed to create topics: {error}"));
+            let previous = std::mem::replace(&mut *self.problem(), problem.clone());
+            match problem {
                 None => {
-                    self.made.store(true, Ordering::Release);
+                    self.ready.store(true, Ordering::Release);
                     backoff.reset();
                 }
-                Some(problem) if self.state().err().as_ref() != Some(problem) => {
-                    tracing::warn!("{problem}; trying on");
+                Some(problem) => {
+                    if previous.as_ref() != Some(&problem) {
+                        tracing::warn!("{problem}, retrying");
+                    }
+                    tokio::time::sleep(backoff.next_delay()).await;
                 }
-                Some(_) => {}
-            }
-            let failed = problem.is_some();
-            *self.problem.lock().expect("no holder of this lock panics") = problem;
-            if failed {
-                tokio::time::sleep(backoff.next_delay()).await;
             }
         }
     }
 
-    /// Makes those topics. Each that exists afterwards is known, and no longer wanted.
-    async fn make(&self, admin: &AdminClient<Client>, wanted: &[Topic]) -> Result<(), String> {
-        let names: Vec<_> = wanted
-            .iter()
-            .map(|topic| self.settings.topic(topic))
-            .collect();
-        let settings: Vec<_> = wanted.iter().map(Topic::config).collect();
-        let new = names
-            .iter()
-            .zip(wanted)
-            .zip(&settings)
-            .map(|((name, topic), settings)| {
-                let partitions = topic.partitions(self.settings.topic_partitions);
-                // -1: as many copies as the broker makes by default.
-                let new = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
-                settings
-                    .iter()
-                    .fold(new, |new, (name, value)| new.set(name, value))
-            });
-        let new: Vec<_> = new.collect();
-        let options = AdminOptions::new()
-            .request_timeout(Some(ADMIN_TIMEOUT))
-            .operation_timeout(Some(ADMIN_TIMEOUT));
-        let results = admin.create_topics(&new, &options).await.map_err(|error| {
-            self.link.down(&error);
-            error.to_string()
-        })?;
-        self.link.up();
+    /// Creates topics. Each that exists afterwards is known, and no longer missing.
+    async fn create(&self, admin: &TopicAdmin, topics: &[Topic]) -> Result<(), String> {
+        let results = admin
+            .ensure(topics)
+            .await
+            .map_err(|error| error.to_string())?;
+
         let mut problems = Vec::new();
-        for (result, topic) in results.into_iter().zip(wanted) {
+        for (topic, result) in topics.iter().zip(results) {
             match result {
-                Ok(name) => {
-                    tracing::info!(topic = %name, "made the topic {name}");
-                    self.exists(topic);
-                }
-                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => self.exists(topic),
-                // A broker that lets nobody make topics may have them all the same.
-                Err((name, _)) if self.is_there(admin, &name) => self.exists(topic),
-                Err((name, code)) => {
-                    self.refuse_after_a_while(
-                        topic,
-                        &format!("the topic {name} does not exist, and Kafka says: {code}"),
-                    );
-                    problems.push(format!("{name}: {code}"));
+                Ok(()) => self.mark_existing(topic),
+                Err(error) => {
+                    self.reject_if_overdue(topic, &error);
+                    problems.push(error.to_string());
                 }
             }
         }
-        if let Err(error) = self.check_sizes(admin, &options).await {
-            tracing::debug!(%error, "the topics' limits are not known: {error}");
-        }
+        self.check_limits(admin).await;
+
         if problems.is_empty() {
             Ok(())
         } else {
@@ -215,82 +192,62 @@ impl Topics {
         }
     }
 
-    fn is_there(&self, admin: &AdminClient<Client>, name: &str) -> bool {
-        let metadata = admin
-            .inner()
-            .fetch_metadata(Some(name), Duration::from_secs(1));
-        metadata.is_ok_and(|metadata| {
-            metadata
-                .topics()
-                .iter()
-                .any(|topic| !topic.partitions().is_empty())
-        })
-    }
-
-    /// Says so if a topic would refuse a command that keeps its limits (rule C4).
-    async fn check_sizes(
-        &self,
-        admin: &AdminClient<Client>,
-        options: &AdminOptions,
-    ) -> Result<(), KafkaError> {
-        let names: Vec<_> = {
-            let known = self.known();
-            known
-                .iter()
-                .filter(|(topic, _)| is_for_messages(topic))
-                .filter_map(|(_, name)| name.clone().ok())
-                .collect()
-        };
-        let asked: Vec<_> = names
+    /// Logs the topics that would reject a command within its limits (rule C4).
+    async fn check_limits(&self, admin: &TopicAdmin) {
+        let topics: Vec<_> = self
+            .known()
             .iter()
-            .map(|name| ResourceSpecifier::Topic(name))
+            .filter(|(topic, name)| carries_messages(topic) && name.is_ok())
+            .map(|(topic, _)| topic.clone())
             .collect();
-        for (resource, name) in admin
-            .describe_configs(&asked, options)
-            .await?
-            .into_iter()
-            .zip(&names)
-        {
-            let limit = resource
-                .ok()
-                .and_then(|resource| resource.get("max.message.bytes")?.value.clone());
-            if let Some(bytes) = limit
-                .and_then(|value| value.parse::<usize>().ok())
-                .filter(|bytes| *bytes < MESSAGE_BYTES)
-            {
-                tracing::error!(
-                    topic = %name,
-                    "the topic {name} takes messages up to {bytes} bytes (max.message.bytes), and commands may have \
-                     {MESSAGE_BYTES}: larger ones will fail their step"
-                );
+
+        match admin.topics_below(&topics, MAX_MESSAGE_BYTES).await {
+            Ok(below) => {
+                for (topic, bytes) in below {
+                    tracing::error!(
+                        topic,
+                        "topic {topic} accepts messages of at most {bytes} bytes (max.message.bytes), but commands \
+                         may have {MAX_MESSAGE_BYTES}: larger ones fail their step"
+                    );
+                }
             }
+            Err(error) => tracing::debug!(%error, "failed to read the topics' limits"),
         }
-        Ok(())
     }
 
-    /// The topic exists.
-    pub fn exists(&self, topic: &Topic) {
+    /// A topic exists.
+    pub fn mark_existing(&self, topic: &Topic) {
         let name = Arc::from(self.settings.topic(topic));
-        self.known
-            .write()
-            .expect("no holder of this lock panics")
-            .insert(topic.clone(), Ok(name));
-        self.wanted().remove(topic);
+        self.known_mut().insert(topic.clone(), Ok(name));
+        self.missing().remove(topic);
     }
 
-    fn refuse_after_a_while(&self, topic: &Topic, why: &str) {
-        let since = self.wanted().get(topic).copied();
-        if since.is_some_and(|since| since.elapsed() >= WAIT_FOR_TOPIC) {
-            let mut known = self.known.write().expect("no holder of this lock panics");
-            known.insert(topic.clone(), Err(why.to_owned()));
+    fn reject_if_overdue(&self, topic: &Topic, error: &Error) {
+        let since = self.missing().get(topic).copied();
+        if since.is_some_and(|since| since.elapsed() >= MAX_TOPIC_WAIT) {
+            self.known_mut()
+                .insert(topic.clone(), Err(error.to_string()));
         }
     }
 
-    fn wanted(&self) -> std::sync::MutexGuard<'_, BTreeMap<Topic, Instant>> {
-        self.wanted.lock().expect("no holder of this lock panics")
+    fn known(&self) -> RwLockReadGuard<'_, HashMap<Topic, TopicName>> {
+        self.known.read().expect("lock poisoned")
+    }
+
+    fn known_mut(&self) -> RwLockWriteGuard<'_, HashMap<Topic, TopicName>> {
+        self.known.write().expect("lock poisoned")
+    }
+
+    fn missing(&self) -> MutexGuard<'_, BTreeMap<Topic, Instant>> {
+        self.missing.lock().expect("lock poisoned")
+    }
+
+    fn problem(&self) -> MutexGuard<'_, Option<String>> {
+        self.problem.lock().expect("lock poisoned")
     }
 }
 
-fn is_for_messages(topic: &Topic) -> bool {
+/// Whether a topic carries messages whose size the engine limits.
+fn carries_messages(topic: &Topic) -> bool {
     matches!(topic, Topic::Commands(_) | Topic::Replies | Topic::Events)
 }

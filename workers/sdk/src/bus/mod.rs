@@ -1,4 +1,4 @@
-//! Commands in, replies out: two traits, and Kafka behind them (the only rdkafka in this crate).
+//! The worker's side of the bus: commands in, replies out. Two traits, and Kafka behind them.
 
 pub mod kafka;
 mod port;

@@ -1,29 +1,30 @@
-//! What a worker needs of a bus: commands in, replies out. Kafka and the embedded bus stand behind these two traits.
+//! The bus as a worker sees it: commands in, replies out. Kafka and the in-process bus implement both traits.
 
 use async_trait::async_trait;
-use saga_protocol::Time;
 use saga_protocol::message::{Command, Envelope, ReadPositions, Reply, WorkerHeartbeat};
 use std::fmt;
 use std::sync::Arc;
 
-/// Called once what was delivered is done for good; dropped otherwise (it is then delivered again).
+pub use saga_kafka::DeadLetter;
+
+/// The acknowledgement of a delivered command. Dropping it has the command delivered again.
 pub struct Ack(Option<Box<dyn FnOnce() + Send>>);
 
 impl Ack {
-    /// `acknowledge` runs at most once, on whatever thread calls [`Ack::done`]; it must not block.
-    pub fn new(acknowledge: impl FnOnce() + Send + 'static) -> Self {
-        Self(Some(Box::new(acknowledge)))
+    /// `callback` runs at most once, on the thread that calls [`Ack::done`]. It must not block.
+    pub fn new(callback: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(callback)))
     }
 
-    /// For a bus, or a test, that keeps no account.
+    /// Does nothing: for a bus that does not redeliver, and for tests.
     pub fn noop() -> Self {
         Self(None)
     }
 
-    /// The command is done for good: its ledger commit is durable and its reply acknowledged.
+    /// The command is done: its ledger commit is durable and its reply is acknowledged.
     pub fn done(self) {
-        if let Some(acknowledge) = self.0 {
-            acknowledge();
+        if let Some(callback) = self.0 {
+            callback();
         }
     }
 }
@@ -34,21 +35,21 @@ impl fmt::Debug for Ack {
     }
 }
 
-/// A command as it came.
+/// A command on its way from the bus to a handler.
 #[derive(Debug)]
 pub struct CommandDelivery {
-    /// What is to be done.
+    /// The command.
     pub command: Command,
-    /// Handed on with the reply.
+    /// The correlation id and trace context of its record; they are copied to the reply.
     pub envelope: Envelope,
-    /// To be called when the command is done for good.
+    /// To be acknowledged once the command is done.
     pub ack: Ack,
-    /// Where it lay, for a dead letter's header: `topic/partition/offset`. In process: `None`.
+    /// The record it came from; `None` in process. A dead letter names it.
     pub origin: Option<Origin>,
 }
 
 impl CommandDelivery {
-    /// A command that came from no topic.
+    /// A command without a record.
     pub fn new(command: Command, envelope: Envelope, ack: Ack) -> Self {
         Self {
             command,
@@ -59,101 +60,85 @@ impl CommandDelivery {
     }
 }
 
-/// A record's place in its topic.
+/// The position of a record in its topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The partition of the worker's command topic.
     pub partition: i32,
-    /// The offset in it.
+    /// The offset in the partition.
     pub offset: i64,
 }
 
-/// What nobody could act on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// The record's key, as it was.
-    pub key: Option<Vec<u8>>,
-    /// The record's value, as it was.
-    pub value: Vec<u8>,
-    /// The record's headers, as they were.
-    pub headers: Vec<(String, Vec<u8>)>,
-    /// Why, in a sentence (`dead-letter-reason`).
-    pub reason: String,
-    /// `topic/partition/offset` (`dead-letter-from`); in process the topic alone.
-    pub from: String,
-    /// When (`dead-letter-at`).
-    pub at: Time,
-}
-
-/// Where a worker's commands come from. There is one for each worker and process.
+/// The source of a worker's commands. Each worker of a process has its own.
 #[async_trait]
 pub trait CommandSource: Send + 'static {
-    /// Waits for the first, then takes what is there, at most `most`. `None`: closed or shut down, for good.
+    /// Waits for the first command, then returns those that are available, at most `max`. `None`: the source is closed,
+    /// permanently.
     ///
-    /// Safe to drop at any await: what it had not returned is returned by the next call.
+    /// Cancel safe: a command that a dropped call did not return is returned by the next call.
     async fn poll(&mut self, max: usize) -> Option<Vec<CommandDelivery>>;
 
-    /// Nothing more is taken, and all that will be acknowledged is: makes that durable, and leaves.
+    /// Makes the acknowledgements durable and leaves the group. To be called when nothing more is polled or
+    /// acknowledged.
     async fn close(&mut self) {}
 
-    /// How far it has read, for the member's heartbeats; whoever asks may do so at any time. A source whose bus sees
-    /// for itself what was taken says nothing.
+    /// Reads how far the source has read, for the member's heartbeats. It returns `None` for a bus that observes the
+    /// deliveries itself.
     fn position_reader(&self) -> PositionReader {
         Arc::new(|| None)
     }
 }
 
-/// Tells how far a source has read.
+/// Returns how far a source has read. It may be called at any time, from any thread.
 pub type PositionReader = Arc<dyn Fn() -> Option<ReadPositions> + Send + Sync>;
 
-/// Where a worker's replies go.
+/// The destination of a worker's replies.
 #[async_trait]
 pub trait ReplySink: Send + Sync + 'static {
-    /// Resolves when every one is acknowledged (Kafka: by all in-sync replicas; in process: handed to the engine). An
-    /// error means that any of them may be missing: the caller sends all of them again.
+    /// Resolves when all replies are acknowledged (Kafka: by all in-sync replicas; in process: by the engine).
     ///
     /// # Errors
-    /// If the bus did not take them within its time.
+    /// If the bus did not accept them in time. Any of them may be missing: the caller sends all of them again.
     async fn send(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError>;
 
-    /// Says who is there, on `saga.workers`, keyed by member.
+    /// Publishes a heartbeat to `saga.workers`, keyed by member.
     ///
     /// # Errors
-    /// If the bus did not take it within its time.
+    /// If the bus did not accept it in time.
     async fn heartbeat(&self, heartbeat: &WorkerHeartbeat) -> Result<(), SendError>;
 
-    /// The member is gone: a tombstone on `saga.workers`.
+    /// Publishes a tombstone to `saga.workers`: the member leaves.
     ///
     /// # Errors
-    /// If the bus did not take it within its time.
+    /// If the bus did not accept it in time.
     async fn leave(&self, member: &str) -> Result<(), SendError>;
 
-    /// Puts away what nobody could act on, on `saga.dead-letters`. Resolves when it is acknowledged.
+    /// Publishes a dead letter to `saga.dead-letters`. Resolves when it is acknowledged.
     ///
     /// # Errors
-    /// If the bus did not take it within its time.
+    /// If the bus did not accept it in time.
     async fn dead_letter(&self, letter: DeadLetter) -> Result<(), SendError>;
 }
 
-/// The bus did not take what was sent.
+/// The bus did not accept a message.
 #[derive(Debug, thiserror::Error)]
-#[error("the bus did not take {what}")]
+#[error("failed to publish {message}")]
 pub struct SendError {
-    /// What was sent.
-    pub what: &'static str,
-    /// Why it was not taken.
+    /// What was to be published.
+    pub message: &'static str,
+    /// Why it was not accepted.
     #[source]
     pub cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl SendError {
-    /// With its cause.
+    /// An error with its cause.
     pub fn new(
-        what: &'static str,
+        message: &'static str,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self {
-            what,
+            message,
             cause: cause.into(),
         }
     }

@@ -116,23 +116,17 @@ impl Context {
     ) -> Result<DeadLetter, serde_json::Error> {
         let topic = Topic::Commands(self.name.clone());
         let message = OutboxMessage::command(&self.name, &item.command, item.envelope.clone())?;
-        let headers = message
-            .headers("orchestrator")
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.into_bytes()))
-            .collect();
 
-        Ok(DeadLetter {
-            key: Some(message.key.clone().into_bytes()),
-            value: message.value.get().as_bytes().to_vec(),
-            headers,
+        let from = match item.origin {
+            Some(origin) => format!("{topic}/{}/{}", origin.partition, origin.offset),
+            None => topic.to_string(),
+        };
+        Ok(DeadLetter::from_message(
+            &message,
+            "orchestrator",
             reason,
-            from: match item.origin {
-                Some(origin) => format!("{topic}/{}/{}", origin.partition, origin.offset),
-                None => topic.to_string(),
-            },
-            at: wall_clock(),
-        })
+            from,
+        ))
     }
 
     /// Sends replies until the bus acknowledges them, then acknowledges their commands. If the

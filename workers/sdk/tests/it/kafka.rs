@@ -10,7 +10,9 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use saga_protocol::message::{
     Command, OutboxMessage, Reply, ReplyOutcome, Topic, WorkerHeartbeat, header,
 };
-use saga_worker::bus::kafka::{KafkaSettings, KafkaSink, KafkaSource, group_id, make_topics};
+use saga_worker::bus::kafka::{
+    KafkaCommandSource, KafkaReplySink, KafkaSettings, create_topics, worker_group,
+};
 use saga_worker::bus::{CommandSource, ReplySink};
 use saga_worker::testing::TestDatabase;
 use saga_worker::{Worker, WorkerSettings};
@@ -34,7 +36,7 @@ async fn topics(name: &str) -> Option<KafkaSettings> {
     };
     let names = ["scripted".to_owned()];
     for _ in 0..2 {
-        let made = make_topics(&settings, &names, &CancellationToken::new())
+        let made = create_topics(&settings, &names, &CancellationToken::new())
             .await
             .unwrap();
         assert!(made, "what is there is left as it is");
@@ -123,7 +125,7 @@ async fn lag(settings: &KafkaSettings) -> i64 {
     tokio::task::spawn_blocking(move || {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &settings.brokers);
-        config.set("group.id", group_id(&settings.topic_prefix, "scripted"));
+        config.set("group.id", worker_group(&settings.topic_prefix, "scripted"));
         let consumer: BaseConsumer = config.create().unwrap();
         let topic = settings.topic(&Topic::Commands("scripted".to_owned()));
         let mut list = TopicPartitionList::new();
@@ -163,9 +165,10 @@ impl Member {
         )
         .await
         .unwrap();
-        let sink = Arc::new(KafkaSink::new(settings).unwrap());
+        let sink = Arc::new(KafkaReplySink::new(settings).unwrap());
         let source =
-            KafkaSource::new(settings, "scripted", Arc::clone(&sink), shutdown.clone()).unwrap();
+            KafkaCommandSource::new(settings, "scripted", Arc::clone(&sink), shutdown.clone())
+                .unwrap();
         let task = tokio::spawn(worker.run(source, sink, shutdown.clone()));
         Self { shutdown, task }
     }
@@ -231,7 +234,10 @@ async fn commands_become_replies_and_nonsense_a_dead_letter() {
         .unwrap();
     assert_eq!(bad.key(), Some(b"bad".as_slice()));
     let why = self::headers(bad);
-    assert!(why[header::DEAD_REASON].contains("no command"), "{why:?}");
+    assert!(
+        why[header::DEAD_REASON].contains("is not a command"),
+        "{why:?}"
+    );
     assert!(
         why[header::DEAD_FROM].starts_with(&format!("{topic}/0/")),
         "{why:?}"
@@ -344,9 +350,9 @@ async fn what_is_dropped_is_delivered_again() {
     };
     let all = commands(20);
     publish(&producer(&settings), &settings, &all).await;
-    let sink = Arc::new(KafkaSink::new(&settings).unwrap());
+    let sink = Arc::new(KafkaReplySink::new(&settings).unwrap());
     let shutdown = CancellationToken::new();
-    let mut source = KafkaSource::new(&settings, "scripted", sink, shutdown).unwrap();
+    let mut source = KafkaCommandSource::new(&settings, "scripted", sink, shutdown).unwrap();
     let mut dropped = source.poll(100).await.unwrap();
     assert!(dropped[0].origin.is_some());
     let lost = dropped.remove(0).command.saga_id;
@@ -378,8 +384,8 @@ async fn what_is_not_acknowledged_is_not_committed() {
     };
     let all = commands(50);
     publish(&producer(&settings), &settings, &all).await;
-    let sink = Arc::new(KafkaSink::new(&settings).unwrap());
-    let mut source = KafkaSource::new(
+    let sink = Arc::new(KafkaReplySink::new(&settings).unwrap());
+    let mut source = KafkaCommandSource::new(
         &settings,
         "scripted",
         Arc::clone(&sink),

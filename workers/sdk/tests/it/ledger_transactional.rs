@@ -287,7 +287,7 @@ async fn a4_expired_command_is_dead_lettered() {
         worker.wait_for_acknowledged(2).await;
         assert_eq!(worker.take_replies(1).await[0].saga_id, fresh.saga_id);
         let dead = worker.sink().dead_letters().clone();
-        assert_eq!(dead[0].value, serde_json::to_vec(&old).unwrap());
+        assert_eq!(dead[0].value, Some(serde_json::to_vec(&old).unwrap()));
         assert_eq!(
             (dead.len(), ledger_state(&worker, &old).await),
             (1, "missing")

@@ -6,7 +6,7 @@ use super::settings::RunConfig;
 use crate::handlers::{HandlerSettings, PaymentMode, built_in};
 use saga_retry::error_chain;
 use saga_settings::{ConfigErrors, Environment, SettingsGroup, SettingsReader};
-use saga_worker::bus::kafka::{KafkaSink, KafkaSource, make_topics};
+use saga_worker::bus::kafka::{KafkaReplySink, KafkaCommandSource, create_topics};
 use saga_worker::ledger::{Ledger, LedgerTarget, MigrationMode};
 use saga_worker::{Worker, WorkerSpec};
 use std::error::Error;
@@ -107,8 +107,8 @@ async fn run_workers(settings: RunPlan, shutdown: CancellationToken) -> Result<(
         ));
     }
 
-    let sink = Arc::new(KafkaSink::new(&kafka)?);
-    if !make_topics(&kafka, &names, &shutdown).await? {
+    let sink = Arc::new(KafkaReplySink::new(&kafka)?);
+    if !create_topics(&kafka, &names, &shutdown).await? {
         return Ok(());
     }
 
@@ -123,7 +123,7 @@ async fn run_workers(settings: RunPlan, shutdown: CancellationToken) -> Result<(
 
         tasks.spawn(async move {
             let worker = Worker::build(spec, &target, runtime, &shutdown).await?;
-            let source = KafkaSource::new(&kafka, &name, Arc::clone(&sink), shutdown.clone())?;
+            let source = KafkaCommandSource::new(&kafka, &name, Arc::clone(&sink), shutdown.clone())?;
             health.set_ready(&name);
             worker.run(source, sink, shutdown).await;
             Ok::<(), Box<dyn Error + Send + Sync>>(())

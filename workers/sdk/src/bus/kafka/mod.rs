@@ -1,18 +1,8 @@
-//! The bus on Kafka: the only rdkafka of this crate (rule D2).
+//! The bus on Kafka: [`CommandSource`](super::CommandSource) and [`ReplySink`](super::ReplySink) over saga-kafka.
 
-mod decode;
-pub mod link;
-mod poll;
-mod polled;
-mod settings;
-mod shared;
 mod sink;
 mod source;
-mod topics;
-mod window;
 
-pub use polled::PolledProducer;
-pub use settings::{KafkaSettings, group_id, parse_properties, producing};
-pub use sink::KafkaSink;
-pub use source::KafkaSource;
-pub use topics::make_topics;
+pub use saga_kafka::{KafkaSettings, create_topics, parse_properties, worker_group};
+pub use sink::KafkaReplySink;
+pub use source::KafkaCommandSource;

@@ -1,240 +1,176 @@
-//! Replies out.
+//! Replies, heartbeats and dead letters out.
 
-use super::link::{Link, log_line, note_error};
-use super::polled::PolledProducer;
-use super::settings::{KafkaSettings, producing};
 use crate::bus::{DeadLetter, ReplySink, SendError};
 use crate::runtime::wall_clock;
 use async_trait::async_trait;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
-use rdkafka::{ClientConfig, ClientContext};
-use saga_protocol::message::{Envelope, OutboxMessage, Reply, Topic, WorkerHeartbeat, header};
+use saga_kafka::{
+    DeadLetterSender, DeliveryHandler, DeliveryOutcome, Error, HeaderEncoder, KafkaSettings,
+    OutgoingRecord, Producer, ProducerProfile, RecordHeaders,
+};
+use saga_protocol::message::{Envelope, OutboxMessage, Reply, Topic, WorkerHeartbeat};
 use saga_protocol::{Payload, Time};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::oneshot;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
 
-/// Sends what the workers of this process say.
-pub struct KafkaSink {
-    settings: KafkaSettings,
-    config: ClientConfig,
-    /// Replaced when it is broken for good.
-    producer: Mutex<Arc<PolledProducer<Context>>>,
-}
-
-/// Tells whoever waits for an acknowledgement.
-struct Context(Arc<Link>);
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        note_error(&self.0, &error, reason);
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = Box<oneshot::Sender<KafkaResult<()>>>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, waits: Self::DeliveryOpaque) {
-        let result = result
-            .as_ref()
-            .map(|_| ())
-            .map_err(|(error, _)| error.clone());
-        let _left = waits.send(result);
-    }
-}
-
-/// Who publishes, in CloudEvents' words.
+/// `ce_source` of what workers publish.
 const SOURCE: &str = "workers";
 /// `ce_type` of a heartbeat.
 const HEARTBEAT: &str = "saga.worker";
 
-impl KafkaSink {
+/// The replies of a batch are handed over together, so lingering would only delay them. A failed batch is sent again by
+/// the runtime; the short timeout lets a worker end within its grace period while Kafka does not answer.
+const PROFILE: ProducerProfile = ProducerProfile {
+    linger: Duration::ZERO,
+    delivery_timeout: Duration::from_secs(10),
+};
+
+/// Sends what the workers of this process publish.
+pub struct KafkaReplySink {
+    settings: KafkaSettings,
+    producer: Producer<ReplyDeliveries>,
+}
+
+impl KafkaReplySink {
     /// Connects in the background.
     ///
     /// # Errors
-    /// If the settings are unusable.
-    pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaError> {
-        let mut config = settings.client("worker");
-        producing(&mut config)
-            // A batch is handed over at once, so waiting for more would only be waiting.
-            .set("linger.ms", "0")
-            // Past it the batch is sent again, by whoever has it in hand.
-            .set("message.timeout.ms", "10000");
-        let producer = Mutex::new(Arc::new(PolledProducer::start(
-            &config,
-            Context(Arc::clone(&settings.link)),
-        )?));
+    /// If the settings are invalid, or the system has no thread left.
+    pub fn new(settings: &KafkaSettings) -> Result<Self, Error> {
+        let producer = Producer::start(
+            settings,
+            "worker-producer",
+            PROFILE,
+            Arc::new(ReplyDeliveries),
+        )?;
         Ok(Self {
             settings: settings.clone(),
-            config,
             producer,
         })
     }
 
-    fn producer(&self) -> Arc<PolledProducer<Context>> {
-        Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// A producer with a fatal error takes nothing any more: another takes its place.
-    fn mend(&self, broken: &PolledProducer<Context>) {
-        let Some((code, said)) = broken.client().fatal_error() else {
-            return;
+    /// Sends messages of one topic and waits until all are delivered.
+    async fn publish(
+        &self,
+        message: &'static str,
+        messages: &[OutboxMessage],
+    ) -> Result<(), SendError> {
+        let Some(first) = messages.first() else {
+            return Ok(());
         };
-        match PolledProducer::start(&self.config, Context(Arc::clone(&self.settings.link))) {
-            Ok(fresh) => {
-                *self.producer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
-                tracing::warn!(
-                    "the producer was broken for good ({code}: {said}), and has been replaced"
-                );
-            }
-            Err(error) => {
-                tracing::error!("the producer is broken for good, and cannot be replaced: {error}")
-            }
-        }
+        let topic = self.settings.topic(&first.topic);
+        let mut encoder = HeaderEncoder::new(SOURCE);
+        let records = messages.iter().map(|message| OutgoingRecord {
+            topic: &topic,
+            key: Some(message.key.as_bytes()),
+            value: Some(message.value.get().as_bytes()),
+            timestamp_ms: None,
+            headers: encoder.encode(message),
+        });
+
+        let outcome = self.send_all(messages.len(), records).wait().await;
+        self.into_result(message, outcome)
     }
 
-    /// Hands all over together, then waits for all acknowledgements.
-    async fn publish(&self, what: &'static str, records: Vec<Out>) -> Result<(), SendError> {
-        let producer = self.producer();
-        let mut first_error = None;
-        let mut sent = Vec::with_capacity(records.len());
-        for record in &records {
-            let (waits, acknowledged) = oneshot::channel();
-            match producer.send(record.to_record(waits)) {
-                Ok(()) => sent.push(acknowledged),
-                Err((error, _)) => {
-                    first_error.get_or_insert(error);
-                }
+    /// Hands records over together.
+    fn send_all<'a>(
+        &self,
+        count: usize,
+        records: impl Iterator<Item = OutgoingRecord<'a>>,
+    ) -> Arc<PendingBatch> {
+        let batch = PendingBatch::new(count);
+        let Some(client) = self.producer.client() else {
+            let outcome = DeliveryOutcome::Failed("the producer is being replaced".to_owned());
+            batch.complete(count, outcome);
+            return batch;
+        };
+
+        for record in records {
+            if let Err((error, batch)) = client.send(record, Arc::clone(&batch)) {
+                batch.complete(1, error.into());
             }
         }
-        for acknowledged in sent {
-            if let Err(error) = acknowledged.await.unwrap_or(Err(KafkaError::Canceled)) {
-                first_error.get_or_insert(error);
-            }
-        }
-        match first_error {
-            None => {
-                self.settings.link.up();
+        batch
+    }
+
+    fn into_result(
+        &self,
+        message: &'static str,
+        outcome: DeliveryOutcome,
+    ) -> Result<(), SendError> {
+        match outcome {
+            DeliveryOutcome::Acknowledged => {
+                self.settings.health.mark_available();
                 Ok(())
             }
-            Some(error) => {
-                self.mend(&producer);
-                Err(SendError::new(what, error))
+            DeliveryOutcome::Rejected(reason) | DeliveryOutcome::Failed(reason) => {
+                Err(SendError::new(message, reason))
             }
-        }
-    }
-}
-
-/// A record to be sent.
-struct Out {
-    topic: String,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: OwnedHeaders,
-}
-
-impl Out {
-    fn to_record(
-        &self,
-        waits: oneshot::Sender<KafkaResult<()>>,
-    ) -> BaseRecord<'_, Vec<u8>, Vec<u8>, Box<oneshot::Sender<KafkaResult<()>>>> {
-        BaseRecord {
-            topic: &self.topic,
-            partition: None,
-            key: self.key.as_ref(),
-            payload: self.value.as_ref(),
-            timestamp: None,
-            headers: Some(self.headers.clone()),
-            delivery_opaque: Box::new(waits),
-        }
-    }
-
-    fn of(outgoing: &OutboxMessage, settings: &KafkaSettings) -> Self {
-        let mut headers = OwnedHeaders::new_with_capacity(9);
-        for (name, value) in outgoing.headers(SOURCE) {
-            headers = headers.insert(Header {
-                key: name,
-                value: Some(&value),
-            });
-        }
-        Self {
-            topic: settings.topic(&outgoing.topic),
-            key: Some(outgoing.key.clone().into_bytes()),
-            value: Some(outgoing.value.get().as_bytes().to_vec()),
-            headers,
         }
     }
 }
 
 #[async_trait]
-impl ReplySink for KafkaSink {
+impl ReplySink for KafkaReplySink {
     async fn send(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
         let at = wall_clock();
-        let records = replies.iter().map(|(reply, envelope)| {
-            let outgoing = OutboxMessage::reply(reply, at, envelope.clone());
-            outgoing.map(|outgoing| Out::of(&outgoing, &self.settings))
-        });
-        let records = records
+        let messages = replies
+            .into_iter()
+            .map(|(reply, envelope)| OutboxMessage::reply(&reply, at, envelope))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| SendError::new("replies", error))?;
-        self.publish("replies", records).await
+        self.publish("replies", &messages).await
     }
 
     async fn heartbeat(&self, heartbeat: &WorkerHeartbeat) -> Result<(), SendError> {
-        let value =
-            Payload::encode(heartbeat).map_err(|error| SendError::new("a heartbeat", error))?;
-        let outgoing = member(&heartbeat.member, heartbeat.at, value);
-        self.publish("a heartbeat", vec![Out::of(&outgoing, &self.settings)])
-            .await
+        let value = Payload::encode(heartbeat).map_err(|error| SendError::new("a heartbeat", error))?;
+        let message = member_message(&heartbeat.member, heartbeat.at, value);
+        self.publish("a heartbeat", &[message]).await
     }
 
-    async fn leave(&self, member_id: &str) -> Result<(), SendError> {
-        let outgoing = member(member_id, wall_clock(), Payload::null());
-        let tombstone = Out {
+    async fn leave(&self, member: &str) -> Result<(), SendError> {
+        let message = member_message(member, wall_clock(), Payload::null());
+        let topic = self.settings.topic(&message.topic);
+        let tombstone = OutgoingRecord {
+            topic: &topic,
+            key: Some(member.as_bytes()),
             value: None,
-            ..Out::of(&outgoing, &self.settings)
+            timestamp_ms: None,
+            headers: HeaderEncoder::new(SOURCE).encode(&message),
         };
-        self.publish("a farewell", vec![tombstone]).await
+        let batch = self.send_all(1, [tombstone].into_iter());
+        let outcome = batch.wait().await;
+        self.into_result("a tombstone", outcome)
     }
 
     async fn dead_letter(&self, letter: DeadLetter) -> Result<(), SendError> {
-        let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len() + 3);
-        for (name, value) in &letter.headers {
-            headers = headers.insert(Header {
-                key: name,
-                value: Some(value),
-            });
-        }
-        let at = letter.at.to_string();
-        let why = [
-            (header::DEAD_REASON, &letter.reason),
-            (header::DEAD_FROM, &letter.from),
-            (header::DEAD_AT, &at),
-        ];
-        for (name, value) in why {
-            headers = headers.insert(Header {
-                key: name,
-                value: Some(value),
-            });
-        }
-        let topic = self.settings.topic(&Topic::DeadLetters);
-        let record = Out {
-            topic,
-            key: letter.key,
-            value: Some(letter.value),
-            headers,
-        };
-        self.publish("a dead letter", vec![record]).await
+        let outcome = DeadLetterSender::send(self, &letter).await;
+        self.into_result("a dead letter", outcome)
     }
 }
 
-fn member(member: &str, at: Time, value: Payload) -> OutboxMessage {
+#[async_trait]
+impl DeadLetterSender for KafkaReplySink {
+    async fn send(&self, letter: &DeadLetter) -> DeliveryOutcome {
+        let topic = self.settings.topic(&Topic::DeadLetters);
+        let headers: RecordHeaders = letter.record_headers();
+        let batch = self.send_all(
+            1,
+            [OutgoingRecord {
+                topic: &topic,
+                key: letter.key.as_deref(),
+                value: letter.value.as_deref(),
+                timestamp_ms: None,
+                headers,
+            }]
+            .into_iter(),
+        );
+        batch.wait().await
+    }
+}
+
+fn member_message(member: &str, at: Time, value: Payload) -> OutboxMessage {
     OutboxMessage {
         topic: Topic::Workers,
         key: member.to_owned(),
@@ -243,5 +179,59 @@ fn member(member: &str, at: Time, value: Payload) -> OutboxMessage {
         at,
         envelope: Envelope::default(),
         value,
+    }
+}
+
+/// Records that were handed over together. librdkafka carries a reference with each of them.
+struct PendingBatch {
+    remaining: AtomicUsize,
+    /// The first outcome that is not an acknowledgement.
+    failure: Mutex<Option<DeliveryOutcome>>,
+    completed: Notify,
+}
+
+impl PendingBatch {
+    fn new(records: usize) -> Arc<Self> {
+        Arc::new(Self {
+            remaining: AtomicUsize::new(records),
+            failure: Mutex::default(),
+            completed: Notify::new(),
+        })
+    }
+
+    fn complete(&self, records: usize, outcome: DeliveryOutcome) {
+        if outcome != DeliveryOutcome::Acknowledged {
+            self.failure
+                .lock()
+                .expect("lock poisoned")
+                .get_or_insert(outcome);
+        }
+        // Release: whoever sees zero sees every failure.
+        if self.remaining.fetch_sub(records, Ordering::AcqRel) == records {
+            self.completed.notify_one();
+        }
+    }
+
+    /// Resolves when every record has an outcome: an acknowledgement of all, or the first failure.
+    async fn wait(&self) -> DeliveryOutcome {
+        // `notify_one` stores a permit, so a batch that completed before is not missed.
+        while self.remaining.load(Ordering::Acquire) > 0 {
+            self.completed.notified().await;
+        }
+        self.failure
+            .lock()
+            .expect("lock poisoned")
+            .clone()
+            .unwrap_or(DeliveryOutcome::Acknowledged)
+    }
+}
+
+struct ReplyDeliveries;
+
+impl DeliveryHandler for ReplyDeliveries {
+    type Token = Arc<PendingBatch>;
+
+    fn delivered(&self, batch: Arc<PendingBatch>, outcome: DeliveryOutcome) {
+        batch.complete(1, outcome);
     }
 }
