@@ -4,7 +4,7 @@ use super::config::AppConfig;
 use super::engine_deps::{bus_channels, engine_deps, load_definitions};
 use super::error::StartupError;
 use super::startup::StartupStatus;
-use crate::bus::kafka::{self, KafkaBus};
+use crate::bus::kafka::{KafkaBus, KafkaSettings};
 use crate::config::{DatabaseConfig, KafkaConfig};
 use crate::db::{Db, Postgres};
 use crate::engine::{Definitions, EngineDeps};
@@ -33,7 +33,8 @@ pub(super) async fn start(
     let replica = replica_name();
     let (channels, receivers) = bus_channels();
     let bus = KafkaBus::start(
-        kafka_settings(kafka, &replica),
+        kafka_settings(kafka),
+        &replica,
         channels,
         definitions.workers(),
     )?;
@@ -80,13 +81,13 @@ async fn connect_database(
     }
 }
 
-fn kafka_settings(config: &KafkaConfig, replica: &str) -> kafka::Settings {
-    let mut settings = kafka::Settings::new(config.brokers.as_str(), replica);
-    settings.properties = config.properties();
-    settings.topic_prefix = config.topic_prefix.clone();
-    settings.topic_partitions =
-        i32::try_from(config.topic_partitions).expect("within the limits of the setting");
-    settings
+fn kafka_settings(config: &KafkaConfig) -> KafkaSettings {
+    KafkaSettings {
+        properties: config.properties(),
+        topic_prefix: config.topic_prefix.clone(),
+        partitions: i32::try_from(config.topic_partitions).unwrap_or(i32::MAX),
+        ..KafkaSettings::new(config.brokers.as_str())
+    }
 }
 
 /// The name of this replica: that of its machine or pod.

@@ -37,7 +37,7 @@ pub enum StartupError {
     #[error("failed to store a built-in workflow: {0}")]
     BuiltIn(#[from] PutDefinitionError),
     #[error(transparent)]
-    Bus(#[from] kafka::BusError),
+    Bus(#[from] kafka::Error),
     #[error("worker {worker} failed to start: {source}")]
     Worker {
         worker: &'static str,

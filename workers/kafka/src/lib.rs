@@ -37,5 +37,5 @@ pub use producer::{
     SendError,
 };
 pub use record::{Record, RecordHeaders};
-pub use settings::{KafkaSettings, ProducerProfile, parse_properties, worker_group};
+pub use settings::{KafkaSettings, ProducerProfile, worker_group};
 pub use topics::{TopicAdmin, create_topics};

@@ -61,9 +61,6 @@ impl fmt::Debug for KafkaSettings {
 }
 
 impl KafkaSettings {
-    /// Most partitions of a topic that is created. Each costs memory in every broker and client.
-    pub const MAX_PARTITIONS: i32 = 1_000;
-
     /// With the defaults.
     pub fn new(brokers: &str) -> Self {
         Self {
@@ -206,42 +203,6 @@ fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
 
-/// Parses `name=value,name=value`. A comma within a value is written `\,`.
-///
-/// # Errors
-/// A sentence about the first part that is not `name=value`. It contains no value.
-pub fn parse_properties(text: &str) -> Result<Vec<(String, String)>, String> {
-    let mut properties = Vec::new();
-    let mut part = String::new();
-    let mut chars = text.chars().peekable();
-
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' if chars.peek() == Some(&',') => part.extend(chars.next()),
-            ',' => push_property(&mut properties, &std::mem::take(&mut part))?,
-            c => part.push(c),
-        }
-    }
-    push_property(&mut properties, &part)?;
-    Ok(properties)
-}
-
-fn push_property(properties: &mut Vec<(String, String)>, part: &str) -> Result<(), String> {
-    if part.trim().is_empty() {
-        return Ok(());
-    }
-    match part.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => {
-            properties.push((name.trim().to_owned(), value.trim().to_owned()));
-            Ok(())
-        }
-        _ => Err(format!(
-            "property {} is not of the form name=value",
-            properties.len() + 1
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,7 +215,11 @@ mod tests {
 
     fn settings(properties: &str) -> KafkaSettings {
         KafkaSettings {
-            properties: parse_properties(properties).unwrap(),
+            properties: properties
+                .split(',')
+                .filter_map(|property| property.split_once('='))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             ..KafkaSettings::new("b:1")
         }
     }
@@ -272,24 +237,6 @@ mod tests {
                 total_records: 1,
             },
         })
-    }
-
-    #[test]
-    fn properties_are_pairs_and_may_contain_commas() {
-        let parsed = parse_properties(r"sasl.username=me, sasl.password=a\,b=c,").unwrap();
-        let expected = [("sasl.username", "me"), ("sasl.password", "a,b=c")];
-        assert_eq!(
-            parsed,
-            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        );
-
-        assert_eq!(parse_properties("").unwrap(), []);
-        for invalid in ["a=b,secret", "a=b, =secret"] {
-            assert_eq!(
-                parse_properties(invalid).unwrap_err(),
-                "property 2 is not of the form name=value"
-            );
-        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Commands come from `KAFKA_BROKERS`. The ledger is in `DATABASE_URL` or, if that is not set, in a
 //! SQLite file in `./data`.
 
-use saga_worker::bus::kafka::{KafkaSettings, KafkaReplySink, KafkaCommandSource, create_topics};
+use saga_worker::bus::kafka::{KafkaCommandSource, KafkaReplySink, KafkaSettings, create_topics};
 use saga_worker::{
     CancellationToken, Command, Handler, HandlerError, LedgerTarget, Migration, Outcome, Payload,
     ServedStep, Tx, Work, Worker, WorkerSettings, WorkerSpec, async_trait,

@@ -150,8 +150,8 @@ impl BacklogMonitor {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::sampler::{PartitionLag, Watermark};
+    use super::*;
     use crate::bus::MAX_REORDERING;
 
     const WORKER: &str = "pay";
@@ -217,11 +217,17 @@ mod tests {
         let fixture = Fixture::new();
         fixture.sampled(10, None);
         assert!(!fixture.unconsumed(10, 12), "the partition is empty");
-        assert!(fixture.unconsumed(11, 12), "the sample is older than the command");
+        assert!(
+            fixture.unconsumed(11, 12),
+            "the sample is older than the command"
+        );
         fixture.sampled(12, Some(fixture.decided_at));
         assert!(fixture.unconsumed(11, 12));
         fixture.sampled(13, Some(fixture.decided_at + MAX_REORDERING + SECOND));
-        assert!(!fixture.unconsumed(11, 13), "only later commands are unread");
+        assert!(
+            !fixture.unconsumed(11, 13),
+            "only later commands are unread"
+        );
     }
 
     #[test]
@@ -246,7 +252,10 @@ mod tests {
             fixture.unconsumed(0, 201),
             "the partitions are not known yet"
         );
-        assert!(fixture.monitor.samples().is_empty(), "and it is not published");
+        assert!(
+            fixture.monitor.samples().is_empty(),
+            "and it is not published"
+        );
     }
 
     #[test]

@@ -118,7 +118,9 @@ impl InFlight {
     pub fn fail_from(&self, token: usize, reason: String) {
         let (slot, index) = slot_and_index(token);
         let mut entries = self.entries();
-        entries.complete(slot, index, usize::MAX, |state| state.failure = Some(reason));
+        entries.complete(slot, index, usize::MAX, |state| {
+            state.failure = Some(reason)
+        });
         self.finish(entries, slot);
     }
 
@@ -362,7 +364,10 @@ mod tests {
             let first = in_flight.begin(&batch).unwrap();
             assert_eq!(progress(&in_flight, "pay", saga), (true, None));
             assert_eq!(
-                (progress(&in_flight, "store", saga).0, progress(&in_flight, "pay", other).0),
+                (
+                    progress(&in_flight, "store", saga).0,
+                    progress(&in_flight, "pay", other).0
+                ),
                 (false, false)
             );
             in_flight.delivered(first + 1, DeliveryOutcome::Acknowledged);

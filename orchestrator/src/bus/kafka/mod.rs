@@ -13,4 +13,4 @@ mod topics;
 mod tests;
 
 pub use bus::KafkaBus;
-pub use saga_kafka::{Error, KafkaSettings, parse_properties};
+pub use saga_kafka::{Error, KafkaSettings};

@@ -199,9 +199,9 @@ impl DeadLetterSender for Publisher {
     async fn send(&self, letter: &DeadLetter) -> DeliveryOutcome {
         match self.send_dead_letter(letter) {
             // An error means that the producer was dropped.
-            Ok(delivered) => delivered.await.unwrap_or_else(|_| {
-                DeliveryOutcome::Failed("the producer was closed".to_owned())
-            }),
+            Ok(delivered) => delivered
+                .await
+                .unwrap_or_else(|_| DeliveryOutcome::Failed("the producer was closed".to_owned())),
             Err(outcome) => outcome,
         }
     }

@@ -174,7 +174,12 @@ impl Sampler {
                 ..PartitionLag::default()
             }
         };
-        Ok(committed.into_iter().zip(ends).enumerate().map(lag).collect())
+        Ok(committed
+            .into_iter()
+            .zip(ends)
+            .enumerate()
+            .map(lag)
+            .collect())
     }
 
     /// Finds when the record at a watermark of each partition was decided. A record is read only where there is a

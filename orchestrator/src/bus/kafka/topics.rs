@@ -120,7 +120,10 @@ impl TopicRegistry {
         known.remove(&topic);
         drop(known);
 
-        tracing::warn!(topic = name, "topic {name} does not exist any more, creating it again");
+        tracing::warn!(
+            topic = name,
+            "topic {name} does not exist any more, creating it again"
+        );
         self.ensure(&topic);
     }
 
@@ -149,7 +152,9 @@ impl TopicRegistry {
             }
 
             let result = self.create(&admin, &missing).await;
-            let problem = result.err().map(|error| format!("failed to create topics: {error}"));
+            let problem = result
+                .err()
+                .map(|error| format!("failed to create topics: {error}"));
             let previous = std::mem::replace(&mut *self.problem(), problem.clone());
             match problem {
                 None => {

@@ -6,7 +6,7 @@ use super::settings::RunConfig;
 use crate::handlers::{HandlerSettings, PaymentMode, built_in};
 use saga_retry::error_chain;
 use saga_settings::{ConfigErrors, Environment, SettingsGroup, SettingsReader};
-use saga_worker::bus::kafka::{KafkaReplySink, KafkaCommandSource, create_topics};
+use saga_worker::bus::kafka::{KafkaCommandSource, KafkaReplySink, create_topics};
 use saga_worker::ledger::{Ledger, LedgerTarget, MigrationMode};
 use saga_worker::{Worker, WorkerSpec};
 use std::error::Error;
@@ -123,7 +123,8 @@ async fn run_workers(settings: RunPlan, shutdown: CancellationToken) -> Result<(
 
         tasks.spawn(async move {
             let worker = Worker::build(spec, &target, runtime, &shutdown).await?;
-            let source = KafkaCommandSource::new(&kafka, &name, Arc::clone(&sink), shutdown.clone())?;
+            let source =
+                KafkaCommandSource::new(&kafka, &name, Arc::clone(&sink), shutdown.clone())?;
             health.set_ready(&name);
             worker.run(source, sink, shutdown).await;
             Ok::<(), Box<dyn Error + Send + Sync>>(())

@@ -81,7 +81,7 @@ fn read_kafka(reader: &mut SettingsReader<'_>) -> KafkaSettings {
     let brokers = reader.required(&KAFKA_BROKERS, parse::brokers);
     let properties = reader.secret(&KAFKA_PROPERTIES, |text| parse::properties(text).map(drop));
     let topic_prefix = reader.value(&TOPIC_PREFIX, parse::topic_prefix);
-    let partitions = reader.value(&TOPIC_PARTITIONS, parse::number::<1, 10_000>);
+    let partitions = reader.value(&TOPIC_PARTITIONS, parse::number::<1, 1000>);
 
     // The properties were checked when the secret was read.
     let properties = properties

@@ -1,7 +1,7 @@
 //! Windows and the group: what is under way when it is too much, and when partitions change hands.
 
 use super::kit::*;
-use crate::bus::kafka::window::WINDOW_RECORDS;
+use crate::bus::kafka::replies::MAX_IN_FLIGHT;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -13,11 +13,11 @@ async fn a_full_window_pauses_its_partition_and_polling_goes_on() {
     let world = World::new(&brokers);
     let mut side = world.start_with(10);
     let saga = Uuid::now_v7();
-    let count = u32::try_from(2 * WINDOW_RECORDS).unwrap();
+    let count = u32::try_from(2 * MAX_IN_FLIGHT).unwrap();
     let busy = world.replies(saga, 1..=count).await;
 
     let mut under_way = Vec::new();
-    while under_way.len() < WINDOW_RECORDS {
+    while under_way.len() < MAX_IN_FLIGHT {
         under_way.push(side.incoming().await);
     }
     while let Ok(more) = tokio::time::timeout(Duration::from_millis(500), side.replies.recv()).await
@@ -26,7 +26,7 @@ async fn a_full_window_pauses_its_partition_and_polling_goes_on() {
     }
     // A round of polling may go past it.
     assert!(
-        under_way.len() <= WINDOW_RECORDS + 500,
+        under_way.len() <= MAX_IN_FLIGHT + 500,
         "{} are under way",
         under_way.len()
     );

@@ -1,6 +1,6 @@
 //! A bus with topics of its own, the engine's ends of its channels, and an outside client.
 
-use crate::bus::kafka::{KafkaBus, Settings, partition};
+use crate::bus::kafka::{KafkaBus, KafkaSettings};
 use crate::bus::{Bus, BusChannels, Delivery, IncomingReply, OutboxBatch};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::message::{Header, Headers, OwnedHeaders, ToBytes};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use saga_kafka::partition_for_key;
 use saga_protocol::Action;
 use saga_protocol::message::{
     Command, CommandInput, Envelope, Event, EventType, OutboxMessage, Reply, ReplyOutcome,
@@ -39,7 +40,7 @@ pub fn brokers(test: &str) -> Option<String> {
 
 /// One test's world: its topics have a prefix of their own.
 pub struct World {
-    pub settings: Settings,
+    pub settings: KafkaSettings,
     pub outside: FutureProducer,
 }
 
@@ -76,9 +77,11 @@ impl World {
             .with_env_filter(filter)
             .with_test_writer()
             .try_init();
-        let mut settings = Settings::new(brokers, "replica-1");
-        settings.topic_partitions = PARTITIONS;
-        settings.topic_prefix = format!("t{}-", Uuid::now_v7().simple());
+        let settings = KafkaSettings {
+            partitions: PARTITIONS,
+            topic_prefix: format!("t{}-", Uuid::now_v7().simple()),
+            ..KafkaSettings::new(brokers)
+        };
         let outside = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("partitioner", "murmur2_random")
@@ -99,11 +102,12 @@ impl World {
         let workers = vec!["pay".to_owned(), "store".to_owned()];
         let bus = KafkaBus::start(
             self.settings.clone(),
+            "replica-1",
             BusChannels {
                 replies,
                 deliveries,
             },
-            workers,
+            &workers,
         )
         .unwrap();
         Side {
@@ -171,7 +175,10 @@ impl World {
 
     /// The group's committed offset in a partition of the replies.
     pub async fn committed(&self, partition: i32) -> Option<i64> {
-        let (brokers, group) = (self.settings.brokers.clone(), self.settings.group());
+        let (brokers, group) = (
+            self.settings.brokers.clone(),
+            self.settings.orchestrator_group(),
+        );
         let topic = format!("{}saga.replies", self.settings.topic_prefix);
         let ask = move || {
             let consumer: BaseConsumer = ClientConfig::new()
@@ -330,7 +337,7 @@ pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// Where every client puts it, of twelve.
 pub fn partition_of(saga: Uuid) -> i32 {
-    partition::of(saga.to_string().as_bytes(), PARTITIONS)
+    partition_for_key(saga.to_string().as_bytes(), PARTITIONS)
 }
 
 pub fn ago(duration: Duration) -> Time {

@@ -1,8 +1,8 @@
 //! Commands and events out.
 
 use super::kit::*;
-use crate::bus::kafka::partition;
 use crate::bus::{Bus, Delivery};
+use saga_kafka::partition_for_key;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
@@ -57,7 +57,7 @@ async fn records_lie_where_every_client_looks_for_them() {
     for seen in world.read("saga.commands.pay", 100).await {
         assert_eq!(
             seen.partition,
-            partition::of(seen.key.unwrap().as_bytes(), PARTITIONS)
+            partition_for_key(seen.key.unwrap().as_bytes(), PARTITIONS)
         );
     }
     side.bus.close().await;

@@ -3,6 +3,6 @@
 mod sink;
 mod source;
 
-pub use saga_kafka::{KafkaSettings, create_topics, parse_properties, worker_group};
+pub use saga_kafka::{KafkaSettings, create_topics, worker_group};
 pub use sink::KafkaReplySink;
 pub use source::KafkaCommandSource;

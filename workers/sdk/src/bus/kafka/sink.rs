@@ -124,7 +124,8 @@ impl ReplySink for KafkaReplySink {
     }
 
     async fn heartbeat(&self, heartbeat: &WorkerHeartbeat) -> Result<(), SendError> {
-        let value = Payload::encode(heartbeat).map_err(|error| SendError::new("a heartbeat", error))?;
+        let value =
+            Payload::encode(heartbeat).map_err(|error| SendError::new("a heartbeat", error))?;
         let message = member_message(&heartbeat.member, heartbeat.at, value);
         self.publish("a heartbeat", &[message]).await
     }
