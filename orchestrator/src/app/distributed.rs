@@ -36,7 +36,7 @@ pub(super) async fn start(
         kafka_settings(kafka),
         &replica,
         channels,
-        definitions.workers(),
+        &definitions.workers(),
     )?;
 
     let deps = engine_deps(
