@@ -198,14 +198,18 @@ impl Publisher {
         rows.acknowledged.clear();
     }
 
-    /// Processes the bus's delivery reports until the bus closes the channel.
+    /// Processes the bus's delivery reports until shutdown.
     pub async fn process_deliveries(
         self: Arc<Self>,
         mut deliveries: mpsc::Receiver<Delivery>,
         router: WeakRouter,
         heartbeat: Arc<Heartbeat>,
+        shutdown: CancellationToken,
     ) {
-        while let Some(delivery) = heartbeat.wait(deliveries.recv()).await {
+        while let Some(Some(delivery)) = shutdown
+            .run_until_cancelled(heartbeat.wait(deliveries.recv()))
+            .await
+        {
             match delivery {
                 Delivery::Acknowledged { batch, rejected } if rejected.is_empty() => {
                     self.acknowledge(batch.id);

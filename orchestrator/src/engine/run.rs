@@ -34,7 +34,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-/// How long a stopping engine waits for published batches to be acknowledged. Another replica adopts the rest.
+/// How long a stopping engine waits for published batches to be acknowledged, and for its tasks to end. Another replica adopts
+/// what is left.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A start queue holds a few seconds' worth, so it has space again by then.
 const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -138,7 +139,14 @@ impl Engine {
 
         self.drain_in_flight().await;
         self.shutdown_sinks.cancel();
-        self.sinks.lock().await.shutdown().await;
+        // Joined, not aborted: a task aborted while it deletes rows would leave them in the outbox. The limit is for a database
+        // that does not respond.
+        if tokio::time::timeout(DRAIN_TIMEOUT, join_all(&self.sinks))
+            .await
+            .is_err()
+        {
+            self.sinks.lock().await.shutdown().await;
+        }
 
         self.context.publisher.delete_acknowledged().await;
         let incarnation = self.context.lease.incarnation();
@@ -349,6 +357,7 @@ fn spawn_tasks(
         // A strong router would keep the queues open, and the shards would never end.
         router.downgrade(),
         watchdog.heartbeat("deliveries"),
+        shutdown_sinks.clone(),
     ));
     sinks.spawn(
         Arc::clone(publisher).sweep_outbox(watchdog.heartbeat("outbox"), shutdown_sinks.clone()),
