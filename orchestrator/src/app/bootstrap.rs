@@ -45,7 +45,7 @@ pub(super) async fn start(
     let bus = Arc::clone(&deps.bus);
     let replica = deps.replica.clone();
     status
-        .retry_outages("the database does not answer", || db.now())
+        .retry_outages("the database is unavailable", || db.now())
         .await?;
 
     let order_version = u32::try_from(config.orders.order_version).unwrap_or(u32::MAX);

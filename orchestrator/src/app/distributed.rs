@@ -55,7 +55,7 @@ async fn connect_database(
     shards: usize,
     status: &StartupStatus,
 ) -> Result<Arc<dyn Db>, StartupError> {
-    let unavailable = "the database does not answer";
+    let unavailable = "the database is unavailable";
     let connect = || Postgres::connect(database.url.expose(), shards);
     let db: Arc<dyn Db> = Arc::new(status.retry_outages(unavailable, connect).await?);
 

@@ -173,7 +173,7 @@ async fn serve_without_database_is_alive_but_not_ready() {
     while !server
         .until("/readyz", 503)
         .await
-        .contains("the database does not answer")
+        .contains("the database is unavailable")
     {
         assert!(Instant::now() < until, "it does not say why");
     }
@@ -234,7 +234,7 @@ fn migrate_without_database_is_unavailable() {
     let ran = Ran::from(ran);
     assert_eq!(ran.code, 6, "{ran:?}");
     assert!(
-        ran.stderr.contains("the database does not answer"),
+        ran.stderr.contains("the database is unavailable"),
         "{ran:?}"
     );
 }
