@@ -3,7 +3,6 @@
 
 pub mod definition;
 pub mod invariants;
-mod move_invariants;
 pub mod replay;
 pub mod saga;
 #[cfg(any(test, feature = "testing"))]

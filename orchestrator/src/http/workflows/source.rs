@@ -38,7 +38,7 @@ pub fn invalid_workflow(diagnostics: &Diagnostics) -> Problem {
         .collect();
     let detail = format!(
         "the definition has {} errors",
-        errors.len() + diagnostics.more
+        errors.len() + diagnostics.omitted
     );
 
     Problem::new(ProblemKind::InvalidWorkflow, detail)

@@ -1,7 +1,7 @@
 //! The condition of a step: an expression in CEL (Common Expression Language, cel.dev) over `input` and `steps`.
 //!
-//! The interpreter recurses, with large frames, and has no limit on cost. So what is compiled is small and has no loops
-//! (no macro but `has`, no regular expressions), and anything deep runs on a thread with a stack of its own.
+//! The interpreter recurses with large frames, and does not limit the cost. Therefore expressions are small and have no
+//! loops (no macro but `has`, no regular expressions), and deep ones run on a thread with a larger stack.
 
 use super::diagnostics::quoted;
 use super::expression::{self, Compiled, ConditionError};
@@ -20,7 +20,7 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// 40 KiB unoptimised, so this is a sixth of the 2 MiB that a thread has.
 const SHALLOW_LEVELS: usize = 8;
 
-/// A compiled condition. It is equal to another, and written, as its text.
+/// A compiled condition. It is compared and serialised as its text.
 #[derive(Clone)]
 pub struct Condition {
     text: Arc<str>,
@@ -31,11 +31,11 @@ impl Condition {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// If it is not CEL, too large, or calls a loop, a regular expression or a function that is not there.
+    /// If the text is not CEL, is too large, or uses a loop, a regular expression or an unknown function.
     pub fn compile(text: &str) -> Result<Self, ConditionError> {
-        expression::glance(text)?;
+        expression::check_size(text)?;
         let compiled =
-            on_deep_stack(|| expression::read(text)).map_err(ConditionError::Syntax)??;
+            on_deep_stack(|| expression::compile(text)).map_err(ConditionError::Syntax)??;
         Ok(Self {
             text: text.into(),
             compiled: Arc::new(compiled),
@@ -47,11 +47,11 @@ impl Condition {
         &self.text
     }
 
-    /// Whether the step is to be done. `steps` holds the outputs of the completed steps by name.
+    /// Evaluates whether the step runs. `steps` holds the outputs of the completed steps by name.
     ///
     /// # Errors
-    /// A sentence, if the expression names what is not there, or its result is neither true nor false. It tells types
-    /// and names, never values: these may be sensitive.
+    /// A message, if a name does not exist or the result is not a boolean. It contains types and names, but no values,
+    /// which may be sensitive.
     pub fn evaluate(
         &self,
         input: &Payload,
@@ -65,19 +65,19 @@ impl Condition {
         };
         result
             .and_then(|result| result)
-            .map_err(|why| format!("the condition {} failed: {why}", quoted(&self.text)))
+            .map_err(|reason| format!("the condition {} failed: {reason}", quoted(&self.text)))
     }
 
     fn run(&self, input: &Payload, steps: &BTreeMap<String, Payload>) -> Result<bool, String> {
         let mut context = Context::with_env(Arc::clone(&expression::ENV));
-        // Only what is asked for: to read the payloads takes longer than all the rest.
-        if self.compiled.asks_input {
-            context.add_variable_from_value("input", value(input)?);
+        // Only the variables in use: decoding the payloads takes longer than the evaluation.
+        if self.compiled.uses_input {
+            context.add_variable_from_value("input", to_cel(input)?);
         }
-        if self.compiled.asks_steps {
+        if self.compiled.uses_steps {
             let outputs = steps
                 .iter()
-                .map(|(name, output)| Ok((name.clone(), value(output)?)));
+                .map(|(name, output)| Ok((name.clone(), to_cel(output)?)));
             context.add_variable_from_value(
                 "steps",
                 outputs.collect::<Result<HashMap<_, _>, String>>()?,
@@ -86,32 +86,32 @@ impl Condition {
         match self.compiled.program.execute(&context) {
             Ok(Value::Bool(result)) => Ok(result),
             Ok(other) => Err(format!(
-                "it is of type {}, neither true nor false",
+                "the result is of type {}, expected bool",
                 other.type_of()
             )),
-            Err(error) => Err(sentence(&error)),
+            Err(error) => Err(describe(&error)),
         }
     }
 }
 
-const PANICKED: &str = "the interpreter panicked on it";
+const PANICKED: &str = "the interpreter panicked";
 
-/// Runs on a stack that no expression within the limits overflows; a panic ends there.
+/// Runs `work` on a stack that no expression within the limits overflows, and catches a panic.
 pub(super) fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .name("expression".to_owned())
             .stack_size(STACK_BYTES)
             .spawn_scoped(scope, work)
-            .map_err(|error| format!("no thread could be started for it: {error}"))?
+            .map_err(|error| format!("no thread could be started: {error}"))?
             .join()
             .map_err(|_| PANICKED.to_owned())
     })
 }
 
 /// JSON as CEL sees it: a whole number is an int, or a uint where it is too large for one.
-fn value(payload: &Payload) -> Result<Value, String> {
-    fn of(json: serde_json::Value) -> Value {
+fn to_cel(payload: &Payload) -> Result<Value, String> {
+    fn from_json(json: serde_json::Value) -> Value {
         use serde_json::Value as Json;
         match json {
             Json::Null => Value::Null,
@@ -122,25 +122,25 @@ fn value(payload: &Payload) -> Result<Value, String> {
                 (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
             },
             Json::String(text) => Value::from(text),
-            Json::Array(items) => Value::from(items.into_iter().map(of).collect::<Vec<_>>()),
+            Json::Array(items) => Value::from(items.into_iter().map(from_json).collect::<Vec<_>>()),
             Json::Object(map) => map
                 .into_iter()
-                .map(|(key, json)| (key, of(json)))
+                .map(|(key, json)| (key, from_json(json)))
                 .collect::<HashMap<_, _>>()
                 .into(),
         }
     }
     payload
         .decode()
-        .map(of)
-        .map_err(|_| "a payload is nested too deeply to be looked into".to_owned())
+        .map(from_json)
+        .map_err(|_| "a payload is nested too deeply".to_owned())
 }
 
-/// What went wrong, without a value in it.
-fn sentence(error: &ExecutionError) -> String {
+/// Describes an error without values, which may be sensitive.
+fn describe(error: &ExecutionError) -> String {
     match error {
         ExecutionError::NoSuchKey(key) => {
-            format!("there is no {}; ask with has() first", quoted(key))
+            format!("there is no {}; test it with has() first", quoted(key))
         }
         ExecutionError::UndeclaredReference(name) => format!("there is no {}", quoted(name)),
         ExecutionError::NoSuchOverload(overload) => {
@@ -158,7 +158,7 @@ fn sentence(error: &ExecutionError) -> String {
             )
         }
         ExecutionError::UnexpectedType { got, want } => {
-            format!("{got} stands where {want} is needed")
+            format!("the type is {got}, expected {want}")
         }
         ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
             format!(
@@ -167,21 +167,21 @@ fn sentence(error: &ExecutionError) -> String {
                 right.type_of()
             )
         }
-        ExecutionError::UnsupportedIndex(of, by) => {
+        ExecutionError::UnsupportedIndex(container, index) => {
             format!(
-                "{} has nothing at an index of type {}",
-                by.type_of(),
-                of.type_of()
+                "{} cannot be indexed by {}",
+                index.type_of(),
+                container.type_of()
             )
         }
-        ExecutionError::IndexOutOfBounds(_) => "a list has no such index".to_owned(),
+        ExecutionError::IndexOutOfBounds(_) => "the list index is out of bounds".to_owned(),
         ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
-            "it divides by zero".to_owned()
+            "division by zero".to_owned()
         }
-        ExecutionError::Overflow(..) => "a number in it is too large".to_owned(),
-        ExecutionError::DuplicateKey(_) => "a map in it has a key twice".to_owned(),
+        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
+        ExecutionError::DuplicateKey(_) => "duplicate key in a map".to_owned(),
         ExecutionError::FunctionError { function, .. } => {
-            format!("the function {function} refused its argument")
+            format!("the argument of {function} is invalid")
         }
         _ => "it cannot be evaluated".to_owned(),
     }

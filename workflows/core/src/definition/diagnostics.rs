@@ -1,24 +1,24 @@
-//! What is wrong with a definition: every diagnostic with its place, its rule, and what would be right.
+//! Diagnostics of a definition: each has a location, a rule, and a message that names the error and its correction.
 
 use super::limits;
 use std::fmt;
 
-/// A rule that a definition obeys. Its name is stable: documentation, tests and editors refer to it.
+/// A rule of definitions. Its name is stable: documentation, tests and editors refer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
     /// `too-large`: the file has at most [`limits::MAX_FILE_BYTES`].
     TooLarge,
     /// `too-complex`: nesting, aliases and the number of values are bounded.
     TooComplex,
-    /// `syntax`: the file is one YAML document (JSON is YAML).
+    /// `syntax`: the file is a single YAML document (JSON is YAML).
     Syntax,
     /// `wrong-type`: each value has the type of its key.
     WrongType,
-    /// `unknown-key`: only known keys are written.
+    /// `unknown-key`: a map only has known keys.
     UnknownKey,
-    /// `duplicate-key`: a key is written once in its map.
+    /// `duplicate-key`: the keys of a map are unique.
     DuplicateKey,
-    /// `missing-key`: `workflow`, `version`, `steps` and each step's `name` are written.
+    /// `missing-key`: `workflow`, `version`, `steps` and each step's `name` are required.
     MissingKey,
     /// `name`: `[a-z0-9][a-z0-9-]{0,62}`.
     Name,
@@ -26,37 +26,37 @@ pub enum Rule {
     Number,
     /// `duration`: a number with a unit, 1ms to 365d.
     Duration,
-    /// `error-code`: at most [`limits::MAX_NOT_RETRYABLE_CODES`] a schedule, each as a worker can give it.
+    /// `error-code`: at most [`limits::MAX_NOT_RETRYABLE_CODES`] a schedule, each of a length that a worker can send.
     ErrorCode,
-    /// `no-steps`: a workflow has a step.
+    /// `no-steps`: a workflow has at least one step.
     NoSteps,
     /// `too-many-steps`: at most [`limits::MAX_STEPS`].
     TooManySteps,
-    /// `duplicate-step`: a step's name is its own.
+    /// `duplicate-step`: step names are unique.
     DuplicateStep,
-    /// `missing-step`: a step that is needed exists.
+    /// `missing-step`: each needed step exists.
     MissingStep,
-    /// `duplicate-need`: a step is needed once.
+    /// `duplicate-need`: a step lists each need once.
     DuplicateNeed,
     /// `cycle`: no step needs itself, directly or through others.
     Cycle,
-    /// `two-pivots`: there is one point of no return at the most.
+    /// `two-pivots`: a workflow has at most one pivot.
     TwoPivots,
-    /// `beside-pivot`: each step is before or behind the pivot, by needs.
+    /// `beside-pivot`: its needs order each step before or behind the pivot.
     BesidePivot,
-    /// `compensation-behind-pivot`: behind the pivot nothing is undone.
+    /// `compensation-behind-pivot`: steps behind the pivot have no compensation.
     CompensationBehindPivot,
-    /// `attempts-behind-pivot`: behind the pivot a step is retried until it is done.
+    /// `attempts-behind-pivot`: steps behind the pivot are retried without limit.
     AttemptsBehindPivot,
-    /// `timeout-over-deadline`: one attempt ends before the saga's deadline.
+    /// `timeout-over-deadline`: a timeout does not exceed the saga's deadline.
     TimeoutOverDeadline,
-    /// `reminder-over-timeout`: a reminder goes out before the wait that it is about is over.
+    /// `reminder-over-timeout`: a reminder does not exceed the step's timeout.
     ReminderOverTimeout,
     /// `sensitive-path`: `input.…` or `steps.<name>.…`.
     SensitivePath,
     /// `schema`: a JSON Schema (2020-12).
     Schema,
-    /// `schema-reference`: a schema refers to places in itself, and not in a circle.
+    /// `schema-reference`: references stay within their schema and form no cycle.
     SchemaReference,
     /// `schema-too-large`: at most [`limits::MAX_SCHEMA_BYTES`], [`limits::MAX_SUBSCHEMAS`], [`limits::MAX_SCHEMA_DEPTH`] and
     /// [`limits::MAX_SCHEMA_PATTERNS`].
@@ -66,7 +66,7 @@ pub enum Rule {
     /// `expression-too-large`: at most [`limits::MAX_EXPRESSION_BYTES`], [`limits::MAX_EXPRESSION_TOKENS`] and
     /// [`limits::MAX_EXPRESSION_NODES`].
     ExpressionTooLarge,
-    /// `expression-function`: neither a macro but `has`, nor `matches`, nor a function that CEL does not have.
+    /// `expression-function`: only functions of CEL, without `matches` and without macros other than `has`.
     ExpressionFunction,
 }
 
@@ -105,7 +105,7 @@ impl Rule {
         Self::ExpressionFunction,
     ];
 
-    /// As it is written everywhere.
+    /// The stable name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TooLarge => "too-large",
@@ -148,7 +148,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A place in the file: line and column from 1, the column in characters.
+/// A location in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
     /// From 1.
@@ -158,30 +158,30 @@ pub struct Location {
 }
 
 impl Location {
-    /// Where a file begins.
+    /// The start of a file.
     pub const START: Self = Self { line: 1, column: 1 };
 }
 
 /// One diagnostic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Where it is.
+    /// The location of the error.
     pub at: Location,
-    /// The rule that is broken.
+    /// The violated rule.
     pub rule: Rule,
-    /// What was wrong, and what would be right.
-    pub sentence: String,
+    /// The error, and what is expected instead.
+    pub message: String,
 }
 
-/// All diagnostics of one file, in its order: at least one. Displayed a line each, as `FILE:LINE:COL: rule: sentence`.
+/// The diagnostics of one file in file order, at least one. Displayed one a line, as `FILE:LINE:COL: rule: sentence`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Diagnostics {
     /// The file's name as it was given.
     pub file: String,
     /// The first [`limits::MAX_DIAGNOSTICS`] of them.
     pub list: Vec<Diagnostic>,
-    /// How many more there are.
-    pub more: usize,
+    /// The number of further diagnostics.
+    pub omitted: usize,
 }
 
 impl Diagnostics {
@@ -191,7 +191,7 @@ impl Diagnostics {
             let Location { line, column } = diagnostic.at;
             format!(
                 "{}:{line}:{column}: {}: {}",
-                self.file, diagnostic.rule, diagnostic.sentence
+                self.file, diagnostic.rule, diagnostic.message
             )
         })
     }
@@ -203,39 +203,39 @@ impl fmt::Display for Diagnostics {
             let separator = if index == 0 { "" } else { "\n" };
             write!(f, "{separator}{line}")?;
         }
-        match self.more {
+        match self.omitted {
             0 => Ok(()),
-            more => write!(f, "\n{}: and {more} more", self.file),
+            omitted => write!(f, "\n{}: and {omitted} more", self.file),
         }
     }
 }
 
-/// Collects what is found.
+/// Collects diagnostics.
 #[derive(Debug, Default)]
 pub(super) struct DiagnosticSink {
     list: Vec<Diagnostic>,
-    more: usize,
+    omitted: usize,
 }
 
 impl DiagnosticSink {
-    /// Notes a diagnostic. The sentence is made only if it will be kept.
-    pub(super) fn add(&mut self, at: Location, rule: Rule, sentence: impl FnOnce() -> String) {
+    /// Adds a diagnostic. Over the limit, the message is not built and the diagnostic is only counted.
+    pub(super) fn add(&mut self, at: Location, rule: Rule, message: impl FnOnce() -> String) {
         if self.list.len() == limits::MAX_DIAGNOSTICS {
-            self.more += 1;
+            self.omitted += 1;
             return;
         }
         let diagnostic = Diagnostic {
             at,
             rule,
-            sentence: sentence(),
+            message: message(),
         };
-        // An anchored value that is used twice is wrong once.
+        // An anchored value that is used twice yields the same diagnostic twice.
         if !self.list.contains(&diagnostic) {
             self.list.push(diagnostic);
         }
     }
 
-    /// What was sink, if anything was.
+    /// The collected diagnostics as an error, if there are any.
     pub(super) fn into_result(mut self, file: &str) -> Result<(), Diagnostics> {
         if self.list.is_empty() {
             return Ok(());
@@ -245,12 +245,12 @@ impl DiagnosticSink {
         Err(Diagnostics {
             file: file.to_owned(),
             list: self.list,
-            more: self.more,
+            omitted: self.omitted,
         })
     }
 }
 
-/// A text of the file in quotes, shortened, on one line.
+/// A text of the file as a quoted, truncated, single-line literal.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(limits::MAX_QUOTED_CHARS) {
         None => format!("{text:?}"),

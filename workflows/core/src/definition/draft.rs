@@ -17,7 +17,7 @@ pub(super) struct Draft {
     /// The first [`limits::MAX_STEPS`] of them.
     pub(super) steps: Vec<DraftStep>,
     /// No step was left out: what concerns several steps can be checked.
-    pub(super) whole: bool,
+    pub(super) is_complete: bool,
 }
 
 /// A step that was read.

@@ -1,4 +1,4 @@
-//! What an expression may hold: few nodes, no loops, no regular expressions, nothing that is not there.
+//! Compiles expressions, and restricts them: bounded size, no loops, no regular expressions, known names only.
 
 use super::diagnostics::{Rule, quoted};
 use super::limits;
@@ -7,7 +7,7 @@ use cel::parser::Macro;
 use cel::{Env, Program};
 use std::sync::{Arc, LazyLock};
 
-/// What may be called, besides operators and `has`.
+/// The functions that an expression may call, besides operators and `has`.
 const FUNCTIONS: &[&str] = &[
     "bool",
     "bytes",
@@ -22,9 +22,9 @@ const FUNCTIONS: &[&str] = &[
     "type",
     "uint",
 ];
-/// The macros of CEL that loop.
+/// The macros of CEL that iterate.
 const LOOPS: &[&str] = &["all", "exists", "exists_one", "existsOne", "map", "filter"];
-/// What may be named: the two variables, and the types.
+/// The names that an expression may use: the two variables, and the types.
 const NAMES: &[&str] = &[
     "input",
     "steps",
@@ -61,28 +61,28 @@ pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
     Arc::new(env)
 });
 
-/// Why an expression cannot be a condition.
+/// An error of an expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConditionError {
     /// Its text is over [`limits::MAX_EXPRESSION_BYTES`].
-    #[error("the expression has {0} bytes; at most {most} are read", most = limits::MAX_EXPRESSION_BYTES)]
+    #[error("the expression has {0} bytes; the limit is {limit}", limit = limits::MAX_EXPRESSION_BYTES)]
     Bytes(usize),
     /// It has more than [`limits::MAX_EXPRESSION_TOKENS`].
-    #[error("the expression has {0} words and signs; at most {most} are read", most = limits::MAX_EXPRESSION_TOKENS)]
+    #[error("the expression has {0} tokens; the limit is {limit}", limit = limits::MAX_EXPRESSION_TOKENS)]
     Tokens(usize),
     /// It has more than [`limits::MAX_EXPRESSION_NODES`].
-    #[error("the expression has {0} values, fields and operators; at most {most}", most = limits::MAX_EXPRESSION_NODES)]
+    #[error("the expression has {0} values, fields and operators; the limit is {limit}", limit = limits::MAX_EXPRESSION_NODES)]
     Nodes(usize),
-    /// It calls what it may not.
+    /// It calls a function that is not available.
     #[error("{0}")]
     Function(String),
-    /// It is not CEL, or names what is not there.
+    /// It is not CEL, or uses an unknown name.
     #[error("{0}")]
     Syntax(String),
 }
 
 impl ConditionError {
-    /// The rule that is broken.
+    /// The violated rule.
     pub fn rule(&self) -> Rule {
         match self {
             Self::Bytes(_) | Self::Tokens(_) | Self::Nodes(_) => Rule::ExpressionTooLarge,
@@ -92,49 +92,52 @@ impl ConditionError {
     }
 }
 
-/// Refuses, without reading it, a text that would take long to read.
-pub(super) fn glance(text: &str) -> Result<(), ConditionError> {
+/// Rejects a text that would take too long to parse. It does not parse it.
+pub(super) fn check_size(text: &str) -> Result<(), ConditionError> {
     if text.len() > limits::MAX_EXPRESSION_BYTES {
         return Err(ConditionError::Bytes(text.len()));
     }
-    match tokens(text) {
+    match count_tokens(text) {
         tokens if tokens > limits::MAX_EXPRESSION_TOKENS => Err(ConditionError::Tokens(tokens)),
         _ => Ok(()),
     }
 }
 
-/// An expression within the limits.
+/// A compiled expression within the limits.
 pub(super) struct Compiled {
     pub(super) program: Program,
     pub(super) levels: usize,
-    /// It names `input`.
-    pub(super) asks_input: bool,
-    /// It names `steps`.
-    pub(super) asks_steps: bool,
+    /// Whether the expression uses `input`.
+    pub(super) uses_input: bool,
+    /// Whether the expression uses `steps`.
+    pub(super) uses_steps: bool,
 }
 
-/// Compiles. Recurses deeply: to be called on a deep stack.
-pub(super) fn read(text: &str) -> Result<Compiled, ConditionError> {
-    let program = ENV.compile(text).map_err(|errors| not_cel(text, &errors))?;
-    let levels = inspect(program.expression())?;
+/// Compiles an expression. It recurses deeply, so the caller provides a deep stack.
+pub(super) fn compile(text: &str) -> Result<Compiled, ConditionError> {
+    let program = ENV
+        .compile(text)
+        .map_err(|errors| syntax_error(text, &errors))?;
+    let levels = check_nodes(program.expression())?;
     let references = program.references();
-    let asks = |name: &str| {
+    let uses = |name: &str| {
         references
             .variables()
             .iter()
             .any(|variable| variable.trim_start_matches('.') == name)
     };
-    let (asks_input, asks_steps) = (asks("input"), asks("steps"));
+    let uses_input = uses("input");
+    let uses_steps = uses("steps");
     Ok(Compiled {
         program,
         levels,
-        asks_input,
-        asks_steps,
+        uses_input,
+        uses_steps,
     })
 }
 
-/// How many words, texts in quotes and signs there are, roughly.
-fn tokens(text: &str) -> usize {
+/// The approximate number of tokens: words, string literals and signs.
+fn count_tokens(text: &str) -> usize {
     let mut tokens = 0;
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -154,29 +157,32 @@ fn tokens(text: &str) -> usize {
     tokens
 }
 
-fn not_cel(text: &str, errors: &cel::ParseErrors) -> ConditionError {
-    let said = match errors.errors.first() {
+fn syntax_error(text: &str, errors: &cel::ParseErrors) -> ConditionError {
+    let detail = match errors.errors.first() {
         Some(error) => format!(
-            "{} (at its character {})",
+            "{} (at character {})",
             error.msg.replace('\n', " "),
             error.pos.1
         ),
-        None => "it cannot be read".to_owned(),
+        None => "it cannot be parsed".to_owned(),
     };
-    ConditionError::Syntax(format!("{} is not an expression: {said}", quoted(text)))
+    ConditionError::Syntax(format!(
+        "{} is not a CEL expression: {detail}",
+        quoted(text)
+    ))
 }
 
-/// Checks each part; returns how deep the expression is.
-fn inspect(root: &IdedExpr) -> Result<usize, ConditionError> {
+/// Checks each node, and returns the depth of the expression.
+fn check_nodes(root: &IdedExpr) -> Result<usize, ConditionError> {
     let mut nodes = 0;
     let mut deepest = 0;
-    let mut refused = None;
+    let mut violation = None;
     let mut open = vec![(root, 1)];
     while let Some((node, level)) = open.pop() {
         nodes += 1;
         deepest = deepest.max(level);
-        if refused.is_none() {
-            refused = inspect_one(&node.expr);
+        if violation.is_none() {
+            violation = check_node(&node.expr);
         }
         open.extend(
             children(&node.expr)
@@ -184,14 +190,14 @@ fn inspect(root: &IdedExpr) -> Result<usize, ConditionError> {
                 .map(|child| (child, level + 1)),
         );
     }
-    match refused {
-        Some(unfit) => Err(unfit),
+    match violation {
+        Some(error) => Err(error),
         None if nodes > limits::MAX_EXPRESSION_NODES => Err(ConditionError::Nodes(nodes)),
         None => Ok(deepest),
     }
 }
 
-fn inspect_one(expr: &Expr) -> Option<ConditionError> {
+fn check_node(expr: &Expr) -> Option<ConditionError> {
     match expr {
         Expr::Call(call) => {
             let name = call.func_name.as_str();
@@ -199,27 +205,27 @@ fn inspect_one(expr: &Expr) -> Option<ConditionError> {
             if is_operator || FUNCTIONS.contains(&name) {
                 return None;
             }
-            let why = match name {
-                "matches" => "`matches` is not available: a regular expression has no bound; compare, or use \
-                              contains, startsWith, endsWith"
+            let message = match name {
+                "matches" => "`matches` is not available: its cost is not bounded; use ==, contains, startsWith \
+                              or endsWith"
                     .to_owned(),
                 "has" => "`has` takes one field, as in has(input.a)".to_owned(),
                 _ if LOOPS.contains(&name) => {
-                    format!("the macro `{name}` is not available: a condition has no loops; only `has` may be used")
+                    format!("the macro `{name}` is not available: conditions have no loops; the only macro is `has`")
                 }
-                _ => format!("there is no function {}; there are has, {}", quoted(name), FUNCTIONS.join(", ")),
+                _ => format!("there is no function {}; the functions are has, {}", quoted(name), FUNCTIONS.join(", ")),
             };
-            Some(ConditionError::Function(why))
+            Some(ConditionError::Function(message))
         }
         Expr::Ident(name) if !NAMES.contains(&name.trim_start_matches('.')) => {
             Some(ConditionError::Syntax(format!(
-                "there is no {}; an expression is about `input` and `steps`",
+                "there is no {}; the variables are `input` and `steps`",
                 quoted(name)
             )))
         }
-        Expr::Struct(made) => Some(ConditionError::Syntax(format!(
+        Expr::Struct(literal) => Some(ConditionError::Syntax(format!(
             "there is no type {}; compare values",
-            quoted(&made.type_name)
+            quoted(&literal.type_name)
         ))),
         Expr::Comprehension(_) | Expr::Unspecified => {
             Some(ConditionError::Syntax("it cannot be evaluated".to_owned()))

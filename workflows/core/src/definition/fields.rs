@@ -1,8 +1,8 @@
-//! Reads maps and values out of the tree. What cannot be read is noted, and left out.
+//! Reads typed values from the YAML tree. An invalid value is reported, and then treated as absent.
 
 use super::diagnostics::{DiagnosticSink, Location, Rule, quoted};
 use super::limits;
-use super::tree::{Node, Tree};
+use super::tree::{Node, YamlValue};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,17 +14,17 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads a map with these keys and no others; `what` names it in sentences: `a step`.
-    pub(super) fn of(
+    /// Reads a map that may only have these keys; `subject` names it in messages, such as `a step`.
+    pub(super) fn read(
         node: &'a Node,
-        what: &str,
+        subject: &str,
         known: &[&'static str],
         sink: &mut DiagnosticSink,
     ) -> Option<Self> {
-        let Tree::Map(map) = &node.value else {
+        let YamlValue::Map(map) = &node.value else {
             sink.add(node.at, Rule::WrongType, || {
                 format!(
-                    "{what} is {}; it is a map with the keys {}",
+                    "{subject} is {}; expected a map with the keys {}",
                     node.described(),
                     known.join(", ")
                 )
@@ -35,12 +35,14 @@ impl<'a> Fields<'a> {
             at: node.at,
             entries: Vec::new(),
         };
-        let mut places: Vec<Location> = Vec::new();
+        // The location of each entry's key, by index.
+        let mut locations: Vec<Location> = Vec::new();
+
         for (key, value) in map {
-            let Tree::Text(text) = &key.value else {
+            let YamlValue::String(text) = &key.value else {
                 sink.add(key.at, Rule::WrongType, || {
                     format!(
-                        "a key of {what} is {}; the keys of {what} are {}",
+                        "a key of {subject} is {}; the keys of {subject} are {}",
                         key.described(),
                         known.join(", ")
                     )
@@ -48,27 +50,31 @@ impl<'a> Fields<'a> {
                 continue;
             };
             let Some(&name) = known.iter().find(|name| *name == text) else {
-                sink.add(key.at, Rule::UnknownKey, || unknown(text, what, known));
+                sink.add(key.at, Rule::UnknownKey, || {
+                    unknown_key_message(text, subject, known)
+                });
                 continue;
             };
+
+            // The first of duplicate keys is kept, so that the checks of its value still run.
             match fields.entries.iter().position(|(other, _)| *other == name) {
                 Some(first) => sink.add(key.at, Rule::DuplicateKey, || {
                     format!(
-                        "`{name}` is already written in line {}; a key is written once",
-                        places[first].line
+                        "`{name}` is already set in line {}; remove one of them",
+                        locations[first].line
                     )
                 }),
                 None => {
                     fields.entries.push((name, value));
-                    places.push(key.at);
+                    locations.push(key.at);
                 }
             }
         }
         Some(fields)
     }
 
-    /// Of what is no map.
-    pub(super) fn none(at: Location) -> Self {
+    /// The fields of a value that is not a map.
+    pub(super) fn empty(at: Location) -> Self {
         Self {
             at,
             entries: Vec::new(),
@@ -83,40 +89,44 @@ impl<'a> Fields<'a> {
             .map(|(_, node)| *node)
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub(super) fn require(
         &self,
         key: &str,
-        what: &str,
+        subject: &str,
         example: &str,
         sink: &mut DiagnosticSink,
     ) -> Option<&'a Node> {
         let node = self.get(key);
         if node.is_none() {
             sink.add(self.at, Rule::MissingKey, || {
-                format!("{what} has no `{key}`; write {example}")
+                format!("{subject} has no `{key}`; write {example}")
             });
         }
         node
     }
 }
 
-fn unknown(key: &str, what: &str, known: &[&'static str]) -> String {
+fn unknown_key_message(key: &str, subject: &str, known: &[&'static str]) -> String {
     match nearest(key, known.iter().copied()) {
-        Some(near) => format!("{what} has no key {}; did you mean `{near}`?", quoted(key)),
+        Some(near) => format!(
+            "{subject} has no key {}; did you mean `{near}`?",
+            quoted(key)
+        ),
         None => format!(
-            "{what} has no key {}; its keys are {}",
+            "{subject} has no key {}; its keys are {}",
             quoted(key),
             known.join(", ")
         ),
     }
 }
 
-/// The candidate that is so near to a text that it was probably meant.
+/// The candidate that a misspelled text most likely stands for.
 pub(super) fn nearest<'c>(
     text: &str,
     candidates: impl Iterator<Item = &'c str>,
 ) -> Option<&'c str> {
+    // The distance takes quadratic time, so only texts of a name's length are compared.
     if text.len() > limits::MAX_NAME_CHARS {
         return None;
     }
@@ -127,7 +137,7 @@ pub(super) fn nearest<'c>(
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be put in, taken out, replaced or swapped with their neighbour (optimal string alignment).
+/// The optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours.
 fn distance(left: &str, right: &str) -> usize {
     let left: Vec<char> = left.to_lowercase().chars().collect();
     let right: Vec<char> = right.chars().collect();
@@ -135,50 +145,58 @@ fn distance(left: &str, right: &str) -> usize {
     for i in 1..=left.len() {
         let mut row = vec![i];
         for j in 1..=right.len() {
-            let same = usize::from(left[i - 1] != right[j - 1]);
-            let mut least = (rows[i - 1][j] + 1)
+            let substitution = usize::from(left[i - 1] != right[j - 1]);
+            let mut distance = (rows[i - 1][j] + 1)
                 .min(row[j - 1] + 1)
-                .min(rows[i - 1][j - 1] + same);
+                .min(rows[i - 1][j - 1] + substitution);
             if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
+                distance = distance.min(rows[i - 2][j - 2] + 1);
             }
-            row.push(least);
+            row.push(distance);
         }
         rows.push(row);
     }
     rows[left.len()][right.len()]
 }
 
-fn wrong(node: &Node, what: &str, right: &str, sink: &mut DiagnosticSink) {
+fn add_wrong_type(node: &Node, subject: &str, expected: &str, sink: &mut DiagnosticSink) {
     sink.add(node.at, Rule::WrongType, || {
-        format!("{what} is {}; {right}", node.described())
+        format!("{subject} is {}; expected {expected}", node.described())
     });
 }
 
-/// A text.
-pub(super) fn text<'a>(node: &'a Node, what: &str, sink: &mut DiagnosticSink) -> Option<&'a str> {
+/// A string.
+pub(super) fn string<'a>(
+    node: &'a Node,
+    subject: &str,
+    sink: &mut DiagnosticSink,
+) -> Option<&'a str> {
     match &node.value {
-        Tree::Text(text) => Some(text),
-        Tree::Whole(_) | Tree::Real(_) | Tree::Flag(_) => {
-            wrong(node, what, "it is a text: put it in quotes", sink);
+        YamlValue::String(text) => Some(text),
+        YamlValue::Integer(_) | YamlValue::Float(_) | YamlValue::Bool(_) => {
+            add_wrong_type(node, subject, "a string; put it in quotes", sink);
             None
         }
-        Tree::Nothing | Tree::List(_) | Tree::Map(_) => {
-            wrong(node, what, "it is a text", sink);
+        YamlValue::Null | YamlValue::List(_) | YamlValue::Map(_) => {
+            add_wrong_type(node, subject, "a string", sink);
             None
         }
     }
 }
 
 /// A name: `[a-z0-9][a-z0-9-]{0,62}`.
-pub(super) fn name<'a>(node: &'a Node, what: &str, sink: &mut DiagnosticSink) -> Option<&'a str> {
-    let name = text(node, what, sink)?;
+pub(super) fn name<'a>(
+    node: &'a Node,
+    subject: &str,
+    sink: &mut DiagnosticSink,
+) -> Option<&'a str> {
+    let name = string(node, subject, sink)?;
     if is_name(name) {
         return Some(name);
     }
     sink.add(node.at, Rule::Name, || {
         format!(
-            "{what} is {}; a name has 1 to {} of a-z, 0-9 and -, and does not begin with -",
+            "{subject} is {}; a name has 1 to {} characters of a-z, 0-9 and -, and does not start with -",
             quoted(name),
             limits::MAX_NAME_CHARS
         )
@@ -194,63 +212,63 @@ pub(super) fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| is_letter(byte) || byte == b'-')
 }
 
-/// A whole number within limits.
-pub(super) fn whole(
+/// An integer within a range.
+pub(super) fn integer(
     node: &Node,
-    what: &str,
+    subject: &str,
     range: RangeInclusive<u32>,
     sink: &mut DiagnosticSink,
 ) -> Option<u32> {
-    let Tree::Whole(number) = node.value else {
-        let right = format!("it is a whole number, {} to {}", range.start(), range.end());
-        wrong(node, what, &right, sink);
+    let YamlValue::Integer(number) = node.value else {
+        let expected = format!("an integer from {} to {}", range.start(), range.end());
+        add_wrong_type(node, subject, &expected, sink);
         return None;
     };
     let number = u32::try_from(number)
         .ok()
         .filter(|number| range.contains(number));
     if number.is_none() {
-        out_of(node, what, &range, sink);
+        add_out_of_range(node, subject, &range, sink);
     }
     number
 }
 
-/// A number within limits.
-pub(super) fn real(
+/// A number within a range.
+pub(super) fn number(
     node: &Node,
-    what: &str,
+    subject: &str,
     range: RangeInclusive<f64>,
     sink: &mut DiagnosticSink,
 ) -> Option<f64> {
     let number = match node.value {
-        Tree::Real(number) => number,
+        YamlValue::Float(number) => number,
         #[expect(
             clippy::cast_precision_loss,
-            reason = "what is too large for an f64 is out of every limit"
+            reason = "an integer that an f64 cannot represent exactly is outside every range"
         )]
-        Tree::Whole(number) => number as f64,
+        YamlValue::Integer(number) => number as f64,
         _ => {
-            let right = format!("it is a number, {} to {}", range.start(), range.end());
-            wrong(node, what, &right, sink);
+            let expected = format!("a number from {} to {}", range.start(), range.end());
+            add_wrong_type(node, subject, &expected, sink);
             return None;
         }
     };
     if range.contains(&number) {
         return Some(number);
     }
-    out_of(node, what, &range, sink);
+    add_out_of_range(node, subject, &range, sink);
     None
 }
 
-fn out_of<T: Display>(
+fn add_out_of_range<T: Display>(
     node: &Node,
-    what: &str,
+    subject: &str,
     range: &RangeInclusive<T>,
     sink: &mut DiagnosticSink,
 ) {
     sink.add(node.at, Rule::Number, || {
         format!(
-            "{what} is {}; it is {} to {}",
+            "{subject} is {}; expected {} to {}",
             node.described(),
             range.start(),
             range.end()
@@ -259,34 +277,34 @@ fn out_of<T: Display>(
 }
 
 /// `true` or `false`.
-pub(super) fn flag(node: &Node, what: &str, sink: &mut DiagnosticSink) -> Option<bool> {
-    if let Tree::Flag(flag) = node.value {
+pub(super) fn boolean(node: &Node, subject: &str, sink: &mut DiagnosticSink) -> Option<bool> {
+    if let YamlValue::Bool(flag) = node.value {
         return Some(flag);
     }
-    wrong(node, what, "it is `true` or `false`", sink);
+    add_wrong_type(node, subject, "`true` or `false`", sink);
     None
 }
 
 /// A list.
 pub(super) fn list<'a>(
     node: &'a Node,
-    what: &str,
-    right: &str,
+    subject: &str,
+    expected: &str,
     sink: &mut DiagnosticSink,
 ) -> Option<&'a [Node]> {
-    if let Tree::List(items) = &node.value {
+    if let YamlValue::List(items) = &node.value {
         return Some(items);
     }
-    wrong(node, what, right, sink);
+    add_wrong_type(node, subject, expected, sink);
     None
 }
 
-/// A duration as humantime writes it, within its limits.
-pub(super) fn duration(node: &Node, what: &str, sink: &mut DiagnosticSink) -> Option<Duration> {
-    let Tree::Text(text) = &node.value else {
+/// A duration in the notation of humantime, within the limits.
+pub(super) fn duration(node: &Node, subject: &str, sink: &mut DiagnosticSink) -> Option<Duration> {
+    let YamlValue::String(text) = &node.value else {
         sink.add(node.at, Rule::Duration, || {
             format!(
-                "{what} is {}; a duration is a number with a unit, such as 200ms, 30s or 1h 30m",
+                "{subject} is {}; expected a number with a unit, such as 200ms, 30s or 1h 30m",
                 node.described()
             )
         });
@@ -295,7 +313,7 @@ pub(super) fn duration(node: &Node, what: &str, sink: &mut DiagnosticSink) -> Op
     let Ok(duration) = humantime::parse_duration(text) else {
         sink.add(node.at, Rule::Duration, || {
             format!(
-                "{what} is {}; a duration is a number with a unit, such as 200ms, 30s or 1h 30m",
+                "{subject} is {}; expected a number with a unit, such as 200ms, 30s or 1h 30m",
                 quoted(text)
             )
         });
@@ -305,7 +323,7 @@ pub(super) fn duration(node: &Node, what: &str, sink: &mut DiagnosticSink) -> Op
         return Some(duration);
     }
     sink.add(node.at, Rule::Duration, || {
-        format!("{what} is {}; it is 1ms to 365d", quoted(text))
+        format!("{subject} is {}; expected 1ms to 365d", quoted(text))
     });
     None
 }

@@ -1,31 +1,33 @@
-//! What concerns several steps: who needs whom, and who stands where to the pivot.
+//! Checks the steps against each other: names, needs, cycles, and positions relative to the pivot.
 
 use super::diagnostics::{DiagnosticSink, Location, Rule, quoted};
 use super::draft::{DraftCompensation, DraftStep, Needs};
 use super::{Position, fields};
 use std::collections::BTreeMap;
 
-/// The needs as indexes, both ways, and the positions. Only meant if no diagnostic was found.
+/// Needs and dependents as indexes, and the positions. Only valid if there are no diagnostics.
 pub(super) struct Graph {
     pub(super) needs: Vec<Vec<usize>>,
     pub(super) dependents: Vec<Vec<usize>>,
     pub(super) positions: Vec<Position>,
 }
 
-/// Checks the steps against each other: all of them, or their names alone if some were left out.
-pub(super) fn check(steps: &[DraftStep], whole: bool, sink: &mut DiagnosticSink) -> Graph {
+/// Checks the steps against each other. If `is_complete` is false, some steps are missing and only names are checked.
+pub(super) fn check(steps: &[DraftStep], is_complete: bool, sink: &mut DiagnosticSink) -> Graph {
     let mut graph = Graph {
         needs: vec![Vec::new(); steps.len()],
         dependents: vec![Vec::new(); steps.len()],
         positions: vec![Position::Before; steps.len()],
     };
-    let indexes = names(steps, sink);
-    if !whole {
+    let indexes = index_names(steps, sink);
+
+    if !is_complete {
         return graph;
     }
-    let (links, whole) = links(steps, &indexes, sink);
-    let acyclic = cycles(steps, &links, sink);
-    let pivot = pivot(steps, sink);
+    let (links, is_complete) = resolve_needs(steps, &indexes, sink);
+    let acyclic = check_cycles(steps, &links, sink);
+    let pivot = find_pivot(steps, sink);
+
     graph.needs = links
         .iter()
         .map(|needs| needs.iter().map(|(index, _)| *index).collect())
@@ -33,19 +35,22 @@ pub(super) fn check(steps: &[DraftStep], whole: bool, sink: &mut DiagnosticSink)
     for needs in &mut graph.needs {
         needs.sort_unstable();
     }
+
     for (index, needs) in graph.needs.iter().enumerate() {
         for need in needs {
             graph.dependents[*need].push(index);
         }
     }
+
+    // Positions only have a meaning relative to one pivot, and without cycles.
     if let (Some(pivot), true) = (pivot, acyclic) {
-        positions(steps, pivot, whole, &mut graph, sink);
+        set_positions(steps, pivot, is_complete, &mut graph, sink);
     }
     graph
 }
 
-/// The index of each name, the first of each.
-fn names<'a>(steps: &'a [DraftStep], sink: &mut DiagnosticSink) -> BTreeMap<&'a str, usize> {
+/// The index of each name: its first, if it occurs several times.
+fn index_names<'a>(steps: &'a [DraftStep], sink: &mut DiagnosticSink) -> BTreeMap<&'a str, usize> {
     let mut indexes = BTreeMap::new();
     for (index, step) in steps
         .iter()
@@ -57,7 +62,7 @@ fn names<'a>(steps: &'a [DraftStep], sink: &mut DiagnosticSink) -> BTreeMap<&'a 
             sink.add(step.at, Rule::DuplicateStep, || {
                 let line = steps[first].at.line;
                 format!(
-                    "there is a step {} in line {line} already; give this one a name of its own",
+                    "the name {} is already used in line {line}; step names are unique",
                     quoted(&step.name)
                 )
             });
@@ -66,35 +71,35 @@ fn names<'a>(steps: &'a [DraftStep], sink: &mut DiagnosticSink) -> BTreeMap<&'a 
     indexes
 }
 
-/// What a step needs, and where it says so.
+/// For each step the indexes of its needs, and where each is written.
 type Links = Vec<Vec<(usize, Location)>>;
 
-/// Resolves the needs; and says whether all of them could be.
-fn links(
+/// Resolves the needs, and returns whether all of them were resolved.
+fn resolve_needs(
     steps: &[DraftStep],
     indexes: &BTreeMap<&str, usize>,
     sink: &mut DiagnosticSink,
 ) -> (Links, bool) {
-    let mut whole = indexes.len() == steps.len();
+    let mut is_complete = indexes.len() == steps.len();
     let mut links = vec![Vec::new(); steps.len()];
     for (index, step) in steps.iter().enumerate() {
         match &step.needs {
             Needs::Above => links[index].extend(index.checked_sub(1).map(|above| (above, step.at))),
-            Needs::Unreadable => whole = false,
+            Needs::Unreadable => is_complete = false,
             Needs::Written(names) => {
                 for (name, at) in names {
                     if let Some(need) = indexes.get(name.as_str()) {
                         links[index].push((*need, *at));
                         continue;
                     }
-                    whole = false;
+                    is_complete = false;
                     sink.add(*at, Rule::MissingStep, || {
                         match fields::nearest(name, indexes.keys().copied()) {
                             Some(near) => {
                                 format!("there is no step {}; did you mean `{near}`?", quoted(name))
                             }
                             None => format!(
-                                "there is no step {}; add it, or need another",
+                                "there is no step {}; add it, or need another step",
                                 quoted(name)
                             ),
                         }
@@ -103,11 +108,11 @@ fn links(
             }
         }
     }
-    (links, whole)
+    (links, is_complete)
 }
 
-/// Notes each need that closes a cycle; and says whether there was none.
-fn cycles(steps: &[DraftStep], links: &Links, sink: &mut DiagnosticSink) -> bool {
+/// Reports each need that closes a cycle, and returns whether the graph is acyclic.
+fn check_cycles(steps: &[DraftStep], links: &Links, sink: &mut DiagnosticSink) -> bool {
     struct Walk<'a> {
         steps: &'a [DraftStep],
         links: &'a Links,
@@ -115,14 +120,14 @@ fn cycles(steps: &[DraftStep], links: &Links, sink: &mut DiagnosticSink) -> bool
         path: Vec<usize>,
         acyclic: bool,
     }
-    /// As deep as there are steps: a hundred.
+    /// The recursion is at most as deep as there are steps.
     fn visit(walk: &mut Walk<'_>, index: usize, sink: &mut DiagnosticSink) {
         walk.path.push(index);
         for (need, at) in &walk.links[index] {
             if let Some(start) = walk.path.iter().position(|on_path| on_path == need) {
                 walk.acyclic = false;
                 let cycle = &walk.path[start..];
-                sink.add(*at, Rule::Cycle, || cycle_sentence(walk.steps, cycle));
+                sink.add(*at, Rule::Cycle, || cycle_message(walk.steps, cycle));
             } else if !walk.done[*need] {
                 visit(walk, *need, sink);
             }
@@ -145,19 +150,19 @@ fn cycles(steps: &[DraftStep], links: &Links, sink: &mut DiagnosticSink) -> bool
     walk.acyclic
 }
 
-fn cycle_sentence(steps: &[DraftStep], cycle: &[usize]) -> String {
+fn cycle_message(steps: &[DraftStep], cycle: &[usize]) -> String {
     let names: Vec<_> = cycle
         .iter()
         .chain(cycle.first())
         .map(|index| format!("`{}`", steps[*index].name))
         .collect();
     format!(
-        "the steps need each other in a circle: {}; take one need out",
+        "the needs form a cycle: {}; remove one of them",
         names.join(" needs ")
     )
 }
 
-fn pivot(steps: &[DraftStep], sink: &mut DiagnosticSink) -> Option<usize> {
+fn find_pivot(steps: &[DraftStep], sink: &mut DiagnosticSink) -> Option<usize> {
     let mut pivots = steps
         .iter()
         .enumerate()
@@ -168,7 +173,7 @@ fn pivot(steps: &[DraftStep], sink: &mut DiagnosticSink) -> Option<usize> {
         others += 1;
         sink.add(at, Rule::TwoPivots, || {
             format!(
-                "`{}` in line {} is the pivot already; a workflow has one",
+                "`{}` in line {} is already the pivot; a workflow has at most one",
                 steps[first].name, first_at.line
             )
         });
@@ -176,8 +181,8 @@ fn pivot(steps: &[DraftStep], sink: &mut DiagnosticSink) -> Option<usize> {
     (others == 0).then_some(first)
 }
 
-/// Whatever a walk along `edges` reaches from `start`, without `start` itself.
-fn reached(start: usize, edges: &[Vec<usize>]) -> Vec<bool> {
+/// Which nodes are reachable from `start` along `edges`. `start` itself is not, unless it is on a cycle.
+fn reachable(start: usize, edges: &[Vec<usize>]) -> Vec<bool> {
     let mut reached = vec![false; edges.len()];
     let mut open = vec![start];
     while let Some(index) = open.pop() {
@@ -191,16 +196,16 @@ fn reached(start: usize, edges: &[Vec<usize>]) -> Vec<bool> {
     reached
 }
 
-/// Fills the positions. A step that some need not resolved may put before or behind is not called beside.
-fn positions(
+/// Sets the positions. With unresolved needs, no step is reported as beside the pivot: one of them may order it.
+fn set_positions(
     steps: &[DraftStep],
     pivot: usize,
-    whole: bool,
+    is_complete: bool,
     graph: &mut Graph,
     sink: &mut DiagnosticSink,
 ) {
-    let before = reached(pivot, &graph.needs);
-    let behind = reached(pivot, &graph.dependents);
+    let before = reachable(pivot, &graph.needs);
+    let behind = reachable(pivot, &graph.dependents);
     for (index, step) in steps.iter().enumerate() {
         graph.positions[index] = if index == pivot {
             Position::Pivot
@@ -209,31 +214,31 @@ fn positions(
         } else {
             Position::Before
         };
-        if whole && index != pivot && !before[index] && !behind[index] {
+        if is_complete && index != pivot && !before[index] && !behind[index] {
             let pivot = &steps[pivot].name;
             sink.add(step.at, Rule::BesidePivot, || {
                 format!(
-                    "`{}` is neither before nor behind the pivot `{pivot}`: let one need the other, \
-                     directly or through others",
+                    "`{}` is neither before nor behind the pivot `{pivot}`: make one need the other, \
+                     directly or indirectly",
                     step.name
                 )
             });
         }
         if behind[index] {
-            behind_pivot(step, &steps[pivot].name, sink);
+            check_behind_pivot(step, &steps[pivot].name, sink);
         }
     }
 }
 
-fn behind_pivot(step: &DraftStep, pivot: &str, sink: &mut DiagnosticSink) {
+fn check_behind_pivot(step: &DraftStep, pivot: &str, sink: &mut DiagnosticSink) {
     if let DraftCompensation::Declared(_, at) = step.compensation {
         sink.add(at, Rule::CompensationBehindPivot, || {
-            format!("`{}` is behind the pivot `{pivot}`, where nothing is undone; write `false` or nothing", step.name)
+            format!("`{}` is behind the pivot `{pivot}`, where steps are not compensated; write `false`, or remove this", step.name)
         });
     }
     if let Some(at) = step.attempts_at {
         sink.add(at, Rule::AttemptsBehindPivot, || {
-            format!("`{}` is behind the pivot `{pivot}`, where a step is retried until done; take this out", step.name)
+            format!("`{}` is behind the pivot `{pivot}`, where a step is retried until it completes; remove this", step.name)
         });
     }
 }

@@ -14,7 +14,7 @@ impl Definition {
         let definition = match tree::read(text) {
             Ok(root) => read::workflow(&root, &mut sink).map(|draft| finish(draft, &mut sink)),
             Err(diagnostic) => {
-                sink.add(diagnostic.at, diagnostic.rule, || diagnostic.sentence);
+                sink.add(diagnostic.at, diagnostic.rule, || diagnostic.message);
                 None
             }
         };
@@ -24,7 +24,7 @@ impl Definition {
 }
 
 fn finish(draft: Draft, sink: &mut DiagnosticSink) -> Definition {
-    let graph = graph::check(&draft.steps, draft.whole, sink);
+    let graph = graph::check(&draft.steps, draft.is_complete, sink);
     let edges = graph
         .needs
         .into_iter()

@@ -1,4 +1,4 @@
-//! From the tree to drafts: each key on its own. What concerns several steps is `graph`'s.
+//! Reads drafts from the YAML tree, and checks each key by itself. `graph` checks the steps against each other.
 
 use super::condition::Condition;
 use super::diagnostics::{DiagnosticSink, Location, Rule, quoted};
@@ -37,7 +37,7 @@ pub(super) const STEP_KEYS: &[&str] = &[
 
 /// Reads the whole file.
 pub(super) fn workflow(root: &Node, sink: &mut DiagnosticSink) -> Option<Draft> {
-    let fields = Fields::of(root, "a workflow", WORKFLOW_KEYS, sink)?;
+    let fields = Fields::read(root, "a workflow", WORKFLOW_KEYS, sink)?;
     let workflow = fields
         .require(
             "workflow",
@@ -53,7 +53,7 @@ pub(super) fn workflow(root: &Node, sink: &mut DiagnosticSink) -> Option<Draft> 
             "its version, such as `version: 1`",
             sink,
         )
-        .and_then(|node| fields::whole(node, "`version`", 1..=limits::MAX_VERSION, sink));
+        .and_then(|node| fields::integer(node, "`version`", 1..=limits::MAX_VERSION, sink));
     let deadline = match fields.get("deadline") {
         None => Some(DEADLINE),
         Some(node) => fields::duration(node, "`deadline`", sink),
@@ -66,17 +66,17 @@ pub(super) fn workflow(root: &Node, sink: &mut DiagnosticSink) -> Option<Draft> 
             sink,
         )
         .and_then(|node| {
-            fields::list(node, "`steps`", "it is a list of steps", sink).map(|list| (node.at, list))
+            fields::list(node, "`steps`", "a list of steps", sink).map(|list| (node.at, list))
         });
     let listed = steps.map_or(0, |(_, list)| list.len());
     let steps = match steps {
         None => Vec::new(),
         Some((at, list)) => self::steps(at, list, deadline, sink),
     };
-    let whole = listed == steps.len();
+    let is_complete = listed == steps.len();
     let sensitive = match fields.get("sensitive") {
         None => Vec::new(),
-        Some(node) => sensitive(node, &steps, whole, sink),
+        Some(node) => sensitive(node, &steps, is_complete, sink),
     };
     Some(Draft {
         workflow: workflow.unwrap_or_default().to_owned(),
@@ -87,7 +87,7 @@ pub(super) fn workflow(root: &Node, sink: &mut DiagnosticSink) -> Option<Draft> 
             .and_then(|node| Schema::read(node, "`input_schema`", sink)),
         sensitive,
         steps,
-        whole,
+        is_complete,
     })
 }
 
@@ -99,13 +99,13 @@ fn steps(
 ) -> Vec<DraftStep> {
     if list.is_empty() {
         sink.add(at, Rule::NoSteps, || {
-            "a workflow has at least one step, such as `- name: pay`".to_owned()
+            "a workflow needs at least one step, such as `- name: pay`".to_owned()
         });
     }
     if list.len() > limits::MAX_STEPS {
         sink.add(at, Rule::TooManySteps, || {
             format!(
-                "there are {} steps; a workflow has at most {}",
+                "there are {} steps; the limit is {}",
                 list.len(),
                 limits::MAX_STEPS
             )
@@ -118,10 +118,10 @@ fn steps(
 }
 
 fn step(node: &Node, deadline: Option<Duration>, sink: &mut DiagnosticSink) -> DraftStep {
-    // What is no map keeps its place in the list, so that "the step above" stays what it is.
-    let fields = Fields::of(node, "a step", STEP_KEYS, sink);
+    // An entry that is not a map keeps its index, so that "the step above" of the next step stays the same.
+    let fields = Fields::read(node, "a step", STEP_KEYS, sink);
     let is_unreadable = fields.is_none();
-    let fields = fields.unwrap_or_else(|| Fields::none(node.at));
+    let fields = fields.unwrap_or_else(|| Fields::empty(node.at));
     let name_node = match is_unreadable {
         true => None,
         false => fields.require("name", "a step", "its name, such as `name: pay`", sink),
@@ -141,7 +141,7 @@ fn step(node: &Node, deadline: Option<Duration>, sink: &mut DiagnosticSink) -> D
         Some(node) => retry(node, RetryPolicy::STEP, sink),
     };
     let pivot_at = fields.get("pivot").and_then(|node| {
-        let pivot = fields::flag(node, "`pivot`", sink)?;
+        let pivot = fields::boolean(node, "`pivot`", sink)?;
         pivot.then_some(node.at)
     });
     let needs = match fields.get("needs") {
@@ -171,8 +171,8 @@ fn step(node: &Node, deadline: Option<Duration>, sink: &mut DiagnosticSink) -> D
 }
 
 fn needs(node: &Node, sink: &mut DiagnosticSink) -> Needs {
-    let right = "it is a list of steps; `[]` starts at once";
-    let Some(list) = fields::list(node, "`needs`", right, sink) else {
+    let expected = "a list of steps, or `[]` to start at once";
+    let Some(list) = fields::list(node, "`needs`", expected, sink) else {
         return Needs::Unreadable;
     };
     let mut names = BTreeSet::new();
@@ -185,7 +185,7 @@ fn needs(node: &Node, sink: &mut DiagnosticSink) -> Needs {
             written.push((name.to_owned(), item.at));
         } else {
             sink.add(item.at, Rule::DuplicateNeed, || {
-                format!("`{name}` is already needed; name it once")
+                format!("`{name}` is listed twice; list it once")
             });
         }
     }
@@ -193,11 +193,11 @@ fn needs(node: &Node, sink: &mut DiagnosticSink) -> Needs {
 }
 
 fn when(node: &Node, sink: &mut DiagnosticSink) -> Option<Condition> {
-    let text = fields::text(node, "`when`", sink)?;
+    let text = fields::string(node, "`when`", sink)?;
     match Condition::compile(text) {
         Ok(when) => Some(when),
-        Err(unfit) => {
-            sink.add(node.at, unfit.rule(), || unfit.to_string());
+        Err(error) => {
+            sink.add(node.at, error.rule(), || error.to_string());
             None
         }
     }
@@ -206,17 +206,17 @@ fn when(node: &Node, sink: &mut DiagnosticSink) -> Option<Condition> {
 fn sensitive(
     node: &Node,
     steps: &[DraftStep],
-    whole: bool,
+    is_complete: bool,
     sink: &mut DiagnosticSink,
 ) -> Vec<String> {
-    let right = "it is a list of paths, such as `[input.payment.token]`";
-    let Some(list) = fields::list(node, "`sensitive`", right, sink) else {
+    let expected = "a list of paths, such as `[input.payment.token]`";
+    let Some(list) = fields::list(node, "`sensitive`", expected, sink) else {
         return Vec::new();
     };
     if list.len() > limits::MAX_SENSITIVE_PATHS {
         sink.add(node.at, Rule::SensitivePath, || {
             format!(
-                "there are {} paths; at most {} are kept",
+                "there are {} paths; the limit is {}",
                 list.len(),
                 limits::MAX_SENSITIVE_PATHS
             )
@@ -224,22 +224,22 @@ fn sensitive(
         return Vec::new();
     }
     let is_step = |name: &str| {
-        !whole
+        !is_complete
             || steps
                 .iter()
                 .any(|step| step.name.is_empty() || step.name == name)
     };
     let mut paths = BTreeSet::new();
     for item in list {
-        let Some(path) = fields::text(item, "a sensitive path", sink) else {
+        let Some(path) = fields::string(item, "a sensitive path", sink) else {
             continue;
         };
         match super::redact::check(path, is_step) {
             Ok(()) => {
                 paths.insert(path.to_owned());
             }
-            Err(why) => sink.add(item.at, Rule::SensitivePath, || {
-                format!("the path {} {why}", quoted(path))
+            Err(reason) => sink.add(item.at, Rule::SensitivePath, || {
+                format!("the path {} {reason}", quoted(path))
             }),
         }
     }

@@ -1,4 +1,4 @@
-//! Sensitive values are stored and sent to workers, and shown as `•••` everywhere else.
+//! Redacts sensitive values: they are stored and sent to workers, and shown as `•••` everywhere else.
 
 use super::{Definition, fields, limits};
 use saga_protocol::Payload;
@@ -6,55 +6,54 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt::{self, Write};
 
-/// What stands in a sensitive value's place.
+/// The replacement of a sensitive value.
 pub const MASK: &str = "•••";
 
-/// Which payload it is.
+/// The origin of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadSource<'a> {
-    /// What the saga was started with.
+    /// The input of the saga.
     Input,
-    /// The output of the step with that name: of its action, or of its compensation.
+    /// The output of the named step: of its action, or of its compensation.
     Output(&'a str),
 }
 
-/// The payload as it may be shown: what the definition's sensitive paths name is masked, whatever it is, within arrays
-/// in every element. Everything else keeps its bytes and its order.
+/// Masks the values at the definition's sensitive paths, of any type; in an array, those of every element. Everything
+/// else keeps its bytes and its order.
 pub fn redact(definition: &Definition, source: PayloadSource<'_>, payload: &Payload) -> Payload {
     let paths: Vec<Vec<&str>> = definition
         .sensitive
         .iter()
-        .filter_map(|path| beneath(path, source))
+        .filter_map(|path| fields_within(path, source))
         .collect();
     if paths.is_empty() {
         return payload.clone();
     }
     let paths: Vec<&[&str]> = paths.iter().map(Vec::as_slice).collect();
     let mut text = String::with_capacity(payload.get().len());
-    mask(payload.get(), &paths, LEVELS, &mut text);
+    mask(payload.get(), &paths, MAX_DEPTH, &mut text);
     Payload::parse(text).unwrap_or_else(|_| Payload::from(serde_json::Value::from(MASK)))
 }
 
-/// The fields of a path within that payload, if the path is about it.
-fn beneath<'p>(path: &'p str, source: PayloadSource<'_>) -> Option<Vec<&'p str>> {
+/// The fields of a path within a payload of that source, if the path applies to it.
+fn fields_within<'p>(path: &'p str, source: PayloadSource<'_>) -> Option<Vec<&'p str>> {
     let mut segments = path.split('.');
-    let about = match source {
+    let applies = match source {
         PayloadSource::Input => segments.next() == Some("input"),
         PayloadSource::Output(step) => {
             segments.next() == Some("steps") && segments.next() == Some(step)
         }
     };
-    about.then(|| segments.collect())
+    applies.then(|| segments.collect())
 }
 
-/// Objects and arrays within each other that are looked into: what serde_json reads at the most. Anything deeper that a
-/// path may be about is masked as a whole.
-const LEVELS: usize = 128;
+/// The nesting limit of serde_json. A deeper value that a path may apply to is masked as a whole.
+const MAX_DEPTH: usize = 128;
 
 /// Writes a value with the paths masked.
-fn mask(raw: &str, paths: &[&[&str]], levels: usize, out: &mut String) {
-    if paths.iter().any(|path| path.is_empty()) || (levels == 0 && !paths.is_empty()) {
-        quote(MASK, out);
+fn mask(raw: &str, paths: &[&[&str]], depth: usize, out: &mut String) {
+    if paths.iter().any(|path| path.is_empty()) || (depth == 0 && !paths.is_empty()) {
+        write_string(MASK, out);
         return;
     }
     if paths.is_empty() {
@@ -69,14 +68,14 @@ fn mask(raw: &str, paths: &[&[&str]], levels: usize, out: &mut String) {
             if index > 0 {
                 out.push(',');
             }
-            quote(key, out);
+            write_string(key, out);
             out.push(':');
             let deeper: Vec<&[&str]> = paths
                 .iter()
                 .filter(|path| path[0] == key)
                 .map(|path| &path[1..])
                 .collect();
-            mask(value.get(), &deeper, levels - 1, out);
+            mask(value.get(), &deeper, depth - 1, out);
         }
         out.push('}');
     } else if raw.starts_with('[')
@@ -87,7 +86,7 @@ fn mask(raw: &str, paths: &[&[&str]], levels: usize, out: &mut String) {
             if index > 0 {
                 out.push(',');
             }
-            mask(item.get(), paths, levels - 1, out);
+            mask(item.get(), paths, depth - 1, out);
         }
         out.push(']');
     } else {
@@ -95,11 +94,11 @@ fn mask(raw: &str, paths: &[&[&str]], levels: usize, out: &mut String) {
     }
 }
 
-fn quote(text: &str, out: &mut String) {
-    write!(out, "{}", serde_json::Value::from(text)).expect("a String takes any text");
+fn write_string(text: &str, out: &mut String) {
+    write!(out, "{}", serde_json::Value::from(text)).expect("writing to a String cannot fail");
 }
 
-/// An object in its own order, its values untouched.
+/// An object whose entries keep their order and their bytes.
 struct Object<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Object<'de> {
@@ -124,12 +123,12 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// Checks a path of `sensitive`; the error goes on from "the path … ".
+/// Checks a path of `sensitive`. The error continues the sentence "the path … ".
 pub(super) fn check(path: &str, is_step: impl Fn(&str) -> bool) -> Result<(), String> {
-    const RIGHT: &str = "a path is such as `input.payment.token` or `steps.pay.receipt`";
+    const EXPECTED: &str = "expected a path such as `input.payment.token` or `steps.pay.receipt`";
     if path.chars().count() > limits::MAX_SENSITIVE_PATH_CHARS {
         return Err(format!(
-            "is longer than {} characters",
+            "exceeds the limit of {} characters",
             limits::MAX_SENSITIVE_PATH_CHARS
         ));
     }
@@ -139,18 +138,20 @@ pub(super) fn check(path: &str, is_step: impl Fn(&str) -> bool) -> Result<(), St
             && !segment.contains(|letter: char| letter.is_whitespace() || letter.is_control())
     };
     if !segments.iter().all(is_field) {
-        return Err(format!("has an empty field, or a space in one; {RIGHT}"));
+        return Err(format!(
+            "has an empty field, or a field with white space; {EXPECTED}"
+        ));
     }
     match segments.as_slice() {
         ["input", _, ..] => Ok(()),
-        ["steps", name, _, ..] if !fields::is_name(name) => Err(format!("names no step; {RIGHT}")),
-        ["steps", name, _, ..] if !is_step(name) => {
-            Err(format!("names the step `{name}`, which does not exist"))
+        ["steps", name, _, ..] if !fields::is_name(name) => {
+            Err(format!("has an invalid step name; {EXPECTED}"))
         }
+        ["steps", name, _, ..] if !is_step(name) => Err(format!("names the unknown step `{name}`")),
         ["steps", _, _, ..] => Ok(()),
-        ["input" | "steps", ..] => Err(format!("ends too early; {RIGHT}")),
+        ["input" | "steps", ..] => Err(format!("is incomplete; {EXPECTED}")),
         _ => Err(format!(
-            "begins neither with `input.` nor with `steps.`; {RIGHT}"
+            "starts with neither `input.` nor `steps.`; {EXPECTED}"
         )),
     }
 }

@@ -1,9 +1,9 @@
-//! Reads when attempts end, when others follow, and how a step is undone.
+//! Reads timeouts, reminders, retry policies and compensations.
 
 use super::diagnostics::{DiagnosticSink, Location, Rule, quoted};
 use super::draft::DraftCompensation;
 use super::fields::{self, Fields};
-use super::tree::{Node, Tree};
+use super::tree::{Node, YamlValue};
 use super::{CompensationPolicy, limits};
 use saga_protocol::MAX_ERROR_CODE_CHARS;
 use saga_protocol::retry::RetryPolicy;
@@ -22,7 +22,7 @@ pub(super) const RETRY_KEYS: &[&str] = &[
 ];
 pub(super) const COMPENSATION_KEYS: &[&str] = &["timeout", "retry"];
 
-/// How long one attempt may take: never longer than the deadline.
+/// The timeout of one attempt. It does not exceed the deadline.
 pub(super) fn timeout(
     node: Option<&Node>,
     deadline: Option<Duration>,
@@ -36,7 +36,7 @@ pub(super) fn timeout(
     if let Some(deadline) = deadline.filter(|deadline| timeout > *deadline) {
         sink.add(node.at, Rule::TimeoutOverDeadline, || {
             format!(
-                "the timeout {} is over the deadline {}; make it shorter, or the deadline longer",
+                "the timeout {} exceeds the deadline {}; shorten it, or extend the deadline",
                 humantime::format_duration(timeout),
                 humantime::format_duration(deadline)
             )
@@ -45,7 +45,7 @@ pub(super) fn timeout(
     timeout
 }
 
-/// After how long a waiting step is told of: it waits for one timeout, so later would be never.
+/// When the reminder of a waiting step is published. A step waits for one timeout, so a later reminder would never fire.
 pub(super) fn reminder(
     node: &Node,
     timeout: Duration,
@@ -55,7 +55,7 @@ pub(super) fn reminder(
     if reminder > timeout {
         sink.add(node.at, Rule::ReminderOverTimeout, || {
             format!(
-                "the reminder {} is over the step's timeout {}; make it shorter, or the timeout longer",
+                "the reminder {} exceeds the step's timeout {}; shorten it, or extend the timeout",
                 humantime::format_duration(reminder),
                 humantime::format_duration(timeout)
             )
@@ -64,33 +64,33 @@ pub(super) fn reminder(
     Some(reminder)
 }
 
-/// A schedule, what is not written taken from the default; and where its attempts are written.
+/// A retry policy with defaults for absent keys, and the location of its `attempts`.
 pub(super) fn retry(
     node: &Node,
     default: RetryPolicy,
     sink: &mut DiagnosticSink,
 ) -> (RetryPolicy, Option<Location>) {
-    let Some(fields) = Fields::of(node, "`retry`", RETRY_KEYS, sink) else {
+    let Some(fields) = Fields::read(node, "`retry`", RETRY_KEYS, sink) else {
         return (default, None);
     };
     let mut retry = default;
     if let Some(node) = fields.get("attempts") {
-        retry.attempts = fields::whole(node, "`attempts`", 1..=limits::MAX_ATTEMPTS, sink)
+        retry.attempts = fields::integer(node, "`attempts`", 1..=limits::MAX_ATTEMPTS, sink)
             .unwrap_or(retry.attempts);
     }
     if let Some(node) = fields.get("first") {
         retry.first = fields::duration(node, "`first`", sink).unwrap_or(retry.first);
     }
     if let Some(node) = fields.get("factor") {
-        retry.factor =
-            fields::real(node, "`factor`", 1.0..=limits::MAX_FACTOR, sink).unwrap_or(retry.factor);
+        retry.factor = fields::number(node, "`factor`", 1.0..=limits::MAX_FACTOR, sink)
+            .unwrap_or(retry.factor);
     }
     if let Some(node) = fields.get("max") {
         retry.max = fields::duration(node, "`max`", sink).unwrap_or(retry.max);
     }
     if let Some(node) = fields.get("jitter") {
-        retry.jitter =
-            fields::real(node, "`jitter`", 0.0..=limits::MAX_JITTER, sink).unwrap_or(retry.jitter);
+        retry.jitter = fields::number(node, "`jitter`", 0.0..=limits::MAX_JITTER, sink)
+            .unwrap_or(retry.jitter);
     }
     if let Some(node) = fields.get("not_retryable") {
         retry.not_retryable = not_retryable(node, sink);
@@ -98,7 +98,7 @@ pub(super) fn retry(
     (retry, fields.get("attempts").map(|node| node.at))
 }
 
-/// Whether a step is undone, and how.
+/// Whether and how a step is compensated.
 pub(super) fn compensation(
     node: Option<&Node>,
     deadline: Option<Duration>,
@@ -112,10 +112,10 @@ pub(super) fn compensation(
         return DraftCompensation::Default(default);
     };
     match &node.value {
-        Tree::Flag(true) => DraftCompensation::Declared(default, node.at),
-        Tree::Flag(false) => DraftCompensation::NoCompensation,
-        Tree::Map(_) => {
-            let Some(fields) = Fields::of(node, "`compensation`", COMPENSATION_KEYS, sink) else {
+        YamlValue::Bool(true) => DraftCompensation::Declared(default, node.at),
+        YamlValue::Bool(false) => DraftCompensation::NoCompensation,
+        YamlValue::Map(_) => {
+            let Some(fields) = Fields::read(node, "`compensation`", COMPENSATION_KEYS, sink) else {
                 return DraftCompensation::Default(default);
             };
             let timeout = timeout(fields.get("timeout"), deadline, sink);
@@ -126,24 +126,27 @@ pub(super) fn compensation(
         }
         _ => {
             sink.add(node.at, Rule::WrongType, || {
-                let right = "it is `true`, `false`, or a map with the keys timeout, retry";
-                format!("`compensation` is {}; {right}", node.described())
+                let expected = "`true`, `false`, or a map with the keys timeout, retry";
+                format!(
+                    "`compensation` is {}; expected {expected}",
+                    node.described()
+                )
             });
             DraftCompensation::Default(default)
         }
     }
 }
 
-/// Codes in ascending order, each once, so that their order in the file does not matter.
+/// Sorted and distinct codes, so that their order in the file does not matter.
 fn not_retryable(node: &Node, sink: &mut DiagnosticSink) -> Vec<String> {
-    let right = "it is a list of error codes, such as `[card_declined]`";
-    let Some(list) = fields::list(node, "`not_retryable`", right, sink) else {
+    let expected = "a list of error codes, such as `[card_declined]`";
+    let Some(list) = fields::list(node, "`not_retryable`", expected, sink) else {
         return Vec::new();
     };
     if list.len() > limits::MAX_NOT_RETRYABLE_CODES {
         sink.add(node.at, Rule::ErrorCode, || {
             format!(
-                "there are {} error codes; at most {} are taken",
+                "there are {} error codes; the limit is {}",
                 list.len(),
                 limits::MAX_NOT_RETRYABLE_CODES
             )
@@ -152,15 +155,18 @@ fn not_retryable(node: &Node, sink: &mut DiagnosticSink) -> Vec<String> {
     }
     let mut codes = BTreeSet::new();
     for item in list {
-        let Some(code) = fields::text(item, "an error code", sink) else {
+        let Some(code) = fields::string(item, "an error code", sink) else {
             continue;
         };
         if (1..=MAX_ERROR_CODE_CHARS).contains(&code.chars().count()) && !code.contains('\0') {
             codes.insert(code.to_owned());
         } else {
             sink.add(item.at, Rule::ErrorCode, || {
-                let most = MAX_ERROR_CODE_CHARS;
-                format!("the error code {} is none that a worker can give: it has 1 to {most} characters", quoted(code))
+                let limit = MAX_ERROR_CODE_CHARS;
+                format!(
+                    "the error code {} is invalid; expected 1 to {limit} characters, without NUL",
+                    quoted(code)
+                )
             });
         }
     }

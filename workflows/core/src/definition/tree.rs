@@ -1,4 +1,4 @@
-//! The file as a tree of values, each with its place: lenient, so that one diagnostic does not hide the others.
+//! The YAML file as a tree of values with locations. It is lenient, so that one error does not hide the others.
 
 use super::diagnostics::{Diagnostic, DiagnosticSink, Location, Rule, quoted};
 use super::limits;
@@ -8,91 +8,89 @@ use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Error, Options, Spanned, UserMessageFormatter};
 use std::fmt;
 
-/// A value and where it is written. What came by an alias has the place of its anchor.
+/// A value and its location. The location of an alias is that of its anchor.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) at: Location,
-    pub(super) value: Tree,
+    pub(super) value: YamlValue,
 }
 
 /// A value.
 #[derive(Clone, Debug)]
-pub(super) enum Tree {
-    Nothing,
-    Flag(bool),
-    Whole(i128),
-    Real(f64),
-    Text(String),
+pub(super) enum YamlValue {
+    Null,
+    Bool(bool),
+    Integer(i128),
+    Float(f64),
+    String(String),
     List(Vec<Node>),
-    /// Keys as they stand, duplicates too.
+    /// Keys in file order, duplicates included.
     Map(Vec<(Node, Node)>),
 }
 
 impl Node {
-    /// What it is, for a sentence: `the text "abc"`, `a list`.
+    /// A phrase for messages: `the string "abc"`, `a list`.
     pub(super) fn described(&self) -> String {
         match &self.value {
-            Tree::Nothing => "nothing".to_owned(),
-            Tree::Flag(flag) => format!("`{flag}`"),
-            Tree::Whole(number) => format!("the number {number}"),
-            Tree::Real(number) => format!("the number {number}"),
-            Tree::Text(text) => format!("the text {}", quoted(text)),
-            Tree::List(_) => "a list".to_owned(),
-            Tree::Map(_) => "a map".to_owned(),
+            YamlValue::Null => "null".to_owned(),
+            YamlValue::Bool(flag) => format!("`{flag}`"),
+            YamlValue::Integer(number) => format!("the number {number}"),
+            YamlValue::Float(number) => format!("the number {number}"),
+            YamlValue::String(text) => format!("the string {}", quoted(text)),
+            YamlValue::List(_) => "a list".to_owned(),
+            YamlValue::Map(_) => "a map".to_owned(),
         }
     }
-}
 
-impl Node {
-    /// The value as JSON. What has no JSON form is noted.
+    /// The value as JSON. A value without a JSON form is reported.
     pub(super) fn json(&self, sink: &mut DiagnosticSink) -> Option<Value> {
         Some(match &self.value {
-            Tree::Nothing => Value::Null,
-            Tree::Flag(flag) => (*flag).into(),
-            Tree::Text(text) => text.as_str().into(),
-            Tree::Whole(number) => match (i64::try_from(*number), u64::try_from(*number)) {
+            YamlValue::Null => Value::Null,
+            YamlValue::Bool(flag) => (*flag).into(),
+            YamlValue::String(text) => text.as_str().into(),
+            YamlValue::Integer(number) => match (i64::try_from(*number), u64::try_from(*number)) {
                 (Ok(number), _) => number.into(),
                 (Err(_), Ok(number)) => number.into(),
                 (Err(_), Err(_)) => return self.no_json(sink),
             },
-            Tree::Real(number) => match Number::from_f64(*number) {
+            YamlValue::Float(number) => match Number::from_f64(*number) {
                 Some(number) => number.into(),
                 None => return self.no_json(sink),
             },
-            Tree::List(list) => {
+            YamlValue::List(list) => {
                 let items: Vec<_> = list.iter().map(|item| item.json(sink)).collect();
                 Value::Array(items.into_iter().collect::<Option<_>>()?)
             }
-            Tree::Map(map) => {
+            YamlValue::Map(map) => {
                 let mut object = Map::new();
-                let mut whole = true;
+                let mut is_complete = true;
                 for (key, value) in map {
-                    let Tree::Text(name) = &key.value else {
+                    let YamlValue::String(name) = &key.value else {
                         sink.add(key.at, Rule::WrongType, || {
                             format!(
-                                "a key is {}; it is a text: put it in quotes",
+                                "a key is {}; expected a string; put it in quotes",
                                 key.described()
                             )
                         });
-                        whole = false;
+                        is_complete = false;
                         continue;
                     };
                     let value = value.json(sink);
-                    whole &= value.is_some();
+                    is_complete &= value.is_some();
                     if object
                         .insert(name.clone(), value.unwrap_or_default())
                         .is_some()
                     {
                         sink.add(key.at, Rule::DuplicateKey, || {
                             format!(
-                                "{} is already written in this map; a key is written once",
+                                "{} is already set in this map; remove one of them",
                                 quoted(name)
                             )
                         });
-                        whole = false;
+                        is_complete = false;
                     }
                 }
-                return whole.then_some(Value::Object(object));
+                return is_complete.then_some(Value::Object(object));
             }
         })
     }
@@ -104,14 +102,14 @@ impl Node {
         None
     }
 
-    /// What a JSON pointer (RFC 6901) leads to.
+    /// The node at a JSON pointer (RFC 6901).
     pub(super) fn at_pointer(&self, pointer: &str) -> Option<&Self> {
-        pointer.split('/').skip(1).try_fold(self, |node, step| {
-            let step = step.replace("~1", "/").replace("~0", "~");
+        pointer.split('/').skip(1).try_fold(self, |node, token| {
+            let token = token.replace("~1", "/").replace("~0", "~");
             match &node.value {
-                Tree::List(list) => list.get(step.parse::<usize>().ok()?),
-                Tree::Map(map) => map.iter().find_map(|(key, value)| match &key.value {
-                    Tree::Text(key) if *key == step => Some(value),
+                YamlValue::List(list) => list.get(token.parse::<usize>().ok()?),
+                YamlValue::Map(map) => map.iter().find_map(|(key, value)| match &key.value {
+                    YamlValue::String(key) if *key == token => Some(value),
                     _ => None,
                 }),
                 _ => None,
@@ -120,11 +118,11 @@ impl Node {
     }
 }
 
-/// Reads the one document of a text, within the limits.
+/// Parses a text that is one YAML document within the limits.
 pub(super) fn read(text: &str) -> Result<Node, Diagnostic> {
     if text.len() > limits::MAX_FILE_BYTES {
-        let sentence = format!(
-            "the file has {} bytes; at most {} ({} KiB) are read",
+        let message = format!(
+            "the file has {} bytes; the limit is {} ({} KiB)",
             text.len(),
             limits::MAX_FILE_BYTES,
             limits::MAX_FILE_BYTES / 1024
@@ -132,10 +130,10 @@ pub(super) fn read(text: &str) -> Result<Node, Diagnostic> {
         return Err(Diagnostic {
             at: Location::START,
             rule: Rule::TooLarge,
-            sentence,
+            message,
         });
     }
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| refused(&error))
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| parse_error(&error))
 }
 
 fn options() -> Options {
@@ -150,9 +148,9 @@ fn options() -> Options {
             max_recorded_anchor_events: limits::MAX_YAML_EVENTS,
             max_recorded_anchor_bytes: 4 * limits::MAX_FILE_BYTES,
             max_total_scalar_bytes: limits::MAX_FILE_BYTES,
-            // The second is refused by name, as the parser does it.
+            // The parser itself rejects a second document, with a clear message.
             max_documents: 2,
-            // One anchor may well serve a hundred steps; the limits above bound what that costs.
+            // One anchor may serve a hundred steps. The limits above bound the cost.
             enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! {
@@ -167,13 +165,13 @@ fn options() -> Options {
     }
 }
 
-/// The parser's own refusal: it stops at the first.
-fn refused(error: &Error) -> Diagnostic {
+/// The diagnostic of a parser error. The parser stops at the first.
+fn parse_error(error: &Error) -> Diagnostic {
     let mut error = error.without_snippet();
     while let Error::AliasError { error: cause, .. } = error {
         error = cause;
     }
-    let at = error.location().map_or(Location::START, place);
+    let at = error.location().map_or(Location::START, to_location);
     let rule = match error {
         Error::Budget { .. }
         | Error::AliasReplayCounterOverflow { .. }
@@ -182,29 +180,29 @@ fn refused(error: &Error) -> Diagnostic {
         | Error::AliasReplayStackDepthExceeded { .. } => Rule::TooComplex,
         _ => Rule::Syntax,
     };
-    let sentence = match rule {
+    let message = match rule {
         Rule::TooComplex => format!(
-            "the file nests too deeply, or has too many values or aliases; \
-             at most {} levels, {} values and {} aliases are read",
+            "the file is nested too deeply, or has too many values or aliases; \
+             the limits are {} levels, {} values and {} aliases",
             limits::MAX_YAML_DEPTH,
             limits::MAX_YAML_EVENTS,
             limits::MAX_YAML_ALIASES
         ),
         _ => {
-            let said = error.render_with_formatter(&UserMessageFormatter);
-            // The place is told in front already.
-            let said = said
+            let detail = error.render_with_formatter(&UserMessageFormatter);
+            // The diagnostic already begins with the location.
+            let detail = detail
                 .split(" at line ")
                 .next()
                 .unwrap_or_default()
                 .replace('\n', " ");
-            format!("this is not one YAML document: {said}")
+            format!("the file is not a single YAML document: {detail}")
         }
     };
-    Diagnostic { at, rule, sentence }
+    Diagnostic { at, rule, message }
 }
 
-fn place(location: serde_saphyr::Location) -> Location {
+fn to_location(location: serde_saphyr::Location) -> Location {
     Location {
         line: location.line().max(1),
         column: location.column().max(1),
@@ -213,15 +211,15 @@ fn place(location: serde_saphyr::Location) -> Location {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Tree>::deserialize(deserializer)?;
+        let spanned = Spanned::<YamlValue>::deserialize(deserializer)?;
         Ok(Self {
-            at: place(spanned.defined),
+            at: to_location(spanned.defined),
             value: spanned.value,
         })
     }
 }
 
-impl<'de> Deserialize<'de> for Tree {
+impl<'de> Deserialize<'de> for YamlValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(AnyValue)
     }
@@ -230,57 +228,57 @@ impl<'de> Deserialize<'de> for Tree {
 struct AnyValue;
 
 impl<'de> Visitor<'de> for AnyValue {
-    type Value = Tree;
+    type Value = YamlValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Tree, E> {
-        Ok(Tree::Nothing)
+    fn visit_unit<E>(self) -> Result<YamlValue, E> {
+        Ok(YamlValue::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Tree, E> {
-        Ok(Tree::Nothing)
+    fn visit_none<E>(self) -> Result<YamlValue, E> {
+        Ok(YamlValue::Null)
     }
 
-    fn visit_bool<E>(self, flag: bool) -> Result<Tree, E> {
-        Ok(Tree::Flag(flag))
+    fn visit_bool<E>(self, flag: bool) -> Result<YamlValue, E> {
+        Ok(YamlValue::Bool(flag))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Tree, E> {
-        Ok(Tree::Whole(number.into()))
+    fn visit_i64<E>(self, number: i64) -> Result<YamlValue, E> {
+        Ok(YamlValue::Integer(number.into()))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Tree, E> {
-        Ok(Tree::Whole(number.into()))
+    fn visit_u64<E>(self, number: u64) -> Result<YamlValue, E> {
+        Ok(YamlValue::Integer(number.into()))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Tree, E> {
-        Ok(Tree::Real(number))
+    fn visit_f64<E>(self, number: f64) -> Result<YamlValue, E> {
+        Ok(YamlValue::Float(number))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Tree, E> {
-        Ok(Tree::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<YamlValue, E> {
+        Ok(YamlValue::String(text.to_owned()))
     }
 
-    fn visit_string<E>(self, text: String) -> Result<Tree, E> {
-        Ok(Tree::Text(text))
+    fn visit_string<E>(self, text: String) -> Result<YamlValue, E> {
+        Ok(YamlValue::String(text))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<YamlValue, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(Tree::List(list))
+        Ok(YamlValue::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tree, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<YamlValue, A::Error> {
         let mut map = Vec::new();
         while let Some(entry) = entries.next_entry()? {
             map.push(entry);
         }
-        Ok(Tree::Map(map))
+        Ok(YamlValue::Map(map))
     }
 }

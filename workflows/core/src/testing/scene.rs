@@ -1,20 +1,21 @@
-//! Given a workflow and what has happened; an input; the state and the effects. All as lines that a person can read.
+//! A notation for transition tests: a workflow and its history, an input, and the resulting state and effects, each as a
+//! line of text.
 //!
-//! An input:
+//! Inputs:
 //!
-//! | line | means |
+//! | line | meaning |
 //! | --- | --- |
-//! | `start` | the saga begins |
+//! | `start` | the saga starts |
 //! | `a completed`, `a accepted`, `a deferred 10s`, `a failed`, `a failed for good` | a reply to `execute` |
 //! | `undo a completed`, `undo a empty`, … | a reply to `compensate` |
-//! | `a completed @1` | the same, of attempt 1 instead of the last one |
-//! | `cancel`, `retry`, `pause`, `resume`, `complete a`, `fail a`, `resolve a` | what people ask for |
-//! | `undeliverable a`, `undeliverable undo a` | Kafka refuses the last command |
-//! | `timer`, `timer unconsumed a,b` | a timer, with the steps whose command is unconsumed |
-//! | `+30s timer` | any of them, 30 s later |
+//! | `a completed @1` | a reply to attempt 1 instead of the last one |
+//! | `cancel`, `retry`, `pause`, `resume`, `complete a`, `fail a`, `resolve a` | requests of clients and operators |
+//! | `undeliverable a`, `undeliverable undo a` | Kafka rejects the last command |
+//! | `timer`, `timer unconsumed a,b` | a timer, with the steps whose commands are unconsumed |
+//! | `+30s timer` | any input, 30 s later |
 //!
 //! An outcome: `compensating late paused | a completed, b failed | execute c#1, undo b#2 happened, revoke d#1`, or
-//! `ignored: late`, or `refused: it is too late to cancel: …`.
+//! `ignored: late`, or `rejected: it is too late to cancel: …`.
 
 use crate::definition::Definition;
 use crate::saga::{Saga, StepStatus};
@@ -30,11 +31,11 @@ use saga_protocol::{Payload, Time};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// 2026-01-01T00:00:00Z: when every saga of these tests begins.
+/// 2026-01-01T00:00:00Z: the start of every saga in these tests.
 pub const STARTED_AT: Time = Time::from_micros(1_767_225_600_000_000);
 pub const ID: Uuid = Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0001);
 
-/// A saga and what it was started with.
+/// A saga with its definition, input and clock.
 pub struct Scene {
     pub definition: Definition,
     pub input: Payload,
@@ -43,7 +44,7 @@ pub struct Scene {
     pub last: Option<Transition>,
 }
 
-/// Tells a scenario from its start, and checks each line of it.
+/// Runs a scenario from the start of a saga, and checks the outcome of each input.
 #[track_caller]
 pub fn scenario(line: &str, lines: &[(&str, &str)]) -> Scene {
     Scene::new(line).play(lines)
@@ -60,7 +61,7 @@ impl Scene {
         }
     }
 
-    /// With what the conditions read.
+    /// Sets the input, which conditions read.
     pub fn with_input(mut self, json: &str) -> Self {
         self.input = Payload::parse(json.to_owned()).expect("valid notation");
         self
@@ -75,7 +76,7 @@ impl Scene {
         self
     }
 
-    /// Only to get there.
+    /// Applies inputs without comparing their outcomes. Each must be applied.
     #[track_caller]
     pub fn after(mut self, inputs: &[&str]) -> Self {
         for input in inputs {
@@ -89,7 +90,7 @@ impl Scene {
     }
 
     pub fn saga(&self) -> &Saga {
-        self.saga.as_ref().expect("the saga has begun")
+        self.saga.as_ref().expect("the saga is started")
     }
 
     pub fn context(&self) -> SagaContext<'_> {
@@ -99,7 +100,7 @@ impl Scene {
         }
     }
 
-    /// Moves the clock, applies the input, checks what holds at all times, and tells what came of it.
+    /// Advances the clock, applies the input, checks the invariants, and renders the outcome.
     #[track_caller]
     pub fn apply_line(&mut self, line: &str) -> String {
         if line == "start" {
@@ -113,7 +114,7 @@ impl Scene {
         }
     }
 
-    /// Moves the clock, and says what the input would do.
+    /// Advances the clock, and returns the decision about the input without recording it.
     pub fn decide_line(&mut self, line: &str) -> (Input, Decision) {
         let mut line = line;
         if let Some((by, rest)) = line.strip_prefix('+').and_then(|line| line.split_once(' ')) {
@@ -125,7 +126,7 @@ impl Scene {
         (input, decision)
     }
 
-    /// What the input would do: twice, since the same must come of it.
+    /// The decision about the input. It is computed twice, since it must be deterministic.
     pub fn apply(&self, input: &Input) -> Decision {
         let decision = apply(self.context(), self.saga(), input, self.now);
         let again = Saga::from_json(&self.saga().to_json().expect("valid notation")).unwrap();
@@ -138,7 +139,7 @@ impl Scene {
             assert_eq!(
                 check_transition(self.saga(), transition, &self.definition),
                 Ok(()),
-                "by {input:?}"
+                "after {input:?}"
             );
         }
         decision
@@ -158,37 +159,41 @@ impl Scene {
         text
     }
 
-    /// The event of the last move.
+    /// The event of the last transition.
     pub fn event(&self) -> &Event {
-        let effects = &self.last.as_ref().expect("it transition").effects;
+        let effects = &self
+            .last
+            .as_ref()
+            .expect("a transition is recorded")
+            .effects;
         let event = effects.iter().find_map(|effect| match effect {
             Effect::Publish(event) => Some(event),
             Effect::Send { .. } | Effect::SetTimer(_) => None,
         });
-        event.expect("every move has its event")
+        event.expect("every transition has an event")
     }
 
-    /// The commands of the last move.
+    /// The commands of the last transition.
     pub fn commands(&self) -> Vec<&Command> {
         self.last
             .as_ref()
-            .expect("it transition")
+            .expect("a transition is recorded")
             .commands()
             .collect()
     }
 
     pub fn input_of(&self, line: &str) -> Input {
         let words: Vec<_> = line.split(' ').collect();
-        let asked = || OperatorRequest {
+        let request = || OperatorRequest {
             reason: "because".to_owned(),
             by: "someone".to_owned(),
         };
         let by = || "someone".to_owned();
         match words[..] {
-            ["cancel"] => Input::Cancel(asked()),
-            ["retry"] => Input::Retry(asked()),
-            ["pause"] => Input::Pause(asked()),
-            ["resume"] => Input::Resume(asked()),
+            ["cancel"] => Input::Cancel(request()),
+            ["retry"] => Input::Retry(request()),
+            ["pause"] => Input::Pause(request()),
+            ["resume"] => Input::Resume(request()),
             ["timer"] => Input::Timer(Timer::default()),
             ["timer", "unconsumed", steps] => Input::Timer(Timer {
                 unconsumed: true,
@@ -201,7 +206,7 @@ impl Scene {
                 by: by(),
             }),
             ["fail", step] => {
-                let error = Failure::retryable("by_hand", "someone says so");
+                let error = Failure::retryable("by_hand", "an operator fails the step");
                 Input::Fail(Fail {
                     step: step.to_owned(),
                     error,
@@ -282,12 +287,12 @@ impl Scene {
                 reply.outcome = ReplyOutcome::Failed;
                 reply.error = Some(Failure::permanent(code, ""));
             }
-            _ => panic!("{words:?} is no answer"),
+            _ => panic!("{words:?} is not a reply"),
         }
         reply
     }
 
-    /// The saga's timer, from now.
+    /// The duration until the saga's next timer.
     pub fn next_timer_in(&self) -> Option<Duration> {
         crate::transition::next_timer_at(self.saga()).map(|at| at.since(self.now))
     }
@@ -303,8 +308,8 @@ pub fn start_input(input: &Payload) -> Start {
     }
 }
 
-fn output(of: &str) -> Payload {
-    serde_json::json!({ "from": of }).into()
+fn output(origin: &str) -> Payload {
+    serde_json::json!({ "from": origin }).into()
 }
 
 fn render(transition: &Transition) -> String {
@@ -312,11 +317,11 @@ fn render(transition: &Transition) -> String {
     let mut text = saga.status.to_string();
     text.push_str(if saga.past_deadline { " late" } else { "" });
     text.push_str(if saga.paused { " paused" } else { "" });
-    let begun = saga
+    let started = saga
         .steps
         .iter()
         .filter(|step| step.status != StepStatus::Pending);
-    let steps: Vec<_> = begun
+    let steps: Vec<_> = started
         .map(|step| format!("{} {}", step.name, step.status))
         .collect();
     let commands: Vec<_> = transition.commands().map(render_command).collect();
@@ -330,7 +335,7 @@ fn render(transition: &Transition) -> String {
 }
 
 fn render_command(command: &Command) -> String {
-    let what = match command.action {
+    let verb = match command.action {
         Action::Execute => "execute",
         Action::Compensate if command.revoke_only => "revoke",
         Action::Compensate => "undo",
@@ -340,5 +345,5 @@ fn render_command(command: &Command) -> String {
     } else {
         ""
     };
-    format!("{what} {}#{}{happened}", command.step, command.attempt)
+    format!("{verb} {}#{}{happened}", command.step, command.attempt)
 }

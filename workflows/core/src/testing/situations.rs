@@ -1,8 +1,8 @@
-//! The situations of a step in a saga, and the inputs that are tried in each.
+//! The situations of a step in a saga, and the inputs that are applied in each.
 
 use super::Scene;
 
-/// How each situation comes about: a name, the workflow, what has happened.
+/// Each situation: its name, the workflow, and the inputs that lead to it.
 pub const SITUATIONS: &[(&str, &str, &[&str])] = &[
     ("running, s is pending", "a; s", &["start"]),
     ("running, s is out", "a; s; z", &["start", "a completed"]),
@@ -159,7 +159,7 @@ pub const SITUATIONS: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-/// The inputs, each of them about `s` or about the saga.
+/// The inputs, each for the step `s` or for the saga.
 pub const INPUTS: &[&str] = &[
     "s completed",
     "s completed @0",
@@ -188,7 +188,7 @@ pub const INPUTS: &[&str] = &[
     "undeliverable undo s",
 ];
 
-/// The scene of a situation.
+/// Builds the scene of a situation.
 pub fn scene(line: &str, inputs: &[&str]) -> Scene {
     Scene::new(line).with_input(r#"{"s": false}"#).after(inputs)
 }

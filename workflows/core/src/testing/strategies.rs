@@ -1,4 +1,4 @@
-//! Strategies for property tests: random workflows that are valid, and inputs for them.
+//! Proptest strategies for valid random workflows and their inputs.
 
 use crate::definition::Definition;
 use proptest::collection::vec;
@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use saga_protocol::Payload;
 use std::fmt::Write;
 
-/// The most steps that a random workflow has.
+/// The maximum number of steps of a random workflow.
 pub const STEPS: usize = 8;
 
-/// Names of the flags that random conditions ask for, as `input.flags.<name>`.
+/// The flags that random conditions use, as `input.flags.<name>`.
 pub const FLAGS: [&str; 3] = ["a", "b", "c"];
 
 const CONDITIONS: [&str; 5] = [
@@ -20,8 +20,8 @@ const CONDITIONS: [&str; 5] = [
     "input.flags.a == input.flags.c",
 ];
 
-/// Random valid workflows of 1 to [`STEPS`] steps `s0`, `s1` … in any order, with a pivot or without, with and without
-/// compensations and conditions. Shrinks to fewer steps with fewer needs.
+/// Valid workflows of 1 to [`STEPS`] steps `s0`, `s1` … in random order, with an optional pivot, and with optional
+/// compensations and conditions. They shrink to fewer steps and fewer needs.
 pub fn definitions() -> impl Strategy<Value = Definition> {
     texts().prop_map(|text| match Definition::parse("random.yaml", &text) {
         Ok(definition) => definition,
@@ -29,7 +29,7 @@ pub fn definitions() -> impl Strategy<Value = Definition> {
     })
 }
 
-/// The same as YAML.
+/// The same workflows as YAML.
 pub fn texts() -> impl Strategy<Value = String> {
     let pivot = proptest::option::of(0..STEPS);
     (1..=STEPS, pivot, vec(seeds(), STEPS), any::<bool>()).prop_map(
@@ -43,7 +43,7 @@ pub fn texts() -> impl Strategy<Value = String> {
     )
 }
 
-/// Inputs that have every flag: `{"flags": {"a": true, …}, "secret": "s"}`.
+/// Inputs with every flag: `{"flags": {"a": true, …}, "secret": "s"}`.
 pub fn inputs() -> impl Strategy<Value = Payload> {
     any::<[bool; FLAGS.len()]>().prop_map(|values| {
         let flags: serde_json::Map<_, _> = FLAGS
@@ -55,32 +55,32 @@ pub fn inputs() -> impl Strategy<Value = Payload> {
     })
 }
 
-/// What a step is made of.
+/// The random properties of a step.
 #[derive(Clone, Debug)]
 struct Seed {
-    /// Bit n: it needs the step n, if that comes before it.
+    /// Bit n: the step needs step n, if n is smaller than its own index.
     needs: u8,
-    /// Where it stands in the file.
+    /// Its sort key in the file.
     order: u8,
     timeout_s: u32,
     attempts: u32,
     condition: Option<usize>,
-    compensation: Option<CompensationState>,
+    compensation: Option<CompensationSeed>,
 }
 
 #[derive(Clone, Debug)]
-enum CompensationState {
-    Needless,
-    Wanted,
-    Tried(u32),
+enum CompensationSeed {
+    NoCompensation,
+    Default,
+    Attempts(u32),
 }
 
 fn seeds() -> impl Strategy<Value = Seed> {
     let compensation = prop_oneof![
         3 => Just(None),
-        1 => Just(Some(CompensationState::Wanted)),
-        1 => (1..4_u32).prop_map(|attempts| Some(CompensationState::Tried(attempts))),
-        1 => Just(Some(CompensationState::Needless)),
+        1 => Just(Some(CompensationSeed::Default)),
+        1 => (1..4_u32).prop_map(|attempts| Some(CompensationSeed::Attempts(attempts))),
+        1 => Just(Some(CompensationSeed::NoCompensation)),
     ];
     let condition = proptest::option::weighted(0.3, 0..CONDITIONS.len());
     (
@@ -103,7 +103,8 @@ fn seeds() -> impl Strategy<Value = Seed> {
         )
 }
 
-/// Steps may only need earlier ones, so there is no cycle; then those that would be beside the pivot are tied to it.
+/// The needs of each step. Steps only need steps of a smaller index, so there is no cycle. Steps that would be beside the
+/// pivot are connected to it.
 fn edges(seeds: &[Seed], pivot: Option<usize>) -> Vec<Vec<usize>> {
     let mut needs: Vec<Vec<usize>> = seeds
         .iter()
@@ -115,6 +116,7 @@ fn edges(seeds: &[Seed], pivot: Option<usize>) -> Vec<Vec<usize>> {
         })
         .collect();
     let Some(pivot) = pivot else { return needs };
+
     for before in 0..pivot {
         if !needs[..=pivot].iter().any(|needs| needs.contains(&before)) {
             needs[pivot].push(before);
@@ -132,6 +134,7 @@ fn write(seeds: &[Seed], pivot: Option<usize>, secret: bool) -> String {
     let needs = edges(seeds, pivot);
     let mut order: Vec<usize> = (0..seeds.len()).collect();
     order.sort_by_key(|index| (seeds[*index].order, *index));
+
     let mut text = String::from("workflow: random\nversion: 1\ndeadline: 1h\n");
     if secret {
         text.push_str("sensitive: [input.secret, steps.s0.secret]\n");
@@ -147,7 +150,7 @@ fn write(seeds: &[Seed], pivot: Option<usize>, secret: bool) -> String {
             above,
             pivot,
         )
-        .expect("a String takes any text");
+        .expect("writing to a String cannot fail");
     }
     text
 }
@@ -165,6 +168,7 @@ fn step(
         let names: Vec<String> = needs.iter().map(|need| format!("s{need}")).collect();
         writeln!(text, "    needs: [{}]", names.join(", "))?;
     }
+
     writeln!(text, "    timeout: {}s", seed.timeout_s)?;
     if seed.timeout_s.is_multiple_of(3) {
         writeln!(text, "    reminder: {}s", seed.timeout_s / 3)?;
@@ -172,21 +176,23 @@ fn step(
     if let Some(condition) = seed.condition {
         writeln!(text, "    when: \"{}\"", CONDITIONS[condition])?;
     }
+
+    // Behind the pivot, a compensation and a number of attempts are invalid.
     if pivot == Some(index) {
         writeln!(text, "    pivot: true")?;
     }
     if pivot.is_some_and(|pivot| index > pivot) {
         return match seed.compensation {
-            Some(CompensationState::Needless) => writeln!(text, "    compensation: false"),
+            Some(CompensationSeed::NoCompensation) => writeln!(text, "    compensation: false"),
             _ => writeln!(text, "    retry: {{ first: 1s }}"),
         };
     }
     writeln!(text, "    retry: {{ attempts: {} }}", seed.attempts)?;
     match &seed.compensation {
         None => Ok(()),
-        Some(CompensationState::Needless) => writeln!(text, "    compensation: false"),
-        Some(CompensationState::Wanted) => writeln!(text, "    compensation: true"),
-        Some(CompensationState::Tried(attempts)) => {
+        Some(CompensationSeed::NoCompensation) => writeln!(text, "    compensation: false"),
+        Some(CompensationSeed::Default) => writeln!(text, "    compensation: true"),
+        Some(CompensationSeed::Attempts(attempts)) => {
             writeln!(
                 text,
                 "    compensation: {{ timeout: 5s, retry: {{ attempts: {attempts} }} }}"

@@ -13,6 +13,7 @@ impl Machine<'_> {
         let Some(compensation) = &state.compensation else {
             return Err(Decision::Ignored(IgnoredReason::Stale));
         };
+
         if compensation.settled {
             return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
@@ -50,10 +51,12 @@ impl Machine<'_> {
             .output
             .clone()
             .filter(|output| output.get().len() <= MAX_OUTPUT_BYTES);
+
         let compensation = self.step_mut(step).compensation.take().unwrap_or_default();
         let mut attempts = compensation.attempts;
         attempts.wait = None;
         attempts.error = None;
+
         self.settle(
             step,
             CompensationState {

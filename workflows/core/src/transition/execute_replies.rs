@@ -50,10 +50,12 @@ impl Machine<'_> {
         if let Some(message) = self.output_over_limit(reply) {
             return Some(Failure::permanent(code::INVALID_REPLY, message));
         }
+
         let schema = self.step_definition(step).output_schema.as_ref()?;
         let violations = schema
             .check(&reply.output.clone().unwrap_or_default())
             .err()?;
+
         let listed: Vec<_> = violations
             .iter()
             .take(MAX_LISTED_VIOLATIONS)
@@ -65,6 +67,7 @@ impl Machine<'_> {
         } else {
             format!(", and {omitted} more")
         };
+
         let message = format!(
             "the output violates the step's output_schema: {}{more}",
             listed.join("; ")
@@ -90,9 +93,12 @@ impl Machine<'_> {
         let timeout = definition.timeout;
         let reply_until = self.now + timeout;
         let remind_at = definition.reminder.map(|after| self.now + after);
+
+        // The reply to a confirmation: the worker has accepted the step, but not finished it in time.
         let confirms =
             self.step(step).confirming && self.is_in_flight(step, Action::Execute, reply.attempt);
         let state = self.step_mut(step);
+
         match state.status {
             // Failed without a rollback is a parked step, unless its time as a waiting step is over (B6).
             StepStatus::Running | StepStatus::Failed if !state.confirming => {
@@ -102,6 +108,7 @@ impl Machine<'_> {
                 state.remind_at = remind_at;
                 state.execute.wait = Some(Wait::Reply(reply_until));
                 state.execute.error = None;
+
                 let attempt = reply.attempt;
                 self.set_event(
                     EventType::StepWaiting,
@@ -137,6 +144,7 @@ impl Machine<'_> {
         {
             return Err(Decision::Ignored(IgnoredReason::Stale));
         }
+
         self.defer_attempt(step, reply);
         Ok(())
     }
@@ -144,8 +152,10 @@ impl Machine<'_> {
     fn execute_failed(&mut self, step: usize, reply: &Reply) -> InputResult {
         let failure = self.step_definition(step).retry.classify(failure_of(reply));
         let state = self.step(step);
+
         let is_current = reply.attempt == state.execute.attempt;
         let in_flight = self.is_in_flight(step, Action::Execute, reply.attempt);
+
         match state.status {
             StepStatus::Running if in_flight => self.attempt_failed(step, failure),
             // The attempt timed out, but the next one is not sent yet: a final failure still counts.
@@ -178,6 +188,7 @@ impl Machine<'_> {
             .unwrap_or(MIN_DEFERRAL)
             .clamp(MIN_DEFERRAL, MAX_DEFERRAL);
         let error = reply.error.as_ref().map(Failure::truncated);
+
         self.schedule_retry(step, reply.action, self.now + after, error, reply.attempt);
     }
 }

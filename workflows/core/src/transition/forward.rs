@@ -16,6 +16,8 @@ impl Machine<'_> {
                 break;
             }
         }
+
+        // A condition that cannot be evaluated fails its step, which may begin the rollback.
         if self.saga.is_rolling_back() {
             self.advance_rollback();
         }
@@ -24,9 +26,11 @@ impl Machine<'_> {
     fn advance_round(&mut self) -> bool {
         let mut has_decided = false;
         for step in 0..self.saga.steps.len() {
+            // A step of this round may have failed; then no further step may begin.
             if self.saga.is_rolling_back() {
                 return true;
             }
+
             let due = self.retry_is_due(step, Action::Execute);
             if due {
                 self.send_command(step, Action::Execute);
@@ -47,6 +51,7 @@ impl Machine<'_> {
             )
         };
         let needs = &self.step_definition(step).needs;
+
         self.step(step).status == StepStatus::Pending && needs.iter().all(is_done)
     }
 
@@ -89,12 +94,14 @@ impl Machine<'_> {
         let attempts = self.attempts_mut(step, Action::Execute);
         attempts.failures += 1;
         let attempt = attempts.attempt;
+
         let exhausted =
             !definition.retries_without_limit() && attempts.failures >= definition.retry.attempts;
         if exhausted || !failure.retryable {
             self.fail_step(step, failure);
             return;
         }
+
         let next = self.retry_at(step, Action::Execute, &definition.retry);
         self.schedule_retry(step, Action::Execute, next, Some(failure), attempt);
     }
@@ -103,18 +110,22 @@ impl Machine<'_> {
     pub(super) fn fail_step(&mut self, step: usize, failure: Failure) {
         let must_park = rollback_rejection(self.definition(), &self.saga).is_some();
         let now = self.now;
+
         let state = self.step_mut(step);
         state.status = StepStatus::Failed;
         state.finished_at = Some(now);
         state.remind_at = None;
         state.execute.error = Some(failure.clone());
         state.execute.wait = must_park.then_some(Wait::Operator);
+
         let data = EventData {
             action: Some(Action::Execute),
             attempt: Some(state.execute.attempt),
             error: Some(failure),
             ..EventData::default()
         };
+
+        // The event of a rollback carries the failure, so the step has no event of its own.
         if must_park {
             self.set_event(EventType::StepFailed, Some(step), data);
         } else {
@@ -132,6 +143,7 @@ impl Machine<'_> {
         state.remind_at = None;
         state.execute.wait = None;
         state.execute.error = None;
+
         let attempt = state.execute.attempt;
         self.set_event(
             EventType::StepCompleted,

@@ -25,12 +25,14 @@ impl Machine<'_> {
         if let Some(reason) = cancel_rejection(self.definition(), &self.saga) {
             return Err(Decision::Rejected(Rejection::CancelTooLate(reason)));
         }
+
         let cancel = Cancellation {
             reason: request.reason.clone(),
             by: request.by.clone(),
             at: self.now,
         };
         self.saga.cancel = Some(cancel);
+
         if self.saga.is_rolling_back() {
             // It is rolling back already, after a failure: the cancel is recorded, nothing else changes.
             self.set_event(EventType::SagaCancelling, None, request_data(request));
@@ -43,6 +45,7 @@ impl Machine<'_> {
     /// Gives parked steps a new round of attempts, and sends scheduled attempts now.
     pub(super) fn retry(&mut self) -> InputResult {
         self.refuse_if_finished()?;
+
         let now = self.now;
         let is_rolling_back = self.saga.is_rolling_back();
         if self.saga.paused && !is_rolling_back {
@@ -50,12 +53,14 @@ impl Machine<'_> {
                 "the saga is paused, resume it first",
             ));
         }
+
         let is_parked = self.saga.status == Status::Parked;
         let mut has_retries = false;
         for index in 0..self.saga.steps.len() {
             let (action, attempts) = self.step(index).current_direction();
             let wait = attempts.wait;
             let attempts = self.attempts_mut(index, action);
+
             match wait {
                 Some(Wait::Operator) => {
                     attempts.failures = 0;
@@ -65,6 +70,7 @@ impl Machine<'_> {
                     }
                     has_retries = true;
                 }
+                // In a parked saga, only the parked steps are retried; the scheduled attempts keep their time.
                 Some(Wait::Retry(_)) if !is_parked => {
                     attempts.wait = Some(Wait::Retry(now));
                     has_retries = true;
@@ -72,6 +78,7 @@ impl Machine<'_> {
                 Some(Wait::Retry(_) | Wait::Reply(_)) | None => {}
             }
         }
+
         if has_retries {
             Ok(())
         } else {
@@ -104,6 +111,7 @@ impl Machine<'_> {
         if self.saga.paused {
             return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
+
         self.saga.paused = true;
         self.set_event(EventType::SagaPaused, None, request_data(request));
         Ok(())
@@ -113,6 +121,7 @@ impl Machine<'_> {
         if !self.saga.paused {
             return Err(Decision::Ignored(IgnoredReason::Duplicate));
         }
+
         self.saga.paused = false;
         self.set_event(EventType::SagaResumed, None, request_data(request));
         Ok(())
@@ -122,6 +131,7 @@ impl Machine<'_> {
     pub(super) fn resolve(&mut self, resolve: &Resolve) -> InputResult {
         let step = self.require_step(&resolve.step)?;
         let state = self.step(step);
+
         let Some(compensation) = &state.compensation else {
             return Err(Decision::invalid_state(format!(
                 "{} is {}; only a parked compensation can be resolved",
@@ -137,6 +147,7 @@ impl Machine<'_> {
                 resolve.step
             )));
         }
+
         let compensation = self.step_mut(step).compensation.take().unwrap_or_default();
         let mut attempts = compensation.attempts;
         attempts.wait = None;

@@ -24,11 +24,15 @@ impl Machine<'_> {
             RollbackCause::Failure(_) => EventType::SagaCompensating,
         };
         self.override_event(event_type, data);
+
         self.saga.rollback = Some(Rollback {
             revision: self.saga.revision,
             cause,
         });
+
+        // A rollback does not wait for `resume`: the pause only stops forward commands.
         self.saga.paused = false;
+
         for step in &mut self.saga.steps {
             step.execute.wait = None;
             step.remind_at = None;
@@ -48,6 +52,7 @@ impl Machine<'_> {
                     has_decided = true;
                 }
             }
+
             if !has_decided {
                 break;
             }
@@ -69,6 +74,8 @@ impl Machine<'_> {
                 if !state.is_settled() {
                     return false;
                 }
+
+                // A skipped step has no effect, but may connect this step to one that has.
                 let skipped = state.status == StepStatus::Skipped;
                 if skipped && !std::mem::replace(&mut seen[dependent], true) {
                     open.push(dependent);
@@ -81,6 +88,7 @@ impl Machine<'_> {
     fn compensate(&mut self, step: usize) {
         let now = self.now;
         let has_no_compensation = self.step_definition(step).compensation.is_none();
+
         let state = self.step_mut(step);
         if !state.execute.is_decided() {
             // Its condition could not be evaluated, so no command was ever sent.
@@ -121,11 +129,13 @@ impl Machine<'_> {
         let attempts = self.attempts_mut(step, Action::Compensate);
         attempts.failures += 1;
         let attempt = attempts.attempt;
+
         if failure.retryable && attempts.failures < retry.attempts {
             let next = self.retry_at(step, Action::Compensate, &retry);
             self.schedule_retry(step, Action::Compensate, next, Some(failure), attempt);
             return;
         }
+
         self.park_compensation(step, failure);
     }
 
@@ -133,6 +143,7 @@ impl Machine<'_> {
         let attempts = self.attempts_mut(step, Action::Compensate);
         attempts.wait = Some(Wait::Operator);
         attempts.error = Some(failure.clone());
+
         let data = EventData {
             action: Some(Action::Compensate),
             attempt: Some(attempts.attempt),
@@ -146,9 +157,11 @@ impl Machine<'_> {
     pub(super) fn settle(&mut self, step: usize, compensation: CompensationState) {
         let now = self.now;
         let cause = self.saga.rollback.as_ref().map(|rollback| &rollback.cause);
+
         // The step whose failure began the rollback stays failed if there was no effect to undo.
         let stays_failed = compensation.empty
             && cause == Some(&RollbackCause::Failure(self.step(step).name.clone()));
+
         let state = self.step_mut(step);
         state.status = if stays_failed {
             StepStatus::Failed
@@ -156,12 +169,14 @@ impl Machine<'_> {
             StepStatus::Compensated
         };
         state.finished_at = Some(now);
+
         let data = EventData {
             attempt: Some(compensation.attempts.attempt),
             empty: compensation.empty,
             reason: compensation.note.clone(),
             ..EventData::default()
         };
+
         state.compensation = Some(CompensationState {
             settled: true,
             ..compensation

@@ -16,17 +16,23 @@ impl Machine<'_> {
         if self.saga.status.is_finished() {
             return Err(Decision::Ignored(IgnoredReason::AlreadyEnded));
         }
+
+        // The deadline comes first: it may begin the rollback, after which no forward timer is due.
         let mut due = self.deadline();
         let is_parked = self.saga.status == Status::Parked;
+
         // A transition has one event, so a reminder is a transition of its own. The rest is due in the next one.
         if !due && !is_parked && self.reminder() {
             return Ok(());
         }
+
+        // A parked saga waits for an operator: its timeouts and retries resume with it.
         if !is_parked {
             for step in 0..self.saga.steps.len() {
                 due |= self.step_timer(step, timer);
             }
         }
+
         if due {
             Ok(())
         } else {
@@ -39,6 +45,7 @@ impl Machine<'_> {
         if self.saga.is_rolling_back() || self.saga.past_deadline || self.now < self.saga.deadline {
             return false;
         }
+
         if rollback_rejection(self.definition(), &self.saga).is_some() {
             self.saga.past_deadline = true;
             self.set_event(
@@ -51,6 +58,7 @@ impl Machine<'_> {
             );
             return true;
         }
+
         let reason = "deadline".to_owned();
         self.saga.cancel = Some(Cancellation {
             reason: reason.clone(),
@@ -73,6 +81,7 @@ impl Machine<'_> {
         let Some(step) = self.saga.steps.iter().position(due) else {
             return false;
         };
+
         let state = self.step_mut(step);
         state.remind_at = None;
         let attempt = state.execute.attempt;
@@ -88,6 +97,7 @@ impl Machine<'_> {
         let (action, attempts) = self.step(step).current_direction();
         match attempts.wait {
             Some(Wait::Reply(until)) if until <= self.now => {
+                // The command of an accepted step was consumed, whatever the bus reports.
                 let state = self.step(step);
                 let is_accepted = state.status == StepStatus::Waiting && !state.confirming;
                 if timer.steps.contains(&state.name) && !is_accepted {
@@ -108,9 +118,12 @@ impl Machine<'_> {
     fn extend_timeout(&mut self, step: usize, action: Action, until: Time) {
         let timeout = reply_timeout(self.step(step), self.step_definition(step), action);
         let extended = self.now + timeout;
+
+        // The command keeps the time of its decision, although its timeout starts again.
         let attempts = self.attempts_mut(step, action);
         attempts.decided_at.get_or_insert(until - timeout);
         attempts.wait = Some(Wait::Reply(extended));
+
         let attempt = Some(attempts.attempt);
         let data = EventData {
             action: Some(action),
@@ -129,6 +142,7 @@ impl Machine<'_> {
             code::TIMED_OUT,
             format!("no reply to attempt {attempt} in time"),
         );
+
         match (action, status) {
             (Action::Compensate, _) => self.compensation_failed(step, failure),
             (Action::Execute, StepStatus::Waiting) if !is_confirming => {

@@ -1,15 +1,15 @@
-//! What a schema may hold: few schemas in all, its references written out, and nothing that leads out of it.
+//! Checks the limits of a schema: its size with all references expanded, and no reference out of it.
 
 use crate::definition::diagnostics::{DiagnosticSink, Location, Rule, quoted};
 use crate::definition::limits;
-use crate::definition::tree::{Node, Tree};
+use crate::definition::tree::{Node, YamlValue};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The one dialect that is read.
+/// The only supported dialect.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-/// Keywords with a schema,
-const ONE: &[&str] = &[
+/// Keywords whose value is a schema.
+const SCHEMA_KEYWORDS: &[&str] = &[
     "additionalProperties",
     "contains",
     "contentSchema",
@@ -22,18 +22,18 @@ const ONE: &[&str] = &[
     "unevaluatedItems",
     "unevaluatedProperties",
 ];
-/// with a list of schemas,
-const LIST: &[&str] = &["allOf", "anyOf", "oneOf", "prefixItems"];
-/// and with a map of schemas.
-const MAP: &[&str] = &[
+/// Keywords whose value is a list of schemas.
+const LIST_KEYWORDS: &[&str] = &["allOf", "anyOf", "oneOf", "prefixItems"];
+/// Keywords whose value is a map of schemas.
+const MAP_KEYWORDS: &[&str] = &[
     "$defs",
     "definitions",
     "dependentSchemas",
     "patternProperties",
     "properties",
 ];
-/// Keywords by which a schema is found from elsewhere, or finds others.
-const BEYOND: &[&str] = &[
+/// Keywords that identify a schema to others, or refer to others.
+const UNSUPPORTED_KEYWORDS: &[&str] = &[
     "$id",
     "$anchor",
     "$dynamicAnchor",
@@ -44,94 +44,93 @@ const BEYOND: &[&str] = &[
 ];
 
 /// A schema within a schema.
-struct Part {
+struct Subschema {
     at: Location,
-    /// What it holds.
+    /// The indexes of the schemas directly within it, and of those that it refers to.
     parts: Vec<usize>,
-    /// Where its `$ref` leads, and where that is written.
+    /// The target of its `$ref`, and the location of the reference.
     reference: Option<(String, Location)>,
-    /// How many schemas it is with its references written out, and how deep; none as long as that is being counted.
+    /// The number of schemas and the depth with references expanded. `None` until they are computed.
     size: Option<(usize, usize)>,
 }
 
-/// All schemas of one, and what is wrong with them.
-struct Walk<'f> {
-    what: &'f str,
-    parts: Vec<Part>,
+/// Collects the subschemas of a schema, and reports errors.
+struct Inspector<'f> {
+    subject: &'f str,
+    parts: Vec<Subschema>,
     by_pointer: BTreeMap<String, usize>,
     patterns: usize,
-    sound: bool,
+    is_valid: bool,
     sink: &'f mut DiagnosticSink,
 }
 
-/// The schema as JSON, if it obeys every rule but those of JSON Schema itself.
-pub(super) fn inspect(node: &Node, what: &str, sink: &mut DiagnosticSink) -> Option<Value> {
+/// The schema as JSON, if it is within the limits. Whether it is a valid JSON Schema is not checked.
+pub(super) fn inspect(node: &Node, subject: &str, sink: &mut DiagnosticSink) -> Option<Value> {
     let value = node.json(sink)?;
     let bytes = value.to_string().len();
-    let mut walk = Walk {
-        what,
+    let mut inspector = Inspector {
+        subject,
         parts: Vec::new(),
         by_pointer: BTreeMap::new(),
         patterns: 0,
-        sound: true,
+        is_valid: true,
         sink: &mut *sink,
     };
     if bytes > limits::MAX_SCHEMA_BYTES {
-        let most = limits::MAX_SCHEMA_BYTES;
-        walk.add(
+        let limit = limits::MAX_SCHEMA_BYTES;
+        inspector.add(
             node.at,
             Rule::SchemaTooLarge,
-            format!("has {bytes} bytes; at most {most} are read"),
+            format!("has {bytes} bytes; the limit is {limit}"),
         );
         return None;
     }
-    walk.schema(node, String::new());
-    let (parts, patterns) = (walk.parts.len(), walk.patterns);
+    inspector.schema(node, String::new());
+    let parts = inspector.parts.len();
+    let patterns = inspector.patterns;
     if parts > limits::MAX_SUBSCHEMAS || patterns > limits::MAX_SCHEMA_PATTERNS {
-        walk.too_large(node.at);
+        inspector.too_large(node.at);
     } else {
-        walk.references();
-        walk.count(0, &mut BTreeMap::new());
-        let (size, depth) = walk.parts[0].size.unwrap_or_default();
+        inspector.references();
+        inspector.count(0, &mut BTreeMap::new());
+        let (size, depth) = inspector.parts[0].size.unwrap_or_default();
         if size > limits::MAX_SUBSCHEMAS || depth > limits::MAX_SCHEMA_DEPTH {
-            walk.too_large(node.at);
+            inspector.too_large(node.at);
         }
     }
-    walk.sound.then_some(value)
+    inspector.is_valid.then_some(value)
 }
 
-impl Walk<'_> {
-    fn add(&mut self, at: Location, rule: Rule, sentence: String) {
-        self.sound = false;
-        let what = self.what;
-        self.sink.add(at, rule, || format!("{what} {sentence}"));
+impl Inspector<'_> {
+    fn add(&mut self, at: Location, rule: Rule, message: String) {
+        self.is_valid = false;
+        let subject = self.subject;
+        self.sink.add(at, rule, || format!("{subject} {message}"));
     }
 
     fn too_large(&mut self, at: Location) {
-        let (parts, depth, patterns) = (
-            limits::MAX_SUBSCHEMAS,
-            limits::MAX_SCHEMA_DEPTH,
-            limits::MAX_SCHEMA_PATTERNS,
+        let parts = limits::MAX_SUBSCHEMAS;
+        let depth = limits::MAX_SCHEMA_DEPTH;
+        let patterns = limits::MAX_SCHEMA_PATTERNS;
+        let message = format!(
+            "is too large; the limits are {parts} schemas with every reference expanded, a depth of {depth}, and \
+             {patterns} regular expressions"
         );
-        let sentence = format!(
-            "is too large: at most {parts} schemas with every reference written out, {depth} within each other, and \
-             {patterns} regular expressions are read"
-        );
-        self.add(at, Rule::SchemaTooLarge, sentence);
+        self.add(at, Rule::SchemaTooLarge, message);
     }
 
-    /// Notes a schema and those in it; how deep the file nests bounds the recursion.
+    /// Adds a schema and its subschemas. The nesting limit of the file bounds the recursion.
     fn schema(&mut self, node: &Node, pointer: String) -> usize {
         let index = self.parts.len();
-        self.parts.push(Part {
+        self.parts.push(Subschema {
             at: node.at,
             parts: Vec::new(),
             reference: None,
             size: None,
         });
-        if let Tree::Map(map) = &node.value {
+        if let YamlValue::Map(map) = &node.value {
             for (key, value) in map {
-                if let Tree::Text(key_text) = &key.value {
+                if let YamlValue::String(key_text) = &key.value {
                     self.keyword(
                         index,
                         (key.at, key_text),
@@ -145,38 +144,38 @@ impl Walk<'_> {
         index
     }
 
-    fn keyword(&mut self, of: usize, (at, key): (Location, &str), value: &Node, pointer: &str) {
+    fn keyword(&mut self, parent: usize, (at, key): (Location, &str), value: &Node, pointer: &str) {
         let mut inner: Vec<(&Node, String)> = Vec::new();
         match (&value.value, key) {
-            (Tree::Text(target), "$ref") => self.reference(of, target, value.at),
-            (Tree::Text(dialect), "$schema") if dialect.trim_end_matches('#') != DIALECT => {
+            (YamlValue::String(target), "$ref") => self.reference(parent, target, value.at),
+            (YamlValue::String(dialect), "$schema") if dialect.trim_end_matches('#') != DIALECT => {
                 let dialect = quoted(dialect);
-                let sentence = format!("is of the dialect {dialect}; only {DIALECT} is read");
-                self.add(value.at, Rule::SchemaReference, sentence);
+                let message =
+                    format!("has the dialect {dialect}; the only supported one is {DIALECT}");
+                self.add(value.at, Rule::SchemaReference, message);
             }
-            (_, key) if BEYOND.contains(&key) => {
-                let sentence = format!(
-                    "has the keyword `{key}`, which is not read: write `$ref: '#/$defs/…'`"
-                );
-                self.add(at, Rule::SchemaReference, sentence);
+            (_, key) if UNSUPPORTED_KEYWORDS.contains(&key) => {
+                let message =
+                    format!("has the unsupported keyword `{key}`; write `$ref: '#/$defs/…'`");
+                self.add(at, Rule::SchemaReference, message);
             }
             (_, "pattern") => self.patterns += 1,
-            (_, key) if ONE.contains(&key) => inner.push((value, pointer.to_owned())),
-            (Tree::List(list), key) if LIST.contains(&key) => {
+            (_, key) if SCHEMA_KEYWORDS.contains(&key) => inner.push((value, pointer.to_owned())),
+            (YamlValue::List(list), key) if LIST_KEYWORDS.contains(&key) => {
                 inner.extend(
                     list.iter()
                         .enumerate()
                         .map(|(n, node)| (node, format!("{pointer}/{n}"))),
                 );
             }
-            (Tree::Map(map), key) if MAP.contains(&key) => {
+            (YamlValue::Map(map), key) if MAP_KEYWORDS.contains(&key) => {
                 self.patterns += if key == "patternProperties" {
                     map.len()
                 } else {
                     0
                 };
                 inner.extend(map.iter().filter_map(|(name, node)| match &name.value {
-                    Tree::Text(name) => Some((node, format!("{pointer}/{}", escaped(name)))),
+                    YamlValue::String(name) => Some((node, format!("{pointer}/{}", escaped(name)))),
                     _ => None,
                 }));
             }
@@ -184,28 +183,28 @@ impl Walk<'_> {
         }
         for (node, pointer) in inner {
             let part = self.schema(node, pointer);
-            // What is only defined counts where it is referred to.
+            // A definition counts where a reference uses it.
             if key != "$defs" && key != "definitions" {
-                self.parts[of].parts.push(part);
+                self.parts[parent].parts.push(part);
             }
         }
     }
 
-    fn reference(&mut self, of: usize, target: &str, at: Location) {
+    fn reference(&mut self, parent: usize, target: &str, at: Location) {
         match target.strip_prefix('#') {
-            Some(pointer) => self.parts[of].reference = Some((pointer.to_owned(), at)),
+            Some(pointer) => self.parts[parent].reference = Some((pointer.to_owned(), at)),
             None => {
                 let target = quoted(target);
-                let sentence = format!(
-                    "refers to {target}; a reference leads to a place in the same schema, such as `#/$defs/money`: \
-                     files and addresses are not read"
+                let message = format!(
+                    "refers to {target}; a reference stays in the same schema, such as `#/$defs/money`; \
+                     files and URLs are not supported"
                 );
-                self.add(at, Rule::SchemaReference, sentence);
+                self.add(at, Rule::SchemaReference, message);
             }
         }
     }
 
-    /// Resolves the references: each is one more part of the schema that it stands in.
+    /// Resolves the references: the target of each counts as a subschema of the schema that contains it.
     fn references(&mut self) {
         for index in 0..self.parts.len() {
             let Some((pointer, at)) = self.parts[index].reference.clone() else {
@@ -225,12 +224,12 @@ impl Walk<'_> {
         }
     }
 
-    /// How large a schema is with its references written out. As deep as there are schemas.
-    fn count(&mut self, index: usize, under_way: &mut BTreeMap<usize, ()>) -> (usize, usize) {
+    /// The number of schemas and the depth with references expanded. The recursion is at most as deep as there are schemas.
+    fn count(&mut self, index: usize, visiting: &mut BTreeMap<usize, ()>) -> (usize, usize) {
         if let Some(size) = self.parts[index].size {
             return size;
         }
-        if under_way.insert(index, ()).is_some() {
+        if visiting.insert(index, ()).is_some() {
             let at = self.parts[index]
                 .reference
                 .as_ref()
@@ -238,16 +237,16 @@ impl Walk<'_> {
             self.add(
                 at,
                 Rule::SchemaReference,
-                "refers to itself in a circle; write it out, as deep as it goes".into(),
+                "refers to itself; write out the levels that are needed".into(),
             );
             return (1, 1);
         }
         let mut size = (1_usize, 0);
         for part in self.parts[index].parts.clone() {
-            let (parts, depth) = self.count(part, under_way);
+            let (parts, depth) = self.count(part, visiting);
             size = (size.0.saturating_add(parts), size.1.max(depth));
         }
-        under_way.remove(&index);
+        visiting.remove(&index);
         let size = (size.0, size.1 + 1);
         self.parts[index].size = Some(size);
         size

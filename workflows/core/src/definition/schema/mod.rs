@@ -1,8 +1,8 @@
-//! JSON Schemas (2020-12) of what a saga is started with, and of what its steps put out.
+//! JSON Schemas (2020-12) of saga inputs and step outputs.
 //!
-//! A schema is compiled once, when its definition is read. It is a tree of bounded size: its references lead to places
-//! in itself and never round in circles, and its regular expressions take a time that grows with the text alone. So a
-//! check takes a bounded time too, whatever a worker or a caller sends.
+//! A schema is compiled once, when its definition is parsed. Its size is bounded, its references stay within the schema
+//! and form no cycle, and its regular expressions take linear time. Therefore the time of a check is bounded, whatever a
+//! worker or a client sends.
 
 mod inspect;
 
@@ -18,7 +18,7 @@ use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 
-/// A compiled schema. It is equal to another, and written, as its JSON.
+/// A compiled schema. It is compared and serialised as its JSON.
 #[derive(Clone)]
 pub struct Schema {
     value: Arc<Value>,
@@ -30,37 +30,37 @@ pub struct Schema {
 pub struct SchemaViolation {
     /// Where it is, as a JSON pointer (RFC 6901); empty for the whole.
     pub pointer: String,
-    /// What is wrong, with types and names, and never with values: these may be sensitive.
+    /// The violation, with types and names, but no values, which may be sensitive.
     pub detail: String,
 }
 
 impl Schema {
     /// Reads the schema that a key of a definition holds.
-    pub(super) fn read(node: &Node, what: &str, sink: &mut DiagnosticSink) -> Option<Self> {
-        let value = inspect::inspect(node, what, sink)?;
-        // It recurses, as deep as the limits allow.
+    pub(super) fn read(node: &Node, subject: &str, sink: &mut DiagnosticSink) -> Option<Self> {
+        let value = inspect::inspect(node, subject, sink)?;
+        // Compilation recurses as deep as the limits allow, which exceeds the stack of a thread.
         match on_deep_stack(|| compile(&value)) {
             Ok(Ok(compiled)) => Some(Self {
                 value: Arc::new(value),
                 compiled: Arc::new(compiled),
             }),
-            Ok(Err((pointer, why))) => {
+            Ok(Err((pointer, reason))) => {
                 let at = node.at_pointer(&pointer).unwrap_or(node).at;
                 sink.add(at, Rule::Schema, || {
-                    format!("{what} is no JSON Schema (2020-12): {why}")
+                    format!("{subject} is not a JSON Schema (2020-12): {reason}")
                 });
                 None
             }
-            Err(why) => {
+            Err(reason) => {
                 sink.add(node.at, Rule::Schema, || {
-                    format!("{what} cannot be compiled: {why}")
+                    format!("{subject} cannot be compiled: {reason}")
                 });
                 None
             }
         }
     }
 
-    /// One that every object fits, and nothing else.
+    /// A schema that accepts every object, and nothing else.
     pub fn any_object() -> Self {
         let value = serde_json::json!({ "type": "object" });
         let compiled = compile(&value).expect("it is a schema");
@@ -70,15 +70,13 @@ impl Schema {
         }
     }
 
-    /// Whether a payload fits.
+    /// Checks a payload.
     ///
     /// # Errors
-    /// The first [`limits::MAX_SCHEMA_VIOLATIONS`] parts of it that do not.
+    /// The first [`limits::MAX_SCHEMA_VIOLATIONS`] violations.
     pub fn check(&self, payload: &Payload) -> Result<(), Vec<SchemaViolation>> {
         let Ok(value) = payload.decode::<Value>() else {
-            let detail =
-                "is nested too deeply, or has a number that is too large, to be looked into"
-                    .to_owned();
+            let detail = "is nested too deeply, or has a number that is too large".to_owned();
             return Err(vec![SchemaViolation {
                 pointer: String::new(),
                 detail,
@@ -103,12 +101,12 @@ fn compile(value: &Value) -> Result<Validator, (String, String)> {
     options.build(value).map_err(|error| {
         (
             error.instance_path().as_str().to_owned(),
-            cut(&error.to_string()),
+            truncate(&error.to_string()),
         )
     })
 }
 
-/// What one error says: about each field by itself where it speaks of several.
+/// The violations of one error: one for each field that it names.
 fn violations(error: &ValidationError<'_>) -> Vec<SchemaViolation> {
     let at = error.instance_path().as_str();
     let field = |name: &str, detail: &str| SchemaViolation {
@@ -127,13 +125,13 @@ fn violations(error: &ValidationError<'_>) -> Vec<SchemaViolation> {
         }
         _ => vec![SchemaViolation {
             pointer: at.to_owned(),
-            detail: cut(&error.masked_with("it").to_string()),
+            detail: truncate(&error.masked_with("it").to_string()),
         }],
     }
 }
 
-/// One line of a bounded length.
-fn cut(text: &str) -> String {
+/// A single line of bounded length.
+fn truncate(text: &str) -> String {
     text.chars()
         .take(limits::MAX_VIOLATION_CHARS)
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -21,7 +21,7 @@ fn table() -> Vec<(Rule, String, &'static [&'static str])> {
     table.push((
         Rule::TooManySteps,
         steps(&many),
-        &["f.yaml:4:3: too-many-steps: there are 101 steps; a workflow has at most 100"],
+        &["f.yaml:4:3: too-many-steps: there are 101 steps; the limit is 100"],
     ));
     table
 }
@@ -31,30 +31,28 @@ fn file_rules() -> Vec<(Rule, String, &'static [&'static str])> {
         (
             Rule::TooLarge,
             format!("# {}\n", "x".repeat(limits::MAX_FILE_BYTES)),
-            &[
-                "f.yaml:1:1: too-large: the file has 262147 bytes; at most 262144 (256 KiB) are read",
-            ],
+            &["f.yaml:1:1: too-large: the file has 262147 bytes; the limit is 262144 (256 KiB)"],
         ),
         (
             Rule::TooComplex,
             format!("{}- x", "- ".repeat(40)),
             &[
-                "f.yaml:1:65: too-complex: the file nests too deeply, or has too many values or aliases; \
-               at most 32 levels, 30000 values and 1000 aliases are read",
+                "f.yaml:1:65: too-complex: the file is nested too deeply, or has too many values or aliases; \
+               the limits are 32 levels, 30000 values and 1000 aliases",
             ],
         ),
         (
             Rule::Syntax,
             "a: b\n c: d\n".to_owned(),
             &[
-                "f.yaml:2:3: syntax: this is not one YAML document: mapping values are not allowed in this context",
+                "f.yaml:2:3: syntax: the file is not a single YAML document: mapping values are not allowed in this context",
             ],
         ),
         (
             Rule::WrongType,
             "- order\n".to_owned(),
             &["f.yaml:1:1: wrong-type: a workflow is a list; \
-               it is a map with the keys workflow, version, deadline, input_schema, sensitive, steps"],
+               expected a map with the keys workflow, version, deadline, input_schema, sensitive, steps"],
         ),
         (
             Rule::UnknownKey,
@@ -68,9 +66,7 @@ fn file_rules() -> Vec<(Rule, String, &'static [&'static str])> {
         (
             Rule::DuplicateKey,
             "workflow: w\nversion: 1\nversion: 2\nsteps: [{name: a}]\n".to_owned(),
-            &[
-                "f.yaml:3:1: duplicate-key: `version` is already written in line 2; a key is written once",
-            ],
+            &["f.yaml:3:1: duplicate-key: `version` is already set in line 2; remove one of them"],
         ),
         (
             Rule::MissingKey,
@@ -87,9 +83,9 @@ fn file_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             "workflow: Order\nversion: 1\nsteps:\n  - name: -a\n".to_owned(),
             &[
                 "f.yaml:1:11: name: `workflow` is \"Order\"; \
-                 a name has 1 to 63 of a-z, 0-9 and -, and does not begin with -",
+                 a name has 1 to 63 characters of a-z, 0-9 and -, and does not start with -",
                 "f.yaml:4:11: name: a step's `name` is \"-a\"; \
-                 a name has 1 to 63 of a-z, 0-9 and -, and does not begin with -",
+                 a name has 1 to 63 characters of a-z, 0-9 and -, and does not start with -",
             ],
         ),
     ]
@@ -102,22 +98,22 @@ fn step_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             "workflow: w\nversion: 1\nsensitive: [input, steps.b.x, token, input..x, steps.a.x]\nsteps: [{name: a}]\n"
                 .to_owned(),
             &[
-                "f.yaml:3:13: sensitive-path: the path \"input\" ends too early; \
-                 a path is such as `input.payment.token` or `steps.pay.receipt`",
-                "f.yaml:3:20: sensitive-path: the path \"steps.b.x\" names the step `b`, which does not exist",
-                "f.yaml:3:31: sensitive-path: the path \"token\" begins neither with `input.` nor with `steps.`; \
-                 a path is such as `input.payment.token` or `steps.pay.receipt`",
-                "f.yaml:3:38: sensitive-path: the path \"input..x\" has an empty field, or a space in one; \
-                 a path is such as `input.payment.token` or `steps.pay.receipt`",
+                "f.yaml:3:13: sensitive-path: the path \"input\" is incomplete; \
+                 expected a path such as `input.payment.token` or `steps.pay.receipt`",
+                "f.yaml:3:20: sensitive-path: the path \"steps.b.x\" names the unknown step `b`",
+                "f.yaml:3:31: sensitive-path: the path \"token\" starts with neither `input.` nor `steps.`; \
+                 expected a path such as `input.payment.token` or `steps.pay.receipt`",
+                "f.yaml:3:38: sensitive-path: the path \"input..x\" has an empty field, or a field with white space; \
+                 expected a path such as `input.payment.token` or `steps.pay.receipt`",
             ],
         ),
         (
             Rule::Number,
             steps("  - {name: a, retry: {attempts: 1001, factor: 0.5, jitter: .nan}}\n"),
             &[
-                "f.yaml:4:33: number: `attempts` is the number 1001; it is 1 to 1000",
-                "f.yaml:4:47: number: `factor` is the number 0.5; it is 1 to 10",
-                "f.yaml:4:60: number: `jitter` is the number NaN; it is 0 to 1",
+                "f.yaml:4:33: number: `attempts` is the number 1001; expected 1 to 1000",
+                "f.yaml:4:47: number: `factor` is the number 0.5; expected 1 to 10",
+                "f.yaml:4:60: number: `jitter` is the number NaN; expected 0 to 1",
             ],
         ),
         (
@@ -125,10 +121,10 @@ fn step_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             steps("  - {name: a, timeout: 30, retry: {first: 10us, max: soon}}\n"),
             &[
                 "f.yaml:4:24: duration: `timeout` is the number 30; \
-                 a duration is a number with a unit, such as 200ms, 30s or 1h 30m",
-                "f.yaml:4:43: duration: `first` is \"10us\"; it is 1ms to 365d",
+                 expected a number with a unit, such as 200ms, 30s or 1h 30m",
+                "f.yaml:4:43: duration: `first` is \"10us\"; expected 1ms to 365d",
                 "f.yaml:4:54: duration: `max` is \"soon\"; \
-                 a duration is a number with a unit, such as 200ms, 30s or 1h 30m",
+                 expected a number with a unit, such as 200ms, 30s or 1h 30m",
             ],
         ),
         (
@@ -140,11 +136,11 @@ fn step_rules() -> Vec<(Rule, String, &'static [&'static str])> {
                 (0..51).map(|n| format!("c{n},")).collect::<String>(),
             )),
             &[
-                "f.yaml:4:49: error-code: the error code \"\" is none that a worker can give: it has 1 to 100 characters",
+                "f.yaml:4:49: error-code: the error code \"\" is invalid; expected 1 to 100 characters, without NUL",
                 "f.yaml:4:53: error-code: the error code \
                  \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"… \
-                 is none that a worker can give: it has 1 to 100 characters",
-                "f.yaml:5:53: error-code: there are 51 error codes; at most 50 are taken",
+                 is invalid; expected 1 to 100 characters, without NUL",
+                "f.yaml:5:53: error-code: there are 51 error codes; the limit is 50",
             ],
         ),
     ]
@@ -172,7 +168,7 @@ fn time_rules() -> Vec<(Rule, String, &'static [&'static str])> {
                 "f.yaml:5:25: reminder-over-timeout: the reminder 31s is over the step's timeout 30s; \
                  make it shorter, or the timeout longer",
                 "f.yaml:6:25: duration: `reminder` is the number 1; \
-                 a duration is a number with a unit, such as 200ms, 30s or 1h 30m",
+                 expected a number with a unit, such as 200ms, 30s or 1h 30m",
             ],
         ),
     ]
@@ -185,7 +181,7 @@ fn payload_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             "workflow: w\nversion: 1\ninput_schema:\n  properties:\n    a: { type: text }\nsteps: [{name: a}]\n"
                 .to_owned(),
             &[
-                "f.yaml:5:16: schema: `input_schema` is no JSON Schema (2020-12): \"text\" is not valid under any of the \
+                "f.yaml:5:16: schema: `input_schema` is not a JSON Schema (2020-12): \"text\" is not valid under any of the \
                  schemas listed in the 'anyOf' keyword",
             ],
         ),
@@ -203,17 +199,17 @@ fn payload_rules() -> Vec<(Rule, String, &'static [&'static str])> {
                 "  - name: a\n    output_schema: {{ description: {} }}\n",
                 "x".repeat(limits::MAX_SCHEMA_BYTES)
             )),
-            &["f.yaml:5:20: schema-too-large: `output_schema` has 32786 bytes; at most 32768 are read"],
+            &["f.yaml:5:20: schema-too-large: `output_schema` has 32786 bytes; the limit is 32768"],
         ),
         (
             Rule::Expression,
             steps("  - name: a\n    when: order.total > 5\n"),
-            &["f.yaml:5:11: expression: there is no \"order\"; an expression is about `input` and `steps`"],
+            &["f.yaml:5:11: expression: there is no \"order\"; the variables are `input` and `steps`"],
         ),
         (
             Rule::ExpressionTooLarge,
             steps(&format!("  - name: a\n    when: 1{} > 0\n", "+1".repeat(50))),
-            &["f.yaml:5:11: expression-too-large: the expression has 103 values, fields and operators; at most 100"],
+            &["f.yaml:5:11: expression-too-large: the expression has 103 values, fields and operators; the limit is 100"],
         ),
         (
             Rule::ExpressionFunction,
@@ -236,13 +232,13 @@ fn graph_rules() -> Vec<(Rule, String, &'static [&'static str])> {
         (
             Rule::NoSteps,
             "workflow: w\nversion: 1\nsteps: []\n".to_owned(),
-            &["f.yaml:3:8: no-steps: a workflow has at least one step, such as `- name: pay`"],
+            &["f.yaml:3:8: no-steps: a workflow needs at least one step, such as `- name: pay`"],
         ),
         (
             Rule::DuplicateStep,
             steps("  - name: a\n  - name: a\n"),
             &[
-                "f.yaml:5:11: duplicate-step: there is a step \"a\" in line 4 already; give this one a name of its own",
+                "f.yaml:5:11: duplicate-step: the name \"a\" is already used in line 4; step names are unique",
             ],
         ),
         (
@@ -250,13 +246,13 @@ fn graph_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             steps("  - name: store\n  - {name: b, needs: [stor, kitchen]}\n"),
             &[
                 "f.yaml:5:23: missing-step: there is no step \"stor\"; did you mean `store`?",
-                "f.yaml:5:29: missing-step: there is no step \"kitchen\"; add it, or need another",
+                "f.yaml:5:29: missing-step: there is no step \"kitchen\"; add it, or need another step",
             ],
         ),
         (
             Rule::DuplicateNeed,
             steps("  - name: a\n  - {name: b, needs: [a, a]}\n"),
-            &["f.yaml:5:26: duplicate-need: `a` is already needed; name it once"],
+            &["f.yaml:5:26: duplicate-need: `a` is listed twice; list it once"],
         ),
         (
             Rule::Cycle,
@@ -264,30 +260,32 @@ fn graph_rules() -> Vec<(Rule, String, &'static [&'static str])> {
                 "  - {name: a, needs: [c]}\n  - name: b\n  - name: c\n  - {name: d, needs: [d]}\n",
             ),
             &[
-                "f.yaml:5:11: cycle: the steps need each other in a circle: `a` needs `c` needs `b` needs `a`; \
-                 take one need out",
-                "f.yaml:7:23: cycle: the steps need each other in a circle: `d` needs `d`; take one need out",
+                "f.yaml:5:11: cycle: the needs form a cycle: `a` needs `c` needs `b` needs `a`; \
+                 remove one of them",
+                "f.yaml:7:23: cycle: the needs form a cycle: `d` needs `d`; remove one of them",
             ],
         ),
         (
             Rule::TwoPivots,
             steps("  - {name: a, pivot: true}\n  - {name: b, pivot: true}\n"),
-            &["f.yaml:5:22: two-pivots: `a` in line 4 is the pivot already; a workflow has one"],
+            &[
+                "f.yaml:5:22: two-pivots: `a` in line 4 is already the pivot; a workflow has at most one",
+            ],
         ),
         (
             Rule::BesidePivot,
             steps("  - {name: a}\n  - {name: p, pivot: true}\n  - {name: b, needs: [a]}\n"),
             &[
                 "f.yaml:6:12: beside-pivot: `b` is neither before nor behind the pivot `p`: \
-               let one need the other, directly or through others",
+               make one need the other, directly or indirectly",
             ],
         ),
         (
             Rule::CompensationBehindPivot,
             steps("  - {name: p, pivot: true}\n  - {name: b, compensation: {timeout: 5s}}\n"),
             &[
-                "f.yaml:5:29: compensation-behind-pivot: `b` is behind the pivot `p`, where nothing is undone; \
-               write `false` or nothing",
+                "f.yaml:5:29: compensation-behind-pivot: `b` is behind the pivot `p`, where steps are not compensated; \
+               write `false`, or remove this",
             ],
         ),
         (
@@ -295,7 +293,7 @@ fn graph_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             steps("  - {name: p, pivot: true}\n  - {name: b, retry: {first: 1s, attempts: 5}}\n"),
             &[
                 "f.yaml:5:44: attempts-behind-pivot: `b` is behind the pivot `p`, \
-               where a step is retried until done; take this out",
+               where a step is retried until it completes; remove this",
             ],
         ),
     ]
@@ -340,26 +338,26 @@ workflow: 5
 ";
     let expected = [
         "f.yaml:1:1: unknown-key: a workflow has no key \"verson\"; did you mean `version`?",
-        "f.yaml:2:10: number: `version` is the number 0; it is 1 to 2147483647",
-        "f.yaml:3:11: duration: `deadline` is \"400d\"; it is 1ms to 365d",
-        "f.yaml:6:10: wrong-type: `needs` is nothing; it is a list of steps; `[]` starts at once",
+        "f.yaml:2:10: number: `version` is the number 0; expected 1 to 2147483647",
+        "f.yaml:3:11: duration: `deadline` is \"400d\"; expected 1ms to 365d",
+        "f.yaml:6:10: wrong-type: `needs` is null; expected a list of steps, or `[]` to start at once",
         "f.yaml:7:14: duration: `timeout` is the number 30; \
-         a duration is a number with a unit, such as 200ms, 30s or 1h 30m",
-        "f.yaml:8:11: duplicate-step: there is a step \"pay\" in line 5 already; give this one a name of its own",
-        "f.yaml:9:12: wrong-type: `pivot` is the text \"yes\"; it is `true` or `false`",
-        "f.yaml:10:13: missing-step: there is no step \"stor\"; add it, or need another",
+         expected a number with a unit, such as 200ms, 30s or 1h 30m",
+        "f.yaml:8:11: duplicate-step: the name \"pay\" is already used in line 5; step names are unique",
+        "f.yaml:9:12: wrong-type: `pivot` is the string \"yes\"; expected `true` or `false`",
+        "f.yaml:10:13: missing-step: there is no step \"stor\"; add it, or need another step",
         "f.yaml:11:19: wrong-type: `compensation` is the number 5; \
-         it is `true`, `false`, or a map with the keys timeout, retry",
+         expected `true`, `false`, or a map with the keys timeout, retry",
         "f.yaml:12:5: unknown-key: a step has no key \"wrker\"; did you mean `worker`?",
         "f.yaml:12:5: missing-key: a step has no `name`; write its name, such as `name: pay`",
         "f.yaml:13:5: wrong-type: a step is the number 5; \
-         it is a map with the keys name, worker, needs, timeout, reminder, retry, when, pivot, compensation, output_schema",
-        "f.yaml:14:11: wrong-type: a step's `name` is the number 7; it is a text: put it in quotes",
+         expected a map with the keys name, worker, needs, timeout, reminder, retry, when, pivot, compensation, output_schema",
+        "f.yaml:14:11: wrong-type: a step's `name` is the number 7; expected a string; put it in quotes",
         "f.yaml:15:5: wrong-type: a key of a step is the number 1; \
          the keys of a step are name, worker, needs, timeout, reminder, retry, when, pivot, compensation, output_schema",
         "f.yaml:16:5: wrong-type: a key of a step is a list; \
          the keys of a step are name, worker, needs, timeout, reminder, retry, when, pivot, compensation, output_schema",
-        "f.yaml:17:11: wrong-type: `workflow` is the number 5; it is a text: put it in quotes",
+        "f.yaml:17:11: wrong-type: `workflow` is the number 5; expected a string; put it in quotes",
     ];
     assert_eq!(diagnostics(text), expected);
 }
@@ -371,7 +369,7 @@ fn aliased_value_is_reported_once() {
     );
     assert_eq!(
         diagnostics(&text),
-        ["f.yaml:4:36: number: `attempts` is the number 0; it is 1 to 1000"]
+        ["f.yaml:4:36: number: `attempts` is the number 0; expected 1 to 1000"]
     );
 }
 
@@ -379,7 +377,7 @@ fn aliased_value_is_reported_once() {
 fn more_than_a_hundred_mistakes_are_counted() {
     let text = steps("  - name: a\n") + &(0..150).map(|n| format!("k{n}: 1\n")).collect::<String>();
     let diagnostics = Definition::parse("f.yaml", &text).expect_err("it has 150 unknown keys");
-    assert_eq!((diagnostics.list.len(), diagnostics.more), (100, 50));
+    assert_eq!((diagnostics.list.len(), diagnostics.omitted), (100, 50));
     assert!(
         diagnostics.to_string().ends_with("\nf.yaml: and 50 more"),
         "{diagnostics}"
