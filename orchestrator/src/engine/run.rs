@@ -326,16 +326,7 @@ fn spawn_tasks(
     let shutdown = CancellationToken::new();
     let shutdown_sinks = CancellationToken::new();
 
-    // A saga always belongs to the same shard, so its inputs are applied in order.
-    let mut shards = JoinSet::new();
-    let mut queues = Vec::with_capacity(context.limits.shards);
-    for index in 0..context.limits.shards {
-        let (senders, receivers) = shard_queues(&context.limits);
-        let heartbeat = watchdog.heartbeat(format!("shard {index}"));
-        shards.spawn(Shard::new(Arc::clone(&context), heartbeat).run(receivers));
-        queues.push(senders);
-    }
-    let router = Router::new(queues, Arc::clone(&context.bus));
+    let (shards, router) = spawn_shards(&context, &watchdog);
 
     let mut sources = JoinSet::new();
     sources.spawn(router.clone().route_replies(
@@ -392,6 +383,19 @@ fn spawn_tasks(
         shards: Mutex::new(shards),
         sinks: Mutex::new(sinks),
     }
+}
+
+/// A saga always belongs to the same shard, so its inputs are applied in order.
+fn spawn_shards(context: &Arc<EngineContext>, watchdog: &Arc<Watchdog>) -> (JoinSet<()>, Router) {
+    let mut shards = JoinSet::new();
+    let mut queues = Vec::with_capacity(context.limits.shards);
+    for index in 0..context.limits.shards {
+        let (senders, receivers) = shard_queues(&context.limits);
+        let heartbeat = watchdog.heartbeat(format!("shard {index}"));
+        shards.spawn(Shard::new(Arc::clone(context), heartbeat).run(receivers));
+        queues.push(senders);
+    }
+    (shards, Router::new(queues, Arc::clone(&context.bus)))
 }
 
 async fn join_all(tasks: &Mutex<JoinSet<()>>) {

@@ -86,30 +86,24 @@ impl KafkaBus {
             Arc::clone(&dead_letters),
             channels.replies,
         )?;
-        let members_observer = observer("members")?;
 
         // Threads, since their calls wait within librdkafka.
-        let mut threads = Vec::new();
-        threads.push(spawn("replies", {
-            let (topics, control) = (Arc::clone(&topics), Arc::clone(&control));
-            move || {
-                topics.wait_until_ready(&control);
-                replies.run();
-            }
-        })?);
-        threads.push(spawn("members", {
-            let (topics, control) = (Arc::clone(&topics), Arc::clone(&control));
-            let (members, topic) = (Arc::clone(&members), settings.topic(&Topic::Workers));
-            move || {
-                topics.wait_until_ready(&control);
-                members.run(&members_observer, &topic, &control);
-            }
-        })?);
-        threads.push(spawn("backlog", {
-            let (topics, control) = (Arc::clone(&topics), Arc::clone(&control));
-            let (backlog, replica) = (Arc::clone(&backlog), replica.to_owned());
-            move || backlog.run(&settings, &replica, &topics, &control)
-        })?);
+        let threads = vec![
+            spawn_when_ready("replies", &topics, &control, move |_| replies.run())?,
+            spawn_when_ready("members", &topics, &control, {
+                let members = Arc::clone(&members);
+                let observer = observer("members")?;
+                let topic = settings.topic(&Topic::Workers);
+                move |control| members.run(&observer, &topic, control)
+            })?,
+            spawn("backlog", {
+                let topics = Arc::clone(&topics);
+                let control = Arc::clone(&control);
+                let backlog = Arc::clone(&backlog);
+                let replica = replica.to_owned();
+                move || backlog.run(&settings, &replica, &topics, &control)
+            })?,
+        ];
 
         let tasks = vec![
             tokio::spawn(Arc::clone(&topics).run(admin)),
@@ -254,6 +248,21 @@ impl Bus for KafkaBus {
         };
         self.backlog.unconsumed(worker, saga, decided_at, times)
     }
+}
+
+/// Spawns a thread that waits until the topics exist.
+fn spawn_when_ready(
+    name: &str,
+    topics: &Arc<TopicRegistry>,
+    control: &Arc<ConsumerControl>,
+    run: impl FnOnce(&ConsumerControl) + Send + 'static,
+) -> Result<JoinHandle<()>, Error> {
+    let topics = Arc::clone(topics);
+    let control = Arc::clone(control);
+    spawn(name, move || {
+        topics.wait_until_ready(&control);
+        run(&control);
+    })
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

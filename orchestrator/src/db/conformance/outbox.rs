@@ -159,7 +159,7 @@ async fn acknowledged_outbox_rows_are_deleted(database: &TestDatabase) {
         .expect("two go");
     assert_eq!(ids_of(db, owner).await, rows[2..]);
     let along = crate::db::Batch {
-        owner: owner,
+        owner,
         acknowledged: vec![rows[3], rows[2]],
         ..batch()
     };

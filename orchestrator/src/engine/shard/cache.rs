@@ -42,7 +42,7 @@ impl SagaCache {
     }
 
     pub fn get(&mut self, saga_id: Uuid) -> Option<&CachedSaga> {
-        self.sagas.get(&saga_id).map(|cached| &*cached)
+        self.sagas.get(&saga_id)
     }
 
     /// Caches a saga, unless it is finished: hardly any input follows then.

@@ -116,12 +116,12 @@ impl SagaRow {
         let attempts = active.iter().map(|step| step.current_direction().1.attempt);
 
         // The last step's error; without any, the failure that started the rollback.
-        let step_errors = saga
+        let mut step_errors = saga
             .steps
             .iter()
             .filter_map(|step| step.current_direction().1.error.as_ref());
         let error = step_errors
-            .last()
+            .next_back()
             .or_else(|| saga.failure().map(|(_, error)| error));
 
         Self {

@@ -129,7 +129,8 @@ impl Scene {
     /// The decision about the input. It is computed twice, since it must be deterministic.
     pub fn apply(&self, input: &Input) -> Decision {
         let decision = apply(self.context(), self.saga(), input, self.now);
-        let again = Saga::from_json(&self.saga().to_json().expect("valid notation")).unwrap();
+        let again = Saga::from_json(&self.saga().to_json().expect("a saga is JSON"))
+            .expect("a saga is read back");
         assert_eq!(
             decision,
             apply(self.context(), &again, input, self.now),

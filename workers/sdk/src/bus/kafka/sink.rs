@@ -70,7 +70,7 @@ impl KafkaReplySink {
         });
 
         let outcome = self.send_all(messages.len(), records).wait().await;
-        self.into_result(message, outcome)
+        self.check_outcome(message, outcome)
     }
 
     /// Hands records over together.
@@ -94,7 +94,7 @@ impl KafkaReplySink {
         batch
     }
 
-    fn into_result(
+    fn check_outcome(
         &self,
         message: &'static str,
         outcome: DeliveryOutcome,
@@ -142,12 +142,12 @@ impl ReplySink for KafkaReplySink {
         };
         let batch = self.send_all(1, [tombstone].into_iter());
         let outcome = batch.wait().await;
-        self.into_result("a tombstone", outcome)
+        self.check_outcome("a tombstone", outcome)
     }
 
     async fn dead_letter(&self, letter: DeadLetter) -> Result<(), SendError> {
         let outcome = DeadLetterSender::send(self, &letter).await;
-        self.into_result("a dead letter", outcome)
+        self.check_outcome("a dead letter", outcome)
     }
 }
 
