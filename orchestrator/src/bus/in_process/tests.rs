@@ -101,7 +101,7 @@ fn attempts(delivered: &[saga_worker::bus::CommandDelivery]) -> Vec<u32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn commands_come_in_order_and_their_batch_is_done_when_the_last_is() {
+async fn commands_arrive_in_order_and_complete_their_batch() {
     let mut scene = scene();
     let mut source = scene.bus.source("pay");
     let batch = commands("pay", 3);
@@ -125,7 +125,7 @@ async fn commands_come_in_order_and_their_batch_is_done_when_the_last_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_worker_drops_comes_again_and_nothing_is_lost() {
+async fn d5_dropped_command_is_redelivered() {
     let mut scene = scene();
     let mut source = scene.bus.source("pay");
     assert!(scene.bus.publish(&commands("pay", 2)));
@@ -149,7 +149,7 @@ async fn what_a_worker_drops_comes_again_and_nothing_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_does_not_fit_one_queue_is_taken_by_none() {
+async fn batch_that_fits_no_queue_is_rejected_by_all() {
     let mut scene = scene();
     assert!(scene.bus.publish(&commands("pay", COMMANDS - 1)));
     let both = OutboxBatch {
@@ -182,14 +182,14 @@ async fn a_batch_that_does_not_fit_one_queue_is_taken_by_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_larger_than_a_queue_gets_through_an_empty_one() {
+async fn batch_larger_than_a_queue_fits_an_empty_one() {
     let scene = scene();
     assert!(scene.bus.publish(&commands("pay", COMMANDS + 1)));
     assert!(!scene.bus.publish(&commands("pay", 1)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_is_done_when_its_batch_is_and_sent_again_if_it_was_dropped() {
+async fn d5_reply_is_resent_if_dropped() {
     let mut scene = scene();
     let sink = scene.bus.sink();
     let sending = tokio::spawn(async move { sink.send(vec![reply(1), reply(2)]).await });
@@ -204,7 +204,7 @@ async fn a_reply_is_done_when_its_batch_is_and_sent_again_if_it_was_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_that_cannot_be_stored_goes_to_the_dead_letters_and_holds_nobody_up() {
+async fn c4_rejected_reply_is_dead_lettered_alone() {
     let mut scene = scene();
     let sink = scene.bus.sink();
     let sending = tokio::spawn(async move { sink.send(vec![reply(1)]).await });
@@ -225,7 +225,7 @@ async fn a_reply_that_cannot_be_stored_goes_to_the_dead_letters_and_holds_nobody
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_is_told_when_the_bus_closes_and_a_source_ends() {
+async fn closed_bus_ends_senders_and_sources() {
     let scene = scene();
     let sink = scene.bus.sink();
     let mut source = scene.bus.source("pay");
@@ -241,7 +241,7 @@ async fn a_sender_is_told_when_the_bus_closes_and_a_source_ends() {
 /// Workers answer faster than the engine takes, through channels with room for four, while the engine publishes without
 /// ever waiting.
 #[tokio::test(flavor = "multi_thread")]
-async fn full_channels_hold_nobody_for_ever() {
+async fn d5_full_channels_never_deadlock() {
     const BATCHES: usize = 200;
     let Scene {
         bus,
@@ -291,7 +291,7 @@ async fn full_channels_hold_nobody_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_acknowledged_at_once_or_by_each_of_their_readers() {
+async fn events_are_acknowledged_by_each_reader() {
     let mut scene = scene();
     let batch = |message: OutboxMessage| OutboxBatch {
         id: Uuid::now_v7(),
@@ -321,7 +321,7 @@ async fn events_are_acknowledged_at_once_or_by_each_of_their_readers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_is_unconsumed_until_it_is_taken() {
+async fn b7_command_is_unconsumed_until_polled() {
     let scene = scene();
     let batch = commands("pay", 1);
     let (saga, decided_at) = (Uuid::now_v7(), batch.messages[0].at);
@@ -345,7 +345,7 @@ async fn a_command_is_unconsumed_until_it_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_are_those_heard_of_lately() {
+async fn members_are_those_with_recent_heartbeats() {
     let scene = scene();
     let sink = scene.bus.sink();
     for member in ["a", "b"] {
@@ -370,7 +370,7 @@ async fn members_are_those_heard_of_lately() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_cannot_be_read_is_refused_and_the_next_is_taken() {
+async fn undecodable_command_is_rejected_alone() {
     let mut scene = scene();
     let broken = OutboxMessage {
         value: Payload::empty(),

@@ -32,9 +32,9 @@ async fn c4_failing_commands_do_not_block_their_batch() {
 }
 
 #[tokio::test]
-async fn c4_what_the_database_rejects_becomes_a_dead_letter_and_the_rest_goes_on() {
+async fn c4_rejected_command_is_dead_lettered_alone() {
     // PostgreSQL rejects a NUL in a text; SQLite accepts it.
-    let name = "c4_what_the_database_rejects_becomes_a_dead_letter_and_the_rest_goes_on";
+    let name = "c4_rejected_command_is_dead_lettered_alone";
     let Some(database) = crate::support::postgres(name).await else {
         return;
     };

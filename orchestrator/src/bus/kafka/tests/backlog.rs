@@ -45,8 +45,8 @@ async fn answer_all(world: &World, worker: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
-    let Some(brokers) = brokers("what_waits_for_a_worker_is_counted_and_the_oldest_is_known")
+async fn backlog_has_a_count_and_an_oldest_age() {
+    let Some(brokers) = brokers("backlog_has_a_count_and_an_oldest_age")
     else {
         return;
     };
@@ -128,8 +128,8 @@ async fn what_waits_for_a_worker_is_counted_and_the_oldest_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn members_come_and_go_and_old_ones_are_not_shown() {
-    let Some(brokers) = brokers("members_come_and_go_and_old_ones_are_not_shown") else {
+async fn members_without_recent_heartbeats_are_hidden() {
+    let Some(brokers) = brokers("members_without_recent_heartbeats_are_hidden") else {
         return;
     };
     let world = World::new(&brokers);
@@ -193,8 +193,8 @@ async fn members_come_and_go_and_old_ones_are_not_shown() {
 
 /// B7: of two shards the one that decided later may be the first to publish.
 #[tokio::test(flavor = "multi_thread")]
-async fn b7_a_command_that_lies_behind_a_younger_one_is_unconsumed() {
-    let Some(brokers) = brokers("b7_a_command_that_lies_behind_a_younger_one_is_unconsumed") else {
+async fn b7_command_behind_a_younger_one_is_unconsumed() {
+    let Some(brokers) = brokers("b7_command_behind_a_younger_one_is_unconsumed") else {
         return;
     };
     let world = World::new(&brokers);
@@ -223,9 +223,9 @@ async fn b7_a_command_that_lies_behind_a_younger_one_is_unconsumed() {
 
 /// B7: what a member has in hand was read, although it is not answered.
 #[tokio::test(flavor = "multi_thread")]
-async fn b7_a_command_is_unconsumed_until_a_member_that_is_there_has_read_it() {
+async fn b7_command_is_unconsumed_until_a_member_reads_it() {
     let Some(brokers) =
-        brokers("b7_a_command_is_unconsumed_until_a_member_that_is_there_has_read_it")
+        brokers("b7_command_is_unconsumed_until_a_member_reads_it")
     else {
         return;
     };

@@ -4,7 +4,7 @@ use super::kit::*;
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_is_no_reply_goes_to_the_dead_letters_and_its_partition_goes_on() {
+async fn c4_undecodable_reply_is_dead_lettered() {
     let Some(brokers) = brokers("a_record_that_is_no_reply_goes_to_the_dead_letters") else {
         return;
     };
@@ -46,7 +46,7 @@ async fn a_record_that_is_no_reply_goes_to_the_dead_letters_and_its_partition_go
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_engine_cannot_store_goes_to_the_dead_letters_as_it_was() {
+async fn c4_rejected_record_is_dead_lettered_unchanged() {
     let Some(brokers) = brokers("what_the_engine_cannot_store_goes_to_the_dead_letters") else {
         return;
     };

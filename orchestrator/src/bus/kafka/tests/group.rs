@@ -6,8 +6,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_window_pauses_its_partition_and_polling_goes_on() {
-    let Some(brokers) = brokers("a_full_window_pauses_its_partition_and_polling_goes_on") else {
+async fn d2_full_window_pauses_its_partition_only() {
+    let Some(brokers) = brokers("d2_full_window_pauses_its_partition_only") else {
         return;
     };
     let world = World::new(&brokers);
@@ -58,8 +58,8 @@ async fn a_full_window_pauses_its_partition_and_polling_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn partitions_that_change_hands_amid_a_window_lose_nothing() {
-    let Some(brokers) = brokers("partitions_that_change_hands_amid_a_window_lose_nothing") else {
+async fn d2_reassigned_partitions_lose_nothing() {
+    let Some(brokers) = brokers("d2_reassigned_partitions_lose_nothing") else {
         return;
     };
     let world = World::new(&brokers);

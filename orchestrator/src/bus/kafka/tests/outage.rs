@@ -47,7 +47,7 @@ impl Drop for Broker {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_the_broker_is_waited_out_and_nothing_is_lost() {
+async fn broker_outage_loses_nothing() {
     let Ok(services) = std::env::var("SERVICES") else {
         assert!(
             std::env::var("REQUIRE").as_deref() != Ok("all"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_acknowledged_as_a_whole_and_its_records_say_what_they_are() {
+async fn batch_is_acknowledged_as_a_whole() {
     let Some(brokers) = brokers("a_batch_is_acknowledged_as_a_whole") else {
         return;
     };
@@ -43,8 +43,8 @@ async fn a_batch_is_acknowledged_as_a_whole_and_its_records_say_what_they_are() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_lie_where_every_client_looks_for_them() {
-    let Some(brokers) = brokers("records_lie_where_every_client_looks_for_them") else {
+async fn records_are_in_the_partition_of_their_key() {
+    let Some(brokers) = brokers("records_are_in_the_partition_of_their_key") else {
         return;
     };
     let world = World::new(&brokers);
@@ -66,9 +66,9 @@ async fn records_lie_where_every_client_looks_for_them() {
 /// A partition that was just made may refuse a first request and take the one behind it; sent once more, the first then
 /// passes for a repetition. So no more than one request is on its way.
 #[tokio::test(flavor = "multi_thread")]
-async fn d1_what_is_acknowledged_while_its_topic_is_being_made_is_in_it() {
+async fn d1_acknowledged_record_is_in_a_new_topic() {
     const COMMANDS: usize = 40;
-    let Some(brokers) = brokers("d1_what_is_acknowledged_while_its_topic_is_being_made_is_in_it")
+    let Some(brokers) = brokers("d1_acknowledged_record_is_in_a_new_topic")
     else {
         return;
     };
@@ -101,7 +101,7 @@ async fn d1_what_is_acknowledged_while_its_topic_is_being_made_is_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_too_large_is_refused_and_the_others_get_through() {
+async fn c4_message_too_large_is_rejected_alone() {
     let Some(brokers) = brokers("a_message_too_large_is_refused") else {
         return;
     };
@@ -122,8 +122,8 @@ async fn a_message_too_large_is_refused_and_the_others_get_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_without_messages_is_done_at_once() {
-    let Some(brokers) = brokers("a_batch_without_messages_is_done_at_once") else {
+async fn empty_batch_is_acknowledged_at_once() {
+    let Some(brokers) = brokers("empty_batch_is_acknowledged_at_once") else {
         return;
     };
     let world = World::new(&brokers);
@@ -136,7 +136,7 @@ async fn a_batch_without_messages_is_done_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_topic_of_a_worker_first_heard_of_is_made_before_its_command_is_taken() {
+async fn topic_of_a_new_worker_precedes_its_command() {
     let Some(brokers) = brokers("the_topic_of_a_worker_first_heard_of_is_made") else {
         return;
     };
@@ -152,8 +152,8 @@ async fn the_topic_of_a_worker_first_heard_of_is_made_before_its_command_is_take
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_was_deleted_is_made_anew() {
-    let Some(brokers) = brokers("a_topic_that_was_deleted_is_made_anew") else {
+async fn deleted_topic_is_created_again() {
+    let Some(brokers) = brokers("deleted_topic_is_created_again") else {
         return;
     };
     let world = World::new(&brokers);
@@ -174,7 +174,7 @@ async fn a_topic_that_was_deleted_is_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_no_broker_answers_nothing_is_taken_and_the_reason_is_said() {
+async fn unavailable_broker_rejects_batches_with_a_reason() {
     let world = World::new("127.0.0.1:1");
     let side = world.start();
     until("the outage is noticed", || {

@@ -4,8 +4,8 @@ use super::kit::*;
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable() {
-    let Some(brokers) = brokers("a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable")
+async fn d2_offset_is_committed_once_the_reply_is_durable() {
+    let Some(brokers) = brokers("d2_offset_is_committed_once_the_reply_is_durable")
     else {
         return;
     };
@@ -36,8 +36,8 @@ async fn a_reply_comes_in_and_its_offset_is_committed_once_it_is_durable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_durable_when_a_replica_died_comes_to_the_next() {
-    let Some(brokers) = brokers("what_was_not_durable_when_a_replica_died_comes_to_the_next")
+async fn d2_undurable_reply_goes_to_the_next_replica() {
+    let Some(brokers) = brokers("d2_undurable_reply_goes_to_the_next_replica")
     else {
         return;
     };
@@ -63,8 +63,8 @@ async fn what_was_not_durable_when_a_replica_died_comes_to_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_engine_dropped_is_delivered_again_to_the_same_replica() {
-    let Some(brokers) = brokers("what_the_engine_dropped_is_delivered_again_to_the_same_replica")
+async fn d2_dropped_reply_is_redelivered() {
+    let Some(brokers) = brokers("d2_dropped_reply_is_redelivered")
     else {
         return;
     };
