@@ -153,8 +153,8 @@ fn time_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             "workflow: w\nversion: 1\ndeadline: 10s\nsteps:\n  - {name: a, timeout: 11s}\n"
                 .to_owned(),
             &[
-                "f.yaml:5:24: timeout-over-deadline: the timeout 11s is over the deadline 10s; \
-               make it shorter, or the deadline longer",
+                "f.yaml:5:24: timeout-over-deadline: the timeout 11s exceeds the deadline 10s; \
+               shorten it, or extend the deadline",
             ],
         ),
         (
@@ -163,10 +163,10 @@ fn time_rules() -> Vec<(Rule, String, &'static [&'static str])> {
                 "  - {name: a, timeout: 5m, reminder: 10m}\n  - {name: b, reminder: 31s}\n  - {name: c, reminder: 1}\n",
             ),
             &[
-                "f.yaml:4:38: reminder-over-timeout: the reminder 10m is over the step's timeout 5m; \
-                 make it shorter, or the timeout longer",
-                "f.yaml:5:25: reminder-over-timeout: the reminder 31s is over the step's timeout 30s; \
-                 make it shorter, or the timeout longer",
+                "f.yaml:4:38: reminder-over-timeout: the reminder 10m exceeds the step's timeout 5m; \
+                 shorten it, or extend the timeout",
+                "f.yaml:5:25: reminder-over-timeout: the reminder 31s exceeds the step's timeout 30s; \
+                 shorten it, or extend the timeout",
                 "f.yaml:6:25: duration: `reminder` is the number 1; \
                  expected a number with a unit, such as 200ms, 30s or 1h 30m",
             ],
@@ -189,8 +189,8 @@ fn payload_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             Rule::SchemaReference,
             steps("  - name: a\n    output_schema:\n      properties:\n        b: { $ref: money.json }\n"),
             &[
-                "f.yaml:7:20: schema-reference: `output_schema` refers to \"money.json\"; a reference leads to a place in \
-                 the same schema, such as `#/$defs/money`: files and addresses are not read",
+                "f.yaml:7:20: schema-reference: `output_schema` refers to \"money.json\"; a reference stays in the \
+                 same schema, such as `#/$defs/money`; files and URLs are not supported",
             ],
         ),
         (
@@ -219,9 +219,9 @@ fn payload_rules() -> Vec<(Rule, String, &'static [&'static str])> {
             ),
             &[
                 "f.yaml:5:11: expression-function: the macro `all` is not available: \
-                 a condition has no loops; only `has` may be used",
-                "f.yaml:6:21: expression-function: `matches` is not available: a regular expression has no bound; \
-                 compare, or use contains, startsWith, endsWith",
+                 conditions have no loops; the only macro is `has`",
+                "f.yaml:6:21: expression-function: `matches` is not available: its cost is not bounded; \
+                 use ==, contains, startsWith or endsWith",
             ],
         ),
     ]
