@@ -21,7 +21,7 @@ fn cases() -> [(BuiltIn, Value, &'static str, &'static str); 4] {
     ]
 }
 
-/// Everybody does what he is told; but that step fails with that code, and calls it retryable unless it is `gone`.
+/// Every command completes, except that the given step fails with the given code, which is retryable unless it is `gone`.
 fn workers(fails: Option<(&'static str, &'static str)>) -> Script {
     Box::new(move |command| {
         let failing =

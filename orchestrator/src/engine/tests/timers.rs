@@ -95,5 +95,5 @@ async fn timer_and_deadline() -> (Time, Time) {
 #[tokio::test]
 async fn c5_timer_claimed_by_other_replica_is_set_again() {
     let (timer_at, due) = timer_and_deadline().await;
-    assert_eq!(timer_at, due, "the third step's timeout wakes it");
+    assert_eq!(timer_at, due, "the third step's timeout sets it");
 }

@@ -29,7 +29,7 @@ async fn wait_for_events(test: &TestEngine, event_type: EventType, count: usize)
     let waited = tokio::time::timeout(TIMEOUT_OF_TEST, all).await;
     assert!(
         waited.is_ok() && published() == count,
-        "{} of {count} were told of {event_type:?}",
+        "{} of {count} events {event_type:?} were published",
         published()
     );
 }
