@@ -53,7 +53,7 @@ async fn saga_has_the_fields_of_the_contract() {
         saga["waiting_for"]
             .as_str()
             .unwrap()
-            .starts_with("hotel: the answer to attempt 1"),
+            .starts_with("hotel: a reply to attempt 1"),
         "{saga}"
     );
     let car = &saga["steps"][0];
@@ -200,6 +200,15 @@ async fn operator_actions_change_the_saga() {
     );
     assert_eq!(act("resume", json!({})).await.json()["paused"], false);
     act("retry", json!({})).await.problem(409);
+}
+
+#[tokio::test]
+async fn step_actions_change_the_saga() {
+    let fixture = Fixture::new().await;
+    let id = fixture.start_trip().await;
+    let act = async |action: &str, body: Value| {
+        fixture.post(&format!("/sagas/{id}/{action}"), &body).await
+    };
 
     fixture.reply_accepted(id, "car").await;
     let completion = json!({"output": {"pin": 1, "ticket": 7}, "reason": "they called"});

@@ -190,9 +190,8 @@ async fn workflows_are_listed_and_shown() {
     fixture.get("/workflows/trip?version=x").await.problem(400);
 }
 
-#[tokio::test]
-async fn input_schema_violation_starts_no_saga() {
-    let fixture = Fixture::new().await;
+/// Stores a workflow with schemas of its input and of the output of its step.
+async fn put_ferry(fixture: &Fixture) {
     let ferry = json!({
         "workflow": "ferry",
         "version": 1,
@@ -204,7 +203,7 @@ async fn input_schema_violation_starts_no_saga() {
     });
     assert_eq!(
         put(
-            &fixture,
+            fixture,
             "/workflows",
             &ferry.to_string(),
             "application/json"
@@ -213,6 +212,12 @@ async fn input_schema_violation_starts_no_saga() {
         .status,
         201
     );
+}
+
+#[tokio::test]
+async fn input_schema_violation_starts_no_saga() {
+    let fixture = Fixture::new().await;
+    put_ferry(&fixture).await;
     let start = async |input| {
         fixture
             .post(
@@ -243,7 +248,14 @@ async fn input_schema_violation_starts_no_saga() {
         json!([]),
         "no saga was started"
     );
-    let started = start(json!({"cars": []})).await;
+}
+
+#[tokio::test]
+async fn output_schema_violation_completes_no_step() {
+    let fixture = Fixture::new().await;
+    put_ferry(&fixture).await;
+    let body = json!({"workflow": "ferry", "input": {"cars": []}});
+    let started = fixture.post("/sagas", &body).await;
     assert_eq!(started.status, 202);
     let complete = format!(
         "/sagas/{}/steps/row/complete",
