@@ -1,8 +1,8 @@
-//! The queues, and both their ends.
+//! The queues, with their publishers and consumers.
 
 use super::members::Members;
-use super::queues::{Queues, Reader};
-use super::sink::{InProcessReplySink, Letters};
+use super::queues::{QueueId, Queues};
+use super::sink::{DeadLetterLog, InProcessReplySink};
 use super::source::{EventReader, InProcessCommandSource};
 use crate::bus::{Bus, BusChannels, IncomingReply, OutboxBatch, WorkerBacklog};
 use saga_protocol::Time;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub struct InProcessBus {
     queues: Arc<Queues>,
     members: Arc<Members>,
-    letters: Arc<Letters>,
+    dead_letters: Arc<DeadLetterLog>,
     replies: mpsc::Sender<IncomingReply>,
     closed: CancellationToken,
     reporter: JoinHandle<()>,
@@ -33,51 +33,51 @@ impl InProcessBus {
         Arc::new(Self {
             queues,
             members: Arc::default(),
-            letters: Arc::default(),
+            dead_letters: Arc::default(),
             replies: channels.replies,
             closed: CancellationToken::new(),
             reporter,
         })
     }
 
-    /// Where a worker takes its commands from.
+    /// The source of a worker's commands.
     pub fn source(&self, worker: &str) -> InProcessCommandSource {
         InProcessCommandSource {
             queues: Arc::clone(&self.queues),
-            reader: Reader::Worker(worker.to_owned()),
+            queue_id: QueueId::Worker(worker.to_owned()),
         }
     }
 
-    /// Where the workers send what they have to say.
+    /// The destination of the workers' replies.
     pub fn sink(&self) -> Arc<InProcessReplySink> {
         Arc::new(InProcessReplySink {
             replies: self.replies.clone(),
             members: Arc::clone(&self.members),
-            letters: Arc::clone(&self.letters),
+            dead_letters: Arc::clone(&self.dead_letters),
             closed: self.closed.clone(),
         })
     }
 
-    /// A reader of the events published from now on. Without any, events are acknowledged at once. To be called before
-    /// the engine starts: a reader that stops taking holds up what is published.
+    /// Adds a reader of the events that are published from now on. Without any, events are acknowledged at once. To be
+    /// called before the engine starts: a reader that stops polling blocks the publication.
     pub fn events(&self) -> EventReader {
         EventReader {
             queues: Arc::clone(&self.queues),
-            reader: self.queues.add_event_reader(),
+            queue_id: self.queues.add_event_reader(),
         }
     }
 
-    /// The last dead letters, oldest first: in process they are in memory only.
+    /// The last dead letters, oldest first. In process they are kept in memory only.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.letters.all()
+        self.dead_letters.all()
     }
 
-    /// Hands out no further command and no further event; what is in hand may still be answered.
+    /// Delivers no further command and no further event. Those in flight may still be answered.
     pub fn stop_consuming(&self) {
         self.queues.close();
     }
 
-    /// Ends it: who waits for something to be durable is told that it is over.
+    /// Closes the bus. A call that waits for replies to be durable returns an error.
     pub async fn close(&self) {
         self.queues.close();
         self.closed.cancel();
@@ -137,7 +137,7 @@ impl Bus for InProcessBus {
         }
     }
 
-    /// One: there are no requests to save, and SQLite takes one writer.
+    /// One partition: there are no requests to share, and SQLite has one writer.
     fn partition(&self, _: Uuid) -> usize {
         0
     }

@@ -1,4 +1,4 @@
-//! Who is there, in this process.
+//! The live members of the workers in this process.
 
 use saga_protocol::message::WorkerHeartbeat;
 use std::collections::HashMap;
@@ -6,41 +6,42 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A member that is not heard of for so long is gone: five heartbeats.
-const HEARD: Duration = Duration::from_secs(10);
+/// A member without a heartbeat for this long is gone: five heartbeats.
+const MEMBER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The members heard of lately. Each belongs to a worker of this process, so they are few.
+/// The members with a recent heartbeat. Each belongs to a worker of this process, so they are few.
 #[derive(Default)]
 pub(super) struct Members {
-    heard: Mutex<HashMap<String, (WorkerHeartbeat, Instant)>>,
+    by_id: Mutex<HashMap<String, (WorkerHeartbeat, Instant)>>,
 }
 
 impl Members {
-    pub fn heard(&self, heartbeat: &WorkerHeartbeat) {
-        self.all_heard().insert(
+    pub fn update(&self, heartbeat: &WorkerHeartbeat) {
+        self.by_id().insert(
             heartbeat.member.clone(),
             (heartbeat.clone(), Instant::now()),
         );
     }
 
-    pub fn left(&self, member: &str) {
-        self.all_heard().remove(member);
+    pub fn remove(&self, member: &str) {
+        self.by_id().remove(member);
     }
 
-    /// By worker and member.
+    /// The live members, by worker and member.
     pub fn all(&self) -> Vec<WorkerHeartbeat> {
-        let mut heard = self.all_heard();
-        heard.retain(|_, (_, at)| at.elapsed() <= HEARD);
-        let mut all: Vec<_> = heard
+        let mut members = self.by_id();
+        members.retain(|_, (_, seen_at)| seen_at.elapsed() <= MEMBER_TIMEOUT);
+        let mut all: Vec<_> = members
             .values()
             .map(|(heartbeat, _)| heartbeat.clone())
             .collect();
-        drop(heard);
+        drop(members);
+
         all.sort_by(|a, b| (&a.worker, &a.member).cmp(&(&b.worker, &b.member)));
         all
     }
 
-    fn all_heard(&self) -> MutexGuard<'_, HashMap<String, (WorkerHeartbeat, Instant)>> {
-        self.heard.lock().expect("no holder of this lock panics")
+    fn by_id(&self) -> MutexGuard<'_, HashMap<String, (WorkerHeartbeat, Instant)>> {
+        self.by_id.lock().expect("lock poisoned")
     }
 }

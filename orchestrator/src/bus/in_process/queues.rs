@@ -1,4 +1,4 @@
-//! What was published and is not yet done with: a queue for each worker and each reader of events.
+//! Published messages that are not acknowledged yet: one queue per worker and per event reader.
 
 use crate::bus::port::may_lie_behind;
 use crate::bus::{Delivery, OutboxBatch};
@@ -10,46 +10,46 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
-/// Commands that one worker's queue holds, waiting and in hand: about 10 MiB of small orders. What does not fit waits
-/// in the outbox.
-pub(super) const COMMANDS: usize = 10_000;
-/// Events that a reader's queue holds: a few seconds' worth at full speed, so that a reader may pause for its own
+/// Commands that one worker's queue holds, waiting and in flight: about 10 MiB of small orders. What does not fit
+/// remains in the outbox.
+pub(super) const MAX_COMMANDS: usize = 10_000;
+/// Events that a reader's queue holds: a few seconds' worth at the full rate, so that a reader may pause for its own
 /// commit.
-pub(super) const EVENTS: usize = 50_000;
-/// Batches that are under way. The engine keeps fewer; this bounds what is told to it.
-const BATCHES: usize = 16_384;
-/// What was dropped before it was done is delivered again after so long: not at once, since whoever dropped it may be
-/// about to drop it again.
-pub(super) const REDELIVER_AFTER: Duration = Duration::from_secs(1);
+pub(super) const MAX_EVENTS: usize = 50_000;
+/// Batches in flight. The engine keeps fewer; the limit bounds the queue of their results.
+const MAX_BATCHES: usize = 16_384;
+/// A message that was dropped without an acknowledgement is delivered again after this delay. Not at once: what made it
+/// fail may still hold.
+pub(super) const REDELIVERY_DELAY: Duration = Duration::from_secs(1);
 
-/// Who takes from a queue.
+/// Identifies a queue by its consumer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reader {
+pub(super) enum QueueId {
     Worker(String),
-    /// A reader of events, by its number.
+    /// An event reader, by its number.
     Events(usize),
 }
 
-impl Reader {
-    const fn room(&self) -> usize {
+impl QueueId {
+    const fn capacity(&self) -> usize {
         match self {
-            Self::Worker(_) => COMMANDS,
-            Self::Events(_) => EVENTS,
+            Self::Worker(_) => MAX_COMMANDS,
+            Self::Events(_) => MAX_EVENTS,
         }
     }
 }
 
-/// All queues, under one lock, since a batch goes into all of its queues or into none.
+/// All queues, under one lock: a batch enters all of its queues or none.
 pub(super) struct Queues {
     state: Mutex<State>,
-    told: Notify,
+    deliveries_ready: Notify,
     runtime: Handle,
 }
 
 #[derive(Default)]
 struct State {
-    queues: BTreeMap<Reader, Queue>,
-    /// Batches in the queues, and those whose delivery the engine has not taken yet.
+    queues: BTreeMap<QueueId, Queue>,
+    /// Batches in the queues, and those whose result the engine has not received yet.
     batches: usize,
     deliveries: VecDeque<Delivery>,
     closed: bool,
@@ -57,10 +57,10 @@ struct State {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Held>,
-    /// When those in hand were decided, by the number that each was taken under.
+    waiting: VecDeque<QueuedMessage>,
+    /// When the messages in flight were decided, by their delivery number.
     in_flight: BTreeMap<u64, Time>,
-    taken: u64,
+    delivered: u64,
     arrived: Arc<Notify>,
 }
 
@@ -70,166 +70,181 @@ impl Queue {
     }
 }
 
-/// One message of a batch under way.
+/// One message of a batch in flight.
 #[derive(Clone)]
-pub(super) struct Held {
-    flight: Arc<Flight>,
+pub(super) struct QueuedMessage {
+    batch_state: Arc<BatchState>,
     index: usize,
 }
 
-impl Held {
-    pub fn message(&self) -> &OutboxMessage {
-        &self.flight.batch.messages[self.index]
+impl QueuedMessage {
+    pub fn get(&self) -> &OutboxMessage {
+        &self.batch_state.batch.messages[self.index]
     }
 }
 
-/// A batch under way.
-struct Flight {
+/// A batch in flight.
+struct BatchState {
     batch: OutboxBatch,
-    open: Mutex<Open>,
+    progress: Mutex<Progress>,
 }
 
 #[derive(Default)]
-struct Open {
-    /// Messages not yet done with, once for each queue they are in.
-    count: usize,
+struct Progress {
+    /// Messages that are not acknowledged, counted once per queue.
+    unacknowledged: usize,
     rejected: Vec<(usize, String)>,
 }
 
-/// What waits in a worker's queue.
+/// The backlog of a worker's queue.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backlog {
     pub lag: u64,
     pub oldest: Option<Time>,
 }
 
-impl Queues {
-    pub fn new(runtime: Handle) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::default(),
-            told: Notify::new(),
-            runtime,
-        })
-    }
-
-    /// A further reader of events: it gets all that are published from now on.
-    pub fn add_event_reader(&self) -> Reader {
-        let mut state = self.state();
-        let number = state
+impl State {
+    /// The queue and the index of each message, by queue and in order within each.
+    fn entries_of(&self, batch: &OutboxBatch) -> Vec<(QueueId, usize)> {
+        let event_queues: Vec<_> = self
             .queues
             .keys()
-            .filter(|reader| matches!(reader, Reader::Events(_)))
-            .count();
-        state
-            .queues
-            .insert(Reader::Events(number), Queue::default());
-        Reader::Events(number)
-    }
-
-    /// Takes a batch into all queues it concerns, or into none.
-    pub fn publish(&self, batch: &OutboxBatch) -> bool {
-        let mut state = self.state();
-        if state.closed || state.batches >= BATCHES {
-            return false;
-        }
-        let event_readers: Vec<_> = state
-            .queues
-            .keys()
-            .filter(|reader| matches!(reader, Reader::Events(_)))
-            .cloned()
+            .filter(|id| matches!(id, QueueId::Events(_)))
             .collect();
-        let mut places: Vec<(Reader, usize)> = Vec::with_capacity(batch.messages.len());
+
+        let mut entries = Vec::with_capacity(batch.messages.len());
         for (index, message) in batch.messages.iter().enumerate() {
             match &message.topic {
-                Topic::Commands(worker) => places.push((Reader::Worker(worker.clone()), index)),
+                Topic::Commands(worker) => entries.push((QueueId::Worker(worker.clone()), index)),
                 Topic::Events => {
-                    places.extend(event_readers.iter().map(|reader| (reader.clone(), index)))
+                    entries.extend(event_queues.iter().map(|id| ((*id).clone(), index)));
                 }
                 Topic::Replies | Topic::Workers | Topic::DeadLetters => {}
             }
         }
-        // By queue, and in order within each.
-        places.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let fits = |part: &[(Reader, usize)]| {
-            let held = state.queues.get(&part[0].0).map_or(0, Queue::len);
-            // A batch that is larger than a whole queue gets through when the queue is empty.
-            held == 0 || held + part.len() <= part[0].0.room()
-        };
-        if !places.chunk_by(|(a, _), (b, _)| a == b).all(fits) {
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries
+    }
+}
+
+impl Queues {
+    pub fn new(runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            deliveries_ready: Notify::new(),
+            runtime,
+        })
+    }
+
+    /// Adds an event reader. It receives all events that are published from now on.
+    pub fn add_event_reader(&self) -> QueueId {
+        let mut state = self.state();
+        let number = state
+            .queues
+            .keys()
+            .filter(|id| matches!(id, QueueId::Events(_)))
+            .count();
+        state
+            .queues
+            .insert(QueueId::Events(number), Queue::default());
+        QueueId::Events(number)
+    }
+
+    /// Adds a batch to all queues that it concerns, or to none.
+    pub fn publish(&self, batch: &OutboxBatch) -> bool {
+        let mut state = self.state();
+        if state.closed || state.batches >= MAX_BATCHES {
             return false;
         }
-        state.batches += 1;
-        let open = Mutex::new(Open {
-            count: places.len(),
-            rejected: Vec::new(),
-        });
-        let flight = Arc::new(Flight {
-            batch: batch.clone(),
-            open,
-        });
-        if places.is_empty() {
-            self.tell(
-                &mut state,
-                Delivery::Acknowledged {
-                    batch: batch.clone(),
-                    rejected: Vec::new(),
-                },
-            );
+
+        let entries = state.entries_of(batch);
+        let fits = |entries: &[(QueueId, usize)]| {
+            let id = &entries[0].0;
+            let queued = state.queues.get(id).map_or(0, Queue::len);
+            // A batch larger than a whole queue is accepted once the queue is empty.
+            queued == 0 || queued + entries.len() <= id.capacity()
+        };
+        if !entries.chunk_by(|(a, _), (b, _)| a == b).all(fits) {
+            return false;
         }
-        for part in places.chunk_by(|(a, _), (b, _)| a == b) {
-            let queue = state.queues.entry(part[0].0.clone()).or_default();
-            queue.waiting.extend(part.iter().map(|(_, index)| Held {
-                flight: Arc::clone(&flight),
+
+        state.batches += 1;
+        let batch_state = Arc::new(BatchState {
+            batch: batch.clone(),
+            progress: Mutex::new(Progress {
+                unacknowledged: entries.len(),
+                rejected: Vec::new(),
+            }),
+        });
+        // No queue concerns it: events without a reader.
+        if entries.is_empty() {
+            let delivery = Delivery::Acknowledged {
+                batch: batch.clone(),
+                rejected: Vec::new(),
+            };
+            self.push_delivery(&mut state, delivery);
+        }
+
+        for entries in entries.chunk_by(|(a, _), (b, _)| a == b) {
+            let queue = state.queues.entry(entries[0].0.clone()).or_default();
+            let messages = entries.iter().map(|(_, index)| QueuedMessage {
+                batch_state: Arc::clone(&batch_state),
                 index: *index,
-            }));
+            });
+            queue.waiting.extend(messages);
             queue.arrived.notify_waiters();
         }
         true
     }
 
-    /// Takes what waits, at most so many. `None`: closed.
-    pub fn take(self: &Arc<Self>, reader: &Reader, most: usize) -> Option<Vec<(Held, InFlight)>> {
+    /// Delivers the waiting messages, at most `max`. `None`: the queues are closed.
+    pub fn deliver(
+        self: &Arc<Self>,
+        queue_id: &QueueId,
+        max: usize,
+    ) -> Option<Vec<(QueuedMessage, MessageGuard)>> {
         let mut state = self.state();
         if state.closed {
             return None;
         }
-        let queue = state.queues.entry(reader.clone()).or_default();
-        let count = queue.waiting.len().min(most);
-        let held: Vec<_> = queue.waiting.drain(..count).collect();
-        let take = |held: Held| {
-            queue.taken += 1;
-            queue.in_flight.insert(queue.taken, held.message().at);
-            let in_flight = InFlight {
+
+        let queue = state.queues.entry(queue_id.clone()).or_default();
+        let count = queue.waiting.len().min(max);
+        let messages: Vec<_> = queue.waiting.drain(..count).collect();
+        let deliver = |message: QueuedMessage| {
+            queue.delivered += 1;
+            queue.in_flight.insert(queue.delivered, message.get().at);
+            let guard = MessageGuard {
                 queues: Arc::clone(self),
-                reader: reader.clone(),
-                number: queue.taken,
-                held: Some(held.clone()),
+                queue_id: queue_id.clone(),
+                number: queue.delivered,
+                message: Some(message.clone()),
             };
-            (held, in_flight)
+            (message, guard)
         };
-        Some(held.into_iter().map(take).collect())
+        Some(messages.into_iter().map(deliver).collect())
     }
 
-    /// Wakes whoever waits for that queue.
-    pub fn arrived(&self, reader: &Reader) -> Arc<Notify> {
+    /// Notified when a message arrives in a queue.
+    pub fn arrived(&self, queue_id: &QueueId) -> Arc<Notify> {
         Arc::clone(
             &self
                 .state()
                 .queues
-                .entry(reader.clone())
+                .entry(queue_id.clone())
                 .or_default()
                 .arrived,
         )
     }
 
-    /// What waits for each worker.
+    /// The backlog of each worker.
     pub fn backlogs(&self) -> BTreeMap<String, Backlog> {
         let state = self.state();
-        let backlog = |(reader, queue): (&Reader, &Queue)| {
-            let Reader::Worker(worker) = reader else {
+        let backlog = |(queue_id, queue): (&QueueId, &Queue)| {
+            let QueueId::Worker(worker) = queue_id else {
                 return None;
             };
-            let waiting = queue.waiting.front().map(|held| held.message().at);
+            let waiting = queue.waiting.front().map(|queued| queued.get().at);
             let oldest = queue
                 .in_flight
                 .values()
@@ -249,16 +264,16 @@ impl Queues {
         state.queues.iter().filter_map(backlog).collect()
     }
 
-    /// Whether a command decided then may not have been taken yet.
+    /// Whether a command decided then may still be waiting.
     pub fn unconsumed(&self, worker: &str, decided_at: Time) -> bool {
         let state = self.state();
-        let queue = state.queues.get(&Reader::Worker(worker.to_owned()));
+        let queue = state.queues.get(&QueueId::Worker(worker.to_owned()));
         queue
             .and_then(|queue| queue.waiting.front())
-            .is_some_and(|oldest| may_lie_behind(oldest.message().at, decided_at))
+            .is_some_and(|oldest| may_lie_behind(oldest.get().at, decided_at))
     }
 
-    /// Hands out nothing more, and takes nothing more.
+    /// Accepts and delivers nothing more.
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -268,94 +283,105 @@ impl Queues {
             .for_each(|queue| queue.arrived.notify_waiters());
     }
 
-    /// Tells the engine what became of its batches, until it listens no more.
-    pub async fn report(self: Arc<Self>, to: mpsc::Sender<Delivery>) {
+    /// Sends the results of batches to the engine, until it stops receiving.
+    pub async fn report(self: Arc<Self>, deliveries: mpsc::Sender<Delivery>) {
         loop {
             let next = self.state().deliveries.pop_front();
             let Some(delivery) = next else {
-                self.told.notified().await;
+                self.deliveries_ready.notified().await;
                 continue;
             };
-            if to.send(delivery).await.is_err() {
+            if deliveries.send(delivery).await.is_err() {
                 return;
             }
             self.state().batches -= 1;
         }
     }
 
-    fn done(&self, reader: &Reader, number: u64, held: &Held, rejected: Option<String>) {
+    fn acknowledge(
+        &self,
+        queue_id: &QueueId,
+        number: u64,
+        message: &QueuedMessage,
+        rejection: Option<String>,
+    ) {
         let mut state = self.state();
-        if let Some(queue) = state.queues.get_mut(reader) {
+        if let Some(queue) = state.queues.get_mut(queue_id) {
             queue.in_flight.remove(&number);
         }
-        let mut open = held
-            .flight
-            .open
-            .lock()
-            .expect("no holder of this lock panics");
-        open.count -= 1;
-        open.rejected.extend(rejected.map(|why| (held.index, why)));
-        if open.count == 0 {
-            let (batch, rejected) = (
-                held.flight.batch.clone(),
-                std::mem::take(&mut open.rejected),
-            );
-            self.tell(&mut state, Delivery::Acknowledged { batch, rejected });
+
+        let mut progress = message.batch_state.progress.lock().expect("lock poisoned");
+        progress.unacknowledged -= 1;
+        progress
+            .rejected
+            .extend(rejection.map(|reason| (message.index, reason)));
+        if progress.unacknowledged == 0 {
+            let delivery = Delivery::Acknowledged {
+                batch: message.batch_state.batch.clone(),
+                rejected: std::mem::take(&mut progress.rejected),
+            };
+            self.push_delivery(&mut state, delivery);
         }
     }
 
-    fn put_back(&self, reader: &Reader, number: u64, held: Held) {
+    fn put_back(&self, queue_id: &QueueId, number: u64, message: QueuedMessage) {
         let mut state = self.state();
-        if let Some(queue) = state.queues.get_mut(reader) {
+        if let Some(queue) = state.queues.get_mut(queue_id) {
             queue.in_flight.remove(&number);
-            queue.waiting.push_front(held);
+            queue.waiting.push_front(message);
             queue.arrived.notify_waiters();
         }
     }
 
-    fn tell(&self, state: &mut State, delivery: Delivery) {
+    fn push_delivery(&self, state: &mut State, delivery: Delivery) {
         state.deliveries.push_back(delivery);
-        self.told.notify_one();
+        self.deliveries_ready.notify_one();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no holder of this lock panics")
+        self.state.lock().expect("lock poisoned")
     }
 }
 
-/// A message that was taken. Dropped before it is done with, it is delivered again.
-pub(super) struct InFlight {
+/// A delivered message. Dropping it has the message delivered again.
+pub(super) struct MessageGuard {
     queues: Arc<Queues>,
-    reader: Reader,
+    queue_id: QueueId,
     number: u64,
-    held: Option<Held>,
+    message: Option<QueuedMessage>,
 }
 
-impl InFlight {
-    /// It is done with.
-    pub fn done(mut self) {
-        if let Some(held) = self.held.take() {
-            self.queues.done(&self.reader, self.number, &held, None);
-        }
-    }
-
-    /// It can never be, for that reason.
-    pub fn rejected(mut self, why: String) {
-        if let Some(held) = self.held.take() {
+impl MessageGuard {
+    /// The message is done.
+    pub fn acknowledge(mut self) {
+        if let Some(message) = self.message.take() {
             self.queues
-                .done(&self.reader, self.number, &held, Some(why));
+                .acknowledge(&self.queue_id, self.number, &message, None);
+        }
+    }
+
+    /// The message can never be processed, for this reason.
+    pub fn reject(mut self, reason: String) {
+        if let Some(message) = self.message.take() {
+            self.queues
+                .acknowledge(&self.queue_id, self.number, &message, Some(reason));
         }
     }
 }
 
-impl Drop for InFlight {
+impl Drop for MessageGuard {
     fn drop(&mut self) {
-        let Some(held) = self.held.take() else { return };
-        let (queues, reader, number) = (Arc::clone(&self.queues), self.reader.clone(), self.number);
-        // It counts as in hand until then.
+        let Some(message) = self.message.take() else {
+            return;
+        };
+        let queues = Arc::clone(&self.queues);
+        let queue_id = self.queue_id.clone();
+        let number = self.number;
+
+        // The message counts as in flight until it is put back.
         self.queues.runtime.spawn(async move {
-            tokio::time::sleep(REDELIVER_AFTER).await;
-            queues.put_back(&reader, number, held);
+            tokio::time::sleep(REDELIVERY_DELAY).await;
+            queues.put_back(&queue_id, number, message);
         });
     }
 }

@@ -1,6 +1,6 @@
-//! What is taken from the queues: commands by workers, events by whoever reads them.
+//! The consumers of the queues: workers take commands, event readers take events.
 
-use super::queues::{Queues, Reader};
+use super::queues::{MessageGuard, QueueId, QueuedMessage, Queues};
 use crate::bus;
 use async_trait::async_trait;
 use saga_protocol::message::{Command, OutboxMessage};
@@ -11,75 +11,74 @@ use std::sync::Arc;
 /// A worker's commands.
 pub struct InProcessCommandSource {
     pub(super) queues: Arc<Queues>,
-    pub(super) reader: Reader,
+    pub(super) queue_id: QueueId,
 }
 
 #[async_trait]
 impl CommandSource for InProcessCommandSource {
     async fn poll(&mut self, max: usize) -> Option<Vec<CommandDelivery>> {
         loop {
-            let taken = take(&self.queues, &self.reader, max).await?;
-            let mut delivered = Vec::with_capacity(taken.len());
-            for (held, in_flight) in taken {
-                let message = held.message();
-                match message.value.decode::<Command>() {
-                    Ok(command) => {
-                        let ack = Ack::new(move || in_flight.done());
-                        delivered.push(CommandDelivery::new(
-                            command,
-                            message.envelope.clone(),
-                            ack,
-                        ));
-                    }
-                    Err(error) => {
-                        tracing::error!(saga.id = %message.key, "command {} cannot be read: {error}", message.id);
-                        in_flight.rejected(format!("the command cannot be read: {error}"));
-                    }
-                }
-            }
-            if !delivered.is_empty() {
-                return Some(delivered);
+            let delivered = deliver(&self.queues, &self.queue_id, max).await?;
+            let commands: Vec<_> = delivered
+                .into_iter()
+                .filter_map(|(message, guard)| decode(message.get(), guard))
+                .collect();
+            // All of them may have been undecodable.
+            if !commands.is_empty() {
+                return Some(commands);
             }
         }
     }
 }
 
-/// Events, for a reader of its own: each is delivered until it is acknowledged.
-pub struct EventReader {
-    pub(super) queues: Arc<Queues>,
-    pub(super) reader: Reader,
-}
-
-impl EventReader {
-    /// Waits for the first, then takes what is there, at most `most`, in the order in which they were published.
-    /// `None`: the bus is closed.
-    ///
-    /// Safe to drop at any await.
-    pub async fn take(&mut self, most: usize) -> Option<Vec<(OutboxMessage, bus::Ack)>> {
-        let taken = take(&self.queues, &self.reader, most).await?;
-        let event = |(held, in_flight): (super::queues::Held, super::queues::InFlight)| {
-            (
-                held.message().clone(),
-                bus::Ack::new(move || in_flight.done()),
-            )
-        };
-        Some(taken.into_iter().map(event).collect())
+/// Decodes a command. One that cannot be decoded is rejected.
+fn decode(message: &OutboxMessage, guard: MessageGuard) -> Option<CommandDelivery> {
+    match message.value.decode::<Command>() {
+        Ok(command) => {
+            let ack = Ack::new(move || guard.acknowledge());
+            Some(CommandDelivery::new(command, message.envelope.clone(), ack))
+        }
+        Err(error) => {
+            tracing::error!(saga.id = %message.key, %error, "command {} is invalid", message.id);
+            guard.reject(format!("the command is invalid: {error}"));
+            None
+        }
     }
 }
 
-async fn take(
+/// Events for one reader. Each is delivered until it is acknowledged.
+pub struct EventReader {
+    pub(super) queues: Arc<Queues>,
+    pub(super) queue_id: QueueId,
+}
+
+impl EventReader {
+    /// Waits for the first event, then returns those that are available, at most `max`, in the order of publication.
+    /// `None`: the bus is closed. Cancel safe.
+    pub async fn poll(&mut self, max: usize) -> Option<Vec<(OutboxMessage, bus::Ack)>> {
+        let delivered = deliver(&self.queues, &self.queue_id, max).await?;
+        let event = |(message, guard): (QueuedMessage, MessageGuard)| {
+            let ack = bus::Ack::new(move || guard.acknowledge());
+            (message.get().clone(), ack)
+        };
+        Some(delivered.into_iter().map(event).collect())
+    }
+}
+
+async fn deliver(
     queues: &Arc<Queues>,
-    reader: &Reader,
-    most: usize,
-) -> Option<Vec<(super::queues::Held, super::queues::InFlight)>> {
-    let arrived = queues.arrived(reader);
+    queue_id: &QueueId,
+    max: usize,
+) -> Option<Vec<(QueuedMessage, MessageGuard)>> {
+    let arrived = queues.arrived(queue_id);
     loop {
         let mut notified = pin!(arrived.notified());
-        // Listens before it looks, so that what arrives between the two is not missed.
+        // Registers before it looks, so that a message that arrives in between is not missed.
         notified.as_mut().enable();
-        let taken = queues.take(reader, most.max(1))?;
-        if !taken.is_empty() {
-            return Some(taken);
+
+        let delivered = queues.deliver(queue_id, max.max(1))?;
+        if !delivered.is_empty() {
+            return Some(delivered);
         }
         notified.await;
     }

@@ -1,4 +1,4 @@
-use super::queues::{COMMANDS, REDELIVER_AFTER};
+use super::queues::{MAX_COMMANDS, REDELIVERY_DELAY};
 use super::*;
 use crate::bus::{Bus, BusChannels, Delivery, IncomingReply, MAX_REORDERING, OutboxBatch};
 use saga_protocol::Action;
@@ -137,7 +137,7 @@ async fn d5_dropped_command_is_redelivered() {
     let again = in_time(source.poll(10)).await.unwrap();
     assert_eq!(attempts(&again), [1]);
     assert!(
-        began.elapsed() >= REDELIVER_AFTER,
+        began.elapsed() >= REDELIVERY_DELAY,
         "not at once: it may be dropped again"
     );
     again.into_iter().for_each(|delivered| delivered.ack.done());
@@ -151,7 +151,7 @@ async fn d5_dropped_command_is_redelivered() {
 #[tokio::test(start_paused = true)]
 async fn batch_that_fits_no_queue_is_rejected_by_all() {
     let mut scene = scene();
-    assert!(scene.bus.publish(&commands("pay", COMMANDS - 1)));
+    assert!(scene.bus.publish(&commands("pay", MAX_COMMANDS - 1)));
     let both = OutboxBatch {
         id: Uuid::now_v7(),
         messages: vec![command("store", 1), command("pay", 1), command("pay", 2)].into(),
@@ -166,7 +166,7 @@ async fn batch_that_fits_no_queue_is_rejected_by_all() {
         .collect();
     assert_eq!(
         lags,
-        [("pay".to_owned(), COMMANDS as u64 - 1)],
+        [("pay".to_owned(), MAX_COMMANDS as u64 - 1)],
         "the store got nothing either"
     );
 
@@ -184,7 +184,7 @@ async fn batch_that_fits_no_queue_is_rejected_by_all() {
 #[tokio::test(start_paused = true)]
 async fn batch_larger_than_a_queue_fits_an_empty_one() {
     let scene = scene();
-    assert!(scene.bus.publish(&commands("pay", COMMANDS + 1)));
+    assert!(scene.bus.publish(&commands("pay", MAX_COMMANDS + 1)));
     assert!(!scene.bus.publish(&commands("pay", 1)));
 }
 
@@ -307,8 +307,8 @@ async fn events_are_acknowledged_by_each_reader() {
     let (mut one, mut two) = (scene.bus.events(), scene.bus.events());
     let later = batch(event());
     assert!(scene.bus.publish(&later));
-    let mut seen = in_time(one.take(10)).await.unwrap();
-    seen.extend(in_time(two.take(10)).await.unwrap());
+    let mut seen = in_time(one.poll(10)).await.unwrap();
+    seen.extend(in_time(two.poll(10)).await.unwrap());
     assert_eq!(seen.len(), 2);
     assert_eq!(seen[0].0, later.messages[0]);
     seen.pop().unwrap().1.done();

@@ -46,8 +46,7 @@ async fn answer_all(world: &World, worker: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn backlog_has_a_count_and_an_oldest_age() {
-    let Some(brokers) = brokers("backlog_has_a_count_and_an_oldest_age")
-    else {
+    let Some(brokers) = brokers("backlog_has_a_count_and_an_oldest_age") else {
         return;
     };
     let world = World::new(&brokers);
@@ -224,9 +223,7 @@ async fn b7_command_behind_a_younger_one_is_unconsumed() {
 /// B7: what a member has in hand was read, although it is not answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn b7_command_is_unconsumed_until_a_member_reads_it() {
-    let Some(brokers) =
-        brokers("b7_command_is_unconsumed_until_a_member_reads_it")
-    else {
+    let Some(brokers) = brokers("b7_command_is_unconsumed_until_a_member_reads_it") else {
         return;
     };
     let world = World::new(&brokers);

@@ -68,8 +68,7 @@ async fn records_are_in_the_partition_of_their_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn d1_acknowledged_record_is_in_a_new_topic() {
     const COMMANDS: usize = 40;
-    let Some(brokers) = brokers("d1_acknowledged_record_is_in_a_new_topic")
-    else {
+    let Some(brokers) = brokers("d1_acknowledged_record_is_in_a_new_topic") else {
         return;
     };
     for _ in 0..5 {

@@ -5,8 +5,7 @@ use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d2_offset_is_committed_once_the_reply_is_durable() {
-    let Some(brokers) = brokers("d2_offset_is_committed_once_the_reply_is_durable")
-    else {
+    let Some(brokers) = brokers("d2_offset_is_committed_once_the_reply_is_durable") else {
         return;
     };
     let world = World::new(&brokers);
@@ -37,8 +36,7 @@ async fn d2_offset_is_committed_once_the_reply_is_durable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d2_undurable_reply_goes_to_the_next_replica() {
-    let Some(brokers) = brokers("d2_undurable_reply_goes_to_the_next_replica")
-    else {
+    let Some(brokers) = brokers("d2_undurable_reply_goes_to_the_next_replica") else {
         return;
     };
     let world = World::new(&brokers);
@@ -64,8 +62,7 @@ async fn d2_undurable_reply_goes_to_the_next_replica() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d2_dropped_reply_is_redelivered() {
-    let Some(brokers) = brokers("d2_dropped_reply_is_redelivered")
-    else {
+    let Some(brokers) = brokers("d2_dropped_reply_is_redelivered") else {
         return;
     };
     let world = World::new(&brokers);
