@@ -1,11 +1,11 @@
-//! `bench`: its figures, and what it counts.
+//! `bench`: the shape of its report, and how it counts failed starts.
 
-use super::fake::Fake;
 use super::program::run;
+use super::stub_server::StubServer;
 
 #[test]
 fn bench_embedded_reports_the_contracted_figures() {
-    let ran = run(&[
+    let output = run(&[
         "bench",
         "--embedded",
         "--in-flight",
@@ -17,16 +17,19 @@ fn bench_embedded_reports_the_contracted_figures() {
         "-o",
         "json",
     ]);
-    assert_eq!(ran.code, 0, "{ran:?}");
-    let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("it is JSON");
+    assert_eq!(output.code, 0, "{output:?}");
+
+    let report: serde_json::Value =
+        serde_json::from_str(&output.stdout).expect("stdout is not JSON");
     let keys = |value: &serde_json::Value| {
         value
             .as_object()
-            .expect("an object")
+            .expect("not an object")
             .keys()
             .cloned()
             .collect::<Vec<_>>()
     };
+
     assert_eq!(
         keys(&report),
         [
@@ -59,8 +62,8 @@ fn bench_embedded_reports_the_contracted_figures() {
 
 #[tokio::test]
 async fn bench_reports_starts_that_did_not_complete() {
-    let fake = Fake::answering(&[]).await;
-    let ran = fake
+    let server = StubServer::with_responses(&[]).await;
+    let output = server
         .run(&[
             "bench",
             "--in-flight",
@@ -73,16 +76,20 @@ async fn bench_reports_starts_that_did_not_complete() {
             "json",
         ])
         .await;
-    assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stderr.contains("starts: answered 500"), "{ran:?}");
-    assert!(ran.stderr.contains("no saga completed"), "{ran:?}");
-    let asked = fake.asked();
-    let start = asked
+
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stderr.contains("starts: answered 500"), "{output:?}");
+    assert!(output.stderr.contains("no saga completed"), "{output:?}");
+
+    let requests = server.requests();
+    let start = requests
         .iter()
-        .find(|asked| asked.line == "POST /sagas")
-        .expect("a saga is started");
+        .find(|request| request.request_line == "POST /sagas")
+        .expect("no saga was started");
+
     assert_eq!(start.headers["prefer"], "wait=30");
-    let body: serde_json::Value = serde_json::from_str(&start.body).expect("it is JSON");
+
+    let body: serde_json::Value = serde_json::from_str(&start.body).expect("stdout is not JSON");
     assert_eq!(body["workflow"], "order");
 }
 

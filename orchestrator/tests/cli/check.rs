@@ -1,11 +1,11 @@
-//! `check FILE…`.
+//! `check FILE…`: verdicts, errors and exit codes.
 
 use super::program::run;
 
-fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+fn write_file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
     let path = folder.path().join(name);
-    std::fs::write(&path, text).expect("the folder can be written");
-    path.to_str().expect("its name is text").to_owned()
+    std::fs::write(&path, text).expect("failed to write the file");
+    path.to_str().expect("the path is not UTF-8").to_owned()
 }
 
 #[test]
@@ -14,34 +14,38 @@ fn check_built_in_workflow_is_complete() {
         env!("CARGO_MANIFEST_DIR"),
         "/../workflows/definitions/order.yaml"
     );
-    let ran = run(&["check", order]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let output = run(&["check", order]);
+
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{output:?}");
     assert!(
-        ran.stdout
+        output
+            .stdout
             .contains("workflow order version 1, 4 steps, pivot deliver"),
-        "{ran:?}"
+        "{output:?}"
     );
-    let (states, line) = explored(&ran.stdout);
+
+    let (states, line) = exploration(&output.stdout);
     assert!(states >= 10_000 && line.ends_with(" complete"), "{line}");
     assert!(
-        ran.stdout.contains("\nbound: at most 2 attempts"),
-        "{ran:?}"
+        output.stdout.contains("\nbound: at most 2 attempts"),
+        "{output:?}"
     );
 }
 
-/// How many states were explored, and the whole line.
-fn explored(stdout: &str) -> (u64, &str) {
+/// The number of explored states, and the line that reports it.
+fn exploration(stdout: &str) -> (u64, &str) {
     let line = stdout
         .lines()
         .find(|line| line.starts_with("states "))
-        .expect("a line has the figures");
-    let words: Vec<_> = line.split(' ').collect();
+        .expect("no line starts with `states`");
+    let fields: Vec<_> = line.split(' ').collect();
+
     assert_eq!(
-        (words[0], words[2], words[4]),
+        (fields[0], fields[2], fields[4]),
         ("states", "depth", "moves"),
         "{line}"
     );
-    (words[1].parse().expect("a number"), line)
+    (fields[1].parse().expect("not a number"), line)
 }
 
 #[test]
@@ -55,20 +59,26 @@ fn check_large_workflow_is_bounded() {
             )
         })
         .collect();
-    let wide = file(
+    let wide = write_file(
         &folder,
         "wide.yaml",
         &format!("workflow: wide\nversion: 1\nsteps:\n{steps}"),
     );
-    let ran = run(&["check", "--max-time", "1s", &wide]);
-    assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(explored(&ran.stdout).1.ends_with(" bounded"), "{ran:?}");
+    let output = run(&["check", "--max-time", "1s", &wide]);
+
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(
+        exploration(&output.stdout).1.ends_with(" bounded"),
+        "{output:?}"
+    );
+
     let order = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../workflows/definitions/order.yaml"
     );
-    let ran = run(&["check", "--max-states", "1000", order]);
-    let (states, line) = explored(&ran.stdout);
+    let output = run(&["check", "--max-states", "1000", order]);
+    let (states, line) = exploration(&output.stdout);
+
     assert!(
         (1000..2000).contains(&states) && line.ends_with(" bounded"),
         "{line}"
@@ -79,43 +89,46 @@ fn check_large_workflow_is_bounded() {
 #[test]
 fn check_reports_all_errors_with_their_positions() {
     let folder = tempfile::tempdir().unwrap();
-    let bad = file(
+    let bad = write_file(
         &folder,
         "bad.yaml",
-        "workflow: x\nversion: 1\nsteps:\n  - name: a\n    needs: [nobody]\n    odd: 1\n",
+        "workflow: x\nversion: 1\nsteps:\n  - name: a\n    needs: [missing]\n    odd: 1\n",
     );
-    let good = file(
+    let good = write_file(
         &folder,
         "good.yaml",
         "workflow: x\nversion: 1\nsteps:\n  - name: a\n",
     );
-    let ran = run(&["check", &bad, &good]);
-    assert_eq!(ran.code, 1, "{ran:?}");
+    let output = run(&["check", &bad, &good]);
+
+    assert_eq!(output.code, 1, "{output:?}");
     assert!(
-        ran.stdout.contains("good.yaml: workflow x version 1"),
-        "{ran:?}"
+        output.stdout.contains("good.yaml: workflow x version 1"),
+        "{output:?}"
     );
-    let lines: Vec<_> = ran.stderr.lines().collect();
-    assert_eq!(lines.len(), 2, "{ran:?}");
-    let place = |line: &str| {
+
+    let lines: Vec<_> = output.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{output:?}");
+
+    let line_number = |line: &str| {
         line.strip_prefix(&format!("{bad}:"))
             .and_then(|rest| rest.split(':').next()?.parse::<u32>().ok())
     };
     assert!(
         lines
             .iter()
-            .all(|line| place(line).is_some_and(|line| line >= 5)),
-        "FILE:LINE:COL: {ran:?}"
+            .all(|line| line_number(line).is_some_and(|number| number >= 5)),
+        "expected FILE:LINE:COL: {output:?}"
     );
 }
 
 #[test]
-fn check_missing_file_is_usage() {
-    let ran = run(&["check", "/nowhere.yaml"]);
-    assert_eq!(ran.code, 2, "{ran:?}");
+fn check_missing_file_is_a_usage_error() {
+    let output = run(&["check", "/nowhere.yaml"]);
+    assert_eq!(output.code, 2, "{output:?}");
     assert!(
-        ran.stderr.contains("/nowhere.yaml cannot be read"),
-        "{ran:?}"
+        output.stderr.contains("/nowhere.yaml cannot be read"),
+        "{output:?}"
     );
     assert_eq!(run(&["check"]).code, 2);
 }

@@ -1,7 +1,7 @@
-//! The client's commands: what they ask, what they print, and how they end.
+//! The client commands: their requests, their output and their exit codes.
 
-use super::fake::Fake;
 use super::program::{program, run};
+use super::stub_server::StubServer;
 
 const ID: &str = "0193a5c2-0000-7000-8000-000000000001";
 
@@ -10,7 +10,7 @@ fn saga(status: &str) -> String {
         r##"{{"id":"{ID}","workflow":"order","version":1,"key":"k-1","status":"{status}","revision":3,
         "started_at":"2026-07-01T10:00:00.000000Z","updated_at":"2026-07-01T10:00:01.500000Z","finished_at":null,
         "correlation_id":"c-1","deadline":"2026-07-02T10:00:00.000000Z","past_deadline":false,
-        "paused":false,"cancel":null,"waiting_for":null,"something_new":1,"steps":[
+        "paused":false,"cancel":null,"waiting_for":null,"unknown_field":1,"steps":[
         {{"name":"order","worker":"order","status":"completed","attempt":1,"started_at":"2026-07-01T10:00:00.000000Z",
           "finished_at":"2026-07-01T10:00:00.250000Z","error":null,"needs":[],"compensation":{{"empty":false}}}},
         {{"name":"pay","worker":"pay","status":"running","attempt":2,
@@ -37,42 +37,47 @@ async fn rejection_has_exit_code_and_message() {
         (422, 1),
         (400, 1),
     ] {
-        let fake = Fake::answering(&[(status, &problem("so it is"))]).await;
-        let ran = fake.run(&["show", ID]).await;
+        let server = StubServer::with_responses(&[(status, &problem("the reason"))]).await;
+        let output = server.run(&["show", ID]).await;
+
         assert_eq!(
-            (ran.code, ran.stdout.as_str()),
+            (output.code, output.stdout.as_str()),
             (code, ""),
-            "{status}: {ran:?}"
+            "{status}: {output:?}"
         );
         assert!(
-            ran.stderr
-                .starts_with(&format!("orchestrator: so it is ({status})")),
-            "{ran:?}"
+            output
+                .stderr
+                .starts_with(&format!("orchestrator: the reason ({status})")),
+            "{output:?}"
         );
     }
 }
 
 #[test]
-fn unreachable_server_is_unavailable() {
-    let ran = run(&["list", "--server", "http://127.0.0.1:9"]);
-    assert_eq!(ran.code, 6, "{ran:?}");
+fn unreachable_server_exits_as_unavailable() {
+    let output = run(&["list", "--server", "http://127.0.0.1:9"]);
+    assert_eq!(output.code, 6, "{output:?}");
     assert!(
-        ran.stderr.contains("http://127.0.0.1:9 cannot be reached"),
-        "{ran:?}"
+        output
+            .stderr
+            .contains("http://127.0.0.1:9 cannot be reached"),
+        "{output:?}"
     );
 }
 
 #[test]
-fn invalid_command_line_is_usage() {
+fn invalid_command_line_is_a_usage_error() {
     for line in [
         &["show"][..],
         &["show", "x"],
         &["list", "--status", "lost"],
         &["list", "--server", "x"],
-        &["nonsense"],
+        &["unknown-command"],
     ] {
         assert_eq!(run(line).code, 2, "{line:?}");
     }
+
     let not_json = run(&["start", "-w", "order", "-i", "{"]);
     assert_eq!(not_json.code, 2, "{not_json:?}");
     assert!(
@@ -83,26 +88,28 @@ fn invalid_command_line_is_usage() {
 
 #[tokio::test]
 async fn server_flag_wins_over_its_variable() {
-    let fake = Fake::answering(&[(200, &saga("running"))]).await;
-    let wrong = program(&["show", ID, "--server", "http://127.0.0.1:9"]);
-    let mut command = tokio::process::Command::from(wrong);
-    let ran = command
+    let server = StubServer::with_responses(&[(200, &saga("running"))]).await;
+    let show = program(&["show", ID, "--server", "http://127.0.0.1:9"]);
+    let mut command = tokio::process::Command::from(show);
+    let output = command
         .env("SAGA_SERVER", "http://127.0.0.1:7")
         .output()
         .await
         .unwrap();
+
     assert!(
-        String::from_utf8(ran.stderr)
+        String::from_utf8(output.stderr)
             .unwrap()
             .contains("127.0.0.1:9")
     );
-    assert_eq!(fake.run(&["show", ID]).await.code, 0);
+    assert_eq!(server.run(&["show", ID]).await.code, 0);
 }
 
 #[tokio::test]
 async fn start_is_retried_with_the_same_idempotency_key() {
-    let fake = Fake::answering(&[(503, &problem("starting up")), (202, &saga("running"))]).await;
-    let ran = fake
+    let server =
+        StubServer::with_responses(&[(503, &problem("starting")), (202, &saga("running"))]).await;
+    let output = server
         .run(&[
             "start",
             "-w",
@@ -115,15 +122,18 @@ async fn start_is_retried_with_the_same_idempotency_key() {
             "id",
         ])
         .await;
-    assert_eq!((ran.code, ran.stdout), (0, format!("{ID}\n")));
-    let asked = fake.asked();
-    assert_eq!(asked.len(), 2, "it is tried again");
+
+    assert_eq!((output.code, output.stdout), (0, format!("{ID}\n")));
+
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2, "the start is retried once");
     assert_eq!(
-        asked[0].headers["idempotency-key"],
-        asked[1].headers["idempotency-key"]
+        requests[0].headers["idempotency-key"],
+        requests[1].headers["idempotency-key"]
     );
-    assert_eq!(asked[1].line, "POST /sagas");
-    let body: serde_json::Value = serde_json::from_str(&asked[1].body).unwrap();
+    assert_eq!(requests[1].request_line, "POST /sagas");
+
+    let body: serde_json::Value = serde_json::from_str(&requests[1].body).unwrap();
     assert_eq!(
         body,
         serde_json::json!({"workflow": "order", "key": "k-1", "input": {"a": 1}})
@@ -131,30 +141,33 @@ async fn start_is_retried_with_the_same_idempotency_key() {
 }
 
 #[tokio::test]
-async fn start_wait_exits_by_the_end_of_the_saga() {
+async fn start_wait_exit_code_depends_on_saga_status() {
     for (status, code) in [("completed", 0), ("parked", 7), ("compensated", 8)] {
-        let fake = Fake::answering(&[
+        let server = StubServer::with_responses(&[
             (202, &saga("running")),
             (200, &saga("running")),
             (200, &saga(status)),
         ])
         .await;
-        let ran = fake
+        let output = server
             .run(&["start", "-w", "order", "--wait", "-o", "json"])
             .await;
-        assert_eq!(ran.code, code, "{ran:?}");
+
+        assert_eq!(output.code, code, "{output:?}");
         assert!(
-            ran.stdout.contains(&format!("\"status\":\"{status}\"")),
-            "{ran:?}"
+            output.stdout.contains(&format!("\"status\":\"{status}\"")),
+            "{output:?}"
         );
     }
+
     let running = saga("running");
-    let answers: Vec<_> = std::iter::repeat_n((200, running.as_str()), 100).collect();
-    let ran = Fake::answering(&answers)
+    let responses: Vec<_> = std::iter::repeat_n((200, running.as_str()), 100).collect();
+    let output = StubServer::with_responses(&responses)
         .await
         .run(&["start", "-w", "order", "--wait=60ms"])
         .await;
-    assert_eq!(ran.code, 6, "{ran:?}");
+
+    assert_eq!(output.code, 6, "{output:?}");
 }
 
 #[tokio::test]
@@ -175,9 +188,9 @@ async fn operator_actions_send_their_reason() {
             r#"{"output":{"b":2}}"#,
         ),
         (
-            &["complete", ID, "store", "--reason", "they called"],
+            &["complete", ID, "store", "--reason", "confirmed by phone"],
             "steps/store/complete",
-            r#"{"output":{},"reason":"they called"}"#,
+            r#"{"output":{},"reason":"confirmed by phone"}"#,
         ),
         (
             &["fail", ID, "store", "--code", "x", "--message", "y"],
@@ -190,21 +203,24 @@ async fn operator_actions_send_their_reason() {
             r#"{"note":"done"}"#,
         ),
     ] {
-        let fake = Fake::answering(&[(200, &saga)]).await;
-        let ran = fake.run(arguments).await;
-        assert_eq!(ran.code, 0, "{ran:?}");
-        let asked = fake.asked();
+        let server = StubServer::with_responses(&[(200, &saga)]).await;
+        let output = server.run(arguments).await;
+
+        assert_eq!(output.code, 0, "{output:?}");
+
+        let requests = server.requests();
         assert_eq!(
-            (asked[0].line.as_str(), asked[0].body.as_str()),
+            (requests[0].request_line.as_str(), requests[0].body.as_str()),
             (&*format!("POST /sagas/{ID}/{line}"), body)
         );
     }
-    let fake = Fake::answering(&[(412, &problem("it moved on"))]).await;
+
+    let server = StubServer::with_responses(&[(412, &problem("the revision has changed"))]).await;
     assert_eq!(
-        fake.run(&["cancel", ID, "--if-revision", "3"]).await.code,
+        server.run(&["cancel", ID, "--if-revision", "3"]).await.code,
         4
     );
-    assert_eq!(fake.asked()[0].headers["if-match"], "\"3\"");
+    assert_eq!(server.requests()[0].headers["if-match"], "\"3\"");
 }
 
 #[tokio::test]
@@ -214,10 +230,10 @@ async fn list_follows_the_cursor_in_every_format() {
         format!(r#"{{"sagas":[{first}],"next":"c1"}}"#),
         format!(r#"{{"sagas":[{second}],"next":null}}"#),
     ];
-    let answers = [(200, pages[0].as_str()), (200, pages[1].as_str())];
+    let responses = [(200, pages[0].as_str()), (200, pages[1].as_str())];
 
-    let fake = Fake::answering(&answers).await;
-    let ran = fake
+    let server = StubServer::with_responses(&responses).await;
+    let output = server
         .run(&[
             "list",
             "-s",
@@ -228,81 +244,96 @@ async fn list_follows_the_cursor_in_every_format() {
             "2026-07-01T00:00:00Z",
         ])
         .await;
-    let lines: Vec<_> = ran.stdout.lines().collect();
-    assert_eq!(lines.len(), 3, "{ran:?}");
+    let lines: Vec<_> = output.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{output:?}");
     assert!(
         lines[0].starts_with("ID ") && lines[0].contains("STATUS"),
-        "{ran:?}"
+        "{output:?}"
     );
     assert!(
         lines[1].contains("▸ running  order@1   k-1  pay   1/2"),
-        "{ran:?}"
+        "{output:?}"
     );
     assert!(
         lines[1].contains(r"busy: try\u{1b}[2J"),
-        "control characters are escaped: {ran:?}"
+        "control characters are not escaped: {output:?}"
     );
-    assert!(!ran.stdout.contains('\u{1b}'), "no colours off a terminal");
-    let asked = fake.asked();
+    assert!(
+        !output.stdout.contains('\u{1b}'),
+        "colours are written although stdout is not a terminal"
+    );
+    let requests = server.requests();
     assert_eq!(
-        asked[0].line,
+        requests[0].request_line,
         "GET /sagas?status=running&status=parked&since=2026-07-01T00%3A00%3A00Z&limit=50"
     );
-    assert!(asked[1].line.ends_with("&limit=49&cursor=c1"), "{asked:?}");
+    assert!(
+        requests[1].request_line.ends_with("&limit=49&cursor=c1"),
+        "{requests:?}"
+    );
 
-    let ran = Fake::answering(&answers)
+    let output = StubServer::with_responses(&responses)
         .await
         .run(&["list", "-o", "id"])
         .await;
-    assert_eq!(ran.stdout, format!("{ID}\n{ID}\n"));
-    let ran = Fake::answering(&answers)
+    assert_eq!(output.stdout, format!("{ID}\n{ID}\n"));
+    let output = StubServer::with_responses(&responses)
         .await
         .run(&["list", "-o", "jsonl"])
         .await;
-    assert_eq!(ran.stdout, format!("{first}\n{second}\n"));
-    let ran = Fake::answering(&answers)
+    assert_eq!(output.stdout, format!("{first}\n{second}\n"));
+    let output = StubServer::with_responses(&responses)
         .await
         .run(&["list", "-o", "json"])
         .await;
-    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(json["sagas"][1]["status"], "parked");
     assert!(json["next"].is_null());
-    let ran = Fake::answering(&answers)
+    let output = StubServer::with_responses(&responses)
         .await
         .run(&["list", "-n", "1", "-o", "json"])
         .await;
     assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&ran.stdout).unwrap()["next"],
+        serde_json::from_str::<serde_json::Value>(&output.stdout).unwrap()["next"],
         "c1"
     );
 }
 
 #[tokio::test]
 async fn show_prints_the_saga_and_its_steps() {
-    let ran = Fake::answering(&[(200, &saga("running"))])
+    let output = StubServer::with_responses(&[(200, &saga("running"))])
         .await
         .run(&["show", ID])
         .await;
-    assert!(ran.stdout.contains("status     ▸ running\n"), "{ran:?}");
     assert!(
-        ran.stdout
+        output.stdout.contains("status     ▸ running\n"),
+        "{output:?}"
+    );
+    assert!(
+        output
+            .stdout
             .contains("started    2026-07-01 10:00:00 UTC, took 1.5 s\n"),
-        "{ran:?}"
+        "{output:?}"
     );
     assert!(
-        ran.stdout
+        output
+            .stdout
             .contains("order  ✓ completed  order   1        250 ms\n"),
-        "{ran:?}"
+        "{output:?}"
     );
+
     let failure = r#""failure":{"step":"pay","code":"declined","message":"no money","retryable":false},"steps""#;
-    let undone = saga("compensated").replacen(r#""steps""#, failure, 1);
-    let ran = Fake::answering(&[(200, &undone)])
+    let compensated = saga("compensated").replacen(r#""steps""#, failure, 1);
+    let output = StubServer::with_responses(&[(200, &compensated)])
         .await
         .run(&["show", ID])
         .await;
+
     assert!(
-        ran.stdout.contains("failed     pay, declined: no money\n"),
-        "{ran:?}"
+        output
+            .stdout
+            .contains("failed     pay, declined: no money\n"),
+        "{output:?}"
     );
 }
 
@@ -314,31 +345,33 @@ async fn history_shows_the_result_of_each_input() {
         {"revision":1,"at":"2026-07-01T10:00:00.010000Z","ignored":"stale",
          "input":{"type":"reply","step":"order","action":"execute","attempt":1,"outcome":"failed",
                   "error":{"code":"declined","message":"no money","retryable":false}}}],"next":null}"#;
-    let ran = Fake::answering(&[(200, history)])
+    let output = StubServer::with_responses(&[(200, history)])
         .await
         .run(&["history", ID])
         .await;
+
     assert!(
-        ran.stdout.contains("saga → running, order → running"),
-        "{ran:?}"
+        output.stdout.contains("saga → running, order → running"),
+        "{output:?}"
     );
-    assert!(ran.stdout.contains("+10 ms"), "{ran:?}");
+    assert!(output.stdout.contains("+10 ms"), "{output:?}");
     assert!(
-        ran.stdout
+        output
+            .stdout
             .contains("reply order execute attempt 1 failed, declined: no money"),
-        "{ran:?}"
+        "{output:?}"
     );
-    assert!(ran.stdout.contains("ignored: stale"), "{ran:?}");
+    assert!(output.stdout.contains("ignored: stale"), "{output:?}");
 }
 
 #[tokio::test]
 async fn unexpected_response_is_not_printed() {
-    let ran = Fake::answering(&[(200, "<html>")])
+    let output = StubServer::with_responses(&[(200, "<html>")])
         .await
         .run(&["show", ID])
         .await;
-    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
-    assert!(ran.stderr.contains("unexpected"), "{ran:?}");
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{output:?}");
+    assert!(output.stderr.contains("unexpected"), "{output:?}");
 }
 
 #[test]
@@ -350,13 +383,17 @@ fn help_starts_with_examples_on_stdout() {
         &["bench", "--help"],
         &["check", "-h"],
     ] {
-        let ran = run(line);
-        let (examples, usage) = (ran.stdout.find("Examples:"), ran.stdout.find("Usage:"));
-        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{line:?}");
+        let output = run(line);
+        let (examples, usage) = (
+            output.stdout.find("Examples:"),
+            output.stdout.find("Usage:"),
+        );
+
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{line:?}");
         assert!(
             examples.is_some() && examples < usage,
             "{line:?}: {}",
-            ran.stdout
+            output.stdout
         );
     }
     assert!(run(&["--help"]).stdout.contains("7 parked, 8 compensated"));

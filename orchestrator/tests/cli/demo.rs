@@ -1,93 +1,120 @@
-//! `demo`: four orders, four endings.
+//! `demo`: four orders with different outcomes.
 
-use super::program::{Ran, program, run};
+use super::program::{ProgramOutput, program, run};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 #[test]
 fn demo_orders_end_as_expected() {
-    let ran = run(&["demo", "--listen", "127.0.0.1:0"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    for ending in ["═ delivered after", "═ cancelled after", "═ declined after"] {
-        assert!(ran.stdout.contains(ending), "{ending}: {}", ran.stdout);
+    let output = run(&["demo", "--listen", "127.0.0.1:0"]);
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{output:?}");
+
+    for outcome in ["═ delivered after", "═ cancelled after", "═ declined after"] {
+        assert!(
+            output.stdout.contains(outcome),
+            "{outcome}: {}",
+            output.stdout
+        );
     }
     assert_eq!(
-        ran.stdout.matches("  as expected  ").count(),
+        output.stdout.matches("  as expected  ").count(),
         4,
         "{}",
-        ran.stdout
+        output.stdout
     );
-    assert!(!ran.stdout.contains('\u{1b}'), "no colours off a terminal");
+    assert!(
+        !output.stdout.contains('\u{1b}'),
+        "colours are written although stdout is not a terminal"
+    );
 }
 
 #[test]
 fn demo_rollback_is_in_reverse_and_refund_is_retried() {
-    let ran = run(&["demo", "--listen", "127.0.0.1:0"]);
-    let last = ran
+    let output = run(&["demo", "--listen", "127.0.0.1:0"]);
+    let fourth_order = output
         .stdout
         .split("Barbara orders")
         .nth(1)
-        .expect("the fourth story is told");
-    let at = |words: &str| {
-        last.find(words)
-            .unwrap_or_else(|| panic!("{words} is not told: {last}"))
+        .expect("the output has no fourth order");
+    let position = |text: &str| {
+        fourth_order
+            .find(text)
+            .unwrap_or_else(|| panic!("{text:?} is missing: {fourth_order}"))
     };
-    assert!(at("✋ customer  cancels") < at("◂ store"), "{last}");
+
     assert!(
-        at("↺ store") < at("◂ pay") && at("◂ pay") < at("attempt 1 failed"),
-        "{last}"
+        position("✋ customer  cancels") < position("◂ store"),
+        "{fourth_order}"
     );
     assert!(
-        at("attempt 1 failed") < at("↺ pay") && at("↺ pay") < at("◂ order"),
-        "{last}"
+        position("↺ store") < position("◂ pay") && position("◂ pay") < position("attempt 1 failed"),
+        "{fourth_order}"
+    );
+    assert!(
+        position("attempt 1 failed") < position("↺ pay") && position("↺ pay") < position("◂ order"),
+        "{fourth_order}"
     );
 }
 
 #[test]
 fn demo_uses_a_free_port_and_rejects_invalid_settings() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    let address = taken.local_addr().expect("it is bound").to_string();
+    let occupied = std::net::TcpListener::bind("127.0.0.1:0").expect("failed to bind a port");
+    let address = occupied
+        .local_addr()
+        .expect("the listener has no address")
+        .to_string();
     let output = program(&["demo"])
         .env("LISTEN", &address)
         .output()
-        .expect("it can be run");
+        .expect("failed to run the program");
+
     assert!(output.status.success(), "{output:?}");
-    let ran = run(&["demo", "--auto", "soon"]);
-    assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("--auto is"), "{ran:?}");
+
+    let output = run(&["demo", "--auto", "soon"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(output.stderr.contains("--auto is"), "{output:?}");
 }
 
-/// Runs the demo with a kitchen that a person answers, and types what it says: the line that begins so.
-fn answered(begins: &str) -> Ran {
+/// Runs the demo with a manual `store` step, and runs the command that it prints after `prompt` for the first order.
+fn run_manual_demo(prompt: &str) -> ProgramOutput {
     let mut command = program(&["demo", "--auto", "off", "--listen", "127.0.0.1:0"]);
     let mut demo = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("it can be run");
-    let mut lines = BufReader::new(demo.stdout.take().expect("it has a stdout"));
+        .expect("failed to run the program");
+    let mut lines = BufReader::new(demo.stdout.take().expect("stdout is piped"));
     let mut stdout = String::new();
-    let typed = loop {
-        let before = stdout.len();
+    let command_line = loop {
+        let line_start = stdout.len();
         assert!(
-            lines.read_line(&mut stdout).expect("it can be read") > 0,
-            "it ended: {stdout}"
+            lines.read_line(&mut stdout).expect("failed to read stdout") > 0,
+            "the demo exited: {stdout}"
         );
-        let line = stdout[before..].trim();
-        assert!(!line.contains("═"), "the first order waits: {stdout}");
-        if let Some(typed) = line.strip_prefix(begins) {
-            break typed.trim().to_owned();
+
+        let line = stdout[line_start..].trim();
+        assert!(
+            !line.contains("═"),
+            "the first order ended without the manual step: {stdout}"
+        );
+
+        if let Some(command_line) = line.strip_prefix(prompt) {
+            break command_line.trim().to_owned();
         }
     };
-    // As a shell would take it.
-    let done = std::process::Command::new("sh")
-        .args(["-c", &typed])
+
+    // The printed command must work as it is in a shell.
+    let output = std::process::Command::new("sh")
+        .args(["-c", &command_line])
         .output()
-        .expect("there is a shell");
-    assert!(done.status.success(), "{typed}: {done:?}");
-    std::io::Read::read_to_string(&mut lines, &mut stdout).expect("it can be read");
-    let output = demo.wait_with_output().expect("it ends");
-    Ran {
+        .expect("failed to run sh");
+    assert!(output.status.success(), "{command_line}: {output:?}");
+
+    std::io::Read::read_to_string(&mut lines, &mut stdout).expect("failed to read stdout");
+    let output = demo
+        .wait_with_output()
+        .expect("failed to wait for the demo");
+    ProgramOutput {
         stdout,
         ..output.into()
     }
@@ -95,32 +122,37 @@ fn answered(begins: &str) -> Ran {
 
 #[test]
 fn demo_manual_step_is_prompted_and_awaited() {
-    let ran = answered("it is ready");
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let output = run_manual_demo("it is ready");
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{output:?}");
     assert!(
-        ran.stdout.contains("store     completes the step"),
+        output.stdout.contains("store     completes the step"),
         "{}",
-        ran.stdout
+        output.stdout
     );
-    assert!(ran.stdout.contains("═ delivered after"), "{}", ran.stdout);
+    assert!(
+        output.stdout.contains("═ delivered after"),
+        "{}",
+        output.stdout
+    );
     assert_eq!(
-        ran.stdout.matches("  as expected  ").count(),
+        output.stdout.matches("  as expected  ").count(),
         4,
         "{}",
-        ran.stdout
+        output.stdout
     );
 
-    let ran = answered("it can't be");
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let output = run_manual_demo("it can't be");
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{output:?}");
     assert!(
-        ran.stdout
+        output
+            .stdout
             .contains("store     fails the step: “out of buns”"),
         "{}",
-        ran.stdout
+        output.stdout
     );
     assert!(
-        ran.stdout.contains("═ failed after") && ran.stdout.contains("═ declined after"),
+        output.stdout.contains("═ failed after") && output.stdout.contains("═ declined after"),
         "{}",
-        ran.stdout
+        output.stdout
     );
 }

@@ -1,11 +1,11 @@
-//! The command line from outside: the program is run, and its exit code, stdout and stderr are looked at.
+//! Runs the program `orchestrator` as a process and checks its exit code, stdout and stderr.
 
 mod bench;
 mod check;
 mod client;
 mod demo;
-mod fake;
 mod program;
 mod replay;
 mod serving;
 mod settings;
+mod stub_server;

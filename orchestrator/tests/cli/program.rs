@@ -1,8 +1,8 @@
-//! Runs the program.
+//! Runs the program `orchestrator`.
 
 use std::process::{Command, Output, Stdio};
 
-/// The program with an environment that nothing of the outside gets into.
+/// A command that runs the program in an empty environment, apart from `PATH`.
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_orchestrator"));
     command
@@ -13,31 +13,31 @@ pub fn program(arguments: &[&str]) -> Command {
     command
 }
 
-/// What a run gave.
+/// The exit code and the output of a finished process.
 #[derive(Debug)]
-pub struct Ran {
-    /// The exit code.
+pub struct ProgramOutput {
     pub code: i32,
-    /// Data.
     pub stdout: String,
-    /// Words.
     pub stderr: String,
 }
 
-impl From<Output> for Ran {
+impl From<Output> for ProgramOutput {
     fn from(output: Output) -> Self {
         Self {
-            code: output.status.code().expect("it ended by itself"),
-            stdout: String::from_utf8(output.stdout).expect("stdout is text"),
-            stderr: String::from_utf8(output.stderr).expect("stderr is text"),
+            code: output
+                .status
+                .code()
+                .expect("the process was ended by a signal"),
+            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
         }
     }
 }
 
-/// Runs it to its end.
-pub fn run(arguments: &[&str]) -> Ran {
+/// Runs the program until it exits.
+pub fn run(arguments: &[&str]) -> ProgramOutput {
     program(arguments)
         .output()
-        .expect("the program can be run")
+        .expect("failed to run the program")
         .into()
 }

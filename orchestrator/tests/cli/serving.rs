@@ -1,25 +1,25 @@
-//! The servers as processes: how they come up, what they say when something is missing, and how they leave.
+//! The server as a process: its start, its answers while a service is missing, and its shutdown.
 
-use super::program::{Ran, program, run};
+use super::program::{ProgramOutput, program, run};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// A server that is waited for longer than this has failed its test.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at something that has no signal.
-const LOOK: Duration = Duration::from_millis(10);
+/// How long a test waits for a condition: far longer than it takes on a busy machine, so only a failing test waits.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two polls of a condition that has no notification.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A server under test; killed if the test ends early.
 pub struct Server {
     process: Child,
     pub url: String,
-    /// What it said until it said where it is.
-    said: String,
+    /// Its stderr up to the line with its URL.
+    startup_log: String,
 }
 
 impl Server {
-    /// Starts it with these variables on a free port.
+    /// Starts the program on a free port, with these environment variables, and waits until it logs its URL.
     pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = program(arguments);
         command
@@ -29,72 +29,82 @@ impl Server {
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
-            .expect("it can be run");
-        let mut lines = BufReader::new(process.stderr.take().expect("it has a stderr"));
-        let (mut said, mut url) = (String::new(), None);
+            .expect("failed to run the program");
+
+        let mut lines = BufReader::new(process.stderr.take().expect("stderr is piped"));
+        let mut startup_log = String::new();
+        let mut url = None;
+
         while url.is_none() {
-            let before = said.len();
+            let line_start = startup_log.len();
             assert!(
-                lines.read_line(&mut said).expect("its words can be read") > 0,
-                "it ended: {said}"
+                lines
+                    .read_line(&mut startup_log)
+                    .expect("failed to read stderr")
+                    > 0,
+                "the server exited: {startup_log}"
             );
-            url = said[before..]
+            url = startup_log[line_start..]
                 .split_whitespace()
                 .find(|word| word.starts_with("http://"))
                 .map(str::to_owned);
         }
-        // Read on, or it would wait for room in the pipe.
+
+        // The rest of stderr is read and discarded: otherwise the pipe fills up and blocks the server.
         std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+
         Self {
             process,
-            url: url.expect("the loop ends with one"),
-            said,
+            url: url.expect("the loop ends with a URL"),
+            startup_log,
         }
     }
 
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let answer = reqwest::get(format!("{}{path}", self.url)).await.ok()?;
-        Some((answer.status().as_u16(), answer.text().await.ok()?))
+        let response = reqwest::get(format!("{}{path}", self.url)).await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
-    /// Looks until the path answers with that status; the answer's body. The one polling helper of these tests.
-    pub async fn until(&self, path: &str, status: u16) -> String {
-        let until = Instant::now() + PATIENCE;
+    /// Polls until the path answers with the status, and returns the body. The only polling helper of these tests.
+    pub async fn wait_for_status(&self, path: &str, status: u16) -> String {
+        let deadline = Instant::now() + TIMEOUT;
         loop {
-            let answer = self.get(path).await;
-            match answer {
-                Some((got, body)) if got == status => return body,
+            let response = self.get(path).await;
+            match response {
+                Some((actual, body)) if actual == status => return body,
                 _ => assert!(
-                    Instant::now() < until,
-                    "{path} does not answer {status}, but {answer:?}"
+                    Instant::now() < deadline,
+                    "{path}: expected status {status}, got {response:?}"
                 ),
             }
-            tokio::time::sleep(LOOK).await;
+
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Sends SIGTERM, and waits for its end; the exit code.
+    /// Sends SIGTERM, waits until the server exits, and returns the exit code.
     pub fn terminate(mut self) -> i32 {
         let kill = format!("kill -TERM {}", self.process.id());
         assert!(
             std::process::Command::new("sh")
                 .args(["-c", &kill])
                 .status()
-                .expect("there is a shell")
+                .expect("failed to run sh")
                 .success()
         );
+
         self.process
             .wait()
-            .expect("it ends")
+            .expect("failed to wait for the server")
             .code()
-            .expect("it ends by itself")
+            .expect("the server was ended by a signal")
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has ended already in most tests; then this does nothing.
-        let _ended = self.process.kill();
+        // In most tests the server has already exited; then this has no effect.
+        let _killed = self.process.kill();
         let _reaped = self.process.wait();
     }
 }
@@ -108,57 +118,66 @@ async fn embedded_completes_an_order_and_keeps_it() {
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
     let server = Server::start(&[], &[("DATA_DIR", data)]);
-    assert!(server.said.contains("dashboard"), "{}", server.said);
-    assert_eq!(server.until("/readyz", 200).await, "ok\n");
 
-    let second = program(&["--listen", "127.0.0.1:0"])
+    assert!(
+        server.startup_log.contains("dashboard"),
+        "{}",
+        server.startup_log
+    );
+    assert_eq!(server.wait_for_status("/readyz", 200).await, "ok\n");
+
+    let second_process = program(&["--listen", "127.0.0.1:0"])
         .env("DATA_DIR", data)
         .output()
         .unwrap();
-    let second = Ran::from(second);
-    assert_eq!(second.code, 1, "{second:?}");
+    let second_process = ProgramOutput::from(second_process);
+    assert_eq!(second_process.code, 1, "{second_process:?}");
     assert!(
-        second.stderr.contains("another process uses the directory"),
-        "{second:?}"
+        second_process
+            .stderr
+            .contains("another process uses the directory"),
+        "{second_process:?}"
     );
-    let taken = run(&[
+    let port_conflict = run(&[
         "--listen",
         server.url.strip_prefix("http://").unwrap(),
         "--data-dir",
         "/nowhere",
     ]);
-    assert_eq!(taken.code, 1, "{taken:?}");
+    assert_eq!(port_conflict.code, 1, "{port_conflict:?}");
     assert!(
-        taken.stderr.contains("another process has this port"),
-        "{taken:?}"
+        port_conflict
+            .stderr
+            .contains("another process has this port"),
+        "{port_conflict:?}"
     );
 
     let post = reqwest::Client::new()
         .post(format!("{}/orders", server.url))
         .body(ORDER);
-    let answer = post
+    let response = post
         .header("content-type", "application/json")
         .send()
         .await
         .unwrap();
-    assert_eq!(answer.status().as_u16(), 202);
-    let order: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(response.status().as_u16(), 202);
+    let order: serde_json::Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     let id = order["id"].as_str().unwrap().to_owned();
     let saga = format!("/sagas?status=completed&key={id}");
-    let until = Instant::now() + PATIENCE;
-    while !server.until(&saga, 200).await.contains(&id) {
-        assert!(Instant::now() < until, "the order is not delivered");
+    let deadline = Instant::now() + TIMEOUT;
+    while !server.wait_for_status(&saga, 200).await.contains(&id) {
+        assert!(Instant::now() < deadline, "order {id} is not completed");
     }
     assert_eq!(server.terminate(), 0);
 
-    let again = Server::start(&[], &[("DATA_DIR", data)]);
+    let restarted = Server::start(&[], &[("DATA_DIR", data)]);
     assert!(
-        again
-            .until(&format!("/orders/{id}"), 200)
+        restarted
+            .wait_for_status(&format!("/orders/{id}"), 200)
             .await
             .contains("\"delivered\"")
     );
-    assert_eq!(again.terminate(), 0);
+    assert_eq!(restarted.terminate(), 0);
 }
 
 #[tokio::test]
@@ -168,16 +187,22 @@ async fn serve_without_database_is_alive_but_not_ready() {
         ("KAFKA_BROKERS", "127.0.0.1:9"),
     ];
     let server = Server::start(&["serve"], &variables);
-    assert_eq!(server.until("/livez", 200).await, "ok\n");
-    let until = Instant::now() + PATIENCE;
+
+    assert_eq!(server.wait_for_status("/livez", 200).await, "ok\n");
+
+    let deadline = Instant::now() + TIMEOUT;
     while !server
-        .until("/readyz", 503)
+        .wait_for_status("/readyz", 503)
         .await
         .contains("the database is unavailable")
     {
-        assert!(Instant::now() < until, "it does not say why");
+        assert!(
+            Instant::now() < deadline,
+            "/readyz does not report the database"
+        );
     }
-    let problem = server.until("/sagas", 503).await;
+
+    let problem = server.wait_for_status("/sagas", 503).await;
     assert!(problem.contains("\"status\":503"), "{problem}");
     assert_eq!(server.terminate(), 0);
 }
@@ -189,11 +214,16 @@ async fn serve_waits_for_migrations_and_shuts_down() {
         std::env::var("KAFKA_BROKERS"),
     ];
     let [Ok(url), Ok(brokers)] = services else {
-        let why = "SKIPPED serve_comes_up_with_postgres_and_kafka: DATABASE_URL and KAFKA_BROKERS are not both set";
-        assert!(std::env::var("REQUIRE").as_deref() != Ok("all"), "{why}");
-        println!("{why}");
+        let skipped = "SKIPPED serve_waits_for_migrations_and_shuts_down: DATABASE_URL and KAFKA_BROKERS are not both set";
+        assert!(
+            std::env::var("REQUIRE").as_deref() != Ok("all"),
+            "{skipped}"
+        );
+
+        println!("{skipped}");
         return;
     };
+
     let database = Database::create(&url).await;
     let prefix = format!("cli-{}.", uuid::Uuid::now_v7().simple());
     let shared = [
@@ -201,45 +231,51 @@ async fn serve_waits_for_migrations_and_shuts_down() {
         ("KAFKA_BROKERS", &brokers),
         ("TOPIC_PREFIX", &prefix),
     ];
-    let off = [
+    let variables = [
         &shared[..],
         &[("MIGRATE", "off"), ("TOPIC_PARTITIONS", "1")],
     ]
     .concat();
-    let server = Server::start(&["serve"], &off);
-    let until = Instant::now() + PATIENCE;
+    let server = Server::start(&["serve"], &variables);
+    let deadline = Instant::now() + TIMEOUT;
     while !server
-        .until("/readyz", 503)
+        .wait_for_status("/readyz", 503)
         .await
         .contains("orchestrator migrate")
     {
-        assert!(Instant::now() < until, "it does not say what is missing");
+        assert!(
+            Instant::now() < deadline,
+            "/readyz does not report the missing migrations"
+        );
     }
+
     let migrated = program(&["migrate"])
         .env("DATABASE_URL", &database.url)
         .output()
         .unwrap();
     assert!(migrated.status.success(), "{migrated:?}");
-    assert_eq!(server.until("/readyz", 200).await, "ok\n");
+    assert_eq!(server.wait_for_status("/readyz", 200).await, "ok\n");
     assert_eq!(server.terminate(), 0);
-    database.drop_it().await;
+
+    database.drop_database().await;
 }
 
 #[test]
 fn migrate_without_database_is_unavailable() {
-    let ran = program(&["migrate"])
+    let output = program(&["migrate"])
         .env("DATABASE_URL", "postgres://x@127.0.0.1:9/x")
         .output()
         .unwrap();
-    let ran = Ran::from(ran);
-    assert_eq!(ran.code, 6, "{ran:?}");
+    let output = ProgramOutput::from(output);
+
+    assert_eq!(output.code, 6, "{output:?}");
     assert!(
-        ran.stderr.contains("the database is unavailable"),
-        "{ran:?}"
+        output.stderr.contains("the database is unavailable"),
+        "{output:?}"
     );
 }
 
-/// A database of the test's own.
+/// A PostgreSQL database that belongs to one test.
 struct Database {
     server: String,
     name: String,
@@ -258,7 +294,7 @@ impl Database {
         }
     }
 
-    async fn drop_it(self) {
+    async fn drop_database(self) {
         execute(
             &self.server,
             &format!("drop database {} with (force)", self.name),
@@ -271,9 +307,9 @@ async fn execute(url: &str, statement: &str) {
     use sqlx::{AssertSqlSafe, Connection, Executor};
     let mut connection = sqlx::PgConnection::connect(url)
         .await
-        .expect("the database answers");
+        .expect("failed to connect to the database");
     connection
         .execute(AssertSqlSafe(statement.to_owned()))
         .await
-        .expect("it is done");
+        .expect("the statement failed");
 }

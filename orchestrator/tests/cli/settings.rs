@@ -1,4 +1,4 @@
-//! Settings, seen from outside.
+//! Validation of settings, and the command `settings`.
 
 use super::program::{program, run};
 
@@ -9,29 +9,34 @@ fn serve_reports_all_setting_errors_together() {
         .env("DATABASE_URL", "x")
         .env("DATABASE_URL_FILE", "/nowhere")
         .output();
-    let ran: super::program::Ran = output.expect("it can be run").into();
-    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
-    for words in [
+    let output: super::program::ProgramOutput = output.expect("failed to run the program").into();
+
+    assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{output:?}");
+
+    for message in [
         "LISTEN is \"nowhere\"",
         "--shards is \"0\"",
         "DATABASE_URL and DATABASE_URL_FILE are both set",
         "KAFKA_BROKERS is not set",
     ] {
-        assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+        assert!(output.stderr.contains(message), "{message}: {output:?}");
     }
-    assert_eq!(ran.stderr.lines().count(), 4, "{ran:?}");
+    assert_eq!(output.stderr.lines().count(), 4, "{output:?}");
 }
 
 #[test]
 fn settings_table_lists_flags_except_for_secrets() {
-    let ran = run(&["settings", "-o", "json"]);
-    assert_eq!(ran.code, 0, "{ran:?}");
-    let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).expect("it is JSON");
+    let output = run(&["settings", "-o", "json"]);
+    assert_eq!(output.code, 0, "{output:?}");
+
+    let rows: Vec<serde_json::Value> =
+        serde_json::from_str(&output.stdout).expect("stdout is not JSON");
     let row = |variable: &str| {
         rows.iter()
             .find(|row| row["variable"] == variable)
             .unwrap_or_else(|| panic!("{variable} is missing"))
     };
+
     for variable in [
         "LISTEN",
         "DATA_DIR",
@@ -58,6 +63,7 @@ fn settings_table_lists_flags_except_for_secrets() {
             "{variable} has no flag"
         );
     }
+
     for variable in ["DATABASE_URL", "VIEW_DATABASE_URL", "KAFKA_PROPERTIES"] {
         assert!(row(variable)["flag"].is_null(), "{variable} has a flag");
     }
@@ -67,6 +73,7 @@ fn settings_table_lists_flags_except_for_secrets() {
             .is_some_and(|meaning| !meaning.is_empty())
     }));
     assert_eq!(row("LISTEN")["default"], "127.0.0.1:8080");
+
     let markdown = run(&["settings", "-o", "markdown"]).stdout;
     assert_eq!(markdown.lines().count(), rows.len() + 2);
     assert!(

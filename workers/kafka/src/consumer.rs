@@ -75,7 +75,7 @@ impl ConsumerControl {
     }
 
     /// Whether records are delivered.
-    pub fn is_consuming(&self) -> bool {
+    pub(crate) fn is_consuming(&self) -> bool {
         !self.draining.is_cancelled()
     }
 

@@ -23,11 +23,13 @@ impl Handler for Greet {
         };
 
         let greeting = format!("Hello, {name}!");
+
         tx.sql("insert into greetings (saga_id, greeting) values ($1, $2)")
             .bind(command.saga_id)
             .bind(greeting.as_str())
             .execute()
             .await?;
+
         Ok(Outcome::done(serde_json::json!({ "greeting": greeting })))
     }
 
@@ -41,6 +43,7 @@ impl Handler for Greet {
             .bind(command.saga_id)
             .execute()
             .await?;
+
         Ok(Outcome::Done(Payload::empty()))
     }
 }
@@ -86,6 +89,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if !create_topics(&kafka, std::slice::from_ref(&spec.name), &shutdown).await? {
         return Ok(());
     }
+
     let sink = Arc::new(KafkaReplySink::new(&kafka)?);
     let source = KafkaCommandSource::new(&kafka, &spec.name, Arc::clone(&sink), shutdown.clone())?;
 

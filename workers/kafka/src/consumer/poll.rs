@@ -113,7 +113,7 @@ impl<H: RecordHandler> GroupConsumer<H> {
             self.commit_if_due();
         }
 
-        // The last commit is synchronous: nobody repeats it. Dropping the consumer then leaves the group.
+        // The last commit is synchronous because no later commit repeats it. Dropping the consumer then leaves the group.
         let context = Arc::clone(self.consumer.context());
         context.store_offsets(&self.consumer, &self.assignment.partitions());
         commit(&self.consumer, CommitMode::Sync);

@@ -1,4 +1,4 @@
-//! The bus on a real Kafka.
+//! The bus with a real Kafka.
 
 use crate::support::execute;
 use crate::support::scripted::{scripted, with_script};
@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Longer than anything takes on a busy machine: only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Far longer than a condition takes on a busy machine, so only a failing test waits.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Topics of the test's own.
+/// Creates topics with a prefix of their own. `None`: the test is skipped.
 async fn topics(name: &str) -> Option<KafkaSettings> {
     let brokers = crate::support::kafka(name)?;
     let prefix = format!("t{}.", Uuid::now_v7().simple());
@@ -34,12 +34,13 @@ async fn topics(name: &str) -> Option<KafkaSettings> {
         partitions: 4,
         ..KafkaSettings::new(&brokers)
     };
+
     let names = ["scripted".to_owned()];
     for _ in 0..2 {
-        let made = create_topics(&settings, &names, &CancellationToken::new())
+        let completed = create_topics(&settings, &names, &CancellationToken::new())
             .await
             .unwrap();
-        assert!(made, "what is there is left as it is");
+        assert!(completed, "the creation of existing topics must succeed");
     }
     Some(settings)
 }
@@ -53,7 +54,7 @@ fn producer(settings: &KafkaSettings) -> FutureProducer {
 }
 
 async fn publish(producer: &FutureProducer, settings: &KafkaSettings, commands: &[Command]) {
-    let sent = commands.iter().map(|command| async move {
+    let deliveries = commands.iter().map(|command| async move {
         let topic = settings.topic(&Topic::Commands("scripted".to_owned()));
         let value = serde_json::to_vec(command).unwrap();
         let key = command.saga_id.to_string();
@@ -65,16 +66,16 @@ async fn publish(producer: &FutureProducer, settings: &KafkaSettings, commands: 
             .key(&key)
             .payload(&value)
             .headers(headers);
-        producer.send(record, PATIENCE).await.unwrap();
+        producer.send(record, TIMEOUT).await.unwrap();
     });
-    futures::future::join_all(sent).await;
+    futures::future::join_all(deliveries).await;
 }
 
-/// Everything in a topic so far, read until `enough`.
+/// Reads a topic from its beginning until the records satisfy `is_complete`.
 async fn read(
     settings: &KafkaSettings,
     topic: Topic,
-    enough: impl Fn(&[OwnedMessage]) -> bool + Send + 'static,
+    is_complete: impl Fn(&[OwnedMessage]) -> bool + Send + 'static,
 ) -> Vec<OwnedMessage> {
     let settings = settings.clone();
     tokio::task::spawn_blocking(move || {
@@ -90,23 +91,27 @@ async fn read(
         } else {
             settings.partitions
         };
+
         for partition in 0..partitions {
             list.add_partition_offset(&settings.topic(&topic), partition, Offset::Beginning)
                 .unwrap();
         }
+
         consumer.assign(&list).unwrap();
-        let (begun, mut read) = (Instant::now(), Vec::new());
-        while !enough(&read) {
+        let start = Instant::now();
+        let mut records = Vec::new();
+        while !is_complete(&records) {
             assert!(
-                begun.elapsed() < PATIENCE,
-                "{topic} has {} records and should have more",
-                read.len()
+                start.elapsed() < TIMEOUT,
+                "timed out waiting for more records in {topic}, it has {}",
+                records.len()
             );
+
             if let Some(record) = consumer.poll(Duration::from_millis(100)) {
-                read.push(record.unwrap().detach());
+                records.push(record.unwrap().detach());
             }
         }
-        read
+        records
     })
     .await
     .unwrap()
@@ -119,7 +124,7 @@ fn replies(records: &[OwnedMessage]) -> Vec<Reply> {
         .collect()
 }
 
-/// What the group has not committed, over all partitions.
+/// The number of records that the group has not committed, over all partitions.
 async fn lag(settings: &KafkaSettings) -> i64 {
     let settings = settings.clone();
     tokio::task::spawn_blocking(move || {
@@ -132,10 +137,11 @@ async fn lag(settings: &KafkaSettings) -> i64 {
         for partition in 0..settings.partitions {
             list.add_partition(&topic, partition);
         }
-        let committed = consumer.committed_offsets(list, PATIENCE).unwrap();
-        let behind = committed.elements().into_iter().map(|element| {
+
+        let committed = consumer.committed_offsets(list, TIMEOUT).unwrap();
+        let lags = committed.elements().into_iter().map(|element| {
             let (low, high) = consumer
-                .fetch_watermarks(&topic, element.partition(), PATIENCE)
+                .fetch_watermarks(&topic, element.partition(), TIMEOUT)
                 .unwrap();
             high - element
                 .offset()
@@ -143,12 +149,13 @@ async fn lag(settings: &KafkaSettings) -> i64 {
                 .filter(|offset| *offset >= 0)
                 .unwrap_or(low)
         });
-        behind.sum()
+        lags.sum()
     })
     .await
     .unwrap()
 }
 
+/// A running worker that is a member of the consumer group.
 struct Member {
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<()>,
@@ -173,11 +180,11 @@ impl Member {
         Self { shutdown, task }
     }
 
-    async fn leave(self) {
+    async fn stop(self) {
         self.shutdown.cancel();
-        tokio::time::timeout(PATIENCE, self.task)
+        tokio::time::timeout(TIMEOUT, self.task)
             .await
-            .expect("it stops")
+            .expect("the worker does not stop")
             .unwrap();
     }
 }
@@ -189,22 +196,26 @@ fn commands(count: usize) -> Vec<Command> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_become_replies_and_nonsense_a_dead_letter() {
-    let Some(settings) = topics("commands_become_replies_and_nonsense_a_dead_letter").await else {
+async fn invalid_commands_are_dead_lettered_others_replied() {
+    let Some(settings) = topics("invalid_commands_are_dead_lettered_others_replied").await else {
         return;
     };
+
     let database = TestDatabase::sqlite();
     let producer = producer(&settings);
     let topic = settings.topic(&Topic::Commands("scripted".to_owned()));
     let batch = commands(200);
+
     publish(&producer, &settings, &batch[..100]).await;
-    for bad in ["{\"saga_id\":", "\"\\u0000\""] {
+
+    for invalid in ["{\"saga_id\":", "\"\\u0000\""] {
         let record = FutureRecord::to(&topic)
             .key("bad")
-            .payload(bad)
+            .payload(invalid)
             .partition(0);
-        producer.send(record, PATIENCE).await.unwrap();
+        producer.send(record, TIMEOUT).await.unwrap();
     }
+
     let nul = Command {
         step: "a\0b".to_owned(),
         ..batch[0].clone()
@@ -213,53 +224,56 @@ async fn commands_become_replies_and_nonsense_a_dead_letter() {
     publish(&producer, &settings, &batch[100..]).await;
 
     let member = Member::join(&settings, &database).await;
-    let answered = read(&settings, Topic::Replies, |read| read.len() >= 200).await;
+    let replies_read = read(&settings, Topic::Replies, |records| records.len() >= 200).await;
     assert!(
-        replies(&answered)
+        replies(&replies_read)
             .iter()
             .all(|reply| reply.outcome == ReplyOutcome::Completed)
     );
-    let headers: HashMap<String, String> = headers(&answered[0]);
+
+    let headers: HashMap<String, String> = headers(&replies_read[0]);
     assert_eq!(headers[header::CORRELATION_ID], "corr-1");
     assert_eq!(headers[header::CE_TYPE], "saga.reply");
     assert_eq!(
         headers[header::CE_SUBJECT].as_bytes(),
-        answered[0].key().unwrap()
+        replies_read[0].key().unwrap()
     );
 
-    let dead = read(&settings, Topic::DeadLetters, |read| read.len() >= 3).await;
-    let bad = dead
+    let dead_letters = read(&settings, Topic::DeadLetters, |records| records.len() >= 3).await;
+    let rejected = dead_letters
         .iter()
         .find(|record| record.payload() == Some(b"{\"saga_id\":"))
         .unwrap();
-    assert_eq!(bad.key(), Some(b"bad".as_slice()));
-    let why = self::headers(bad);
+    assert_eq!(rejected.key(), Some(b"bad".as_slice()));
+    let rejected_headers = self::headers(rejected);
     assert!(
-        why[header::DEAD_REASON].contains("is not a command"),
-        "{why:?}"
+        rejected_headers[header::DEAD_REASON].contains("is not a command"),
+        "{rejected_headers:?}"
     );
     assert!(
-        why[header::DEAD_FROM].starts_with(&format!("{topic}/0/")),
-        "{why:?}"
+        rejected_headers[header::DEAD_FROM].starts_with(&format!("{topic}/0/")),
+        "{rejected_headers:?}"
     );
-    assert!(why.contains_key(header::DEAD_AT));
+    assert!(rejected_headers.contains_key(header::DEAD_AT));
 
-    member.leave().await;
+    member.stop().await;
     assert_eq!(
         lag(&settings).await,
         0,
-        "what is done is committed on leaving"
+        "processed commands are not committed on shutdown"
     );
-    let said = read(&settings, Topic::Workers, |read| {
-        read.last().is_some_and(|last| last.payload().is_none())
+
+    let heartbeats = read(&settings, Topic::Workers, |records| {
+        records.last().is_some_and(|last| last.payload().is_none())
     })
     .await;
-    let heartbeat: WorkerHeartbeat = serde_json::from_slice(said[0].payload().unwrap()).unwrap();
-    assert_eq!(said[0].key(), Some(heartbeat.member.as_bytes()));
+    let heartbeat: WorkerHeartbeat =
+        serde_json::from_slice(heartbeats[0].payload().unwrap()).unwrap();
+    assert_eq!(heartbeats[0].key(), Some(heartbeat.member.as_bytes()));
     assert_eq!(
-        said.last().unwrap().key(),
-        said[0].key(),
-        "its last word is a tombstone"
+        heartbeats.last().unwrap().key(),
+        heartbeats[0].key(),
+        "the last record is not the tombstone of the member"
     );
 }
 
@@ -274,10 +288,11 @@ fn headers(record: &OwnedMessage) -> HashMap<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cloudevents_in_structured_mode_are_understood() {
-    let Some(settings) = topics("cloudevents_in_structured_mode_are_understood").await else {
+async fn cloudevent_in_structured_mode_is_decoded() {
+    let Some(settings) = topics("cloudevent_in_structured_mode_is_decoded").await else {
         return;
     };
+
     let database = TestDatabase::sqlite();
     let command = commands(1).remove(0);
     let event = serde_json::json!({
@@ -285,103 +300,123 @@ async fn cloudevents_in_structured_mode_are_understood() {
         "correlationid": "corr-2", "data": command,
     });
     let topic = settings.topic(&Topic::Commands("scripted".to_owned()));
-    let kind = rdkafka::message::Header {
+    let content_type = rdkafka::message::Header {
         key: header::CONTENT_TYPE,
         value: Some("application/cloudevents+json; charset=UTF-8"),
     };
+
     let value = event.to_string();
     let record = FutureRecord::to(&topic)
         .key("k")
         .payload(&value)
-        .headers(OwnedHeaders::new().insert(kind));
-    producer(&settings).send(record, PATIENCE).await.unwrap();
+        .headers(OwnedHeaders::new().insert(content_type));
+    producer(&settings).send(record, TIMEOUT).await.unwrap();
+
     let member = Member::join(&settings, &database).await;
-    let answered = read(&settings, Topic::Replies, |read| !read.is_empty()).await;
-    assert_eq!(replies(&answered)[0].saga_id, command.saga_id);
-    assert_eq!(headers(&answered[0])[header::CORRELATION_ID], "corr-2");
-    member.leave().await;
+    let replies_read = read(&settings, Topic::Replies, |records| !records.is_empty()).await;
+
+    assert_eq!(replies(&replies_read)[0].saga_id, command.saga_id);
+    assert_eq!(headers(&replies_read[0])[header::CORRELATION_ID], "corr-2");
+
+    member.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn i8_members_come_and_go_and_every_command_is_done_once() {
-    let name = "i8_members_come_and_go_and_every_command_is_done_once";
+async fn i8_rebalances_execute_each_command_once() {
+    let name = "i8_rebalances_execute_each_command_once";
     let Some(settings) = topics(name).await else {
         return;
     };
+
     let Some(database) = crate::support::postgres(name).await else {
         return;
     };
+
     let producer = producer(&settings);
     let all = commands(3_000);
+
     let first = Member::join(&settings, &database).await;
     publish(&producer, &settings, &all[..1_000]).await;
     let second = Member::join(&settings, &database).await;
     publish(&producer, &settings, &all[1_000..2_000]).await;
-    first.leave().await;
+    first.stop().await;
     publish(&producer, &settings, &all[2_000..]).await;
+
     let sagas: std::collections::HashSet<Uuid> =
         all.iter().map(|command| command.saga_id).collect();
-    // Some are answered twice, so how many answers there are says little.
+
+    // A redelivered command is replied to twice, so the replies are compared by saga instead of counted.
     let missing = std::sync::Mutex::new((sagas, 0));
-    let answered = read(&settings, Topic::Replies, move |read| {
+    let replies_read = read(&settings, Topic::Replies, move |records| {
         let (missing, seen) = &mut *missing.lock().unwrap();
-        for reply in replies(&read[*seen..]) {
+        for reply in replies(&records[*seen..]) {
             missing.remove(&reply.saga_id);
         }
-        *seen = read.len();
+        *seen = records.len();
         missing.is_empty()
     })
     .await;
-    // The effect has the saga as its key: a second one would have failed.
+
+    // The saga id is the primary key of the effects table: a second execution would have failed.
     assert!(
-        replies(&answered)
+        replies(&replies_read)
             .iter()
             .all(|reply| reply.outcome == ReplyOutcome::Completed)
     );
-    second.leave().await;
+
+    second.stop().await;
     assert_eq!(lag(&settings).await, 0);
+
     database.drop_database().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_dropped_is_delivered_again() {
-    let Some(settings) = topics("what_is_dropped_is_delivered_again").await else {
+async fn dropped_command_is_redelivered() {
+    let Some(settings) = topics("dropped_command_is_redelivered").await else {
         return;
     };
+
     let all = commands(20);
     publish(&producer(&settings), &settings, &all).await;
     let sink = Arc::new(KafkaReplySink::new(&settings).unwrap());
     let shutdown = CancellationToken::new();
     let mut source = KafkaCommandSource::new(&settings, "scripted", sink, shutdown).unwrap();
-    let mut dropped = source.poll(100).await.unwrap();
-    assert!(dropped[0].origin.is_some());
-    let lost = dropped.remove(0).command.saga_id;
-    dropped
+    let mut deliveries = source.poll(100).await.unwrap();
+
+    assert!(deliveries[0].origin.is_some());
+
+    // The acknowledgement of the first delivery is dropped, the others are acknowledged.
+    let dropped = deliveries.remove(0).command.saga_id;
+    deliveries
         .into_iter()
         .for_each(|delivered| delivered.ack.done());
-    let again = async {
+
+    let redelivery = async {
         loop {
-            let taken = source.poll(100).await.unwrap();
-            let found = taken
+            let polled = source.poll(100).await.unwrap();
+            let found = polled
                 .iter()
-                .any(|delivered| delivered.command.saga_id == lost);
-            taken.into_iter().for_each(|delivered| delivered.ack.done());
+                .any(|delivered| delivered.command.saga_id == dropped);
+            polled
+                .into_iter()
+                .for_each(|delivered| delivered.ack.done());
             if found {
                 return;
             }
         }
     };
-    tokio::time::timeout(PATIENCE, again)
+    tokio::time::timeout(TIMEOUT, redelivery)
         .await
-        .expect("it comes again");
+        .expect("the dropped command is not redelivered");
     source.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_acknowledged_is_not_committed() {
-    let Some(settings) = topics("what_is_not_acknowledged_is_not_committed").await else {
+async fn unacknowledged_commands_are_not_committed() {
+    let Some(settings) = topics("unacknowledged_commands_are_not_committed").await else {
         return;
     };
+
     let all = commands(50);
     publish(&producer(&settings), &settings, &all).await;
     let sink = Arc::new(KafkaReplySink::new(&settings).unwrap());
@@ -392,19 +427,29 @@ async fn what_is_not_acknowledged_is_not_committed() {
         CancellationToken::new(),
     )
     .unwrap();
-    let mut taken = Vec::new();
-    while taken.len() < 50 {
-        taken.extend(source.poll(100).await.unwrap());
+    let mut deliveries = Vec::new();
+    while deliveries.len() < 50 {
+        deliveries.extend(source.poll(100).await.unwrap());
     }
+
     source.close().await;
     assert_eq!(
         lag(&settings).await,
         50,
-        "lag is what is queued and what is in hand"
+        "commands in flight are not committed, so they count as lag"
     );
-    let outgoing =
-        OutboxMessage::command("scripted", &taken[0].command, taken[0].envelope.clone()).unwrap();
-    assert_eq!(taken[0].envelope.correlation_id.as_deref(), Some("corr-1"));
-    assert_eq!(outgoing.id, taken[0].command.id());
-    sink.leave("nobody").await.unwrap();
+
+    let outgoing = OutboxMessage::command(
+        "scripted",
+        &deliveries[0].command,
+        deliveries[0].envelope.clone(),
+    )
+    .unwrap();
+    assert_eq!(
+        deliveries[0].envelope.correlation_id.as_deref(),
+        Some("corr-1")
+    );
+    assert_eq!(outgoing.id, deliveries[0].command.id());
+
+    sink.leave("unknown-member").await.unwrap();
 }

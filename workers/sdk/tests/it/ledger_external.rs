@@ -1,5 +1,5 @@
-//! A3: effects outside the database. Whatever a call comes to, wherever the worker is killed, the gateway is charged at
-//! the most once, and what was charged is refunded.
+//! Rule A3: effects outside the database. Whatever the outcome of a call, and wherever the worker is killed, the
+//! gateway is charged at most once, and a charge that is compensated is refunded.
 
 use crate::support::scripted::{CallPlan, FakeGateway};
 use crate::support::{databases, execute, ledger_state, summary};
@@ -28,7 +28,8 @@ impl Scenario {
         }
     }
 
-    async fn ask(&self, command: &Command) -> (ReplyOutcome, bool, String) {
+    /// Handles a command. Returns the outcome, `empty` and the error code of its reply.
+    async fn handle(&self, command: &Command) -> (ReplyOutcome, bool, String) {
         let reply = self.worker.handle(command.clone()).await;
         let (outcome, empty, code) = summary(&reply);
         (outcome, empty, code.to_owned())
@@ -38,15 +39,17 @@ impl Scenario {
         ledger_state(&self.worker, &self.command).await
     }
 
-    /// Kills the worker while it hangs in a call, and starts another.
-    async fn killed_while_hanging(self) -> Self {
+    /// Kills the worker while its call to the gateway hangs, and starts another.
+    async fn restart_during_call(self) -> Self {
         self.worker.deliver(self.command.clone());
         self.gateway.hanging.notified().await;
+
         assert_eq!(
             self.state().await,
             "intended",
-            "it is written down before the call"
+            "the intent must be committed before the call"
         );
+
         let Self {
             gateway,
             worker,
@@ -63,7 +66,7 @@ impl Scenario {
         }
     }
 
-    async fn leave(self) {
+    async fn tear_down(self) {
         self.worker.stop().await;
         self.database.drop_database().await;
     }
@@ -85,6 +88,7 @@ async fn a3_unknown_call_is_repeated_with_same_key() {
             let worker = TestWorker::start_on(gateway.spec(), &database, &[]).await;
             let command = execute("pay");
             gateway.plan(&[plan]);
+
             assert_eq!(
                 summary(&worker.handle(command.clone()).await),
                 (Failed, false, "unknown"),
@@ -97,8 +101,10 @@ async fn a3_unknown_call_is_repeated_with_same_key() {
             );
             assert_eq!(gateway.keys(), ["pay:execute", "pay:execute"], "{plan:?}");
             assert_eq!(gateway.charges(), 1);
+
             worker.stop().await;
         }
+
         database.drop_database().await;
     }
 }
@@ -112,26 +118,27 @@ async fn a3_key_is_replaced_only_after_no_effect() {
             CallPlan::UnknownWithoutEffect,
             CallPlan::Failed,
         ]);
+
         assert_eq!(
-            scenario.ask(&scenario.command).await,
+            scenario.handle(&scenario.command).await,
             expected(Failed, false, "broken")
         );
         assert_eq!(scenario.state().await, "failed");
         assert_eq!(
-            scenario.ask(&scenario.command).await,
+            scenario.handle(&scenario.command).await,
             expected(Failed, false, "broken"),
-            "attempt 1 has its answer"
+            "attempt 1 gets its recorded reply"
         );
         assert_eq!(
-            scenario.ask(&with_attempt(&scenario.command, 2)).await,
+            scenario.handle(&with_attempt(&scenario.command, 2)).await,
             expected(Failed, false, "unknown")
         );
         assert_eq!(
-            scenario.ask(&with_attempt(&scenario.command, 3)).await,
+            scenario.handle(&with_attempt(&scenario.command, 3)).await,
             expected(Failed, false, "declined")
         );
         assert_eq!(
-            scenario.ask(&with_attempt(&scenario.command, 4)).await,
+            scenario.handle(&with_attempt(&scenario.command, 4)).await,
             expected(Completed, false, "")
         );
         assert_eq!(
@@ -144,7 +151,8 @@ async fn a3_key_is_replaced_only_after_no_effect() {
             ]
         );
         assert_eq!(scenario.gateway.charges(), 1);
-        scenario.leave().await;
+
+        scenario.tear_down().await;
     }
 }
 
@@ -153,29 +161,33 @@ async fn a3_later_keeps_key_and_intent() {
     for database in databases("a3_later_keeps_key_and_intent").await {
         let scenario = Scenario::new(database).await;
         scenario.gateway.plan(&[CallPlan::Later]);
+
         assert_eq!(
-            scenario.ask(&scenario.command).await,
+            scenario.handle(&scenario.command).await,
             expected(Deferred, false, "later")
         );
         assert_eq!(scenario.state().await, "intended");
         assert_eq!(
-            scenario.ask(&with_attempt(&scenario.command, 2)).await,
+            scenario.handle(&with_attempt(&scenario.command, 2)).await,
             expected(Completed, false, "")
         );
         assert_eq!(scenario.gateway.keys(), ["pay:execute", "pay:execute"]);
-        scenario.leave().await;
+
+        scenario.tear_down().await;
     }
 }
 
 #[tokio::test]
-async fn a3_killed_before_effect_then_compensated() {
+async fn a3_compensate_after_kill_before_effect_leaves_none() {
     for can_void in [true, false] {
-        for database in databases("a3_killed_before_effect_then_compensated").await {
+        for database in databases("a3_compensate_after_kill_before_effect_leaves_none").await {
             let scenario = Scenario::new(database).await;
             scenario.gateway.can_void.store(can_void, Ordering::SeqCst);
             scenario.gateway.plan(&[CallPlan::HangWithoutEffect]);
-            let scenario = scenario.killed_while_hanging().await;
-            let reply = scenario.ask(&compensate(&scenario.command)).await;
+
+            let scenario = scenario.restart_during_call().await;
+            let reply = scenario.handle(&compensate(&scenario.command)).await;
+
             if can_void {
                 assert_eq!(
                     (reply, scenario.state().await),
@@ -186,7 +198,8 @@ async fn a3_killed_before_effect_then_compensated() {
                     (0, 0)
                 );
             } else {
-                // Nobody can say that it never happened, so it is made to happen, under its key, and then compensated.
+                // Without a void, the outcome of the call cannot be determined: the call is repeated with its key
+                // and then compensated.
                 assert_eq!(
                     (reply, scenario.state().await),
                     (expected(Completed, false, ""), "compensated")
@@ -196,85 +209,95 @@ async fn a3_killed_before_effect_then_compensated() {
                     (1, 1)
                 );
             }
+
             assert_eq!(
-                scenario.ask(&scenario.command).await,
+                scenario.handle(&scenario.command).await,
                 expected(Failed, false, "revoked")
             );
-            scenario.leave().await;
+
+            scenario.tear_down().await;
         }
     }
 }
 
 #[tokio::test]
-async fn a3_killed_after_effect_then_compensated() {
+async fn a3_compensate_after_kill_after_effect_refunds_once() {
     for can_void in [true, false] {
-        for database in databases("a3_killed_after_effect_then_compensated").await {
+        for database in databases("a3_compensate_after_kill_after_effect_refunds_once").await {
             let scenario = Scenario::new(database).await;
             scenario.gateway.can_void.store(can_void, Ordering::SeqCst);
             scenario.gateway.plan(&[CallPlan::HangWithEffect]);
-            let scenario = scenario.killed_while_hanging().await;
+
+            let scenario = scenario.restart_during_call().await;
+
             assert_eq!(
-                scenario.ask(&compensate(&scenario.command)).await,
+                scenario.handle(&compensate(&scenario.command)).await,
                 expected(Completed, false, "")
             );
             assert_eq!(scenario.state().await, "compensated");
             assert_eq!(
                 (scenario.gateway.charges(), scenario.gateway.refunds()),
                 (1, 1),
-                "it is never answered empty"
+                "the compensation must not be replied to as empty"
             );
-            scenario.leave().await;
+
+            scenario.tear_down().await;
         }
     }
 }
 
 #[tokio::test]
-async fn a3_killed_after_effect_then_repeated() {
-    for database in databases("a3_killed_after_effect_then_repeated").await {
+async fn a3_repeat_after_kill_after_effect_charges_once() {
+    for database in databases("a3_repeat_after_kill_after_effect_charges_once").await {
         let scenario = Scenario::new(database).await;
         scenario.gateway.plan(&[CallPlan::HangWithEffect]);
-        let scenario = scenario.killed_while_hanging().await;
+
+        let scenario = scenario.restart_during_call().await;
+
         assert_eq!(
-            scenario.ask(&scenario.command).await,
+            scenario.handle(&scenario.command).await,
             expected(Completed, false, "")
         );
         assert_eq!(scenario.gateway.keys(), ["pay:execute", "pay:execute"]);
         assert_eq!(scenario.gateway.charges(), 1);
-        scenario.leave().await;
+
+        scenario.tear_down().await;
     }
 }
 
 #[tokio::test]
-async fn a3_compensation_of_unknown_call_answers_unknown() {
-    for database in databases("a3_compensation_of_unknown_call_answers_unknown").await {
+async fn a3_compensation_with_unknown_recovery_is_unknown() {
+    for database in databases("a3_compensation_with_unknown_recovery_is_unknown").await {
         let scenario = Scenario::new(database).await;
         scenario
             .gateway
             .plan(&[CallPlan::UnknownWithEffect, CallPlan::UnknownWithoutEffect]);
         assert_eq!(
-            scenario.ask(&scenario.command).await,
+            scenario.handle(&scenario.command).await,
             expected(Failed, false, "unknown")
         );
-        let undo = compensate(&scenario.command);
+
+        let compensation = compensate(&scenario.command);
         assert_eq!(
-            scenario.ask(&undo).await,
+            scenario.handle(&compensation).await,
             expected(Failed, false, "unknown")
         );
         assert_eq!(scenario.state().await, "intended");
         assert_eq!(
-            scenario.ask(&with_attempt(&scenario.command, 2)).await,
+            scenario.handle(&with_attempt(&scenario.command, 2)).await,
             expected(Failed, false, "revoked"),
-            "it is on its way back"
+            "a compensation has started"
         );
         assert_eq!(
-            scenario.ask(&with_attempt(&undo, 2)).await,
+            scenario.handle(&with_attempt(&compensation, 2)).await,
             expected(Completed, false, "")
         );
         assert_eq!(
             (scenario.gateway.charges(), scenario.gateway.refunds()),
             (1, 1)
         );
-        scenario.leave().await;
+
+        scenario.tear_down().await;
     }
 }
 
@@ -287,22 +310,24 @@ async fn a3_unknown_compensation_is_repeated_with_same_key() {
             CallPlan::UnknownWithEffect,
             CallPlan::Retry,
         ]);
+
         assert_eq!(
-            scenario.ask(&scenario.command).await,
+            scenario.handle(&scenario.command).await,
             expected(Completed, false, "")
         );
-        let undo = compensate(&scenario.command);
+
+        let compensation = compensate(&scenario.command);
         assert_eq!(
-            scenario.ask(&undo).await,
+            scenario.handle(&compensation).await,
             expected(Failed, false, "unknown")
         );
         assert_eq!(
-            scenario.ask(&with_attempt(&undo, 2)).await,
+            scenario.handle(&with_attempt(&compensation, 2)).await,
             expected(Failed, false, "broken")
         );
         assert_eq!(scenario.state().await, "done");
         assert_eq!(
-            scenario.ask(&with_attempt(&undo, 3)).await,
+            scenario.handle(&with_attempt(&compensation, 3)).await,
             expected(Completed, false, "")
         );
         assert_eq!(
@@ -318,7 +343,8 @@ async fn a3_unknown_compensation_is_repeated_with_same_key() {
             (scenario.state().await, scenario.gateway.refunds()),
             ("compensated", 1)
         );
-        scenario.leave().await;
+
+        scenario.tear_down().await;
     }
 }
 
@@ -327,61 +353,70 @@ async fn a3_revoked_intent_records_no_outcome() {
     for database in databases("a3_revoked_intent_records_no_outcome").await {
         let scenario = Scenario::new(database).await;
         scenario.gateway.plan(&[CallPlan::UnknownWithoutEffect]);
+
         assert_eq!(
-            scenario.ask(&scenario.command).await,
+            scenario.handle(&scenario.command).await,
             expected(Failed, false, "unknown")
         );
+
         let revoke = Command {
             revoke_only: true,
             ..compensate(&scenario.command)
         };
-        assert_eq!(scenario.ask(&revoke).await, expected(Completed, true, ""));
         assert_eq!(
-            scenario.ask(&with_attempt(&scenario.command, 2)).await,
+            scenario.handle(&revoke).await,
+            expected(Completed, true, "")
+        );
+        assert_eq!(
+            scenario.handle(&with_attempt(&scenario.command, 2)).await,
             expected(Failed, false, "revoked")
         );
         assert_eq!(
             (scenario.state().await, scenario.gateway.charges()),
             ("revoked", 0)
         );
-        scenario.leave().await;
+
+        scenario.tear_down().await;
     }
 }
 
 #[tokio::test]
-async fn a3_two_members_with_one_command_act_once() {
-    let name = "a3_two_members_with_one_command_act_once";
+async fn a3_second_member_revokes_the_call_of_a_hung_one() {
+    let name = "a3_second_member_revokes_the_call_of_a_hung_one";
     let Some(database) = crate::support::postgres(name).await else {
         return;
     };
+
     let gateway = Arc::new(FakeGateway::default());
     gateway.can_void.store(true, Ordering::SeqCst);
-    let one = TestWorker::start_on(gateway.spec(), &database, &[]).await;
-    let two = TestWorker::start_on(gateway.spec(), &database, &[]).await;
+    let first = TestWorker::start_on(gateway.spec(), &database, &[]).await;
+    let second = TestWorker::start_on(gateway.spec(), &database, &[]).await;
     let command = execute("pay");
     gateway.plan(&[CallPlan::HangWithoutEffect]);
-    one.deliver(command.clone());
+    first.deliver(command.clone());
     gateway.hanging.notified().await;
-    // The first hangs, its partition goes to the second; then the saga is cancelled.
+
+    // The call of the first member hangs, its partition moves to the second, and the saga is cancelled.
     assert_eq!(
-        summary(&two.handle(compensate(&command)).await),
+        summary(&second.handle(compensate(&command)).await),
         (Completed, true, "")
     );
     assert_eq!(
-        summary(&two.handle(command.clone()).await),
+        summary(&second.handle(command.clone()).await),
         (Failed, false, "revoked")
     );
     assert_eq!(
-        (ledger_state(&two, &command).await, gateway.charges()),
+        (ledger_state(&second, &command).await, gateway.charges()),
         ("revoked", 0)
     );
-    one.kill().await;
-    two.stop().await;
+
+    first.kill().await;
+    second.stop().await;
     database.drop_database().await;
 }
 
 #[tokio::test]
-async fn slow_call_does_not_block_others() {
+async fn slow_call_does_not_block_other_sagas() {
     let database = TestDatabase::sqlite();
     let gateway = Arc::new(FakeGateway::default());
     gateway.plan(&[CallPlan::HangWithoutEffect]);
@@ -390,11 +425,13 @@ async fn slow_call_does_not_block_others() {
     let all: Vec<Command> = std::iter::once(slow.clone()).chain(others).collect();
     let worker = TestWorker::start_on(gateway.spec(), &database, &all).await;
     let replies = worker.take_replies(30).await;
+
     assert!(replies.iter().all(|reply| reply.outcome == Completed));
     assert_eq!(
         worker.acknowledged(),
         30,
-        "what is answered is acknowledged, the slow one is not"
+        "all commands except the slow one are acknowledged"
     );
+
     worker.kill().await;
 }

@@ -1,5 +1,5 @@
-//! Rule C4 in a worker: a command at fault does not block its batch, and an unavailable database is
-//! not taken for a fault of a command.
+//! Rule C4 in a worker: a command that cannot be processed does not block its batch, and an unavailable database does
+//! not dead-letter commands.
 
 use crate::support::scripted::{scripted, with_script};
 use crate::support::{databases, execute, postgres_url, tear_down};
@@ -15,17 +15,20 @@ async fn c4_failing_commands_do_not_block_their_batch() {
         let mut commands: Vec<Command> = (0..60)
             .map(|_| with_script(&execute("scripted"), "done"))
             .collect();
-        for (n, what) in [(7, "panic"), (20, "sql"), (33, "failed"), (34, "later")] {
-            commands[n] = with_script(&commands[n], what);
+        for (index, script) in [(7, "panic"), (20, "sql"), (33, "failed"), (34, "later")] {
+            commands[index] = with_script(&commands[index], script);
         }
+
         let worker = TestWorker::start_on(scripted(), &database, &commands).await;
         let replies = worker.take_replies(60).await;
         let completed = replies
             .iter()
             .filter(|reply| reply.outcome == Completed)
             .count();
+
         assert_eq!(completed, 56, "on {:?}", database.target());
         assert_eq!(worker.query_int("select count(*) from effects").await, 56);
+
         worker.wait_for_acknowledged(60).await;
         tear_down(worker, database).await;
     }
@@ -38,22 +41,26 @@ async fn c4_rejected_command_is_dead_lettered_alone() {
     let Some(database) = crate::support::postgres(name).await else {
         return;
     };
+
     let mut commands: Vec<Command> = (0..9)
         .map(|_| with_script(&execute("scripted"), "done"))
         .collect();
     commands[4].step = "a\0b".to_owned();
-    let bad = commands[4].saga_id;
+    let rejected = commands[4].saga_id;
     let worker = TestWorker::start_on(scripted(), &database, &commands).await;
     worker.wait_for_acknowledged(9).await;
+
     assert_eq!(worker.take_replies(8).await.len(), 8);
-    let dead = worker.sink().dead_letters().clone();
-    assert_eq!(dead.len(), 1);
-    assert_eq!(dead[0].key, Some(bad.to_string().into_bytes()));
+
+    let dead_letters = worker.sink().dead_letters().clone();
+    assert_eq!(dead_letters.len(), 1);
+    assert_eq!(dead_letters[0].key, Some(rejected.to_string().into_bytes()));
     assert!(
-        dead[0].reason.contains("the ledger rejects it"),
+        dead_letters[0].reason.contains("the ledger rejects it"),
         "{}",
-        dead[0].reason
+        dead_letters[0].reason
     );
+
     tear_down(worker, database).await;
 }
 
@@ -66,11 +73,12 @@ async fn c4_unwritable_ledger_is_retried_without_dead_letters() {
     let Some(database) = crate::support::postgres(name).await else {
         return;
     };
+
     let worker = TestWorker::start_on(scripted(), &database, &[]).await;
     let mut admin = PgConnection::connect(postgres_url(&database))
         .await
         .unwrap();
-    for (n, fault) in RETRYABLE_ERRORS.into_iter().enumerate() {
+    for (round, fault) in RETRYABLE_ERRORS.into_iter().enumerate() {
         // A sequence is not rolled back, so it counts the failed attempts.
         let reject = format!(
             "create sequence failures;
@@ -89,9 +97,10 @@ async fn c4_unwritable_ledger_is_retried_without_dead_letters() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
+
         tokio::time::timeout(TIMEOUT, failures)
             .await
-            .expect("the fault occurs");
+            .expect("the writes do not fail");
         assert!(worker.sink().replies().is_empty(), "{fault}");
         admin
             .execute(sqlx::raw_sql(
@@ -99,12 +108,14 @@ async fn c4_unwritable_ledger_is_retried_without_dead_letters() {
             ))
             .await
             .unwrap();
-        worker.wait_for_acknowledged(9 * (n + 1)).await;
+
+        worker.wait_for_acknowledged(9 * (round + 1)).await;
         assert_eq!(worker.take_replies(9).await.len(), 9);
         assert!(
             worker.sink().dead_letters().is_empty(),
-            "{fault} must not be blamed on a command"
+            "{fault} must not dead-letter a command"
         );
     }
+
     tear_down(worker, database).await;
 }

@@ -1,4 +1,4 @@
-//! The ledger's table itself: what it refuses, and what two connections do to each other.
+//! The ledger table: its CHECK constraints, and its row locks between two connections.
 
 use crate::support::{databases, execute, is_postgres};
 use saga_protocol::Action;
@@ -24,7 +24,7 @@ async fn open(database: &TestDatabase) -> Ledger {
     .unwrap()
 }
 
-/// Rows that no rule leads to, each refused by the check that is named for it.
+/// Rows that no sequence of commands produces, each with the CHECK constraint that rejects it.
 const ILLEGAL: [(&str, &str); 10] = [
     (
         "ledger_state_is_known",
@@ -69,7 +69,7 @@ const ILLEGAL: [(&str, &str); 10] = [
 async fn a2_table_rejects_illegal_rows() {
     for database in databases("a2_table_rejects_illegal_rows").await {
         let ledger = open(&database).await;
-        for (check, values) in ILLEGAL {
+        for (constraint, values) in ILLEGAL {
             let due = if is_postgres(&database) { "now()" } else { "1" };
             let text = format!(
                 "insert into ledger (saga_id, step, needed_until, state, attempt, reply, key_generation, compensation_attempt,
@@ -81,12 +81,14 @@ async fn a2_table_rejects_illegal_rows() {
                 .sql(text.leak())
                 .bind(Uuid::now_v7())
                 .bind(Time::default());
-            let said = insert.execute().await.expect_err(values).to_string();
+            let error = insert.execute().await.expect_err(values).to_string();
+
             assert!(
-                said.contains(check),
-                "{values} is refused by {check}, not: {said}"
+                error.contains(constraint),
+                "{values}: expected a violation of {constraint}, got: {error}"
             );
         }
+
         ledger.close().await;
         database.drop_database().await;
     }
@@ -100,12 +102,12 @@ fn key(command: &Command) -> LedgerKey {
     }
 }
 
-async fn take_one(tx: &mut Tx, command: &Command) -> LedgerEntry {
+async fn acquire_one(tx: &mut Tx, command: &Command) -> LedgerEntry {
     acquire(tx, vec![key(command)]).await.unwrap().remove(0)
 }
 
-/// What the rules say to a command of a handler inside the database.
-fn asked(entry: &mut LedgerEntry, command: &Command) -> LedgerDecision {
+/// The decision for a command of a transactional handler.
+fn decide_transactional(entry: &mut LedgerEntry, command: &Command) -> LedgerDecision {
     decide(
         entry,
         command,
@@ -114,26 +116,28 @@ fn asked(entry: &mut LedgerEntry, command: &Command) -> LedgerDecision {
     )
 }
 
-/// Polls until somebody waits for a lock. There is no signal for that from outside the database.
-async fn somebody_waits(ledger: &Ledger) {
+/// Polls until a session waits for a lock: PostgreSQL has no notification for that.
+async fn wait_for_blocked_session(ledger: &Ledger) {
     for _ in 0..3_000 {
         let mut tx = ledger.begin().await.unwrap();
         let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
         if tx.sql(waiting).fetch_one().await.unwrap().int(0).unwrap() > 0 {
             return;
         }
+
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    panic!("nobody waits for a lock");
+    panic!("no session waits for a lock");
 }
 
 #[tokio::test]
 async fn a1_two_rows_per_step_would_both_commit() {
-    // The run of events that A1 closes, with the table that it revokes: neither sees the other.
+    // The race that rule A1 prevents, with the table layout that it rules out: neither transaction sees the other.
     let Some(database) = crate::support::postgres("a1_two_rows_per_step_would_both_commit").await
     else {
         return;
     };
+
     let ledger = open(&database).await;
     let mut tx = ledger.begin().await.unwrap();
     let table = "create table two_rows (saga_id uuid, action text, primary key (saga_id, action))";
@@ -148,15 +152,17 @@ async fn a1_two_rows_per_step_would_both_commit() {
             .bind(saga)
             .bind(action);
         assert_eq!(insert.execute().await.unwrap(), 1);
+
         let seen = tx
             .sql("select count(*) from two_rows where saga_id = $1")
             .bind(saga);
         assert_eq!(
             seen.fetch_one().await.unwrap().int(0).unwrap(),
             1,
-            "it sees nobody but itself"
+            "the transaction sees the uncommitted row of the other"
         );
     }
+
     execute.commit().await.unwrap();
     compensate.commit().await.unwrap();
     ledger.close().await;
@@ -169,31 +175,37 @@ async fn a1_compensation_waits_for_running_action() {
     let Some(database) = crate::support::postgres(name).await else {
         return;
     };
+
     let ledger = open(&database).await;
     let command = execute("table");
-    let mut acting = ledger.begin().await.unwrap();
-    let mut entry = take_one(&mut acting, &command).await;
-    let LedgerDecision::Call(call) = asked(&mut entry, &command) else {
-        panic!("it is done")
+    let mut action_tx = ledger.begin().await.unwrap();
+    let mut entry = acquire_one(&mut action_tx, &command).await;
+    let LedgerDecision::Call(call) = decide_transactional(&mut entry, &command) else {
+        panic!("expected a call")
     };
+
     assert_eq!(call.kind, CallKind::Execute);
 
-    let (other, undo) = (ledger.clone(), saga_worker::testing::compensate(&command));
-    let undoing = tokio::spawn(async move {
-        let mut tx = other.begin().await.unwrap();
-        asked(&mut take_one(&mut tx, &undo).await, &undo)
+    let other_ledger = ledger.clone();
+    let compensation = saga_worker::testing::compensate(&command);
+    let compensating = tokio::spawn(async move {
+        let mut tx = other_ledger.begin().await.unwrap();
+        decide_transactional(
+            &mut acquire_one(&mut tx, &compensation).await,
+            &compensation,
+        )
     });
-    somebody_waits(&ledger).await;
+    wait_for_blocked_session(&ledger).await;
     settle(
         &mut entry,
         &command,
         call,
         CallResult::Completed(Payload::empty()),
     );
-    update(&mut acting, &[entry]).await.unwrap();
-    acting.commit().await.unwrap();
+    update(&mut action_tx, &[entry]).await.unwrap();
+    action_tx.commit().await.unwrap();
     assert!(
-        matches!(undoing.await.unwrap(), LedgerDecision::Call(call) if call.kind == CallKind::Compensate)
+        matches!(compensating.await.unwrap(), LedgerDecision::Call(call) if call.kind == CallKind::Compensate)
     );
     ledger.close().await;
     database.drop_database().await;
@@ -205,23 +217,27 @@ async fn a1_action_waits_for_revocation_and_is_revoked() {
     let Some(database) = crate::support::postgres(name).await else {
         return;
     };
+
     let ledger = open(&database).await;
     let command = execute("table");
-    let undo = saga_worker::testing::compensate(&command);
-    let mut revoking = ledger.begin().await.unwrap();
-    let mut entry = take_one(&mut revoking, &undo).await;
-    assert!(matches!(asked(&mut entry, &undo), LedgerDecision::Reply(reply) if reply.empty));
+    let compensation = saga_worker::testing::compensate(&command);
+    let mut revocation_tx = ledger.begin().await.unwrap();
+    let mut entry = acquire_one(&mut revocation_tx, &compensation).await;
 
-    let (other, acting) = (ledger.clone(), command.clone());
-    let acting = tokio::spawn(async move {
-        let mut tx = other.begin().await.unwrap();
-        asked(&mut take_one(&mut tx, &acting).await, &acting)
+    assert!(
+        matches!(decide_transactional(&mut entry, &compensation), LedgerDecision::Reply(reply) if reply.empty)
+    );
+
+    let other_ledger = ledger.clone();
+    let executing = tokio::spawn(async move {
+        let mut tx = other_ledger.begin().await.unwrap();
+        decide_transactional(&mut acquire_one(&mut tx, &command).await, &command)
     });
-    somebody_waits(&ledger).await;
-    update(&mut revoking, &[entry]).await.unwrap();
-    revoking.commit().await.unwrap();
-    let LedgerDecision::Reply(reply) = acting.await.unwrap() else {
-        panic!("it is not done")
+    wait_for_blocked_session(&ledger).await;
+    update(&mut revocation_tx, &[entry]).await.unwrap();
+    revocation_tx.commit().await.unwrap();
+    let LedgerDecision::Reply(reply) = executing.await.unwrap() else {
+        panic!("expected a reply")
     };
     assert_eq!(crate::support::summary(&reply).2, "revoked");
     ledger.close().await;
@@ -234,18 +250,22 @@ async fn a1_rolled_back_action_releases_its_row() {
     let Some(database) = crate::support::postgres(name).await else {
         return;
     };
+
     let ledger = open(&database).await;
     let command = execute("table");
-    let mut acting = ledger.begin().await.unwrap();
-    take_one(&mut acting, &command).await;
-    let (other, undo) = (ledger.clone(), saga_worker::testing::compensate(&command));
-    let undoing = tokio::spawn(async move {
-        let mut tx = other.begin().await.unwrap();
-        take_one(&mut tx, &undo).await.state
+    let mut action_tx = ledger.begin().await.unwrap();
+    acquire_one(&mut action_tx, &command).await;
+    let other_ledger = ledger.clone();
+    let compensation = saga_worker::testing::compensate(&command);
+    let compensating = tokio::spawn(async move {
+        let mut tx = other_ledger.begin().await.unwrap();
+        acquire_one(&mut tx, &compensation).await.state
     });
-    somebody_waits(&ledger).await;
-    acting.rollback().await.unwrap();
-    assert_eq!(undoing.await.unwrap(), LedgerState::New);
+    wait_for_blocked_session(&ledger).await;
+    action_tx.rollback().await.unwrap();
+
+    assert_eq!(compensating.await.unwrap(), LedgerState::New);
+
     ledger.close().await;
     database.drop_database().await;
 }
@@ -256,13 +276,15 @@ async fn a1_overlapping_batches_do_not_deadlock() {
     else {
         return;
     };
+
     let ledger = open(&database).await;
     let commands: Vec<Command> = (0..40).map(|_| execute("table")).collect();
     for round in 0..6 {
-        let batch = |backwards: bool, ledger: Ledger, mut keys: Vec<LedgerKey>| async move {
-            if backwards {
+        let run_batch = |reversed: bool, ledger: Ledger, mut keys: Vec<LedgerKey>| async move {
+            if reversed {
                 keys.reverse();
             }
+
             let mut tx = ledger.begin().await?;
             let mut entries = acquire(&mut tx, keys).await?;
             for entry in &mut entries {
@@ -271,7 +293,8 @@ async fn a1_overlapping_batches_do_not_deadlock() {
                     action: Action::Execute,
                     ..execute("table")
                 };
-                if let LedgerDecision::Call(call) = asked(entry, &command) {
+
+                if let LedgerDecision::Call(call) = decide_transactional(entry, &command) {
                     settle(
                         entry,
                         &command,
@@ -280,18 +303,21 @@ async fn a1_overlapping_batches_do_not_deadlock() {
                     );
                 }
             }
+
             update(&mut tx, &entries).await?;
             tx.commit().await
         };
-        // Half of the rows are there from the round before, half are new: both kinds of waiting meet.
+
+        // Most rows exist since the round before and the others are new: both row locks and inserts conflict.
         let keys: Vec<LedgerKey> = commands.iter().skip(round * 5).take(20).map(key).collect();
-        let (one, two) = tokio::join!(
-            tokio::spawn(batch(false, ledger.clone(), keys.clone())),
-            tokio::spawn(batch(true, ledger.clone(), keys))
+        let (ascending, descending) = tokio::join!(
+            tokio::spawn(run_batch(false, ledger.clone(), keys.clone())),
+            tokio::spawn(run_batch(true, ledger.clone(), keys))
         );
-        one.unwrap().unwrap();
-        two.unwrap().unwrap();
+        ascending.unwrap().unwrap();
+        descending.unwrap().unwrap();
     }
+
     ledger.close().await;
     database.drop_database().await;
 }
@@ -302,17 +328,19 @@ async fn concurrent_migrations_run_once_and_await_waits() {
     let Some(database) = crate::support::postgres(name).await else {
         return;
     };
+
     let shutdown = CancellationToken::new();
-    let (target, stop) = (database.target().clone(), shutdown.clone());
+    let target = database.target().clone();
     let waiting = tokio::spawn(async move {
-        Ledger::open("table", &target, &[], MigrationMode::Await, &stop)
+        Ledger::open("table", &target, &[], MigrationMode::Await, &shutdown)
             .await
             .map(drop)
     });
-    let all = futures::future::join_all((0..4).map(|_| open(&database))).await;
+    let ledgers = futures::future::join_all((0..4).map(|_| open(&database))).await;
     waiting.await.unwrap().unwrap();
-    for ledger in all {
+    for ledger in ledgers {
         ledger.close().await;
     }
+
     database.drop_database().await;
 }

@@ -1,4 +1,4 @@
-//! The ledger's rules for effects in the worker's own database: every state met by every command, on both databases.
+//! The ledger's rules for effects in the worker's own database: every command in every state, on both databases.
 
 use crate::support::scripted::{scripted, with_script};
 use crate::support::{databases, execute, ledger_state, summary, tear_down};
@@ -8,17 +8,17 @@ use saga_protocol::{Action, Failure};
 use saga_worker::ledger::{Completion, finish};
 use saga_worker::testing::{TestDatabase, TestWorker, compensate, with_attempt};
 
-/// What brings a row into a state.
+/// The states of a row, each with the script that produces it.
 const STATES: [(&str, &str); 6] = [
     ("missing", ""),
     ("done", "done"),
     ("accepted", "accepted"),
     ("failed", "retry"),
     ("revoked", "revoke"),
-    ("compensated", "undo"),
+    ("compensated", "compensate"),
 ];
 
-/// What a row is asked.
+/// The commands that are sent in each state.
 const COMMANDS: [&str; 5] = [
     "execute 1",
     "execute 2",
@@ -27,7 +27,7 @@ const COMMANDS: [&str; 5] = [
     "revoke",
 ];
 
-/// (state, command) → outcome, empty, code; the state after it; whether the effect stands.
+/// The reply (outcome, `empty`, error code), the next state, and whether the effect exists.
 type Expected = (ReplyOutcome, bool, &'static str, &'static str, bool);
 
 fn expected(state: &str, command: &str) -> Expected {
@@ -50,25 +50,25 @@ fn expected(state: &str, command: &str) -> Expected {
             (Failed, false, "revoked", "compensated", false)
         }
         ("compensated", _) => (Completed, false, "", "compensated", false),
-        (state, command) => panic!("the table says nothing of {command} on {state}"),
+        (state, command) => panic!("no expectation for {command} in {state}"),
     }
 }
 
-async fn bring_into(state: &str, command: &Command, worker: &TestWorker) {
-    let how = STATES.iter().find(|(name, _)| *name == state).unwrap().1;
-    match how {
+async fn enter_state(state: &str, command: &Command, worker: &TestWorker) {
+    let script = STATES.iter().find(|(name, _)| *name == state).unwrap().1;
+    match script {
         "" => {}
         "revoke" => drop(worker.handle(compensate(command)).await),
-        "undo" => {
+        "compensate" => {
             worker.handle(command.clone()).await;
             worker.handle(compensate(command)).await;
         }
-        how => drop(worker.handle(with_script(command, how)).await),
+        script => drop(worker.handle(with_script(command, script)).await),
     }
 }
 
-fn asked(what: &str, command: &Command) -> Command {
-    match what {
+fn build_command(name: &str, command: &Command) -> Command {
+    match name {
         "execute 1" => command.clone(),
         "execute 2" => with_attempt(command, 2),
         "compensate" => compensate(command),
@@ -80,90 +80,103 @@ fn asked(what: &str, command: &Command) -> Command {
             revoke_only: true,
             ..compensate(command)
         },
-        other => panic!("nobody asks {other}"),
+        other => panic!("unknown command {other}"),
     }
 }
 
 #[tokio::test]
-async fn a2_every_command_in_every_state() {
-    for database in databases("a2_every_command_in_every_state").await {
+async fn a2_every_command_in_every_state_gets_its_reply() {
+    for database in databases("a2_every_command_in_every_state_gets_its_reply").await {
         let worker = TestWorker::start_on(scripted(), &database, &[]).await;
         for (state, _) in STATES {
-            for what in COMMANDS {
+            for name in COMMANDS {
                 let command = with_script(&execute("scripted"), "done");
-                bring_into(state, &command, &worker).await;
-                let asked = asked(what, &command);
-                let context = format!("{what} on {state}, {:?}", database.target());
-                let reply = worker.handle(asked.clone()).await;
-                let (outcome, empty, code, after, stands) = expected(state, what);
+                enter_state(state, &command, &worker).await;
+                let input = build_command(name, &command);
+                let context = format!("{name} in {state}, {:?}", database.target());
+                let reply = worker.handle(input.clone()).await;
+                let (outcome, empty, code, next_state, has_effect) = expected(state, name);
+
                 assert_eq!(summary(&reply), (outcome, empty, code), "{context}");
                 assert_eq!(
                     (reply.attempt, reply.action),
-                    (asked.attempt, asked.action),
+                    (input.attempt, input.action),
                     "{context}"
                 );
-                assert_eq!(ledger_state(&worker, &command).await, after, "{context}");
+                assert_eq!(
+                    ledger_state(&worker, &command).await,
+                    next_state,
+                    "{context}"
+                );
                 assert_eq!(
                     effects(&worker, &command).await,
-                    i64::from(stands),
+                    i64::from(has_effect),
                     "{context}"
                 );
-                assert_eq!(worker.handle(asked).await, reply, "asked again: {context}");
+                assert_eq!(worker.handle(input).await, reply, "repeated: {context}");
             }
         }
+
         tear_down(worker, database).await;
     }
 }
 
-/// An accepted step that fails after somebody asked it back: nothing of it stands, and no command left over begins it
-/// again. Its compensation may have failed before, or there may be none.
+/// An accepted step that fails after a compensation was requested has no effect, and a late command does not execute
+/// it again. The compensation may have failed before, or the step may have none.
 #[tokio::test]
 async fn a2_failed_after_compensation_is_revoked() {
     for database in databases("a2_failed_after_compensation_is_revoked").await {
         let worker = TestWorker::start_on(scripted(), &database, &[]).await;
-        for (asked_back, answered) in [
+        for (name, expected_reply) in [
             ("compensate", (Failed, false, "error")),
             ("revoke", (Completed, false, "")),
         ] {
             let command = with_script(&execute("scripted"), "accepted");
             assert_eq!(worker.handle(command.clone()).await.outcome, Accepted);
-            let asked_back = asked(asked_back, &with_script(&command, "retry"));
+
+            let request = build_command(name, &with_script(&command, "retry"));
             assert_eq!(
-                summary(&worker.handle(asked_back.clone()).await),
-                answered,
+                summary(&worker.handle(request.clone()).await),
+                expected_reply,
                 "{:?}",
                 database.target()
             );
+
             let mut tx = worker.ledger().begin().await.unwrap();
-            let failed = Completion::Failed(Failure::permanent("no", "it cannot be done"));
+            let failed = Completion::Failed(Failure::permanent("no", "rejected by the script"));
+
             assert!(
                 finish(&mut tx, command.saga_id, "scripted", failed)
                     .await
                     .unwrap()
             );
+
             tx.sql("delete from effects where saga_id = $1")
                 .bind(command.saga_id)
                 .execute()
                 .await
                 .unwrap();
             tx.commit().await.unwrap();
-            let again = worker
+            let late_reply = worker
                 .handle(with_attempt(&with_script(&command, "done"), 2))
                 .await;
+
             assert_eq!(
-                summary(&again),
+                summary(&late_reply),
                 (Failed, false, "revoked"),
                 "{:?}",
                 database.target()
             );
             assert_eq!(effects(&worker, &command).await, 0);
-            let asked_again = worker.handle(with_attempt(&asked_back, 2)).await;
+
+            let repeated_reply = worker.handle(with_attempt(&request, 2)).await;
             assert_eq!(
-                summary(&asked_again),
+                summary(&repeated_reply),
                 (Completed, true, ""),
-                "there is nothing left to undo"
+                "no effect is left to compensate"
             );
         }
+
         tear_down(worker, database).await;
     }
 }
@@ -184,10 +197,10 @@ async fn a2_failed_compensation_keeps_step_done_and_retries() {
         let worker = TestWorker::start_on(scripted(), &database, &[]).await;
         let command = with_script(&execute("scripted"), "done");
         worker.handle(command.clone()).await;
-        let undo = compensate(&command);
+        let compensation = compensate(&command);
         for _ in 0..2 {
             assert_eq!(
-                summary(&worker.handle(with_script(&undo, "retry")).await),
+                summary(&worker.handle(with_script(&compensation, "retry")).await),
                 (Failed, false, "error")
             );
             assert_eq!(
@@ -198,13 +211,14 @@ async fn a2_failed_compensation_keeps_step_done_and_retries() {
                 ("done", 1)
             );
         }
+
         assert_eq!(
-            summary(&worker.handle(undo.clone()).await),
+            summary(&worker.handle(compensation.clone()).await),
             (Failed, false, "error"),
-            "attempt 1 has its answer"
+            "attempt 1 gets its recorded reply"
         );
         assert_eq!(
-            summary(&worker.handle(with_attempt(&undo, 2)).await),
+            summary(&worker.handle(with_attempt(&compensation, 2)).await),
             (Completed, false, "")
         );
         assert_eq!(
@@ -214,6 +228,7 @@ async fn a2_failed_compensation_keeps_step_done_and_retries() {
             ),
             ("compensated", 0)
         );
+
         tear_down(worker, database).await;
     }
 }
@@ -230,12 +245,14 @@ async fn a2_handler_failure_rolls_back_its_effect() {
     ];
     for database in databases("a2_handler_failure_rolls_back_its_effect").await {
         let worker = TestWorker::start_on(scripted(), &database, &[]).await;
-        for (what, outcome, code, state) in cases {
-            let command = with_script(&execute("scripted"), what);
+        for (script, outcome, code, state) in cases {
+            let command = with_script(&execute("scripted"), script);
             let reply = worker.handle(command.clone()).await;
-            assert_eq!(summary(&reply), (outcome, false, code), "{what}");
-            let retryable = !["failed", "large"].contains(&what);
-            assert_eq!(reply.error.unwrap().retryable, retryable, "{what}");
+
+            assert_eq!(summary(&reply), (outcome, false, code), "{script}");
+
+            let retryable = !["failed", "large"].contains(&script);
+            assert_eq!(reply.error.unwrap().retryable, retryable, "{script}");
             assert_eq!(reply.retry_after.is_some(), outcome == Deferred);
             assert_eq!(
                 (
@@ -243,9 +260,10 @@ async fn a2_handler_failure_rolls_back_its_effect() {
                     effects(&worker, &command).await
                 ),
                 (state, 0),
-                "{what}"
+                "{script}"
             );
         }
+
         tear_down(worker, database).await;
     }
 }
@@ -259,6 +277,7 @@ async fn compensation_answering_accepted_is_invalid_reply() {
         let reply = worker
             .handle(with_script(&compensate(&command), "accepted"))
             .await;
+
         assert_eq!(summary(&reply), (Failed, false, "invalid_reply"));
         assert_eq!(
             (
@@ -267,6 +286,7 @@ async fn compensation_answering_accepted_is_invalid_reply() {
             ),
             ("done", 1)
         );
+
         tear_down(worker, database).await;
     }
 }
@@ -278,20 +298,27 @@ async fn a4_expired_command_is_dead_lettered() {
         let week = saga_protocol::ledger::COMMAND_LIFE.as_micros() as i64;
         let decided_at =
             saga_protocol::Time::from_micros(fresh.decided_at.micros() - week - 1_000_000);
-        let old = Command {
+        let expired = Command {
             decided_at,
             ..with_script(&execute("scripted"), "done")
         };
+
         let worker =
-            TestWorker::start_on(scripted(), &database, &[old.clone(), fresh.clone()]).await;
+            TestWorker::start_on(scripted(), &database, &[expired.clone(), fresh.clone()]).await;
         worker.wait_for_acknowledged(2).await;
+
         assert_eq!(worker.take_replies(1).await[0].saga_id, fresh.saga_id);
-        let dead = worker.sink().dead_letters().clone();
-        assert_eq!(dead[0].value, Some(serde_json::to_vec(&old).unwrap()));
+
+        let dead_letters = worker.sink().dead_letters().clone();
         assert_eq!(
-            (dead.len(), ledger_state(&worker, &old).await),
+            dead_letters[0].value,
+            Some(serde_json::to_vec(&expired).unwrap())
+        );
+        assert_eq!(
+            (dead_letters.len(), ledger_state(&worker, &expired).await),
             (1, "missing")
         );
+
         tear_down(worker, database).await;
     }
 }
@@ -306,6 +333,7 @@ async fn a4_prune_deletes_only_unneeded_rows() {
         let id = |at: saga_protocol::Time, n: u128| {
             uuid::Uuid::from_u128((u128::try_from(at.micros() / 1000).unwrap() << 80) + n)
         };
+
         let rows = [
             (id(days(100), 1), days(95), "done", true),
             (id(days(100), 2), days(50), "done", false),
@@ -319,6 +347,7 @@ async fn a4_prune_deletes_only_unneeded_rows() {
             } else {
                 ""
             };
+
             tx.sql(
                 "insert into ledger (saga_id, step, state, attempt, reply, needed_until)
                  values ($1, 'scripted', $2, 1, nullif($3, ''), $4)",
@@ -331,25 +360,28 @@ async fn a4_prune_deletes_only_unneeded_rows() {
             .await
             .unwrap();
         }
+
         tx.commit().await.unwrap();
         let life = saga_worker::WorkerSettings::default().ledger_life;
-        // The worker prunes at its start too, so how many are left for this one is not known.
+
+        // The worker also prunes on startup, so the number of rows that this call deletes is not asserted.
         worker
             .ledger()
             .prune(life, &tokio_util::sync::CancellationToken::new())
             .await
             .unwrap();
-        for (saga, _, _, gone) in rows {
+        for (saga, _, _, is_deleted) in rows {
             let command = Command {
                 saga_id: saga,
                 ..execute("scripted")
             };
             assert_eq!(
                 ledger_state(&worker, &command).await == "missing",
-                gone,
+                is_deleted,
                 "{saga}"
             );
         }
+
         tear_down(worker, database).await;
     }
 }
@@ -370,16 +402,17 @@ async fn commands_of_one_saga_run_in_order() {
             .iter()
             .map(|reply| (reply.action, reply.outcome))
             .collect();
-        let (execute, undo) = (Action::Execute, Action::Compensate);
+
         assert_eq!(
             summaries,
             [
-                (execute, Completed),
-                (execute, Completed),
-                (undo, Completed),
-                (execute, Failed)
+                (Action::Execute, Completed),
+                (Action::Execute, Completed),
+                (Action::Compensate, Completed),
+                (Action::Execute, Failed)
             ]
         );
+
         tear_down(worker, database).await;
     }
 }
@@ -391,10 +424,12 @@ async fn worker_sends_heartbeat_and_departure() {
     let sink = worker.sink().clone();
     sink.wait_until(|sink| !sink.heartbeats().is_empty()).await;
     let heartbeat = sink.heartbeats()[0].clone();
+
     assert_eq!(
         (heartbeat.worker.as_str(), heartbeat.limit),
         ("scripted", 1000)
     );
+
     worker.stop().await;
     assert_eq!(*sink.departed(), [heartbeat.member]);
 }
@@ -410,9 +445,13 @@ async fn command_is_acknowledged_after_its_reply() {
     while ledger_state(&worker, &command).await != "done" {
         tokio::task::yield_now().await;
     }
+
     assert_eq!(worker.acknowledged(), 0);
+
     worker.sink().set_unavailable(false);
     worker.wait_for_acknowledged(1).await;
+
     assert_eq!(worker.take_replies(1).await.len(), 1);
+
     worker.stop().await;
 }

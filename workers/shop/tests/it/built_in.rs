@@ -1,4 +1,4 @@
-//! The workers built_in, on both databases, driven over a bus in memory.
+//! The built-in workers on both databases, driven over an in-memory bus.
 
 use crate::support::{databases, execute, order_with_token, postgres_url, summary};
 use saga_protocol::Payload;
@@ -23,9 +23,9 @@ fn inside() -> HandlerSettings {
     }
 }
 
-fn auto(after: Auto) -> HandlerSettings {
+fn auto(mode: Auto) -> HandlerSettings {
     HandlerSettings {
-        auto: after,
+        auto: mode,
         ..HandlerSettings::default()
     }
 }
@@ -37,6 +37,7 @@ async fn every_step_executes_repeats_and_compensates() {
             let worker = run(name, &database, &inside()).await;
             let command = execute(name);
             let first = worker.handle(command.clone()).await;
+
             assert_eq!(
                 summary(&first),
                 (Completed, false, ""),
@@ -46,7 +47,7 @@ async fn every_step_executes_repeats_and_compensates() {
             assert_eq!(
                 worker.handle(command.clone()).await,
                 first,
-                "a repeated command gets the same answer"
+                "a repeated command gets the same reply"
             );
             assert_eq!(
                 summary(&worker.handle(compensate(&command)).await),
@@ -56,9 +57,11 @@ async fn every_step_executes_repeats_and_compensates() {
                 summary(&worker.handle(command).await),
                 (Failed, false, "revoked")
             );
+
             worker.wait_for_acknowledged(4).await;
             worker.stop().await;
         }
+
         database.drop_database().await;
     }
 }
@@ -69,9 +72,10 @@ async fn batch_answers_every_command() {
         let mut commands: Vec<Command> = (0..300).map(|_| execute("order")).collect();
         commands[17].input = priced("north", 1);
         commands[18].input = CommandInput {
-            input: Payload::encode("nonsense").unwrap(),
+            input: Payload::encode("not an order").unwrap(),
             ..CommandInput::default()
         };
+
         let spec = built_in("order", &inside()).unwrap();
         let worker = TestWorker::start_on(spec, &database, &commands).await;
         let replies = worker.take_replies(300).await;
@@ -80,8 +84,10 @@ async fn batch_answers_every_command() {
             .filter(|reply| reply.outcome == Failed)
             .map(|reply| summary(reply).2)
             .collect();
+
         assert_eq!(failed, ["price_changed", "invalid_order"]);
         assert_eq!(worker.query_int("select count(*) from orders").await, 298);
+
         worker.stop().await;
         database.drop_database().await;
     }
@@ -111,14 +117,18 @@ async fn listed_item_at_other_price_is_rejected() {
                 input: priced(store, price),
                 ..execute("order")
             };
+
             let reply = worker.handle(command.clone()).await;
             assert_eq!(summary(&reply).2, code, "{store} {price}");
+
             if code.is_empty() {
                 let output: serde_json::Value = reply.output.unwrap().decode().unwrap();
                 let expected = serde_json::json!({ "order_id": command.key, "amount": 2 * price, "currency": "EUR" });
+
                 assert_eq!(output, expected);
             }
         }
+
         worker.stop().await;
         database.drop_database().await;
     }
@@ -131,28 +141,34 @@ async fn b5_accepted_step_completes_when_due_after_restart() {
             let settings = auto(Auto::After(Duration::from_millis(300)));
             let worker = run(name, &database, &settings).await;
             let command = execute(name);
+
             assert_eq!(
                 summary(&worker.handle(command.clone()).await),
                 (Accepted, false, "")
             );
+
             worker.kill().await;
             let worker = run(name, &database, &settings).await;
-            let news = worker.take_replies(1).await.remove(0);
+            let reply = worker.take_replies(1).await.remove(0);
+
             assert_eq!(
-                summary(&news),
+                summary(&reply),
                 (Completed, false, ""),
                 "{name} on {:?}",
                 database.target()
             );
-            assert_eq!((news.saga_id, news.attempt), (command.saga_id, 1));
-            let again = worker.handle(with_attempt(&command, 2)).await;
+            assert_eq!((reply.saga_id, reply.attempt), (command.saga_id, 1));
+
+            let repeated = worker.handle(with_attempt(&command, 2)).await;
             assert_eq!(
-                (again.outcome, again.output),
-                (Completed, news.output),
-                "asked again, the ledger knows"
+                (repeated.outcome, repeated.output),
+                (Completed, reply.output),
+                "a repeated command gets the output from the ledger"
             );
+
             worker.stop().await;
         }
+
         database.drop_database().await;
     }
 }
@@ -167,6 +183,7 @@ async fn b5_compensated_waiting_step_never_completes() {
         )
         .await;
         let command = execute("store");
+
         assert_eq!(
             summary(&worker.handle(command.clone()).await),
             (Accepted, false, "")
@@ -175,14 +192,16 @@ async fn b5_compensated_waiting_step_never_completes() {
             summary(&worker.handle(compensate(&command)).await),
             (Completed, false, "")
         );
-        // Another that is accepted after it is with_script of; by then the first one's time is long over.
+
+        // A step that is accepted later completes; by then the compensated one would be overdue.
         let other = execute("store");
         assert_eq!(
             summary(&worker.handle(other.clone()).await),
             (Accepted, false, "")
         );
-        let news = worker.take_replies(1).await;
-        assert_eq!((news.len(), news[0].saga_id), (1, other.saga_id));
+
+        let reply = worker.take_replies(1).await;
+        assert_eq!((reply.len(), reply[0].saga_id), (1, other.saga_id));
         assert_eq!(
             worker
                 .query_int("select count(*) from tickets where status = 'withdrawn'")
@@ -195,6 +214,7 @@ async fn b5_compensated_waiting_step_never_completes() {
                 .await,
             1
         );
+
         worker.stop().await;
         database.drop_database().await;
     }
@@ -205,29 +225,36 @@ async fn b5_waiting_step_finishes_once_and_replies() {
     for database in databases("b5_waiting_step_finishes_once_and_replies").await {
         let worker = run("store", &database, &auto(Auto::Off)).await;
         let command = execute("store");
+
         assert_eq!(
             summary(&worker.handle(command.clone()).await),
             (Accepted, false, "")
         );
+
         for first in [true, false] {
             let mut tx = worker.ledger().begin().await.unwrap();
-            let ended = Completion::Completed(serde_json::json!({ "by": "the kitchen" }).into());
+            let completion =
+                Completion::Completed(serde_json::json!({ "by": "the kitchen" }).into());
+
             assert_eq!(
-                finish(&mut tx, command.saga_id, "store", ended)
+                finish(&mut tx, command.saga_id, "store", completion)
                     .await
                     .unwrap(),
                 first
             );
+
             tx.commit().await.unwrap();
         }
-        let news = worker.take_replies(1).await.remove(0);
-        assert_eq!(news.output.unwrap().get(), r#"{"by":"the kitchen"}"#);
+
+        let reply = worker.take_replies(1).await.remove(0);
+        assert_eq!(reply.output.unwrap().get(), r#"{"by":"the kitchen"}"#);
+
         worker.stop().await;
         database.drop_database().await;
     }
 }
 
-/// A gateway of the test's own, and its address.
+/// Starts a simulated gateway. Returns its URL, and the token that stops it.
 async fn gateway() -> (String, CancellationToken) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -241,23 +268,23 @@ async fn charge_report(url: &str) -> workers::gateway::ChargeReport {
     response.json().await.unwrap()
 }
 
-fn paying(token: &str) -> Command {
+fn pay_command(token: &str) -> Command {
     Command {
         input: order_with_token(token),
         ..execute("pay")
     }
 }
 
-/// Tries until it is not retryable any more. Returns the attempts, and the code of the last.
-async fn tried(worker: &TestWorker, command: &Command) -> (u32, String) {
-    for n in 1..20 {
-        let reply = worker.handle(with_attempt(command, n)).await;
+/// Sends attempts until one completes or fails permanently. Returns the number of attempts and the last error code.
+async fn retry(worker: &TestWorker, command: &Command) -> (u32, String) {
+    for attempt in 1..20 {
+        let reply = worker.handle(with_attempt(command, attempt)).await;
         let retryable = reply.error.as_ref().is_some_and(|error| error.retryable);
         if !retryable {
-            return (n, summary(&reply).2.to_owned());
+            return (attempt, summary(&reply).2.to_owned());
         }
     }
-    panic!("it does not end");
+    panic!("still retryable after 19 attempts");
 }
 
 #[tokio::test]
@@ -268,6 +295,7 @@ async fn pay_charges_once_despite_gateway_faults() {
         payment: Some(PaymentMode::Gateway(url.clone())),
         ..HandlerSettings::default()
     };
+
     let worker = run("pay", &database, &settings).await;
     let mut charged = Vec::new();
     for (token, attempts, code) in [
@@ -276,19 +304,23 @@ async fn pay_charges_once_despite_gateway_faults() {
         ("tok_flaky", 3, ""),
         ("tok_lost", 2, ""),
     ] {
-        let command = paying(token);
+        let command = pay_command(token);
         assert_eq!(
-            tried(&worker, &command).await,
+            retry(&worker, &command).await,
             (attempts, code.to_owned()),
             "{token}"
         );
+
         if code.is_empty() {
             charged.push(format!("{}:pay:execute", command.saga_id));
         }
     }
+
     charged.sort();
     let report = charge_report(&url).await;
+
     assert_eq!(report.charges.keys().cloned().collect::<Vec<_>>(), charged);
+
     worker.stop().await;
     shutdown.cancel();
 }
@@ -301,17 +333,18 @@ async fn pay_refunds_charges_and_voids_unknown_ones() {
         payment: Some(PaymentMode::Gateway(url.clone())),
         ..HandlerSettings::default()
     };
+
     let worker = run("pay", &database, &settings).await;
 
-    let flaky = paying("tok_refund_flaky");
+    let flaky = pay_command("tok_refund_flaky");
     worker.handle(flaky.clone()).await;
     assert_eq!(
-        tried(&worker, &compensate(&flaky)).await,
+        retry(&worker, &compensate(&flaky)).await,
         (3, String::new())
     );
 
-    // The answer to the charge was lost: the void learns that it happened, and it is refunded.
-    let lost = paying("tok_lost");
+    // The response to the charge was lost: the void finds the charge, and it is refunded.
+    let lost = pay_command("tok_lost");
     assert_eq!(
         summary(&worker.handle(lost.clone()).await),
         (Failed, false, "unknown")
@@ -321,21 +354,21 @@ async fn pay_refunds_charges_and_voids_unknown_ones() {
         (Completed, false, "")
     );
 
-    // Nothing was charged, but nobody knew: it is voided, and stays uncharged when the gateway is back.
-    let out = paying("tok_outage");
+    // The outcome of the call was unknown and nothing was charged: the key is voided, so it can never be charged.
+    let outage = pay_command("tok_outage");
     assert_eq!(
-        summary(&worker.handle(out.clone()).await),
+        summary(&worker.handle(outage.clone()).await),
         (Failed, false, "unknown")
     );
     assert_eq!(
-        summary(&worker.handle(compensate(&out)).await),
+        summary(&worker.handle(compensate(&outage)).await),
         (Completed, true, "")
     );
 
-    let never = paying("tok_refund_never");
-    worker.handle(never.clone()).await;
+    let refund_fails = pay_command("tok_refund_never");
+    worker.handle(refund_fails.clone()).await;
     assert_eq!(
-        summary(&worker.handle(compensate(&never)).await),
+        summary(&worker.handle(compensate(&refund_fails)).await),
         (Failed, false, "unknown")
     );
     reqwest::Client::new()
@@ -344,7 +377,11 @@ async fn pay_refunds_charges_and_voids_unknown_ones() {
         .await
         .unwrap();
     assert_eq!(
-        summary(&worker.handle(with_attempt(&compensate(&never), 2)).await),
+        summary(
+            &worker
+                .handle(with_attempt(&compensate(&refund_fails), 2))
+                .await
+        ),
         (Completed, false, "")
     );
 
@@ -379,47 +416,52 @@ async fn worker_survives_terminated_database_sessions() {
     else {
         return;
     };
+
     let worker = run("order", &database, &inside()).await;
     worker.handle(execute("order")).await;
-    let mut killer = sqlx::PgConnection::connect(postgres_url(&database))
+    let mut admin = sqlx::PgConnection::connect(postgres_url(&database))
         .await
         .unwrap();
     for round in 1..=5 {
         (0..100).for_each(|_| worker.deliver(execute("order")));
-        let killed = "select pg_terminate_backend(pid) from pg_stat_activity
+        let terminate = "select pg_terminate_backend(pid) from pg_stat_activity
                       where datname = current_database() and pid <> pg_backend_pid()";
-        killer.execute(killed).await.unwrap();
+        admin.execute(terminate).await.unwrap();
         worker.wait_for_acknowledged(1 + 50 * round).await;
     }
+
     worker.wait_for_acknowledged(501).await;
     assert_eq!(worker.take_replies(500).await.len(), 500);
-    // By the one connection that was spared: another may be ending only now.
+
+    // Counted on the one connection that was not terminated: the pool may still hand out a closing one.
     for count in [
         "select count(*) from worker_order.orders",
         "select count(*) from worker_order.ledger where state = 'done'",
     ] {
         assert_eq!(
             sqlx::query_scalar::<_, i64>(count)
-                .fetch_one(&mut killer)
+                .fetch_one(&mut admin)
                 .await
                 .unwrap(),
             501,
             "{count}"
         );
     }
-    killer.close().await.unwrap();
+
+    admin.close().await.unwrap();
     worker.stop().await;
     database.drop_database().await;
 }
 
 #[test]
 fn pay_without_gateway_names_missing_setting() {
-    let error = built_in("pay", &HandlerSettings::default()).expect_err("there is nobody to ask");
+    let error = built_in("pay", &HandlerSettings::default()).expect_err("no gateway is configured");
     assert!(error.to_string().contains("PAYMENT_GATEWAY_URL"), "{error}");
-    let nobody =
-        built_in("cook", &HandlerSettings::default()).expect_err("there is no such worker");
+
+    let error =
+        built_in("cook", &HandlerSettings::default()).expect_err("the worker does not exist");
     assert_eq!(
-        nobody.to_string(),
+        error.to_string(),
         "unknown worker \"cook\": expected one of order, pay, store, deliver"
     );
 }

@@ -1,4 +1,4 @@
-//! Shared by the tests: databases, commands, and what most tests compare.
+//! Shared by the tests: databases, commands, and the summary of a reply.
 
 pub mod scripted;
 
@@ -7,7 +7,7 @@ use saga_protocol::message::{Command, Reply, ReplyOutcome};
 use saga_worker::LedgerTarget;
 use saga_worker::testing::{TestDatabase, TestWorker};
 
-/// An environment variable that a test needs. `None`: the test is skipped.
+/// The value of an environment variable that a test needs. `None`: the test is skipped.
 fn required(test: &str, variable: &str) -> Option<String> {
     if let Ok(value) = std::env::var(variable) {
         return Some(value);
@@ -21,7 +21,7 @@ fn required(test: &str, variable: &str) -> Option<String> {
     None
 }
 
-/// SQLite and, if there is a server, PostgreSQL.
+/// A SQLite database and, if `DATABASE_URL` is set, a PostgreSQL database.
 pub async fn databases(test: &str) -> Vec<TestDatabase> {
     let mut databases = vec![TestDatabase::sqlite()];
     databases.extend(postgres(test).await);
@@ -53,7 +53,7 @@ pub fn execute(step: &str) -> Command {
     saga_worker::testing::execute(step, Payload::empty())
 }
 
-/// (outcome, empty, error code): what most tests compare.
+/// The outcome, `empty` and the error code of a reply.
 pub fn summary(reply: &Reply) -> (ReplyOutcome, bool, &str) {
     (
         reply.outcome,

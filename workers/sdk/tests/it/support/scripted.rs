@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 const EFFECTS: Migration = Migration {
     version: 901,
     name: "effects",
-    postgres: "create table effects (saga_id uuid primary key, what text not null)",
-    sqlite: "create table effects (saga_id blob primary key, what text not null)",
+    postgres: "create table effects (saga_id uuid primary key, effect text not null)",
+    sqlite: "create table effects (saga_id blob primary key, effect text not null)",
 };
 
 /// Writes its effect first, then returns the outcome that the command's input names.
@@ -38,23 +38,23 @@ fn scripted_outcome(command: &Command) -> Outcome {
     match script.as_str() {
         "accepted" => Outcome::accepted(),
         "later" => Outcome::later("not yet", Duration::from_secs(5)),
-        "failed" => Outcome::failed("no", "it cannot be done"),
-        "retry" => Outcome::retry("it did not work"),
+        "failed" => Outcome::failed("no", "rejected by the script"),
+        "retry" => Outcome::retry("retry requested by the script"),
         "panic" => panic!("scripted"),
         "large" => Outcome::done("x".repeat(70_000)),
-        _ => Outcome::done(serde_json::json!({ "made": true })),
+        _ => Outcome::done(serde_json::json!({ "executed": true })),
     }
 }
 
 #[async_trait]
 impl Handler for ScriptedHandler {
     async fn execute(&self, command: &Command, tx: &mut Tx) -> Result<Outcome, HandlerError> {
-        tx.sql("insert into effects (saga_id, what) values ($1, 'made')")
+        tx.sql("insert into effects (saga_id, effect) values ($1, 'executed')")
             .bind(command.saga_id)
             .execute()
             .await?;
         if command.input.input.get() == "\"sql\"" {
-            tx.sql("insert into effects (saga_id, what) values ($1, null)")
+            tx.sql("insert into effects (saga_id, effect) values ($1, null)")
                 .bind(command.saga_id)
                 .execute()
                 .await?;
@@ -85,13 +85,13 @@ pub fn scripted() -> WorkerSpec {
     }
 }
 
-/// Another system: its effects, and the outcomes of its calls.
+/// An external system: its effects, and the planned outcomes of its calls.
 #[derive(Default)]
 pub struct FakeGateway {
     pub charged: Mutex<HashMap<String, u32>>,
     pub refunded: Mutex<Vec<String>>,
     pub voided: Mutex<Vec<String>>,
-    /// The keys of all calls, without the saga's id.
+    /// The keys of all calls, without the saga id.
     pub keys: Mutex<Vec<String>>,
     /// The outcomes of the next calls, the last one first; then calls succeed.
     plan: Mutex<Vec<CallPlan>>,
@@ -153,8 +153,8 @@ impl FakeGateway {
                 effect();
                 CallOutcome::unknown("timed out")
             }
-            CallPlan::Failed => CallOutcome::failed("declined", "no"),
-            CallPlan::Retry => CallOutcome::retry("broken", "not under this key"),
+            CallPlan::Failed => CallOutcome::failed("declined", "the charge is declined"),
+            CallPlan::Retry => CallOutcome::retry("broken", "this key has no effect"),
             CallPlan::Later => CallOutcome::later("busy", Duration::from_secs(5)),
             CallPlan::Panic => panic!("scripted"),
             CallPlan::HangWithoutEffect => self.hang().await,
@@ -179,9 +179,9 @@ impl FakeGateway {
 impl ExternalHandler for FakeGateway {
     async fn execute(&self, _: &Command, key: &CallKey) -> CallOutcome {
         if self.voided.lock().unwrap().contains(&key.text) {
-            return CallOutcome::failed("voided", "never");
+            return CallOutcome::failed("voided", "the key is voided");
         }
-        // A key has one effect, however often it is sent.
+        // Idempotent: repeated calls with a key have one effect.
         let charge = || {
             let mut charged = self.charged.lock().unwrap();
             charged.entry(key.text.clone()).or_insert(1);

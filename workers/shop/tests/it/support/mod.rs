@@ -1,17 +1,17 @@
-//! Shared by the tests: databases, orders, and what most tests compare.
+//! Shared by the tests: databases, commands, orders, and the summary of a reply.
 
 use saga_protocol::message::{Command, CommandInput, Reply, ReplyOutcome};
 use saga_worker::testing::TestDatabase;
 use saga_worker::{LedgerTarget, Payload};
 
-/// SQLite and, if there is a server, PostgreSQL.
+/// A SQLite database and, if `DATABASE_URL` is set, a PostgreSQL database.
 pub async fn databases(test: &str) -> Vec<TestDatabase> {
     let mut databases = vec![TestDatabase::sqlite()];
     databases.extend(postgres(test).await);
     databases
 }
 
-/// A database on PostgreSQL. `None`: the test is skipped, because `DATABASE_URL` is not set.
+/// A PostgreSQL database. `None`: the test is skipped, because `DATABASE_URL` is not set.
 pub async fn postgres(test: &str) -> Option<TestDatabase> {
     if let Ok(url) = std::env::var("DATABASE_URL") {
         return Some(TestDatabase::postgres(&url).await);
@@ -56,7 +56,7 @@ pub fn order_with_token(token: &str) -> CommandInput {
     }
 }
 
-/// (outcome, empty, error code): what most tests compare.
+/// The outcome, `empty` and the error code of a reply.
 pub fn summary(reply: &Reply) -> (ReplyOutcome, bool, &str) {
     (
         reply.outcome,
