@@ -1,4 +1,5 @@
-//! The way to the workers and back: commands and events out, replies in. One trait; Kafka, and in-process.
+//! The message bus between the engine and the workers: it publishes commands and events, and delivers replies. One
+//! trait with two implementations: Kafka and in-process.
 
 mod in_process;
 pub mod kafka;

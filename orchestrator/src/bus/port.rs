@@ -1,4 +1,4 @@
-//! The bus as the engine sees it: one trait, and the channels between the two.
+//! The bus as the engine sees it: the trait that the engine calls, and the channels on which the bus answers.
 
 use saga_protocol::Time;
 use saga_protocol::message::{Envelope, OutboxMessage, Reply, WorkerHeartbeat};
@@ -10,17 +10,24 @@ use uuid::Uuid;
 
 /// Carries the engine's messages. No method blocks: the engine never waits for the bus.
 pub trait Bus: Send + Sync + 'static {
-    /// Sends all messages of a batch, in order. Returns `false` if there is no room: nothing of the batch is sent, it
-    /// stays in the outbox and is offered again later. The result of an accepted batch arrives as a [`Delivery`].
+    /// Sends all messages of a batch, in order. Returns `false` if the bus has no capacity: no message is sent, the
+    /// batch stays in the outbox and is published again later. The result of an accepted batch arrives as a
+    /// [`Delivery`].
     fn publish(&self, batch: &OutboxBatch) -> bool;
 
     /// The live members of all workers, and the backlog of each worker.
     fn workers(&self) -> Vec<WorkerBacklog>;
 
-    /// For readiness: whether the bus can do its work, or the reason why it cannot.
+    /// For readiness: whether the bus can publish and deliver messages.
+    ///
+    /// # Errors
+    /// The reason why it cannot.
     fn health(&self) -> Result<(), String>;
 
-    /// For liveness: fails if a part of the bus itself is permanently broken. An outage of Kafka is not (rule D1).
+    /// For liveness: whether the bus itself works. An outage of Kafka does not count (rule D1).
+    ///
+    /// # Errors
+    /// Which part of the bus is permanently broken.
     fn alive(&self) -> Result<(), String> {
         Ok(())
     }
@@ -33,16 +40,17 @@ pub trait Bus: Send + Sync + 'static {
     }
 
     /// Whether a published command that was decided at `decided_at` may still be unconsumed in its worker's partition
-    /// for that saga (rule B7): it is still on its way, or the oldest unconsumed command there was decided no more
-    /// than [`MAX_REORDERING`] later, or the partition was not sampled since. Both times are the engine's.
+    /// for that saga (rule B7): it is still in flight to the partition, or the oldest unconsumed command there was
+    /// decided no more than [`MAX_REORDERING`] later, or the partition was not sampled since. Both times are the
+    /// engine's.
     fn unconsumed(&self, worker: &str, saga: Uuid, decided_at: Time, now: Time) -> bool;
 }
 
-/// Commands that are decided within this duration may lie in a partition in another order: every shard and replica
-/// publishes each of its batches after the commit, and batches that found no room are published again.
+/// Commands that are decided within this duration may be stored in a partition in another order: every shard and
+/// replica publishes each of its batches after the commit, and batches that were not accepted are published again.
 pub const MAX_REORDERING: Duration = Duration::from_secs(1);
 
-/// Whether a command decided at `decided_at` may lie behind the oldest unconsumed one.
+/// Whether a command decided at `decided_at` may follow the oldest unconsumed one in its partition.
 pub(super) fn may_lie_behind(oldest: Time, decided_at: Time) -> bool {
     decided_at + MAX_REORDERING >= oldest
 }
@@ -50,7 +58,7 @@ pub(super) fn may_lie_behind(oldest: Time, decided_at: Time) -> bool {
 /// The messages of one outbox row, to be published together.
 #[derive(Clone, Debug)]
 pub struct OutboxBatch {
-    /// The batch's id: the key of its outbox row.
+    /// The key of the outbox row.
     pub id: Uuid,
     /// The messages, in the order in which they are sent.
     pub messages: Arc<[OutboxMessage]>,
@@ -68,7 +76,7 @@ pub enum Delivery {
         /// The rejected messages: index in the batch, and the reason.
         rejected: Vec<(usize, String)>,
     },
-    /// A message was not delivered, and a retry may succeed: the whole batch is published again.
+    /// A message was not delivered and a retry may succeed, so the whole batch is published again.
     Failed {
         /// The batch.
         batch: Uuid,
@@ -84,11 +92,11 @@ pub struct IncomingReply {
     pub reply: Reply,
     /// The correlation id and trace context of its record.
     pub envelope: Envelope,
-    /// To be acknowledged once the reply's effect is durable.
+    /// To be acknowledged once the effect of the reply is durable.
     pub ack: Ack,
 }
 
-/// The acknowledgement of a delivered message. Dropping it has the message delivered again.
+/// The acknowledgement of a delivered message. If it is dropped, the message is redelivered.
 pub struct Ack(Option<Box<dyn AckHandler>>);
 
 /// Receives the result of a delivered message. Neither method may block.
@@ -96,7 +104,7 @@ pub trait AckHandler: Send {
     /// The message's effect is durable.
     fn done(self: Box<Self>);
 
-    /// The message can never be processed: it becomes a dead letter with this reason.
+    /// The message can never be processed. It becomes a dead letter with this reason.
     fn rejected(self: Box<Self>, reason: &str);
 }
 
@@ -111,7 +119,7 @@ impl Ack {
         Self(Some(Box::new(handler)))
     }
 
-    /// Does nothing: for messages that need no acknowledgement.
+    /// An acknowledgement that does nothing, for messages that need none.
     pub fn noop() -> Self {
         Self(None)
     }
@@ -123,8 +131,7 @@ impl Ack {
         }
     }
 
-    /// The message cannot be stored however often it is retried. It becomes a dead letter, and the messages behind it
-    /// are processed (rule C4).
+    /// No retry can process the message. It becomes a dead letter, and the messages after it are processed (rule C4).
     pub fn reject(self, reason: &str) {
         if let Some(handler) = self.0 {
             handler.rejected(reason);
@@ -150,9 +157,9 @@ impl<F: FnOnce() + Send> AckHandler for Callback<F> {
     }
 }
 
-/// The bus's ends of its channels to the engine. Both are bounded.
+/// The sending ends of the channels from the bus to the engine. Both are bounded.
 pub struct BusChannels {
-    /// Replies to the engine. While it is full, the bus pauses its partitions and continues to poll.
+    /// Replies from the workers. While the channel is full, the bus pauses its partitions and continues to poll.
     pub replies: mpsc::Sender<IncomingReply>,
     /// The results of published batches.
     pub deliveries: mpsc::Sender<Delivery>,
@@ -163,10 +170,10 @@ pub struct BusChannels {
 pub struct WorkerBacklog {
     /// The worker.
     pub worker: String,
-    /// Commands that are not answered yet: queued and in flight.
+    /// Commands without a reply: queued and in flight.
     pub lag: u64,
-    /// The age of the oldest of them, in seconds.
+    /// The age of the oldest of these commands, in seconds.
     pub oldest_age_seconds: f64,
-    /// The members with a heartbeat within the last 10 s.
+    /// The members that sent a heartbeat within the last 10 s.
     pub members: Vec<WorkerHeartbeat>,
 }

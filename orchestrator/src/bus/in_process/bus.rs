@@ -1,8 +1,8 @@
-//! The queues, with their publishers and consumers.
+//! The bus, which connects the engine and the workers of one process.
 
 use super::members::Members;
 use super::queues::{QueueId, Queues};
-use super::sink::{DeadLetterLog, InProcessReplySink};
+use super::sink::{DeadLetterBuffer, InProcessReplySink};
 use super::source::{EventReader, InProcessCommandSource};
 use crate::bus::{Bus, BusChannels, IncomingReply, OutboxBatch, WorkerBacklog};
 use saga_protocol::Time;
@@ -18,18 +18,19 @@ use uuid::Uuid;
 pub struct InProcessBus {
     queues: Arc<Queues>,
     members: Arc<Members>,
-    dead_letters: Arc<DeadLetterLog>,
+    dead_letters: Arc<DeadLetterBuffer>,
     replies: mpsc::Sender<IncomingReply>,
     closed: CancellationToken,
     reporter: JoinHandle<()>,
 }
 
 impl InProcessBus {
-    /// Starts it, within a tokio runtime.
+    /// Starts the bus, within a tokio runtime.
     pub fn start(channels: BusChannels) -> Arc<Self> {
         let runtime = tokio::runtime::Handle::current();
         let queues = Queues::new(runtime.clone());
         let reporter = runtime.spawn(Arc::clone(&queues).report(channels.deliveries));
+
         Arc::new(Self {
             queues,
             members: Arc::default(),
@@ -44,11 +45,11 @@ impl InProcessBus {
     pub fn source(&self, worker: &str) -> InProcessCommandSource {
         InProcessCommandSource {
             queues: Arc::clone(&self.queues),
-            queue_id: QueueId::Worker(worker.to_owned()),
+            queue_id: QueueId::Commands(worker.to_owned()),
         }
     }
 
-    /// The destination of the workers' replies.
+    /// The destination of the workers' replies and heartbeats.
     pub fn sink(&self) -> Arc<InProcessReplySink> {
         Arc::new(InProcessReplySink {
             replies: self.replies.clone(),
@@ -58,26 +59,26 @@ impl InProcessBus {
         })
     }
 
-    /// Adds a reader of the events that are published from now on. Without any, events are acknowledged at once. To be
-    /// called before the engine starts: a reader that stops polling blocks the publication.
+    /// Subscribes to the events that are published from now on. Without a reader events are acknowledged at once. To be
+    /// called before the engine starts. A reader that stops polling blocks publishing once its queue is full.
     pub fn events(&self) -> EventReader {
         EventReader {
             queues: Arc::clone(&self.queues),
-            queue_id: self.queues.add_event_reader(),
+            queue_id: self.queues.add_event_queue(),
         }
     }
 
-    /// The last dead letters, oldest first. In process they are kept in memory only.
+    /// The most recent dead letters, oldest first. They are kept in memory only.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.dead_letters.all()
     }
 
-    /// Delivers no further command and no further event. Those in flight may still be answered.
+    /// Delivers no further command and no further event. Those in flight can still be answered.
     pub fn stop_consuming(&self) {
         self.queues.close();
     }
 
-    /// Closes the bus. A call that waits for replies to be durable returns an error.
+    /// Closes the bus: a reply that is not durable yet fails at its sender.
     pub async fn close(&self) {
         self.queues.close();
         self.closed.cancel();
@@ -105,20 +106,21 @@ impl Bus for InProcessBus {
             oldest_age_seconds: 0.0,
             members: Vec::new(),
         };
+
         let mut workers = BTreeMap::new();
-        for (worker, backlog) in self.queues.backlogs() {
-            let oldest_age_seconds = backlog
+        for (worker, queue) in self.queues.backlogs() {
+            let oldest_age_seconds = queue
                 .oldest
                 .map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
-            workers.insert(
-                worker.clone(),
-                WorkerBacklog {
-                    lag: backlog.lag,
-                    oldest_age_seconds,
-                    ..empty(&worker)
-                },
-            );
+            let backlog = WorkerBacklog {
+                lag: queue.lag,
+                oldest_age_seconds,
+                ..empty(&worker)
+            };
+            workers.insert(worker, backlog);
         }
+
+        // A worker without a queue, since it never had a command, is shown by its members.
         for member in self.members.all() {
             workers
                 .entry(member.worker.clone())
@@ -137,8 +139,8 @@ impl Bus for InProcessBus {
         }
     }
 
-    /// One partition: there are no requests to share, and SQLite has one writer.
-    fn partition(&self, _: Uuid) -> usize {
+    /// A single partition: there are no requests to save, and SQLite accepts one writer.
+    fn partition(&self, _saga: Uuid) -> usize {
         0
     }
 

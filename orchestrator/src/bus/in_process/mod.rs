@@ -1,5 +1,5 @@
 //! The bus of the embedded mode: bounded queues in memory, lossless while the process runs (rule D5). After a crash
-//! the outbox and the timers deliver again.
+//! the outbox and the timers publish again what was queued.
 
 mod bus;
 mod members;

@@ -1,4 +1,4 @@
-//! The destination of the workers' replies: the engine. A reply is done once its batch is durable there.
+//! The destination of the workers' replies: they go to the engine, and are sent once they are durable there.
 
 use super::members::Members;
 use super::queues::REDELIVERY_DELAY;
@@ -12,28 +12,30 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// Dead letters that are kept in memory: the last ones.
+/// Dead letters that are kept in memory. Beyond it each new one displaces the oldest; all of them are logged.
 const MAX_DEAD_LETTERS: usize = 1_000;
 
-/// Receives what the workers of this process send.
+/// The destination of the replies and heartbeats of all workers of this process.
 pub struct InProcessReplySink {
     pub(super) replies: mpsc::Sender<IncomingReply>,
     pub(super) members: Arc<Members>,
-    pub(super) dead_letters: Arc<DeadLetterLog>,
+    pub(super) dead_letters: Arc<DeadLetterBuffer>,
     pub(super) closed: CancellationToken,
 }
 
-/// The last dead letters.
+/// The most recent dead letters.
 #[derive(Default)]
-pub(super) struct DeadLetterLog(Mutex<VecDeque<DeadLetter>>);
+pub(super) struct DeadLetterBuffer(Mutex<VecDeque<DeadLetter>>);
 
-impl DeadLetterLog {
+impl DeadLetterBuffer {
     pub fn push(&self, letter: DeadLetter) {
+        // The log is the only record that outlives the process.
         tracing::error!(
             from = letter.from,
-            "message becomes a dead letter: {}",
-            letter.reason
+            reason = letter.reason,
+            "a message became a dead letter"
         );
+
         let mut letters = self.letters();
         if letters.len() >= MAX_DEAD_LETTERS {
             letters.pop_front();
@@ -53,6 +55,7 @@ impl DeadLetterLog {
 #[async_trait]
 impl ReplySink for InProcessReplySink {
     async fn send(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
+        // Closing ends the calls whose replies the engine will not settle any more.
         self.closed
             .run_until_cancelled(self.send_until_durable(replies))
             .await
@@ -76,42 +79,44 @@ impl ReplySink for InProcessReplySink {
 }
 
 impl InProcessReplySink {
-    /// Sends replies until all are durable. One that the engine drops is sent again.
+    /// Sends replies to the engine, and sends those again that it drops before they are durable.
     async fn send_until_durable(&self, replies: Vec<(Reply, Envelope)>) -> Result<(), SendError> {
-        let mut to_send: Vec<_> = (0..replies.len()).collect();
-        let pending = Arc::new(PendingReplies {
+        let mut unsent: Vec<_> = (0..replies.len()).collect();
+        let batch = Arc::new(ReplyBatch {
             replies,
-            state: Mutex::default(),
+            progress: Mutex::default(),
             settled: Notify::new(),
         });
 
-        while !to_send.is_empty() {
-            pending.begin(to_send.len());
-            for index in to_send {
-                let (reply, envelope) = pending.replies[index].clone();
-                let ack = Ack::with_handler(ReplyAck {
-                    pending: Arc::clone(&pending),
+        while !unsent.is_empty() {
+            // Counted before the first is sent: the engine may settle a reply before the next one is sent.
+            batch.begin(unsent.len());
+            for index in unsent {
+                let (reply, envelope) = batch.replies[index].clone();
+                let guard = ReplyGuard {
+                    batch: Arc::clone(&batch),
                     index,
                     settled: false,
                     dead_letters: Arc::clone(&self.dead_letters),
-                });
+                };
                 let incoming = IncomingReply {
                     reply,
                     envelope,
-                    ack,
+                    ack: Ack::with_handler(guard),
                 };
+
+                // Waits while the engine's channel is full, which slows the workers down to the engine's rate.
                 self.replies
                     .send(incoming)
                     .await
-                    .map_err(|_| SendError::new("replies", "the engine has ended"))?;
+                    .map_err(|_| SendError::new("replies", "the engine has stopped"))?;
             }
 
-            to_send = pending.wait_for_dropped().await;
-            if !to_send.is_empty() {
-                let replies = to_send.len();
+            unsent = batch.wait_until_settled().await;
+            if !unsent.is_empty() {
                 tracing::warn!(
-                    replies,
-                    "replies were dropped before they were durable, sending them again"
+                    replies = unsent.len(),
+                    "the engine dropped replies before they were durable, sending them again"
                 );
                 tokio::time::sleep(REDELIVERY_DELAY).await;
             }
@@ -120,78 +125,82 @@ impl InProcessReplySink {
     }
 }
 
-/// The replies of one call.
-struct PendingReplies {
+/// The replies of one call of [`ReplySink::send`].
+struct ReplyBatch {
     replies: Vec<(Reply, Envelope)>,
-    state: Mutex<PendingState>,
+    progress: Mutex<SendProgress>,
     settled: Notify,
 }
 
 #[derive(Default)]
-struct PendingState {
-    unsettled: usize,
+struct SendProgress {
+    /// Replies that were sent and are neither durable, rejected nor dropped.
+    pending: usize,
+    /// The indexes of those that the engine dropped.
     dropped: Vec<usize>,
 }
 
-impl PendingReplies {
+impl ReplyBatch {
     fn begin(&self, count: usize) {
-        self.state().unsettled += count;
+        self.progress().pending += count;
     }
 
-    /// Waits until each reply is settled, and returns those that were dropped.
-    async fn wait_for_dropped(&self) -> Vec<usize> {
+    /// Waits until no reply is pending. Returns the indexes of those that were dropped.
+    async fn wait_until_settled(&self) -> Vec<usize> {
         loop {
+            // The lock is released before the await. A notification in between is stored, so it is not missed.
             {
-                let mut state = self.state();
-                if state.unsettled == 0 {
-                    return std::mem::take(&mut state.dropped);
+                let mut progress = self.progress();
+                if progress.pending == 0 {
+                    return std::mem::take(&mut progress.dropped);
                 }
             }
-            // `notify_one` stores a permit, so a settlement in between is not missed.
             self.settled.notified().await;
         }
     }
 
+    /// Settles one reply; `dropped` is its index if it must be sent again.
     fn settle(&self, dropped: Option<usize>) {
-        let mut state = self.state();
-        state.unsettled -= 1;
-        state.dropped.extend(dropped);
-        if state.unsettled == 0 {
+        let mut progress = self.progress();
+        progress.pending -= 1;
+        progress.dropped.extend(dropped);
+
+        if progress.pending == 0 {
             self.settled.notify_one();
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, PendingState> {
-        self.state.lock().expect("lock poisoned")
+    fn progress(&self) -> MutexGuard<'_, SendProgress> {
+        self.progress.lock().expect("lock poisoned")
     }
 }
 
-/// The acknowledgement of one of these replies.
-struct ReplyAck {
-    pending: Arc<PendingReplies>,
+/// Settles one reply of a batch. Dropped, the reply is sent again.
+struct ReplyGuard {
+    batch: Arc<ReplyBatch>,
     index: usize,
     settled: bool,
-    dead_letters: Arc<DeadLetterLog>,
+    dead_letters: Arc<DeadLetterBuffer>,
 }
 
-impl AckHandler for ReplyAck {
+impl AckHandler for ReplyGuard {
     fn done(mut self: Box<Self>) {
         self.settled = true;
-        self.pending.settle(None);
+        self.batch.settle(None);
     }
 
     fn rejected(mut self: Box<Self>, reason: &str) {
         self.settled = true;
-        let letter = dead_letter(&self.pending.replies[self.index], reason);
+        let letter = dead_letter(&self.batch.replies[self.index], reason);
         self.dead_letters.push(letter);
-        self.pending.settle(None);
+        self.batch.settle(None);
     }
 }
 
-impl Drop for ReplyAck {
+impl Drop for ReplyGuard {
     fn drop(&mut self) {
         if !self.settled {
-            self.pending.settle(Some(self.index));
+            self.batch.settle(Some(self.index));
         }
     }
 }

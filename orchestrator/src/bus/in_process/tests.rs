@@ -1,37 +1,46 @@
-use super::queues::{MAX_COMMANDS, REDELIVERY_DELAY};
+use super::queues::{MAX_QUEUED_COMMANDS, REDELIVERY_DELAY};
 use super::*;
 use crate::bus::{Bus, BusChannels, Delivery, IncomingReply, MAX_REORDERING, OutboxBatch};
-use saga_protocol::Action;
 use saga_protocol::message::{
     Command, CommandInput, Envelope, OutboxMessage, Reply, ReplyOutcome, Topic, WorkerHeartbeat,
 };
-use saga_protocol::{Payload, Time};
-use saga_worker::bus::{CommandSource, ReplySink};
+use saga_protocol::{Action, Payload, Time};
+use saga_worker::bus::{CommandDelivery, CommandSource, ReplySink};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// No wait is longer. With time paused it costs nothing.
-const LONGEST: Duration = Duration::from_secs(60);
+/// Fails a test that hangs. While time is paused it passes at once.
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-struct Scene {
+struct Fixture {
     bus: Arc<InProcessBus>,
     replies: mpsc::Receiver<IncomingReply>,
     deliveries: mpsc::Receiver<Delivery>,
 }
 
-fn scene() -> Scene {
-    let (replies, replies_end) = mpsc::channel(4);
-    let (deliveries, deliveries_end) = mpsc::channel(4);
-    Scene {
-        bus: InProcessBus::start(BusChannels {
+impl Fixture {
+    /// A bus whose channels hold four messages.
+    fn new() -> Self {
+        let (replies_sender, replies) = mpsc::channel(4);
+        let (deliveries_sender, deliveries) = mpsc::channel(4);
+        Self {
+            bus: InProcessBus::start(BusChannels {
+                replies: replies_sender,
+                deliveries: deliveries_sender,
+            }),
             replies,
             deliveries,
-        }),
-        replies: replies_end,
-        deliveries: deliveries_end,
+        }
+    }
+
+    async fn acknowledged(&mut self) -> (OutboxBatch, Vec<(usize, String)>) {
+        match within_timeout(self.deliveries.recv()).await {
+            Some(Delivery::Acknowledged { batch, rejected }) => (batch, rejected),
+            other => panic!("the batch was not acknowledged: {other:?}"),
+        }
     }
 }
 
@@ -70,15 +79,18 @@ fn event() -> OutboxMessage {
     }
 }
 
-fn commands(worker: &str, count: usize) -> OutboxBatch {
-    let messages: Vec<_> = (1..=count)
-        .map(|attempt| command(worker, attempt as u32))
-        .collect();
+fn batch(messages: Vec<OutboxMessage>) -> OutboxBatch {
     OutboxBatch {
         id: Uuid::now_v7(),
         messages: messages.into(),
         late: false,
     }
+}
+
+/// Commands with the attempts `1..=count`, by which the tests tell them apart.
+fn commands(worker: &str, count: usize) -> OutboxBatch {
+    let attempts = 1..=count as u32;
+    batch(attempts.map(|attempt| command(worker, attempt)).collect())
 }
 
 fn reply(attempt: u32) -> (Reply, Envelope) {
@@ -89,76 +101,89 @@ fn reply(attempt: u32) -> (Reply, Envelope) {
     )
 }
 
-async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    timeout(LONGEST, future).await.expect("it ends in time")
+async fn within_timeout<T>(future: impl Future<Output = T>) -> T {
+    timeout(TEST_TIMEOUT, future).await.expect("timed out")
 }
 
-fn attempts(delivered: &[saga_worker::bus::CommandDelivery]) -> Vec<u32> {
-    delivered
-        .iter()
-        .map(|delivered| delivered.command.attempt)
-        .collect()
+fn attempts(deliveries: &[CommandDelivery]) -> Vec<u32> {
+    let attempt = |delivery: &CommandDelivery| delivery.command.attempt;
+    deliveries.iter().map(attempt).collect()
+}
+
+fn acknowledge(deliveries: Vec<CommandDelivery>) {
+    for delivery in deliveries {
+        delivery.ack.done();
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn commands_arrive_in_order_and_complete_their_batch() {
-    let mut scene = scene();
-    let mut source = scene.bus.source("pay");
+    let mut fixture = Fixture::new();
+    let mut source = fixture.bus.source("pay");
     let batch = commands("pay", 3);
-    assert!(scene.bus.publish(&batch));
-    let mut taken = in_time(source.poll(2)).await.unwrap();
-    taken.extend(in_time(source.poll(2)).await.unwrap());
-    assert_eq!(attempts(&taken), [1, 2, 3]);
-    assert_eq!(taken[0].envelope.correlation_id.as_deref(), Some("c-1"));
-    let last = taken.pop().unwrap();
-    taken.into_iter().for_each(|delivered| delivered.ack.done());
-    assert!(scene.deliveries.try_recv().is_err(), "one is still in hand");
+    assert!(fixture.bus.publish(&batch));
+
+    let mut polled = within_timeout(source.poll(2)).await.unwrap();
+    polled.extend(within_timeout(source.poll(2)).await.unwrap());
+    assert_eq!(attempts(&polled), [1, 2, 3]);
+    assert_eq!(polled[0].envelope.correlation_id.as_deref(), Some("c-1"));
+
+    let last = polled.pop().unwrap();
+    acknowledge(polled);
+    assert!(
+        fixture.deliveries.try_recv().is_err(),
+        "one command is in flight"
+    );
+
     last.ack.done();
-    let Some(Delivery::Acknowledged {
-        batch: done,
-        rejected,
-    }) = in_time(scene.deliveries.recv()).await
-    else {
-        panic!()
-    };
-    assert_eq!((done.id, rejected.len()), (batch.id, 0));
+    let (acknowledged, rejected) = fixture.acknowledged().await;
+    assert_eq!((acknowledged.id, rejected.len()), (batch.id, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn d5_dropped_command_is_redelivered() {
-    let mut scene = scene();
-    let mut source = scene.bus.source("pay");
-    assert!(scene.bus.publish(&commands("pay", 2)));
-    let mut taken = in_time(source.poll(10)).await.unwrap();
-    taken.pop().unwrap().ack.done();
-    drop(taken);
-    assert_eq!(scene.bus.workers()[0].lag, 1, "it counts all the time");
-    let began = tokio::time::Instant::now();
-    let again = in_time(source.poll(10)).await.unwrap();
-    assert_eq!(attempts(&again), [1]);
-    assert!(
-        began.elapsed() >= REDELIVERY_DELAY,
-        "not at once: it may be dropped again"
+    let mut fixture = Fixture::new();
+    let mut source = fixture.bus.source("pay");
+    assert!(fixture.bus.publish(&commands("pay", 2)));
+
+    let mut polled = within_timeout(source.poll(10)).await.unwrap();
+    polled.pop().unwrap().ack.done();
+    drop(polled);
+    assert_eq!(
+        fixture.bus.workers()[0].lag,
+        1,
+        "the dropped command stays in the backlog"
     );
-    again.into_iter().for_each(|delivered| delivered.ack.done());
-    assert!(matches!(
-        in_time(scene.deliveries.recv()).await,
-        Some(Delivery::Acknowledged { .. })
-    ));
-    assert_eq!(scene.bus.workers()[0].lag, 0);
+
+    let dropped_at = tokio::time::Instant::now();
+    let redelivered = within_timeout(source.poll(10)).await.unwrap();
+    assert_eq!(attempts(&redelivered), [1]);
+    assert!(
+        dropped_at.elapsed() >= REDELIVERY_DELAY,
+        "the redelivery is delayed"
+    );
+
+    acknowledge(redelivered);
+    fixture.acknowledged().await;
+    assert_eq!(fixture.bus.workers()[0].lag, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn batch_that_fits_no_queue_is_rejected_by_all() {
-    let mut scene = scene();
-    assert!(scene.bus.publish(&commands("pay", MAX_COMMANDS - 1)));
-    let both = OutboxBatch {
-        id: Uuid::now_v7(),
-        messages: vec![command("store", 1), command("pay", 1), command("pay", 2)].into(),
-        late: false,
-    };
-    assert!(!scene.bus.publish(&both));
-    let lags: Vec<_> = scene
+async fn batch_with_one_full_queue_is_enqueued_nowhere() {
+    let mut fixture = Fixture::new();
+    assert!(
+        fixture
+            .bus
+            .publish(&commands("pay", MAX_QUEUED_COMMANDS - 1))
+    );
+
+    let both = batch(vec![
+        command("store", 1),
+        command("pay", 1),
+        command("pay", 2),
+    ]);
+    assert!(!fixture.bus.publish(&both));
+    let lags: Vec<_> = fixture
         .bus
         .workers()
         .into_iter()
@@ -166,118 +191,126 @@ async fn batch_that_fits_no_queue_is_rejected_by_all() {
         .collect();
     assert_eq!(
         lags,
-        [("pay".to_owned(), MAX_COMMANDS as u64 - 1)],
-        "the store got nothing either"
+        [("pay".to_owned(), MAX_QUEUED_COMMANDS as u64 - 1)],
+        "the store's command was not enqueued"
     );
 
-    let mut source = scene.bus.source("pay");
-    let taken = in_time(source.poll(1)).await.unwrap();
+    let mut source = fixture.bus.source("pay");
+    let polled = within_timeout(source.poll(1)).await.unwrap();
     assert!(
-        !scene.bus.publish(&both),
-        "what is in hand takes its place still"
+        !fixture.bus.publish(&both),
+        "a command in flight counts towards the capacity"
     );
-    taken.into_iter().for_each(|delivered| delivered.ack.done());
-    assert!(scene.bus.publish(&both));
-    assert!(scene.deliveries.try_recv().is_err());
+
+    acknowledge(polled);
+    assert!(fixture.bus.publish(&both));
+    assert!(fixture.deliveries.try_recv().is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn batch_larger_than_a_queue_fits_an_empty_one() {
-    let scene = scene();
-    assert!(scene.bus.publish(&commands("pay", MAX_COMMANDS + 1)));
-    assert!(!scene.bus.publish(&commands("pay", 1)));
+    let fixture = Fixture::new();
+    assert!(
+        fixture
+            .bus
+            .publish(&commands("pay", MAX_QUEUED_COMMANDS + 1))
+    );
+    assert!(!fixture.bus.publish(&commands("pay", 1)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn d5_reply_is_resent_if_dropped() {
-    let mut scene = scene();
-    let sink = scene.bus.sink();
+    let mut fixture = Fixture::new();
+    let sink = fixture.bus.sink();
     let sending = tokio::spawn(async move { sink.send(vec![reply(1), reply(2)]).await });
-    let first = in_time(scene.replies.recv()).await.unwrap();
-    drop(in_time(scene.replies.recv()).await.unwrap());
+
+    let first = within_timeout(fixture.replies.recv()).await.unwrap();
+    drop(within_timeout(fixture.replies.recv()).await.unwrap());
     first.ack.done();
-    let again = in_time(scene.replies.recv()).await.unwrap();
-    assert_eq!(again.reply.attempt, 2);
-    assert!(!sending.is_finished(), "it is not durable yet");
-    again.ack.done();
-    in_time(sending).await.unwrap().unwrap();
+
+    let resent = within_timeout(fixture.replies.recv()).await.unwrap();
+    assert_eq!(resent.reply.attempt, 2);
+    assert!(!sending.is_finished(), "the second reply is not durable");
+
+    resent.ack.done();
+    within_timeout(sending).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn c4_rejected_reply_is_dead_lettered_alone() {
-    let mut scene = scene();
-    let sink = scene.bus.sink();
+    let mut fixture = Fixture::new();
+    let sink = fixture.bus.sink();
     let sending = tokio::spawn(async move { sink.send(vec![reply(1)]).await });
-    in_time(scene.replies.recv())
-        .await
-        .unwrap()
-        .ack
-        .reject("a NUL");
-    in_time(sending).await.unwrap().unwrap();
-    let letters = scene.bus.dead_letters();
+
+    let incoming = within_timeout(fixture.replies.recv()).await.unwrap();
+    incoming.ack.reject("a NUL");
+    within_timeout(sending).await.unwrap().unwrap();
+
+    let letters = fixture.bus.dead_letters();
     assert_eq!((letters.len(), letters[0].reason.as_str()), (1, "a NUL"));
-    assert_eq!(
-        serde_json::from_slice::<Reply>(letters[0].value.as_deref().unwrap())
-            .unwrap()
-            .attempt,
-        1
-    );
+    let value = letters[0].value.as_deref().unwrap();
+    assert_eq!(serde_json::from_slice::<Reply>(value).unwrap().attempt, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn closed_bus_ends_senders_and_sources() {
-    let scene = scene();
-    let sink = scene.bus.sink();
-    let mut source = scene.bus.source("pay");
+    let fixture = Fixture::new();
+    let sink = fixture.bus.sink();
+    let mut source = fixture.bus.source("pay");
     let sending = tokio::spawn(async move { sink.send(vec![reply(1)]).await });
-    let taking = tokio::spawn(async move { source.poll(1).await.is_none() });
+    let polling = tokio::spawn(async move { source.poll(1).await.is_none() });
+
+    // Both tasks wait before the bus is closed.
     tokio::task::yield_now().await;
-    scene.bus.close().await;
-    assert!(in_time(sending).await.unwrap().is_err());
-    assert!(in_time(taking).await.unwrap());
-    assert!(!scene.bus.publish(&commands("pay", 1)));
+    fixture.bus.close().await;
+    assert!(within_timeout(sending).await.unwrap().is_err());
+    assert!(within_timeout(polling).await.unwrap());
+    assert!(!fixture.bus.publish(&commands("pay", 1)));
 }
 
-/// Workers answer faster than the engine takes, through channels with room for four, while the engine publishes without
-/// ever waiting.
+/// The workers reply faster than the engine receives, through channels of four messages, while the engine publishes
+/// without ever waiting.
 #[tokio::test(flavor = "multi_thread")]
 async fn d5_full_channels_never_deadlock() {
     const BATCHES: usize = 200;
-    let Scene {
+    const BATCH_SIZE: usize = 50;
+    let Fixture {
         bus,
         mut replies,
         mut deliveries,
-    } = scene();
+    } = Fixture::new();
+
     for _ in 0..3 {
-        let (mut source, sink) = (bus.source("pay"), bus.sink());
+        let mut source = bus.source("pay");
+        let sink = bus.sink();
         tokio::spawn(async move {
-            while let Some(taken) = source.poll(7).await {
-                let answers = taken.iter().map(|d| {
-                    (
-                        Reply::new(&d.command, ReplyOutcome::Completed),
-                        d.envelope.clone(),
-                    )
+            while let Some(polled) = source.poll(7).await {
+                let replies = polled.iter().map(|delivery| {
+                    let reply = Reply::new(&delivery.command, ReplyOutcome::Completed);
+                    (reply, delivery.envelope.clone())
                 });
-                sink.send(answers.collect()).await.unwrap();
-                taken.into_iter().for_each(|delivered| delivered.ack.done());
+                sink.send(replies.collect()).await.unwrap();
+                acknowledge(polled);
             }
         });
     }
+
     let publisher = Arc::clone(&bus);
     tokio::spawn(async move {
         for _ in 0..BATCHES {
-            let batch = commands("pay", 50);
+            let batch = commands("pay", BATCH_SIZE);
             while !publisher.publish(&batch) {
                 tokio::task::yield_now().await;
             }
         }
     });
-    let engine = tokio::spawn(async move {
-        for _ in 0..BATCHES * 50 {
+
+    let receive_replies = tokio::spawn(async move {
+        for _ in 0..BATCHES * BATCH_SIZE {
             replies.recv().await.unwrap().ack.done();
         }
     });
-    let reports = tokio::spawn(async move {
+    let receive_deliveries = tokio::spawn(async move {
         for _ in 0..BATCHES {
             assert!(matches!(
                 deliveries.recv().await,
@@ -285,69 +318,75 @@ async fn d5_full_channels_never_deadlock() {
             ));
         }
     });
-    in_time(engine).await.unwrap();
-    in_time(reports).await.unwrap();
+    within_timeout(receive_replies).await.unwrap();
+    within_timeout(receive_deliveries).await.unwrap();
     assert_eq!(bus.workers()[0].lag, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_acknowledged_by_each_reader() {
-    let mut scene = scene();
-    let batch = |message: OutboxMessage| OutboxBatch {
-        id: Uuid::now_v7(),
-        messages: vec![message].into(),
-        late: false,
-    };
-    assert!(scene.bus.publish(&batch(event())));
-    assert!(matches!(
-        in_time(scene.deliveries.recv()).await,
-        Some(Delivery::Acknowledged { .. })
-    ));
+async fn event_is_complete_once_each_reader_acknowledged_it() {
+    let mut fixture = Fixture::new();
+    assert!(fixture.bus.publish(&batch(vec![event()])));
+    // Without a reader it is complete at once.
+    fixture.acknowledged().await;
 
-    let (mut one, mut two) = (scene.bus.events(), scene.bus.events());
-    let later = batch(event());
-    assert!(scene.bus.publish(&later));
-    let mut seen = in_time(one.poll(10)).await.unwrap();
-    seen.extend(in_time(two.poll(10)).await.unwrap());
-    assert_eq!(seen.len(), 2);
-    assert_eq!(seen[0].0, later.messages[0]);
-    seen.pop().unwrap().1.done();
-    assert!(scene.deliveries.try_recv().is_err());
-    seen.pop().unwrap().1.done();
-    assert!(matches!(
-        in_time(scene.deliveries.recv()).await,
-        Some(Delivery::Acknowledged { .. })
-    ));
+    let mut first_reader = fixture.bus.events();
+    let mut second_reader = fixture.bus.events();
+    let second_batch = batch(vec![event()]);
+    assert!(fixture.bus.publish(&second_batch));
+
+    let mut polled = within_timeout(first_reader.poll(10)).await.unwrap();
+    polled.extend(within_timeout(second_reader.poll(10)).await.unwrap());
+    assert_eq!(polled.len(), 2);
+    assert_eq!(polled[0].0, second_batch.messages[0]);
+
+    polled.pop().unwrap().1.done();
+    assert!(fixture.deliveries.try_recv().is_err());
+    polled.pop().unwrap().1.done();
+    fixture.acknowledged().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn b7_command_is_unconsumed_until_polled() {
-    let scene = scene();
+    let fixture = Fixture::new();
     let batch = commands("pay", 1);
-    let (saga, decided_at) = (Uuid::now_v7(), batch.messages[0].at);
-    assert!(!scene.bus.unconsumed("pay", saga, decided_at, decided_at));
-    assert!(scene.bus.publish(&batch));
-    assert!(scene.bus.unconsumed("pay", saga, decided_at, decided_at));
+    let decided_at = batch.messages[0].at;
+    let unconsumed = |decided_at: Time| {
+        let now = batch.messages[0].at;
+        fixture
+            .bus
+            .unconsumed("pay", Uuid::now_v7(), decided_at, now)
+    };
+    assert!(!unconsumed(decided_at));
+
+    assert!(fixture.bus.publish(&batch));
+    assert!(unconsumed(decided_at));
     let earlier = decided_at - MAX_REORDERING;
     assert!(
-        scene.bus.unconsumed("pay", saga, earlier, decided_at),
-        "what was decided shortly before may lie behind it"
+        unconsumed(earlier),
+        "a command decided shortly before may lie behind it"
     );
-    let long_ago = earlier - Duration::from_micros(1);
     assert!(
-        !scene.bus.unconsumed("pay", saga, long_ago, decided_at),
-        "what was decided long before the oldest has been taken"
+        !unconsumed(earlier - Duration::from_micros(1)),
+        "a command decided long before was polled"
     );
-    let taken = in_time(scene.bus.source("pay").poll(1)).await.unwrap();
-    assert!(!scene.bus.unconsumed("pay", saga, decided_at, decided_at));
-    assert_eq!(scene.bus.workers()[0].lag, 1, "and it is not answered yet");
-    drop(taken);
+
+    let polled = within_timeout(fixture.bus.source("pay").poll(1))
+        .await
+        .unwrap();
+    assert!(!unconsumed(decided_at));
+    assert_eq!(
+        fixture.bus.workers()[0].lag,
+        1,
+        "the command is not answered"
+    );
+    drop(polled);
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_are_those_with_recent_heartbeats() {
-    let scene = scene();
-    let sink = scene.bus.sink();
+async fn members_without_recent_heartbeats_are_removed() {
+    let fixture = Fixture::new();
+    let sink = fixture.bus.sink();
     for member in ["a", "b"] {
         let heartbeat = WorkerHeartbeat {
             worker: "pay".to_owned(),
@@ -362,33 +401,32 @@ async fn members_are_those_with_recent_heartbeats() {
         };
         sink.heartbeat(&heartbeat).await.unwrap();
     }
-    assert_eq!(scene.bus.workers()[0].members.len(), 2);
+    assert_eq!(fixture.bus.workers()[0].members.len(), 2);
+
     sink.leave("a").await.unwrap();
-    assert_eq!(scene.bus.workers()[0].members[0].member, "b");
+    assert_eq!(fixture.bus.workers()[0].members[0].member, "b");
+
     tokio::time::advance(Duration::from_secs(11)).await;
-    assert!(scene.bus.workers().is_empty());
+    assert!(fixture.bus.workers().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn undecodable_command_is_rejected_alone() {
-    let mut scene = scene();
-    let broken = OutboxMessage {
+    let mut fixture = Fixture::new();
+    let undecodable = OutboxMessage {
         value: Payload::empty(),
         ..command("pay", 1)
     };
-    let batch = OutboxBatch {
-        id: Uuid::now_v7(),
-        messages: vec![broken, command("pay", 2)].into(),
-        late: false,
-    };
-    assert!(scene.bus.publish(&batch));
-    let taken = in_time(scene.bus.source("pay").poll(10)).await.unwrap();
-    assert_eq!(attempts(&taken), [2]);
-    taken.into_iter().for_each(|delivered| delivered.ack.done());
-    let Some(Delivery::Acknowledged { rejected, .. }) = in_time(scene.deliveries.recv()).await
-    else {
-        panic!()
-    };
+    let batch = batch(vec![undecodable, command("pay", 2)]);
+    assert!(fixture.bus.publish(&batch));
+
+    let polled = within_timeout(fixture.bus.source("pay").poll(10))
+        .await
+        .unwrap();
+    assert_eq!(attempts(&polled), [2]);
+    acknowledge(polled);
+
+    let (_, rejected) = fixture.acknowledged().await;
     assert_eq!(rejected[0].0, 0);
     assert!(rejected[0].1.contains("missing field"), "{}", rejected[0].1);
 }

@@ -1,5 +1,5 @@
-//! The backlog of each worker, sampled every second: how many records, how old the oldest is, and which of them no
-//! member has read.
+//! Samples the backlog of each worker every second: the number of records, the age of the oldest, and the records that
+//! no member has read.
 
 use super::members::Members;
 use super::sampler::{BacklogSample, Sampler};
@@ -15,9 +15,9 @@ use uuid::Uuid;
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the thread checks whether it should end.
 const CLOSE_CHECK_INTERVAL: Duration = Duration::from_millis(50);
-/// How long a sample is valid: after that, nothing is known.
+/// How long a sample is valid. Afterwards the backlog is unknown.
 const SAMPLE_LIFETIME: Duration = Duration::from_secs(5);
-/// How long a command counts as unconsumed while nothing is known of its worker. A broker that has just come back
+/// How long a command counts as unconsumed while the backlog of its worker is unknown. A broker that has just restarted
 /// answers some requests long before others.
 const UNKNOWN_LIMIT: Duration = Duration::from_secs(30);
 
@@ -30,15 +30,15 @@ pub(super) struct BacklogMonitor {
 
 /// The times by which [`BacklogMonitor::unconsumed`] judges a sample.
 pub(super) struct ProbeTimes {
-    /// Since when Kafka answers.
+    /// When Kafka became available.
     pub available_since: Instant,
-    /// By when the command was in its partition: an earlier sample says nothing of it.
+    /// When the command was in its partition at the latest: an earlier sample may not include it.
     pub arrived: Instant,
     pub now: Instant,
 }
 
 impl BacklogMonitor {
-    /// Without any sample.
+    /// A monitor without samples.
     pub fn new(members: Arc<Members>) -> Arc<Self> {
         Arc::new(Self {
             members,
@@ -56,8 +56,8 @@ impl BacklogMonitor {
         samples
     }
 
-    /// See [`crate::bus::Bus::unconsumed`]. Where nothing is known for long a command counts as consumed, so that no
-    /// timeout is postponed forever.
+    /// See [`crate::bus::Bus::unconsumed`]. If the backlog is unknown for longer than [`UNKNOWN_LIMIT`], a command
+    /// counts as consumed, so that no timeout is postponed forever.
     pub fn unconsumed(
         &self,
         worker: &str,
@@ -121,7 +121,7 @@ impl BacklogMonitor {
     ) -> Result<(), Error> {
         if !samplers.contains_key(worker) {
             samplers.insert(worker.to_owned(), Sampler::new(settings, replica, worker)?);
-            // From now on the time in which nothing is known counts from here.
+            // `UNKNOWN_LIMIT` counts from now.
             let empty = BacklogSample {
                 taken_at: Instant::now(),
                 partitions: Vec::new(),

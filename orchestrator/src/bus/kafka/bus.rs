@@ -1,4 +1,4 @@
-//! The parts of the bus together: what starts, queries and ends them.
+//! The bus: starts, queries and closes its parts.
 
 use super::backlog::{BacklogMonitor, ProbeTimes};
 use super::in_flight::InFlight;
@@ -20,11 +20,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle as TaskHandle;
 use uuid::Uuid;
 
-/// How long a replica that shuts down waits for its messages to be acknowledged. The others remain in the outbox.
+/// How long a replica that shuts down waits for acknowledgements. Unacknowledged messages remain in the outbox.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a replica that shuts down waits for its dead letters.
+/// How long a replica that shuts down waits for its dead letters to be acknowledged. Their records are consumed again.
 const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the whole shutdown may take. By then the session has expired, and the partitions move on anyway.
+/// How long the whole shutdown may take. By then the session has expired, and the partitions are reassigned anyway.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The bus on Apache Kafka.
@@ -44,10 +44,10 @@ pub struct KafkaBus {
 
 impl KafkaBus {
     /// Starts the bus, within a tokio runtime. It does not wait for Kafka: until the brokers answer and the topics
-    /// exist, `publish` accepts nothing and `health` says why. The topics of `workers` are created at once.
+    /// exist, `publish` accepts nothing and `health` returns the reason. The topics of `workers` are created at once.
     ///
     /// # Errors
-    /// If the settings are invalid, or the system has no thread left.
+    /// If the settings are invalid, or the system cannot create a thread.
     pub fn start(
         settings: KafkaSettings,
         replica: &str,
@@ -87,7 +87,7 @@ impl KafkaBus {
             channels.replies,
         )?;
 
-        // Threads, since their calls wait within librdkafka.
+        // Threads instead of tasks: their calls block within librdkafka.
         let threads = vec![
             spawn_when_ready("replies", &topics, &control, move |_| replies.run())?,
             spawn_when_ready("members", &topics, &control, {
@@ -129,7 +129,7 @@ impl KafkaBus {
         self.topics.ensure(&Topic::Commands(worker.to_owned()));
     }
 
-    /// Delivers no further reply to the engine. Offsets of delivered ones are still committed.
+    /// Delivers no further reply to the engine. The offsets of delivered replies are still committed.
     pub fn stop_consuming(&self) {
         self.control.stop_consuming();
     }
@@ -143,7 +143,8 @@ impl KafkaBus {
 
         self.dead_letters.drain(DEAD_LETTER_TIMEOUT).await;
         let (sender, closed) = tokio::sync::oneshot::channel();
-        // A thread, not a blocking task: the runtime's shutdown would wait for that one, however long Kafka is away.
+        // A thread instead of a blocking task: the runtime's shutdown would wait for a blocking task as long as Kafka
+        // is unavailable.
         let closing = spawn("close", move || {
             publisher.close(FLUSH_TIMEOUT);
             control.close();
@@ -152,14 +153,14 @@ impl KafkaBus {
                     tracing::error!("a thread of the bus panicked");
                 }
             }
-            // Nobody receives it after the timeout.
+            // After the timeout the receiver is dropped.
             let _ = sender.send(());
         });
 
         match closing {
             Ok(_) if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() => {
                 tracing::warn!(
-                    "shutdown timed out before Kafka answered, the partitions move on when the session expires"
+                    "shutdown timed out before Kafka answered, the partitions are reassigned when the session expires"
                 );
             }
             Ok(_) => {}
@@ -227,7 +228,7 @@ impl Bus for KafkaBus {
     }
 
     fn unconsumed(&self, worker: &str, saga: Uuid, decided_at: Time, now: Time) -> bool {
-        // While Kafka is away no worker can consume anything.
+        // While Kafka is unavailable no worker can consume anything.
         let Ok(available_since) = self.health.available_since() else {
             return true;
         };
@@ -236,7 +237,7 @@ impl Bus for KafkaBus {
             return true;
         }
 
-        // The command had arrived once it was published, or delivered late.
+        // When the command was in its partition at the latest: once it was published, or delivered late.
         let this_instant = Instant::now();
         let published = this_instant
             .checked_sub(now.since(decided_at))

@@ -1,4 +1,4 @@
-//! Messages that were handed to a producer and have no delivery report yet: batches, and dead letters.
+//! Messages that were passed to a producer and have no delivery report yet: those of batches, and dead letters.
 
 use crate::bus::{Delivery, MAX_REORDERING, OutboxBatch};
 use saga_kafka::DeliveryOutcome;
@@ -9,11 +9,11 @@ use std::time::Instant;
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
-/// Batches whose result the engine has not received yet. Each shard has one, and sweepers a few.
+/// Batches whose result the engine has not received yet. Each shard has one in flight, and the outbox sweeper a few.
 const MAX_BATCHES: usize = 1_024;
 
-/// Messages in flight. Each has a token that librdkafka carries along: the slot of its entry in the upper half, the
-/// message's index within its batch in the lower.
+/// Messages in flight. librdkafka returns a token with each delivery report: its upper half is the slot of the entry,
+/// its lower half the index of the message within its batch.
 #[derive(Default)]
 pub(super) struct InFlight {
     entries: Mutex<Entries>,
@@ -47,7 +47,7 @@ struct BatchState {
     failure: Option<String>,
 }
 
-/// What is known of a saga's command on its way to a worker.
+/// How far a saga's command to a worker has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CommandProgress {
     /// A command for that worker and saga is not delivered yet.
@@ -67,7 +67,7 @@ fn slot_and_index(token: usize) -> (usize, usize) {
 }
 
 impl InFlight {
-    /// Adds a batch. Returns the token of its first message; those of the others follow. `None`: there is no room.
+    /// Adds a batch. Returns the token of its first message; those of the others follow. `None`: the limit is reached.
     pub fn begin(&self, batch: &OutboxBatch) -> Option<usize> {
         let mut entries = self.entries();
         if entries.batches >= MAX_BATCHES {
@@ -81,26 +81,26 @@ impl InFlight {
         Some(token(slot, 0))
     }
 
-    /// Adds a dead letter, whose outcome goes to `outcome`. Returns its token.
+    /// Adds a dead letter, whose outcome is sent to `outcome`. Returns its token.
     pub fn begin_dead_letter(&self, outcome: oneshot::Sender<DeliveryOutcome>) -> usize {
         token(self.entries().insert(Entry::DeadLetter(outcome)), 0)
     }
 
-    /// Removes a batch of which no message was handed over.
+    /// Removes a batch of which no message was passed to a producer.
     pub fn cancel(&self, first: usize) {
         let mut entries = self.entries();
         entries.remove(slot_and_index(first).0);
         entries.batches -= 1;
     }
 
-    /// A message was delivered, or was not.
+    /// Records the delivery report of a message.
     pub fn delivered(&self, token: usize, outcome: DeliveryOutcome) {
         let (slot, index) = slot_and_index(token);
         let mut entries = self.entries();
 
         if let Some(Some(Entry::DeadLetter(_))) = entries.slots.get(slot) {
             if let Some(Entry::DeadLetter(sender)) = entries.remove(slot) {
-                // The receiver is gone if the bus is shutting down.
+                // During shutdown the receiver is dropped.
                 let _ = sender.send(outcome);
             }
             return;
@@ -114,7 +114,8 @@ impl InFlight {
         self.finish(entries, slot);
     }
 
-    /// The messages of a batch from this one on were not handed over: the batch fails once the others are delivered.
+    /// Records that the messages of a batch from this one on were not passed to a producer. The batch fails once the
+    /// earlier messages are delivered.
     pub fn fail_from(&self, token: usize, reason: String) {
         let (slot, index) = slot_and_index(token);
         let mut entries = self.entries();
@@ -136,9 +137,10 @@ impl InFlight {
         let Some(Entry::Batch(mut state)) = entries.remove(slot) else {
             return;
         };
+        // The two locks are never held together.
         drop(entries);
 
-        // Delivery reports of the two connections arrive in any order.
+        // Delivery reports of the two connections arrive in any order, rejections are reported in the batch's order.
         state.rejected.sort_by_key(|(index, _)| *index);
         let delivery = match state.failure {
             Some(reason) => Delivery::Failed {
@@ -184,6 +186,7 @@ impl InFlight {
                 if deliveries.send(delivery).await.is_err() {
                     return;
                 }
+                // Only now: a batch counts until the engine has its result, which bounds `deliveries`.
                 self.entries().batches -= 1;
             }
         }
@@ -255,7 +258,7 @@ impl BatchState {
         }
     }
 
-    /// Whether what is delivered now was decided more than [`MAX_REORDERING`] ago.
+    /// Whether a message that is delivered now was decided more than [`MAX_REORDERING`] ago.
     fn is_late(&self) -> bool {
         self.batch.late || self.begun.elapsed() > MAX_REORDERING
     }
@@ -306,27 +309,28 @@ mod tests {
     async fn batch_result_follows_its_last_message() {
         let in_flight = Arc::<InFlight>::default();
         let mut deliveries = reports(&in_flight).await;
-        let (one, two) = (batch(3), batch(1));
-        let (first, other) = (
-            in_flight.begin(&one).unwrap(),
-            in_flight.begin(&two).unwrap(),
-        );
+        let large = batch(3);
+        let small = batch(1);
+        let first = in_flight.begin(&large).unwrap();
+        let only = in_flight.begin(&small).unwrap();
+
         in_flight.delivered(first + 2, DeliveryOutcome::Rejected("no".to_owned()));
         in_flight.delivered(first, DeliveryOutcome::Rejected("never".to_owned()));
-        in_flight.delivered(other, DeliveryOutcome::Acknowledged);
+        in_flight.delivered(only, DeliveryOutcome::Acknowledged);
         let Some(Delivery::Acknowledged { batch, rejected }) = deliveries.recv().await else {
             panic!("the batch was not acknowledged")
         };
         assert_eq!(
             (batch.id, rejected.len()),
-            (two.id, 0),
+            (small.id, 0),
             "batches are independent"
         );
+
         in_flight.delivered(first + 1, DeliveryOutcome::Acknowledged);
         let Some(Delivery::Acknowledged { batch, rejected }) = deliveries.recv().await else {
             panic!("the batch was not acknowledged")
         };
-        assert_eq!(batch.id, one.id);
+        assert_eq!(batch.id, large.id);
         assert_eq!(rejected, [(0, "never".to_owned()), (2, "no".to_owned())]);
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// A member without a heartbeat for this long is gone: five heartbeats.
 const MEMBER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Members that are kept. Further ones are not shown.
+/// Members that are kept, so that a flood of member ids cannot exhaust the memory. Further ones are not shown.
 const MAX_MEMBERS: usize = 10_000;
 /// How long a poll waits, and thereby how often the thread checks whether it should end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -30,12 +30,13 @@ impl Member {
     }
 }
 
-/// How far the members of a worker have read. `None`: one of them does not report it.
+/// How far the members of a worker have read. `None`: one of them does not report its positions.
 pub(super) struct WorkerReadPositions(Option<ReadPositions>);
 
 impl WorkerReadPositions {
-    /// The offset up to which a partition was read, as of the last heartbeats; what was read since shows with the next
-    /// ones, two seconds later. A member that does not report may have read everything, up to `end`.
+    /// The offset up to which a partition was read, as of the last heartbeats. Later reads are included with the next
+    /// heartbeats, two seconds later. A member that does not report its positions may have read all records before
+    /// `end`.
     pub fn up_to(&self, partition: i32, end: i64) -> i64 {
         match &self.0 {
             Some(positions) => positions.get(&partition).copied().unwrap_or(0),
@@ -53,8 +54,9 @@ impl Members {
             .values()
             .map(|member| member.heartbeat.clone())
             .collect();
-        drop(members);
 
+        // Sorting needs no lock, and heartbeats must not wait for it.
+        drop(members);
         all.sort_by(|a, b| (&a.worker, &a.member).cmp(&(&b.worker, &b.member)));
         all
     }
@@ -82,8 +84,8 @@ impl Members {
 
     /// Reads the topic from its beginning until the bus is closed. Blocks.
     pub fn run(&self, observer: &Observer, topic: &str, control: &ConsumerControl) {
-        // A heartbeat from before the start is as old as its timestamp. A later one counts as received now, whatever
-        // the clock of its host.
+        // The age of a heartbeat from before the start is known from its timestamp only. A later one counts as received
+        // now, so that a wrong clock on its host does not hide the member.
         let Some(end_at_start) = end_offset(observer, topic, control) else {
             return;
         };
@@ -105,6 +107,7 @@ impl Members {
         let Some(Ok(id)) = record.key().map(std::str::from_utf8) else {
             return;
         };
+        // A tombstone: the member has left.
         let Some(value) = record.value() else {
             self.by_id().remove(id);
             return;
@@ -134,7 +137,7 @@ impl Members {
     }
 }
 
-/// Where the topic ends now. Waits for a broker that does not answer. `None`: the bus was closed.
+/// The current end of the topic. Retries until a broker answers. `None`: the bus was closed.
 fn end_offset(observer: &Observer, topic: &str, control: &ConsumerControl) -> Option<i64> {
     while !control.is_closed() {
         match observer.end_offsets(topic, 1) {

@@ -1,4 +1,4 @@
-//! The bus on Apache Kafka, over saga-kafka.
+//! The bus on Apache Kafka, by means of the crate `saga-kafka`.
 
 mod backlog;
 mod bus;

@@ -1,4 +1,4 @@
-//! Batches and dead letters on their way to Kafka.
+//! Publishes batches and dead letters to Kafka.
 
 use super::in_flight::InFlight;
 use super::topics::TopicRegistry;
@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// What framing and headers add to key and value at most. The rest of the limit is for the value.
+/// The bytes reserved for framing and headers. Key and value share the rest of the limit.
 const FRAMING_BYTES: usize = 4 * 1024;
-/// Messages that wait for an acknowledgement at most. Beyond it a batch is not accepted and stays in the outbox.
+/// Messages without an acknowledgement. Beyond it a batch is not accepted and stays in the outbox.
 const MAX_IN_FLIGHT: usize = 100_000;
 /// How long librdkafka retries a message before its batch is published again: longer than a broker's restart, so that a
 /// restart duplicates nothing.
@@ -28,7 +28,7 @@ const COMMANDS: ProducerProfile = ProducerProfile {
     linger: Duration::ZERO,
     delivery_timeout: DELIVERY_TIMEOUT,
 };
-/// No step waits for an event, so events gather and share requests, of which the broker then has fewer.
+/// No step waits for an event, so events linger and share requests, which relieves the broker.
 const EVENTS: ProducerProfile = ProducerProfile {
     linger: Duration::from_millis(50),
     delivery_timeout: DELIVERY_TIMEOUT,
@@ -40,12 +40,12 @@ pub(super) struct Publisher {
     events: Producer<Deliveries>,
     in_flight: Arc<InFlight>,
     topics: Arc<TopicRegistry>,
-    /// `ce_source`.
+    /// The value of the header `ce_source`.
     source: String,
     closed: AtomicBool,
 }
 
-/// Takes the delivery reports of both connections.
+/// Receives the delivery reports of both connections.
 pub(super) struct Deliveries {
     in_flight: Arc<InFlight>,
     topics: Arc<TopicRegistry>,
@@ -94,13 +94,15 @@ impl Publisher {
         if self.closed.load(Ordering::Acquire) {
             return false;
         }
-        // Both are fetched once per batch. `None` while a broken one is replaced: the batch stays in the outbox.
+        // Fetched once per batch. `None` while a broken producer is replaced: the batch stays in the outbox.
         let (Some(commands), Some(events)) = (self.commands.client(), self.events.client()) else {
             return false;
         };
         let Some(topics) = self.topics.resolve(&batch.messages) else {
             return false;
         };
+
+        // A batch that is larger than the limit would never be published, so it is accepted if nothing is in flight.
         let waiting = commands.in_flight() + events.in_flight();
         if waiting > 0 && waiting + batch.messages.len() > MAX_IN_FLIGHT {
             return false;
@@ -126,8 +128,8 @@ impl Publisher {
                     self.in_flight.cancel(first);
                     return false;
                 }
-                // What was handed over cannot be taken back: the batch fails once that is delivered, and is published
-                // again.
+                // Messages that were passed to the producer cannot be withdrawn: the batch fails once they are
+                // delivered, and is published again.
                 Err(SendError::QueueFull) => {
                     let reason = "the producer's queue is full".to_owned();
                     self.in_flight.fail_from(token, reason);
@@ -142,7 +144,7 @@ impl Publisher {
     /// Whether both producers work.
     ///
     /// # Errors
-    /// Why one is broken and cannot be replaced.
+    /// The reason why one is broken and cannot be replaced.
     pub fn state(&self) -> Result<(), String> {
         self.commands.state().and_then(|()| self.events.state())
     }
@@ -166,7 +168,7 @@ impl Publisher {
     }
 }
 
-/// Hands one message over.
+/// Passes one message to a producer.
 fn send(
     client: &ProducerClient<Deliveries>,
     topic: &str,
@@ -187,7 +189,7 @@ fn send(
         topic,
         key: Some(message.key.as_bytes()),
         value: Some(value.as_bytes()),
-        // When it was decided: the age of a backlog is counted from it.
+        // The time of the decision, from which the age of a backlog is measured.
         timestamp_ms: Some(message.at.micros() / 1_000),
         headers: encoder.encode(message),
     };
@@ -198,7 +200,7 @@ fn send(
 impl DeadLetterSender for Publisher {
     async fn send(&self, letter: &DeadLetter) -> DeliveryOutcome {
         match self.send_dead_letter(letter) {
-            // An error means that the producer was dropped.
+            // The sender is dropped only with the producer.
             Ok(delivered) => delivered
                 .await
                 .unwrap_or_else(|_| DeliveryOutcome::Failed("the producer was closed".to_owned())),

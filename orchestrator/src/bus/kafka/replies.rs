@@ -1,4 +1,4 @@
-//! Replies in: decoded on the polling thread, passed to the engine through its channel.
+//! Consumes the replies: decodes them on the polling thread and passes them to the engine's channel.
 
 use crate::bus::{Ack, AckHandler, IncomingReply};
 use saga_kafka::{
@@ -11,13 +11,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-/// Replies of a partition that may be in flight: a second's worth at 20,000 replies/s over 12 partitions.
+/// Replies in flight per partition: a second's worth at 20,000 replies/s over 12 partitions.
 pub(super) const MAX_IN_FLIGHT: usize = 2_000;
-/// Bytes of them, whichever is reached first: with 12 partitions, 48 MiB of a replica's memory.
+/// Bytes in flight per partition, if reached first: with 12 partitions, 48 MiB of a replica's memory.
 const MAX_IN_FLIGHT_BYTES: usize = 4 * 1024 * 1024;
-/// Fetched and not yet polled, per partition: a quarter of a second at the full rate.
+/// Records that are fetched and not yet polled, per partition: a quarter of a second at the full rate.
 const PREFETCH_RECORDS: usize = 2_000;
-/// Fetched and not yet polled: 16 MiB of a replica's memory.
+/// KiB that are fetched and not yet polled: 16 MiB of a replica's memory.
 const PREFETCH_KIB: usize = 16 * 1024;
 
 /// The replica's consumer of replies. Its `run` blocks.
@@ -54,7 +54,7 @@ pub(super) fn reply_consumer(
 /// Decodes replies on the polling thread.
 pub(super) struct ReplyHandler {
     replies: mpsc::Sender<IncomingReply>,
-    /// Decoded, and not yet accepted by the engine. Bounded by the trackers.
+    /// Decoded replies that the engine's channel has not accepted yet. Bounded by the trackers.
     waiting: VecDeque<(Arc<OffsetTracker>, IncomingReply)>,
     dead_letters: Arc<DeadLetterQueue>,
 }
@@ -85,12 +85,13 @@ impl RecordHandler for ReplyHandler {
     }
 
     fn flush(&mut self, consuming: bool) -> Flow {
+        // During shutdown the waiting replies are dropped: the next owner of their partitions receives them.
         if !consuming {
             self.waiting.clear();
         }
 
         while let Some((tracker, incoming)) = self.waiting.pop_front() {
-            // Its partition's next owner receives the reply.
+            // The next owner of the partition receives the reply.
             if tracker.is_revoked() {
                 continue;
             }
@@ -100,7 +101,7 @@ impl RecordHandler for ReplyHandler {
                     self.waiting.push_front((tracker, incoming));
                     return Flow::Backlogged;
                 }
-                // The engine has ended.
+                // The engine has stopped.
                 Err(TrySendError::Closed(_)) => return Flow::Closed,
             }
         }
@@ -108,7 +109,7 @@ impl RecordHandler for ReplyHandler {
     }
 }
 
-/// Acknowledges a reply's record. Dropped, the record is delivered again.
+/// Acknowledges a reply's record. If it is dropped, the record is redelivered.
 struct ReplyAck {
     guard: OffsetGuard,
     dead_letters: Arc<DeadLetterQueue>,

@@ -1,4 +1,4 @@
-//! Asks Kafka for the backlog of one worker.
+//! Reads the backlog of one worker from Kafka.
 
 use super::members::WorkerReadPositions;
 use crate::bus::port::may_lie_behind;
@@ -8,19 +8,19 @@ use saga_protocol::message::Topic;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long the oldest unconsumed records may take to be read.
+/// How long a sample waits for the oldest unconsumed records.
 const READ_TIMEOUT: Duration = Duration::from_millis(300);
 /// How often the number of partitions is read.
 const PARTITION_COUNT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How far the records of a partition are processed, and the first one that is not.
+/// The boundary between the processed and the unprocessed records of a partition.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Watermark {
-    /// The offset of the first record that is not processed, or of the next record.
+    /// The offset of the first unprocessed record, or of the next record if there is none.
     pub offset: i64,
     /// When that record was decided. `None` if it could not be read in time, nor any before it.
     pub decided_at: Option<Time>,
-    /// The record was not read: `decided_at` is a time at or before its own.
+    /// The record itself was not read: it was decided at `decided_at` or later.
     pub estimated: bool,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct PartitionLag {
     pub end: i64,
 }
 
-/// The backlog of a worker at one time. Without partitions: they are not known yet.
+/// The backlog of a worker at one time. Without partitions if these are not known yet.
 pub(super) struct BacklogSample {
     pub taken_at: Instant,
     pub partitions: Vec<PartitionLag>,
@@ -46,7 +46,7 @@ impl PartitionLag {
         u64::try_from(self.end - self.answered.offset).unwrap_or(0)
     }
 
-    /// Whether a command decided then may still be unread (rule B7).
+    /// Whether a command that was decided at `decided_at` may still be unread (rule B7).
     pub fn is_unconsumed(self, decided_at: Time) -> bool {
         self.read.offset < self.end
             && self
@@ -112,7 +112,7 @@ impl Sampler {
     pub fn sample(&mut self, positions: &WorkerReadPositions) -> Result<BacklogSample, Error> {
         self.count_partitions()?;
 
-        // Taken before the offsets are read: what arrives meanwhile is later.
+        // The time before the offsets are read: a record that arrives meanwhile is later than the sample.
         let now = Time::from(chrono::Utc::now());
         let taken_at = Instant::now();
 
@@ -156,7 +156,7 @@ impl Sampler {
         let (topic, count) = (&self.topic, self.partitions);
         let committed = self.observer.committed_offsets(topic, count)?;
         let ends = self.observer.end_offsets(topic, count)?;
-        // Needed only where nothing was ever committed.
+        // Needed only for partitions without a committed offset.
         let firsts = match committed.contains(&None) {
             true => self.observer.first_offsets(topic, count)?,
             false => Vec::new(),
@@ -182,8 +182,8 @@ impl Sampler {
             .collect())
     }
 
-    /// Finds when the record at a watermark of each partition was decided. A record is read only where there is a
-    /// lasting backlog.
+    /// Sets the decision time of each partition's watermark. To save requests a record is read only if it was there in
+    /// the previous sample.
     fn date(&self, partitions: &mut [PartitionLag], select: Selector) {
         let mut unread = Vec::new();
         for (index, lag) in partitions.iter_mut().enumerate() {
@@ -195,12 +195,12 @@ impl Sampler {
 
             let mut previous = self.previous.get(index).copied();
             match previous.as_mut().map(|lag| (lag.end, *select(lag))) {
-                // It arrived after the previous sample.
+                // The record arrived after the previous sample.
                 Some((previous_end, _)) if previous_end <= watermark.offset => {
                     watermark.decided_at = Some(self.previous_at);
                     watermark.estimated = true;
                 }
-                // It is the same record, which was read before.
+                // The same record was read for the previous sample.
                 Some((_, previous))
                     if previous.offset == watermark.offset
                         && previous.decided_at.is_some()
@@ -208,7 +208,7 @@ impl Sampler {
                 {
                     watermark.decided_at = previous.decided_at;
                 }
-                // Until it is read, the time of an earlier record stands for its own.
+                // Until the record is read, the time of an earlier one is its lower bound.
                 previous => {
                     watermark.decided_at = previous.and_then(|(_, previous)| previous.decided_at);
                     watermark.estimated = true;

@@ -1,4 +1,4 @@
-//! The topics that exist: created at start, and when a worker is first mentioned.
+//! The topics: created at start, and when a message to a new worker is first published.
 
 use saga_kafka::{ConsumerControl, Error, KafkaSettings, MAX_MESSAGE_BYTES, TopicAdmin};
 use saga_protocol::message::{OutboxMessage, Topic};
@@ -9,16 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuar
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// How long a batch waits for a topic that cannot be created. Then its messages are rejected, so that the sagas behind
-/// them are not held up forever.
+/// How long a batch waits for a topic that cannot be created. Then the messages to this topic are rejected, so that the
+/// other messages of their batches are not delayed forever.
 const MAX_TOPIC_WAIT: Duration = Duration::from_secs(30);
-/// How often a thread that waits for the topics checks.
+/// How often a thread that waits for the topics checks them.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A topic's full name, or why it cannot be created.
 pub(super) type TopicName = Result<Arc<str>, String>;
 
-/// What is known of the topics.
+/// The topics that exist, and those to be created.
 pub(super) struct TopicRegistry {
     settings: KafkaSettings,
     known: RwLock<HashMap<Topic, TopicName>>,
@@ -55,7 +55,7 @@ impl TopicRegistry {
         })
     }
 
-    /// The topics of a batch's messages. `None` if one is not known yet: it is created.
+    /// The topics of a batch's messages. `None` if one does not exist yet; its creation is requested.
     pub fn resolve(&self, messages: &[OutboxMessage]) -> Option<Vec<TopicName>> {
         let known = self.known();
         let names: Option<Vec<_>> = messages
@@ -71,7 +71,7 @@ impl TopicRegistry {
             .filter(|message| !known.contains_key(&message.topic))
             .map(|message| message.topic.clone())
             .collect();
-        // `ensure` takes the lock again.
+        // `ensure` acquires the lock again.
         drop(known);
         missing.iter().for_each(|topic| self.ensure(topic));
         None
@@ -98,7 +98,7 @@ impl TopicRegistry {
         self.known().iter().filter_map(worker).collect()
     }
 
-    /// Has a topic created if it is not known.
+    /// Requests the creation of a topic that does not exist.
     pub fn ensure(&self, topic: &Topic) {
         if self.known().get(topic).is_some_and(Result::is_ok) {
             return;
@@ -109,7 +109,7 @@ impl TopicRegistry {
         self.changed.notify_one();
     }
 
-    /// Has a topic created again that Kafka does not know any more.
+    /// Requests the creation of a topic that was deleted in Kafka.
     pub fn recreate(&self, name: &str) {
         let mut known = self.known_mut();
         let topic = known
@@ -122,7 +122,7 @@ impl TopicRegistry {
 
         tracing::warn!(
             topic = name,
-            "topic {name} does not exist any more, creating it again"
+            "topic {name} was deleted, creating it again"
         );
         self.ensure(&topic);
     }
@@ -171,7 +171,7 @@ impl TopicRegistry {
         }
     }
 
-    /// Creates topics. Each that exists afterwards is known, and no longer missing.
+    /// Creates topics, and records which of them exist.
     async fn create(&self, admin: &TopicAdmin, topics: &[Topic]) -> Result<(), String> {
         let results = admin
             .ensure(topics)
@@ -197,7 +197,7 @@ impl TopicRegistry {
         }
     }
 
-    /// Logs the topics that would reject a command within its limits (rule C4).
+    /// Logs the topics whose size limit is below the engine's (rule C4).
     async fn check_limits(&self, admin: &TopicAdmin) {
         let topics: Vec<_> = self
             .known()
@@ -220,7 +220,7 @@ impl TopicRegistry {
         }
     }
 
-    /// A topic exists.
+    /// Records that a topic exists.
     pub fn mark_existing(&self, topic: &Topic) {
         let name = Arc::from(self.settings.topic(topic));
         self.known_mut().insert(topic.clone(), Ok(name));
