@@ -120,10 +120,7 @@ impl TopicRegistry {
         known.remove(&topic);
         drop(known);
 
-        tracing::warn!(
-            topic = name,
-            "topic {name} was deleted, creating it again"
-        );
+        tracing::warn!(topic = name, "topic {name} was deleted, creating it again");
         self.ensure(&topic);
     }
 

@@ -1,4 +1,4 @@
-//! Who is there, and how much waits.
+//! Members and backlogs.
 
 use super::kit::*;
 use crate::bus::{Bus, MAX_REORDERING, WorkerBacklog};
@@ -18,7 +18,7 @@ fn backlog(side: &Side, worker: &str) -> Option<WorkerBacklog> {
         .find(|backlog| backlog.worker == worker)
 }
 
-/// As if the worker's group had answered everything up to the end.
+/// Commits the end offsets for the worker's group, as if it had answered all commands.
 async fn answer_all(world: &World, worker: &str) {
     let (brokers, group) = (
         world.settings.brokers.clone(),
@@ -53,7 +53,7 @@ async fn backlog_has_a_count_and_an_oldest_age() {
     let mut side = world.started().await;
     let an_hour = Duration::from_secs(3_600);
     let decided = ago(an_hour);
-    // Fewer than there are partitions.
+    // Fewer sagas than partitions, so that some partitions stay empty.
     let sagas: Vec<_> = (0..PARTITIONS - 1).map(|_| Uuid::now_v7()).collect();
     let messages = sagas
         .iter()
@@ -61,17 +61,17 @@ async fn backlog_has_a_count_and_an_oldest_age() {
         .collect();
     side.publish(&batch(messages)).await;
     side.delivery().await;
-    until("the lag is seen", || {
+    until("the lag is sampled", || {
         backlog(&side, "pay")
             .is_some_and(|pay| pay.lag == sagas.len() as u64 && pay.oldest_age_seconds >= 3_600.0)
     })
     .await;
-    until("nothing waits for the other", || {
+    until("the other worker has no backlog", || {
         backlog(&side, "store").is_some_and(|store| store.lag == 0)
     })
     .await;
 
-    // B7, by the saga's own partition.
+    // B7: only the saga's own partition counts.
     until("its commands are unconsumed", || {
         sagas
             .iter()
@@ -82,15 +82,15 @@ async fn backlog_has_a_count_and_an_oldest_age() {
         !side
             .bus
             .unconsumed("pay", sagas[0], ago(an_hour * 2), now()),
-        "decided before the oldest: it was read"
+        "a command decided before the oldest was read"
     );
     assert!(
         !side.bus.unconsumed("store", sagas[0], decided, now()),
-        "nothing waits there"
+        "the worker has no backlog"
     );
     assert!(
         side.bus.unconsumed("nobody", sagas[0], decided, now()),
-        "nothing is known of it"
+        "the worker is unknown"
     );
     let taken: BTreeSet<_> = sagas.iter().map(|saga| partition_of(*saga)).collect();
     let elsewhere = (0..)
@@ -99,18 +99,18 @@ async fn backlog_has_a_count_and_an_oldest_age() {
         .unwrap();
     assert!(
         !side.bus.unconsumed("pay", elsewhere, decided, now()),
-        "nothing waits in its partition"
+        "the partition is empty"
     );
 
     answer_all(&world, "pay").await;
-    until("the lag is gone", || {
+    until("the lag is zero", || {
         backlog(&side, "pay").is_some_and(|pay| pay.lag == 0)
     })
     .await;
     assert!(!side.bus.unconsumed("pay", sagas[0], decided, now()));
     assert!(backlog(&side, "pay").unwrap().oldest_age_seconds == 0.0);
 
-    // The oldest is now another one.
+    // Another command is the oldest now.
     side.publish(&batch(vec![command(
         "pay",
         sagas[0],
@@ -118,7 +118,7 @@ async fn backlog_has_a_count_and_an_oldest_age() {
         "x",
     )]))
     .await;
-    until("the new oldest is seen", || {
+    until("the new oldest command is sampled", || {
         backlog(&side, "pay")
             .is_some_and(|pay| pay.lag == 1 && (60.0..600.0).contains(&pay.oldest_age_seconds))
     })
@@ -132,7 +132,7 @@ async fn members_without_recent_heartbeats_are_hidden() {
         return;
     };
     let world = World::new(&brokers);
-    // Topics first: the second replica then finds what was said before it came.
+    // The topics must exist first: the second replica reads heartbeats from before its start.
     let first = world.started().await;
     let topic = format!("{}saga.workers", world.settings.topic_prefix);
     let say = async |member: &str, heartbeat: Option<&WorkerHeartbeat>, millis: i64| {
@@ -168,14 +168,14 @@ async fn members_without_recent_heartbeats_are_hidden() {
             .unwrap_or_default()
     };
     let second = world.started().await;
-    until("the second sees those of now", || {
+    until("the second replica sees the recent heartbeats", || {
         members(&second) == ["a", "b"]
     })
     .await;
     assert_eq!(backlog(&second, "pay").unwrap().members[0].in_flight, 3);
     say("a", None, this_moment).await;
-    until("one has left", || members(&second) == ["b"]).await;
-    // A host whose clock is wrong is there all the same.
+    until("a member has left", || members(&second) == ["b"]).await;
+    // A member is live even if the clock of its host is wrong.
     say(
         "skewed",
         Some(&heartbeat("skewed")),
@@ -183,14 +183,14 @@ async fn members_without_recent_heartbeats_are_hidden() {
     )
     .await;
     say("b", Some(&heartbeat("b")), this_moment).await;
-    until("the one with the wrong clock is seen", || {
+    until("the member with the wrong clock is live", || {
         members(&second) == ["b", "skewed"]
     })
     .await;
     tokio::join!(first.bus.close(), second.bus.close());
 }
 
-/// B7: of two shards the one that decided later may be the first to publish.
+/// B7: of two shards, the one that decided later may publish first.
 #[tokio::test(flavor = "multi_thread")]
 async fn b7_command_behind_a_younger_one_is_unconsumed() {
     let Some(brokers) = brokers("b7_command_behind_a_younger_one_is_unconsumed") else {
@@ -206,7 +206,7 @@ async fn b7_command_behind_a_younger_one_is_unconsumed() {
             .await;
         side.delivery().await;
     }
-    until("the younger one was looked at", || {
+    until("the younger command is sampled", || {
         backlog(&side, "pay").is_some_and(|pay| pay.oldest_age_seconds >= 60.0)
     })
     .await;
@@ -215,12 +215,12 @@ async fn b7_command_behind_a_younger_one_is_unconsumed() {
         !side
             .bus
             .unconsumed("pay", saga, older - Duration::from_millis(2), now()),
-        "long before: it was read"
+        "a command decided long before was read"
     );
     side.bus.close().await;
 }
 
-/// B7: what a member has in hand was read, although it is not answered.
+/// B7: a command in flight at a member was read, although it is not answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn b7_command_is_unconsumed_until_a_member_reads_it() {
     let Some(brokers) = brokers("b7_command_is_unconsumed_until_a_member_reads_it") else {
@@ -255,13 +255,13 @@ async fn b7_command_is_unconsumed_until_a_member_reads_it() {
     .await;
     side.delivery().await;
     let unconsumed = |side: &Side| decided.map(|at| side.bus.unconsumed("pay", saga, at, now()));
-    until("nobody is there", || {
+    until("no member is live", || {
         unconsumed(&side) == [true, true, true]
     })
     .await;
     let partition = partition_of(saga);
     say("slow", Some(ReadPositions::from([(partition, 1)]))).await;
-    until("the first is in hand", || {
+    until("the first command is in flight", || {
         unconsumed(&side) == [false, true, true]
     })
     .await;
@@ -271,19 +271,22 @@ async fn b7_command_is_unconsumed_until_a_member_reads_it() {
     )
     .await;
     say("slow", Some(ReadPositions::from([(partition, 3)]))).await;
-    until("all are in hand", || {
+    until("all commands are in flight", || {
         unconsumed(&side) == [false, false, false]
     })
     .await;
     assert_eq!(
         backlog(&side, "pay").unwrap().lag,
         3,
-        "and none is answered"
+        "no command is answered"
     );
-    // Nothing is heard of them for ten seconds.
-    until("they are gone", || unconsumed(&side) == [true, true, true]).await;
+    // The members send no heartbeat for ten seconds.
+    until("the members have timed out", || {
+        unconsumed(&side) == [true, true, true]
+    })
+    .await;
     say("of-another-kind", None).await;
-    until("one that does not say may have read all", || {
+    until("a member without read positions may have read all", || {
         unconsumed(&side) == [false, false, false]
     })
     .await;

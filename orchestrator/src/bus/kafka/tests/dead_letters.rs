@@ -1,11 +1,11 @@
-//! What nobody can act on.
+//! Records that the engine cannot process.
 
 use super::kit::*;
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c4_undecodable_reply_is_dead_lettered() {
-    let Some(brokers) = brokers("a_record_that_is_no_reply_goes_to_the_dead_letters") else {
+    let Some(brokers) = brokers("c4_undecodable_reply_is_dead_lettered") else {
         return;
     };
     let world = World::new(&brokers);
@@ -15,7 +15,7 @@ async fn c4_undecodable_reply_is_dead_lettered() {
     let headers = [
         ("ce_id", "x"),
         ("correlation-id", "c-1"),
-        ("of-their-own", "y"),
+        ("custom-header", "y"),
     ];
     let partition = world.reply(&key, b"{ garbage", &headers).await;
     world.reply(&key, &reply_json(saga, 2), &[]).await;
@@ -47,26 +47,26 @@ async fn c4_undecodable_reply_is_dead_lettered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c4_rejected_record_is_dead_lettered_unchanged() {
-    let Some(brokers) = brokers("what_the_engine_cannot_store_goes_to_the_dead_letters") else {
+    let Some(brokers) = brokers("c4_rejected_record_is_dead_lettered_unchanged") else {
         return;
     };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let saga = Uuid::now_v7();
     let key = saga.to_string();
-    // Fields nobody knows, blanks, and the character that no database text takes: kept, byte for byte.
+    // Unknown fields, blanks and a NUL, which no database text may contain: kept byte for byte.
     let value = format!(
         r#"{{ "saga_id":"{saga}", "step":"pay","action":"execute","attempt":1,"outcome":"completed",
             "output":{{"note":"a\u0000b"}}, "more": 1 }}"#
     );
     let partition = world
-        .reply(&key, value.as_bytes(), &[("of-their-own", "y")])
+        .reply(&key, value.as_bytes(), &[("custom-header", "y")])
         .await;
     world.reply(&key, &reply_json(saga, 2), &[]).await;
     side.incoming()
         .await
         .ack
-        .reject("the database takes no NUL");
+        .reject("the database does not accept a NUL");
     side.incoming().await.ack.done();
     let letter = world.read("saga.dead-letters", 1).await.remove(0);
     assert_eq!(
@@ -75,11 +75,11 @@ async fn c4_rejected_record_is_dead_lettered_unchanged() {
     );
     assert_eq!(
         letter.headers[0],
-        ("of-their-own".to_owned(), "y".to_owned())
+        ("custom-header".to_owned(), "y".to_owned())
     );
     assert_eq!(
         letter.header("dead-letter-reason"),
-        Some("the database takes no NUL")
+        Some("the database does not accept a NUL")
     );
     world.committed_up_to(partition, 2).await;
     side.bus.close().await;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 async fn d1_broken_producer_is_replaced_and_its_batch_fails() {
     let cluster = MockCluster::new(1).unwrap();
     let unauthorized = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
-    // Whichever of the two connections asks first.
+    // Either connection may send the request that fails.
     cluster.request_errors(RDKafkaApiKey::InitProducerId, &[unauthorized, unauthorized]);
     cluster.create_topic("saga.commands.pay", 1, 1).unwrap();
 
@@ -33,7 +33,7 @@ async fn d1_broken_producer_is_replaced_and_its_batch_fails() {
     let batch = batch(vec![command("pay", Uuid::now_v7(), now(), "x")]);
     let mut failed = 0;
     loop {
-        // The connection for commands may have been spared, and deliver the batch before the other one fails.
+        // If the failure hits the connection for events, the other one may deliver the batch first.
         let was_replaced = publisher.replacements() > 0;
         until("the batch is accepted", || publisher.publish(&batch)).await;
         match in_time("a delivery", deliveries.recv()).await.unwrap() {
@@ -47,7 +47,7 @@ async fn d1_broken_producer_is_replaced_and_its_batch_fails() {
         }
     }
 
-    // Each may fail with the batch in flight, and accept it once more until the failure is known.
+    // Each may fail with the batch in flight, and accept it again until the failure is detected.
     let replacements = publisher.replacements();
     assert!(
         failed <= 2 * replacements,

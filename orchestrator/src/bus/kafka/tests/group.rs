@@ -1,4 +1,4 @@
-//! Windows and the group: what is under way when it is too much, and when partitions change hands.
+//! The consumer group: limits of replies in flight, and reassigned partitions.
 
 use super::kit::*;
 use crate::bus::kafka::replies::MAX_IN_FLIGHT;
@@ -24,14 +24,14 @@ async fn d2_full_window_pauses_its_partition_only() {
     {
         under_way.push(more.unwrap());
     }
-    // A round of polling may go past it.
+    // One round of polling may exceed the limit.
     assert!(
         under_way.len() <= MAX_IN_FLIGHT + 500,
-        "{} are under way",
+        "{} replies are in flight",
         under_way.len()
     );
 
-    // Another partition is not held up.
+    // Another partition is not paused.
     let other = (0..)
         .map(|_| Uuid::now_v7())
         .find(|other| partition_of(*other) != busy)
@@ -50,7 +50,10 @@ async fn d2_full_window_pauses_its_partition_only() {
     while seen < count {
         let incoming = side.incoming().await;
         seen += 1;
-        assert_eq!(incoming.reply.attempt, seen, "in order, and each once");
+        assert_eq!(
+            incoming.reply.attempt, seen,
+            "replies arrive in order and once each"
+        );
         incoming.ack.done();
     }
     world.committed_up_to(busy, i64::from(count)).await;
@@ -72,12 +75,12 @@ async fn d2_reassigned_partitions_lose_nothing() {
     while before.len() < COUNT {
         before.push(one.incoming().await);
     }
-    // Nothing is durable when the other joins: each partition's new owner, old or new, gets its records again.
+    // No reply is durable when the second replica joins: the owner of each partition receives its records again.
     let mut two = world.started().await;
-    let first = in_time("the other's first", two.replies.recv())
+    let first = in_time("the second replica receives a reply", two.replies.recv())
         .await
         .unwrap();
-    // Said by an assignment that is over: it moves no offset.
+    // An acknowledgement of a revoked assignment commits no offset.
     before.into_iter().for_each(|incoming| incoming.ack.done());
     let mut again = vec![first];
     while again.len() < COUNT {
@@ -87,7 +90,7 @@ async fn d2_reassigned_partitions_lose_nothing() {
                 incoming = two.replies.recv() => incoming,
             }
         };
-        again.push(in_time("all of them again", next).await.unwrap());
+        again.push(in_time("all replies are redelivered", next).await.unwrap());
     }
     let mut sagas: Vec<_> = again
         .iter()
@@ -99,7 +102,7 @@ async fn d2_reassigned_partitions_lose_nothing() {
     again.into_iter().for_each(|incoming| incoming.ack.done());
     tokio::join!(one.bus.close(), two.bus.close());
 
-    // What was said to be durable then is not delivered once more.
+    // Replies that were acknowledged are not delivered again.
     let last = Uuid::now_v7();
     world.replies(last, 1..=1).await;
     let mut three = world.started().await;

@@ -1,4 +1,4 @@
-//! A bus with topics of its own, the engine's ends of its channels, and an outside client.
+//! A bus with its own topics, the engine's ends of its channels, and an external client.
 
 use crate::bus::kafka::{KafkaBus, KafkaSettings};
 use crate::bus::{Bus, BusChannels, Delivery, IncomingReply, OutboxBatch};
@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// Of each topic with several.
+/// The partitions of each topic that has more than one.
 pub const PARTITIONS: i32 = 4;
 
-/// No wait in a test is longer.
+/// The limit of each wait in a test.
 pub const LONGEST: Duration = Duration::from_secs(60);
 
-/// The brokers; `None`, and a line that says so, if there are none.
+/// The brokers. `None`, with a line on stdout, if none are configured.
 pub fn brokers(test: &str) -> Option<String> {
     let brokers = std::env::var("KAFKA_BROKERS").ok();
     if brokers.is_none() {
@@ -38,7 +38,7 @@ pub fn brokers(test: &str) -> Option<String> {
     brokers
 }
 
-/// One test's world: its topics have a prefix of their own.
+/// The environment of one test, whose topics have their own prefix.
 pub struct World {
     pub settings: KafkaSettings,
     pub outside: FutureProducer,
@@ -51,7 +51,7 @@ pub struct Side {
     pub deliveries: mpsc::Receiver<Delivery>,
 }
 
-/// A record as an outside client sees it.
+/// A record as an external client sees it.
 #[derive(Debug)]
 pub struct Seen {
     pub key: Option<String>,
@@ -71,7 +71,7 @@ impl Seen {
 
 impl World {
     pub fn new(brokers: &str) -> Self {
-        // RUST_LOG says what to show of a test that fails.
+        // RUST_LOG selects the log lines of a failed test.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _set_before = tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -95,7 +95,7 @@ impl World {
         self.start_with(1_000)
     }
 
-    /// With room for so many replies in the engine's channel.
+    /// Starts a bus whose channel to the engine holds this many replies.
     pub fn start_with(&self, room: usize) -> Side {
         let (replies, replies_end) = mpsc::channel(room);
         let (deliveries, deliveries_end) = mpsc::channel(16);
@@ -123,7 +123,7 @@ impl World {
         side
     }
 
-    /// Puts a record on `saga.replies` as anyone could.
+    /// Sends a record to `saga.replies` as an external client.
     pub async fn reply(&self, key: &str, value: &[u8], headers: &[(&str, &str)]) -> i32 {
         let headers = headers
             .iter()
@@ -141,7 +141,7 @@ impl World {
         self.send(record).await
     }
 
-    /// Sends a record as anyone could; again while its topic is so new that the broker knows nothing of it.
+    /// Sends a record as an external client. Retries while the broker does not know the new topic yet.
     pub async fn send(&self, record: FutureRecord<'_, str, impl ToBytes + ?Sized>) -> i32 {
         let begun = Instant::now();
         loop {
@@ -167,7 +167,7 @@ impl World {
                 Ok(sent) => return sent.partition,
                 Err((error, _)) => assert!(
                     begun.elapsed() < LONGEST,
-                    "in vain: a record is sent: {error}"
+                    "timed out: a record is sent: {error}"
                 ),
             }
         }
@@ -197,13 +197,13 @@ impl World {
         tokio::task::spawn_blocking(ask).await.unwrap()
     }
 
-    /// Waits until it is that.
+    /// Waits until the committed offset has this value.
     pub async fn committed_up_to(&self, partition: i32, offset: i64) {
         let begun = Instant::now();
         while self.committed(partition).await != Some(offset) {
             assert!(
                 begun.elapsed() < LONGEST,
-                "in vain: partition {partition} committed up to {offset}"
+                "timed out: partition {partition} committed up to {offset}"
             );
         }
     }
@@ -228,10 +228,10 @@ impl World {
                 .iter()
                 .all(|topic| topic.partitions().is_empty())
         };
-        until("the topic is gone", gone).await;
+        until("the topic is deleted", gone).await;
     }
 
-    /// Puts replies of one saga on `saga.replies`; their partition.
+    /// Sends replies of one saga to `saga.replies`. Returns their partition.
     pub async fn replies(&self, saga: Uuid, attempts: std::ops::RangeInclusive<u32>) -> i32 {
         let topic = format!("{}saga.replies", self.settings.topic_prefix);
         let key = saga.to_string();
@@ -277,7 +277,7 @@ impl World {
         consumer.assign(&list).unwrap();
         let mut seen = Vec::new();
         while seen.len() < count {
-            let record = in_time("a record to look at", consumer.recv())
+            let record = in_time("a record is received", consumer.recv())
                 .await
                 .unwrap();
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -314,17 +314,17 @@ impl Side {
             .expect("the bus runs")
     }
 
-    /// Publishes, as often as there is no room.
+    /// Publishes a batch. Retries while the bus does not accept it.
     pub async fn publish(&self, batch: &OutboxBatch) {
-        until("the bus takes the batch", || self.bus.publish(batch)).await;
+        until("the bus accepts the batch", || self.bus.publish(batch)).await;
     }
 }
 
-/// The one polling helper: asks each 10 ms, at most [`LONGEST`].
+/// The only polling helper: checks every 10 ms, at most for [`LONGEST`].
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < LONGEST, "in vain: {what}");
+        assert!(begun.elapsed() < LONGEST, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -332,10 +332,10 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONGEST, future)
         .await
-        .unwrap_or_else(|_| panic!("in vain: {what}"))
+        .unwrap_or_else(|_| panic!("timed out: {what}"))
 }
 
-/// Where every client puts it, of twelve.
+/// The partition that every Kafka client computes for the key, of twelve.
 pub fn partition_of(saga: Uuid) -> i32 {
     partition_for_key(saga.to_string().as_bytes(), PARTITIONS)
 }

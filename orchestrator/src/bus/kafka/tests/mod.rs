@@ -1,4 +1,4 @@
-//! On a real broker: `KAFKA_BROKERS`. The outage has a broker of its own, which `SERVICES` starts.
+//! Tests against a real broker (`KAFKA_BROKERS`). The outage test has its own broker, which `SERVICES` starts.
 
 mod backlog;
 mod dead_letters;

@@ -1,4 +1,4 @@
-//! A broker that goes away and comes back. It is one of the test's own: the others' tests need theirs.
+//! An outage of the broker. The test has its own broker, since the other tests use the shared one.
 
 use super::kit::*;
 use crate::bus::{Bus, Delivery};
@@ -25,7 +25,9 @@ impl Broker {
         let line = env
             .lines()
             .find_map(|line| line.strip_prefix("export KAFKA_BROKERS="));
-        broker.address = line.expect("the services say where Kafka is").to_owned();
+        broker.address = line
+            .expect("the services print the address of Kafka")
+            .to_owned();
         broker
     }
 
@@ -53,7 +55,7 @@ async fn broker_outage_loses_nothing() {
             std::env::var("REQUIRE").as_deref() != Ok("all"),
             "the outage needs SERVICES"
         );
-        println!("SKIPPED an_outage_of_the_broker_is_waited_out: SERVICES is not set");
+        println!("SKIPPED broker_outage_loses_nothing: SERVICES is not set");
         return;
     };
     let broker = tokio::task::spawn_blocking(move || Broker::start(services))
@@ -68,26 +70,27 @@ async fn broker_outage_loses_nothing() {
     tokio::task::block_in_place(|| broker.run("stop-kafka"));
     before.ack.done();
     let batch = batch((0..10).map(|_| command("pay", saga, now(), "x")).collect());
-    assert!(
-        side.bus.publish(&batch),
-        "there is room: it waits in the producer"
+    assert!(side.bus.publish(&batch), "the batch waits in the producer");
+    until("the outage is reported", || side.bus.health().is_err()).await;
+    assert_eq!(
+        side.bus.alive(),
+        Ok(()),
+        "an outage must not restart the process"
     );
-    until("the outage is told", || side.bus.health().is_err()).await;
-    assert_eq!(side.bus.alive(), Ok(()), "and restarts nobody");
     tokio::task::block_in_place(|| broker.run("start-kafka"));
 
     while let Delivery::Failed { .. } = side.delivery().await {
-        // It outlasted the producer's patience: the engine publishes the batch again, and so do we.
+        // The outage was longer than the delivery timeout: the engine publishes the batch again, as the test does.
         side.publish(&batch).await;
     }
     assert_eq!(world.read("saga.commands.pay", 10).await.len(), 10);
-    until("the end of the outage is told", || {
+    until("the end of the outage is reported", || {
         side.bus.health().is_ok()
     })
     .await;
     world.replies(saga, 2..=2).await;
     loop {
-        // The first may come again: if the outage outlasted the session, it was durable and its offset was not.
+        // The first reply may be redelivered: if the session expired, it was durable and its offset not committed.
         let after = side.incoming().await;
         let attempt = after.reply.attempt;
         after.ack.done();

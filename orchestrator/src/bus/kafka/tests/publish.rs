@@ -1,4 +1,4 @@
-//! Commands and events out.
+//! Publishing commands and events.
 
 use super::kit::*;
 use crate::bus::{Bus, Delivery};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn batch_is_acknowledged_as_a_whole() {
-    let Some(brokers) = brokers("a_batch_is_acknowledged_as_a_whole") else {
+    let Some(brokers) = brokers("batch_is_acknowledged_as_a_whole") else {
         return;
     };
     let world = World::new(&brokers);
@@ -23,7 +23,7 @@ async fn batch_is_acknowledged_as_a_whole() {
         rejected,
     } = side.delivery().await
     else {
-        panic!("it was not done")
+        panic!("the batch was not acknowledged")
     };
     assert_eq!((done.id, rejected.len()), (batch.id, 0));
 
@@ -63,8 +63,8 @@ async fn records_are_in_the_partition_of_their_key() {
     side.bus.close().await;
 }
 
-/// A partition that was just made may refuse a first request and take the one behind it; sent once more, the first then
-/// passes for a repetition. So no more than one request is on its way.
+/// A new partition may reject the first request and accept the second one. The retried first request then counts as a
+/// duplicate. So at most one request may be in flight.
 #[tokio::test(flavor = "multi_thread")]
 async fn d1_acknowledged_record_is_in_a_new_topic() {
     const COMMANDS: usize = 40;
@@ -85,7 +85,7 @@ async fn d1_acknowledged_record_is_in_a_new_topic() {
         for _ in 0..COMMANDS {
             assert!(
                 matches!(side.delivery().await, Delivery::Acknowledged { .. }),
-                "it is acknowledged"
+                "the batch is acknowledged"
             );
         }
         let seen = world.read("saga.commands.pay", COMMANDS).await;
@@ -101,7 +101,7 @@ async fn d1_acknowledged_record_is_in_a_new_topic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c4_message_too_large_is_rejected_alone() {
-    let Some(brokers) = brokers("a_message_too_large_is_refused") else {
+    let Some(brokers) = brokers("c4_message_too_large_is_rejected_alone") else {
         return;
     };
     let world = World::new(&brokers);
@@ -111,7 +111,7 @@ async fn c4_message_too_large_is_rejected_alone() {
         ["small", &large, "small"].map(|input| command("pay", Uuid::now_v7(), now(), input));
     side.publish(&batch(messages.to_vec())).await;
     let Delivery::Acknowledged { rejected, .. } = side.delivery().await else {
-        panic!("it was not done")
+        panic!("the batch was not acknowledged")
     };
     assert_eq!(rejected.len(), 1);
     assert_eq!(rejected[0].0, 1);
@@ -136,13 +136,13 @@ async fn empty_batch_is_acknowledged_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn topic_of_a_new_worker_precedes_its_command() {
-    let Some(brokers) = brokers("the_topic_of_a_worker_first_heard_of_is_made") else {
+    let Some(brokers) = brokers("topic_of_a_new_worker_precedes_its_command") else {
         return;
     };
     let world = World::new(&brokers);
     let mut side = world.started().await;
     let batch = batch(vec![command("newcomer", Uuid::now_v7(), now(), "x")]);
-    assert!(!side.bus.publish(&batch), "it is not known yet");
+    assert!(!side.bus.publish(&batch), "the topic does not exist yet");
     side.publish(&batch).await;
     assert!(
         matches!(side.delivery().await, Delivery::Acknowledged { rejected, .. } if rejected.is_empty())
@@ -176,7 +176,7 @@ async fn deleted_topic_is_created_again() {
 async fn unavailable_broker_rejects_batches_with_a_reason() {
     let world = World::new("127.0.0.1:1");
     let side = world.start();
-    until("the outage is noticed", || {
+    until("the outage is detected", || {
         side.bus
             .health()
             .is_err_and(|why| why.contains("does not answer"))
@@ -187,6 +187,10 @@ async fn unavailable_broker_rejects_batches_with_a_reason() {
             .bus
             .publish(&batch(vec![command("pay", Uuid::now_v7(), now(), "x")]))
     );
-    assert_eq!(side.bus.alive(), Ok(()), "an outage must not restart us");
+    assert_eq!(
+        side.bus.alive(),
+        Ok(()),
+        "an outage must not restart the process"
+    );
     in_time("the end", side.bus.close()).await;
 }

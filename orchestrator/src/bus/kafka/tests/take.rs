@@ -1,4 +1,4 @@
-//! Replies in.
+//! Consuming replies.
 
 use super::kit::*;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ async fn d2_offset_is_committed_once_the_reply_is_durable() {
     assert_eq!(
         world.committed(partition).await,
         None,
-        "the first is not durable yet"
+        "the first reply is not durable"
     );
     first.ack.done();
     side.bus.close().await;
