@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// The log text in front of the gateway's address.
-const GATEWAY: &str = "the payment gateway's simulator is at ";
+const GATEWAY: &str = "simulated payment gateway listening on ";
 
 /// One embedded orchestrator.
 pub struct Embedded {

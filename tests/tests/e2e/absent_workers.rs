@@ -47,7 +47,7 @@ async fn b7_absent_workers_cost_no_attempt() {
     assert_eq!(put.status(), StatusCode::CREATED);
     let mut ids = Vec::new();
     for _ in 0..ORDERS {
-        let body = json!({"workflow": "short_timeouts", "input": order("tok_visa")});
+        let body = json!({"workflow": "short-timeouts", "input": order("tok_visa")});
         let response = api
             .post("/sagas", &body, &[])
             .await

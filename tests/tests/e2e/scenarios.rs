@@ -162,7 +162,7 @@ pub async fn refund_is_retried_then_parked_then_settled(
         put.send().await.expect("the server responds").status(),
         StatusCode::CREATED
     );
-    let body = json!({"workflow": "short_refund", "input": order("tok_refund_never")});
+    let body = json!({"workflow": "short-refund", "input": order("tok_refund_never")});
     let response = api
         .post("/sagas", &body, &[])
         .await

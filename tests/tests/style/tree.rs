@@ -61,6 +61,7 @@ pub fn production_files() -> Vec<(String, String)> {
             || path.ends_with("/tests.rs")
             || path.contains("/examples/")
             || path.contains("/conformance/")
+            || path.ends_with("/testing.rs")
     };
     let strip = |text: String| match text.find("#[cfg(test)]\nmod tests {") {
         Some(end) => text[..end].to_owned(),

@@ -153,7 +153,6 @@ fn check_step(
 ) {
     let is_decided = step.execute.is_decided();
     let status = step.status;
-    let parked_failed = status == StepStatus::Failed && !saga.is_rolling_back();
     match status {
         StepStatus::Pending => {
             violations.require(*step == Step::pending(&step.name), || {
@@ -202,6 +201,20 @@ fn check_step(
             );
         }
     }
+
+    check_step_fields(violations, saga, step_definition, step);
+}
+
+/// What holds for the fields of a step whatever its status.
+fn check_step_fields(
+    violations: &mut Violations,
+    saga: &Saga,
+    step_definition: &definition::Step,
+    step: &Step,
+) {
+    let is_decided = step.execute.is_decided();
+    let status = step.status;
+    let parked_failed = status == StepStatus::Failed && !saga.is_rolling_back();
 
     let has_rolled_back = matches!(status, StepStatus::Compensating | StepStatus::Compensated)
         || step.compensation.is_some();
