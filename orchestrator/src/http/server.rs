@@ -21,7 +21,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// The time for requests in flight at shutdown: longer than the longest `Prefer: wait`, shorter than a pod's grace period.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(32);
 
-/// Serves until `shutdown` is cancelled and the requests in flight are finished, for at most [`DRAIN_TIMEOUT`].
+/// Serves until `shutdown` is cancelled and the requests in flight are finished, for at most `DRAIN_TIMEOUT`.
 ///
 /// # Errors
 /// If the listener fails.
